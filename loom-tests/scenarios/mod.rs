@@ -1,0 +1,4 @@
+//! What the models do: drive the shipped code through its public interface.
+
+pub mod latch;
+pub mod worker;

@@ -1,0 +1,65 @@
+//! How long to wait before trying again.
+
+use std::time::Duration;
+
+/// Delays that double from `initial` up to `max`, with a part of each left to chance.
+///
+/// With many clients that fail together, chance keeps them from coming back together ("full jitter" and its relatives;
+/// see Marc Brooker, *Exponential Backoff and Jitter*, AWS Architecture Blog, 2015).
+///
+/// ```
+/// use latchwork::Backoff;
+/// use std::time::Duration;
+///
+/// let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1)).with_jitter(0.0);
+/// let delays: Vec<_> = (0..5).map(|attempt| backoff.delay(attempt, 0).as_millis()).collect();
+/// assert_eq!(delays, [100, 200, 400, 800, 1000]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    initial: Duration,
+    /// At least `initial`.
+    max: Duration,
+    /// From 0 to 1.
+    jitter: f64,
+}
+
+impl Backoff {
+    /// From `initial` to `max` (at least `initial`), half of each delay left to chance.
+    #[must_use]
+    pub const fn new(initial: Duration, max: Duration) -> Self {
+        let max = if max.as_nanos() < initial.as_nanos() { initial } else { max };
+        Self { initial, max, jitter: 0.5 }
+    }
+
+    /// Sets the part of each delay that is left to chance: 0 for none, 1 for all of it.
+    ///
+    /// # Panics
+    ///
+    /// If `jitter` is not in 0 to 1.
+    #[must_use]
+    pub fn with_jitter(mut self, jitter: f64) -> Self {
+        assert!((0.0..=1.0).contains(&jitter), "jitter is a part of the delay, expected 0 to 1, got {jitter}");
+        self.jitter = jitter;
+        self
+    }
+
+    /// The delay after failure number `attempt` (the first is 0), given a random number.
+    ///
+    /// The same arguments give the same delay: the caller brings the chance.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, random: u64) -> Duration {
+        let full = 2_u32.checked_pow(attempt).and_then(|factor| self.initial.checked_mul(factor));
+        let full = full.unwrap_or(self.max).min(self.max);
+        #[expect(clippy::cast_precision_loss, reason = "a chance needs no 64 bits")]
+        let chance = random as f64 / u64::MAX as f64;
+        full.mul_f64(1.0 - self.jitter * chance)
+    }
+}
+
+impl Default for Backoff {
+    /// From 100 ms to 30 s.
+    fn default() -> Self {
+        Self::new(Duration::from_millis(100), Duration::from_secs(30))
+    }
+}

@@ -1,0 +1,199 @@
+//! A counter that only grows, and that can be waited for.
+//!
+//! The cure for *check, then park*: read the epoch **before** looking at whatever it stands for, and afterwards park only
+//! until the epoch is past what was read. A change that came in between has bumped it, and parking returns at once.
+//!
+//! ```text
+//! waiter                          changer
+//! seen = epoch.current()
+//! look: nothing to do             change something
+//! epoch.wait_past(seen)           epoch.bump()        in whatever order these two come, the waiter looks again
+//! ```
+//!
+//! Count and mark ("somebody waits") share one atomic word. `bump` counts first; if the mark was set at that moment it
+//! takes the queue's lock and wakes everybody. A waiter sets the mark only while the count is still what it has seen, so
+//! the bump that it waits for finds the mark. Somebody who joins between the counting and the waking may be woken for a
+//! bump that they had seen; they look at the count and join again.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::interrupt::Interrupt;
+use crate::known_bugs::bug;
+use crate::queue::{Condition, Wait, WaitQueue};
+use crate::sync::{AtomicU64, Instant, Ordering, const_fn};
+use crate::wait::{Waited, block, block_on, deadline};
+
+/// The mark: somebody waits. The count stands above it.
+const AWAITED: u64 = 1;
+const ONE: u64 = 2;
+
+/// A counter that only grows and that threads and tasks can wait for.
+///
+/// What was written before [`bump`](Self::bump) is seen by whoever has read or waited past the count before it.
+///
+/// ```
+/// # if latchwork::sync::IN_MODEL { return }
+/// use latchwork::Epoch;
+///
+/// static CHANGES: Epoch = Epoch::new();
+///
+/// let seen = CHANGES.current();
+/// std::thread::spawn(|| CHANGES.bump());
+/// assert_eq!(CHANGES.wait_past(seen), seen + 1);
+/// ```
+pub struct Epoch {
+    /// Twice the count, plus the mark. The mark is set as long as the queue holds somebody.
+    state: AtomicU64,
+    queue: WaitQueue,
+}
+
+impl Epoch {
+    const_fn! {
+        /// An epoch of zero.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { state: AtomicU64::new(0), queue: WaitQueue::new() }
+        }
+    }
+
+    /// The count now.
+    #[must_use]
+    pub fn current(&self) -> u64 {
+        self.state.load(Ordering::Acquire) / ONE
+    }
+
+    /// Counts one more and wakes whoever waits to get past the former count. Returns the new count.
+    ///
+    /// The count wraps only after 2⁶³ bumps, which no program lives to see.
+    ///
+    /// # Panics
+    ///
+    /// If a waiting task's waker panics; everybody has been woken by then.
+    pub fn bump(&self) -> u64 {
+        let former = self.state.fetch_add(ONE, Ordering::AcqRel);
+        if former & AWAITED != 0 && !bug!(BumpWakesNobody) {
+            self.queue.release(|| {
+                self.state.fetch_and(!AWAITED, Ordering::AcqRel);
+                true
+            });
+        }
+        former / ONE + 1
+    }
+
+    /// Blocks until the count is greater than `seen`; returns it. If it is already, this is one atomic load.
+    pub fn wait_past(&self, seen: u64) -> u64 {
+        block(Past { epoch: self, seen })
+    }
+
+    /// As [`wait_past`](Self::wait_past), for `timeout` at most. A timeout that no clock can show is for ever.
+    pub fn wait_past_timeout(&self, seen: u64, timeout: Duration) -> Waited<u64> {
+        block_on(Past { epoch: self, seen }, None, deadline(timeout))
+    }
+
+    /// As [`wait_past`](Self::wait_past), until `deadline` at most.
+    pub fn wait_past_deadline(&self, seen: u64, deadline: Instant) -> Waited<u64> {
+        block_on(Past { epoch: self, seen }, None, Some(deadline))
+    }
+
+    /// As [`wait_past`](Self::wait_past), until `interrupt` is set, and until `deadline` if there is one.
+    ///
+    /// A count that is past `seen` is returned even if the interrupt is set.
+    pub fn wait_past_interruptible(
+        &self,
+        seen: u64,
+        interrupt: &Interrupt,
+        deadline: impl Into<Option<Instant>>,
+    ) -> Waited<u64> {
+        block_on(Past { epoch: self, seen }, Some(interrupt), deadline.into())
+    }
+
+    /// Waits without blocking the thread, under any executor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its place; nothing is lost, since the count stays.
+    pub fn wait_past_async(&self, seen: u64) -> Passed<'_> {
+        Passed(Wait::new(Past { epoch: self, seen }))
+    }
+}
+
+struct Past<'a> {
+    epoch: &'a Epoch,
+    seen: u64,
+}
+
+impl Past<'_> {
+    fn past(&self, state: u64) -> Option<u64> {
+        let count = state / ONE;
+        (count > self.seen).then_some(count)
+    }
+}
+
+impl Condition for Past<'_> {
+    type Output = u64;
+
+    fn queue(&self) -> &WaitQueue {
+        &self.epoch.queue
+    }
+
+    fn check(&self) -> Option<u64> {
+        self.past(self.epoch.state.load(Ordering::Acquire))
+    }
+
+    fn mark(&self) -> Option<u64> {
+        let past = |state| self.past(state).filter(|_| !bug!(WakeWithoutLock));
+        let unless_past = |state| if past(state).is_some() { None } else { Some(state | AWAITED) };
+        match self.epoch.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, unless_past) {
+            Ok(_) => None,
+            Err(state) => self.past(state),
+        }
+    }
+
+    fn unmark(&self) {
+        self.epoch.state.fetch_and(!AWAITED, Ordering::AcqRel);
+    }
+
+    fn let_through(&self) -> Option<u64> {
+        self.check()
+    }
+}
+
+impl Default for Epoch {
+    /// An epoch of zero.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Epoch").field(&self.current()).finish()
+    }
+}
+
+// No user code runs while the state is being changed: a panic cannot leave it half done.
+impl UnwindSafe for Epoch {}
+impl RefUnwindSafe for Epoch {}
+
+/// A wait for an [`Epoch`]; see [`Epoch::wait_past_async`].
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Passed<'a>(Wait<Past<'a>>);
+
+impl Future for Passed<'_> {
+    type Output = u64;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<u64> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl fmt::Debug for Passed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passed").finish_non_exhaustive()
+    }
+}

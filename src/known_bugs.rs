@@ -1,0 +1,127 @@
+//! The defects that the checks must find: each one line of the shipped code, switched off.
+//!
+//! A check is only worth something if it can fail. So every property has its **known bug**: a real defect from a real
+//! engine or library, written as a switch at the very line that prevents it, which the model beside the property has to
+//! find. The switches exist only with the hidden feature `__known-bugs`; without it `bug!(…)` is the word `false`, and
+//! neither this module's enum nor a name of it is compiled.
+//!
+//! One bug is on at a time, for the whole process: set before a model starts and never changed while it runs, it is no
+//! step of the model.
+
+/// Whether one of these known bugs is switched on; `false`, and nothing else, in a normal build.
+#[cfg(not(feature = "__known-bugs"))]
+macro_rules! bug {
+    ($($name:ident),+) => {
+        false
+    };
+}
+
+/// Whether one of these known bugs is switched on; `false`, and nothing else, in a normal build.
+#[cfg(feature = "__known-bugs")]
+macro_rules! bug {
+    ($($name:ident),+) => {
+        [$($crate::known_bugs::KnownBug::$name),+].iter().any(|bug| bug.is_on())
+    };
+}
+pub(crate) use bug;
+
+#[cfg(feature = "__known-bugs")]
+mod switch {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    static ON: AtomicU8 = AtomicU8::new(0);
+
+    macro_rules! known_bugs {
+        ($($(#[$meta:meta])* $name:ident,)*) => {
+            /// A defect that can be switched on. The names are those of the crate's list of known bugs.
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            #[repr(u8)]
+            pub enum KnownBug {
+                /// No bug: the code as it ships.
+                None,
+                $($(#[$meta])* $name,)*
+            }
+
+            impl KnownBug {
+                /// Every one of them.
+                pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            }
+        };
+    }
+
+    known_bugs! {
+        /// A waiter looks, finds the latch closed, and joins the queue without looking again: the wake went out between.
+        WakeWithoutLock,
+        /// A waiter trusts the latch's present state alone: opened and closed again at once, it stays.
+        OpenCloseLosesWaiters,
+        /// A waiter that gives up takes the first in the queue with it instead of itself.
+        CancelledWaiterTakesWake,
+        /// Giving up leaves the entry in the queue: the latch believes that somebody waits, for ever.
+        CancelledWaiterStays,
+        /// `release` opens the latch for a moment instead of letting through those present.
+        ReleaseOpens,
+        /// `open` publishes nothing: what was written before is not seen after.
+        RelaxedOpen,
+        /// A wait that timed out looks at the clock alone and misses what came at the same moment.
+        TimeoutHidesOpen,
+        /// A return from parking is taken for the event itself.
+        ParkIsTrusted,
+        /// `bump` counts, and wakes nobody.
+        BumpWakesNobody,
+        /// An interrupt is set without waking those who wait for it; they look before they park.
+        InterruptBetweenCheckAndPark,
+        /// The last cause of an interrupt replaces the first.
+        LastCauseWins,
+        /// Whoever sets an interrupt second returns before it is visible.
+        SecondSetterReturnsEarly,
+        /// A child made while its parent is being set is not told.
+        ChildMissesInterrupt,
+        /// `clear` waits for the old run's end and then blanks the slot, whoever is in it by now.
+        ClearOrphansRun,
+        /// A restart is taken as served once a run has begun, also one that began before it.
+        RestartLost,
+        /// The result of a run that was replaced is taken for the present one's.
+        StaleResultApplied,
+        /// Whether a run was asked to end is read off its interrupt, which is set a moment after it was decided.
+        TokenIsTruth,
+        /// A restart that was asked for before `stop` is still served after it.
+        RestartBeatsStop,
+        /// A restart that arrives during a backoff waits for its end.
+        BackoffSwallowsRestart,
+        /// A panic ends the worker's thread.
+        PanicEndsWorker,
+        /// `stop` tells the worker but not its present run.
+        StopMissesRun,
+    }
+
+    impl KnownBug {
+        pub(crate) fn is_on(self) -> bool {
+            ON.load(Ordering::Relaxed) == self as u8
+        }
+
+        /// Switches this bug on, for the whole process, as long as the guard lives.
+        ///
+        /// # Panics
+        ///
+        /// If another one is on.
+        #[must_use = "the bug is on as long as the guard lives"]
+        pub fn switch_on(self) -> Switched {
+            let other = ON.swap(self as u8, Ordering::Relaxed);
+            assert_eq!(other, 0, "one known bug at a time");
+            Switched(())
+        }
+    }
+
+    /// A known bug is on as long as this lives.
+    #[derive(Debug)]
+    pub struct Switched(());
+
+    impl Drop for Switched {
+        fn drop(&mut self) {
+            ON.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(feature = "__known-bugs")]
+pub use switch::{KnownBug, Switched};

@@ -1,0 +1,225 @@
+//! A gate that opens and closes.
+//!
+//! The state is one atomic word with three values:
+//!
+//! | state | meaning | who changes it |
+//! | --- | --- | --- |
+//! | `CLOSED` | closed, nobody waits | anybody: `open` to `OPEN`, without a lock; a waiter to `AWAITED`, under the queue's lock |
+//! | `OPEN` | open, nobody waits | anybody: `close` to `CLOSED`, without a lock |
+//! | `AWAITED` | closed, and somebody waits | only under the queue's lock: `open` to `OPEN`; `release`, or the last waiter that gives up, to `CLOSED` |
+//!
+//! Each operation is one read-modify-write on that word, which is where it takes effect; nothing depends on the order of
+//! two words, so no fence is owed. Whoever finds `AWAITED` changes it and empties the queue in one critical section:
+//! those in the queue are exactly those that were there when it opened, and closing again at once takes nobody back (see
+//! the argument in the crate's wait queue: a waiter whose generation is over is through).
+//!
+//! The states and the `release` operation follow Effect's `Latch`; its `open` then `close` forgets the waiters, and this
+//! one's does not.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::interrupt::Interrupt;
+use crate::known_bugs::bug;
+use crate::queue::{Condition, Wait, WaitQueue};
+use crate::sync::{AtomicU8, Instant, Ordering, const_fn};
+use crate::wait::{Waited, block, block_on, deadline};
+
+const CLOSED: u8 = 0;
+const OPEN: u8 = 1;
+const AWAITED: u8 = 2;
+
+/// A gate: threads and tasks wait while it is closed and pass while it is open.
+///
+/// What was written before [`open`](Self::open) or [`release`](Self::release) is seen by whoever it lets through.
+///
+/// ```
+/// # if latchwork::sync::IN_MODEL { return }
+/// use latchwork::Latch;
+///
+/// static READY: Latch = Latch::new();
+///
+/// let waiter = std::thread::spawn(|| READY.wait());
+/// READY.open();
+/// waiter.join().unwrap();
+/// ```
+pub struct Latch {
+    /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.
+    state: AtomicU8,
+    queue: WaitQueue,
+}
+
+impl Latch {
+    const_fn! {
+        /// A closed latch.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { state: AtomicU8::new(CLOSED), queue: WaitQueue::new() }
+        }
+    }
+
+    const_fn! {
+        /// An open latch.
+        #[must_use]
+        pub const fn new_open() -> Self {
+            Self { state: AtomicU8::new(OPEN), queue: WaitQueue::new() }
+        }
+    }
+
+    /// Opens the latch and lets through everybody who waits. Returns whether it was closed.
+    ///
+    /// # Panics
+    ///
+    /// If a waiting task's waker panics; everybody has been let through and woken by then.
+    pub fn open(&self) -> bool {
+        let release = if bug!(RelaxedOpen) { Ordering::Relaxed } else { Ordering::AcqRel };
+        let mut state = CLOSED;
+        while state != AWAITED {
+            // Also when it is open already: what was written before this call must be seen by whoever passes after it.
+            match self.state.compare_exchange(state, OPEN, release, Ordering::Relaxed) {
+                Ok(_) => return state == CLOSED,
+                Err(actual) => state = actual,
+            }
+        }
+        let mut changed = false;
+        self.queue.release(|| {
+            changed = self.state.swap(OPEN, Ordering::AcqRel) != OPEN;
+            true
+        });
+        changed
+    }
+
+    /// Closes the latch. Returns whether it was open.
+    ///
+    /// Whoever waited when it opened passes even so.
+    pub fn close(&self) -> bool {
+        self.state.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Lets through exactly those who wait now; the latch stays closed. Returns how many there were.
+    ///
+    /// Nobody waits on an open latch, so there it does nothing.
+    ///
+    /// # Panics
+    ///
+    /// If a waiting task's waker panics; everybody has been let through and woken by then.
+    pub fn release(&self) -> usize {
+        if bug!(ReleaseOpens) {
+            let changed = self.open();
+            self.close();
+            return changed.into();
+        }
+        if self.state.load(Ordering::Relaxed) != AWAITED {
+            return 0;
+        }
+        self.queue.release(|| self.state.compare_exchange(AWAITED, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+    }
+
+    /// Whether the latch is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
+    pub fn wait(&self) {
+        block(self);
+    }
+
+    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
+    pub fn wait_timeout(&self, timeout: Duration) -> Waited {
+        if self.is_open() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
+    }
+
+    /// As [`wait`](Self::wait), until `deadline` at most.
+    pub fn wait_deadline(&self, deadline: Instant) -> Waited {
+        block_on(self, None, Some(deadline))
+    }
+
+    /// As [`wait`](Self::wait), until `interrupt` is set, and until `deadline` if there is one.
+    ///
+    /// An open latch is passed even if the interrupt is set.
+    pub fn wait_interruptible(&self, interrupt: &Interrupt, deadline: impl Into<Option<Instant>>) -> Waited {
+        block_on(self, Some(interrupt), deadline.into())
+    }
+
+    /// Waits without blocking the thread, under any executor.
+    ///
+    /// The wait begins with the first poll.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its place; nobody else's is affected.
+    pub fn wait_async(&self) -> Opened<'_> {
+        Opened(Wait::new(self))
+    }
+}
+
+impl Condition for &Latch {
+    type Output = ();
+
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn check(&self) -> Option<()> {
+        self.is_open().then_some(())
+    }
+
+    fn mark(&self) -> Option<()> {
+        if bug!(WakeWithoutLock, InterruptBetweenCheckAndPark) {
+            return None;
+        }
+        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) | Err(AWAITED) => None,
+            Err(_open) => Some(()),
+        }
+    }
+
+    fn unmark(&self) {
+        self.state.store(CLOSED, Ordering::Release);
+    }
+
+    fn let_through(&self) -> Option<()> {
+        if bug!(OpenCloseLosesWaiters) { self.check() } else { Some(()) }
+    }
+}
+
+impl Default for Latch {
+    /// A closed latch.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Latch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Latch").field("open", &self.is_open()).finish_non_exhaustive()
+    }
+}
+
+// No user code runs while the state is being changed: a panic cannot leave it half done.
+impl UnwindSafe for Latch {}
+impl RefUnwindSafe for Latch {}
+
+/// A wait for a [`Latch`]; see [`Latch::wait_async`].
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Opened<'a>(Wait<&'a Latch>);
+
+impl Future for Opened<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl fmt::Debug for Opened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! What a model build is made of: loom's locks, atomics and threads, and a clock that the model moves.
+//!
+//! # Time
+//!
+//! Time stands still until the model calls [`advance`] or [`end_time`], usually from a thread of its own, so that the
+//! point where a deadline fires is explored like any other step. A bounded wait in a model that never moves the clock
+//! waits for ever, and loom then reports the deadlock.
+//!
+//! # Wake-ups without a reason
+//!
+//! [`wake_spuriously`] wakes every thread that is blocked at that point, with nothing changed. Hold an
+//! [`expect_spurious`] guard from the model's first line: it makes blocked threads known, which costs steps and is
+//! therefore not done in every model.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
+use loom::sync::{Condvar, MutexGuard};
+pub(crate) use loom::thread_local;
+
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current};
+}
+
+/// loom's mutex with the interface of `parking_lot`'s: no poisoning.
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct Shared<T> {
+    value: Mutex<T>,
+    changed: Condvar,
+}
+
+/// What the clock knows of a blocked thread.
+trait Blocked {
+    /// Wakes the thread. It is either asleep or has not yet looked at the clock: the lock sees to that.
+    fn wake(&self);
+}
+
+impl<T> Blocked for Shared<T> {
+    fn wake(&self) {
+        drop(self.value.lock());
+        self.changed.notify_one();
+    }
+}
+
+/// A value under a lock, and somebody who may wait for it to change.
+pub(crate) struct Monitor<T>(Arc<Shared<T>>);
+
+impl<T: Send + 'static> Monitor<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Arc::new(Shared { value: Mutex::new(value), changed: Condvar::new() }))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.value.lock()
+    }
+
+    /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
+    pub(crate) fn wait<'a>(&'a self, guard: MutexGuard<'a, T>, deadline: Option<Instant>) -> (MutexGuard<'a, T>, bool) {
+        if deadline.is_none() && !SPURIOUS.get() {
+            return (self.block(guard), false);
+        }
+        // Known to the clock first, the time read second: whoever moves the clock after this read finds the entry.
+        let entry: Arc<dyn Blocked + Send + Sync> = self.0.clone();
+        CLOCK.blocked.lock().push((deadline, Arc::clone(&entry)));
+        let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let guard = if passed() { guard } else { self.block(guard) };
+        CLOCK.blocked.lock().retain(|(_, other)| !Arc::ptr_eq(other, &entry));
+        (guard, passed())
+    }
+
+    fn block<'a>(&'a self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.changed.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.changed.notify_one();
+    }
+}
+
+struct Clock {
+    /// Nanoseconds since the model began. Grows only.
+    now: AtomicU64,
+    /// Who is blocked, until when; in the order in which they came.
+    blocked: Mutex<Vec<(Option<Instant>, Arc<dyn Blocked + Send + Sync>)>>,
+}
+
+loom::lazy_static! {
+    static ref CLOCK: Clock = Clock { now: AtomicU64::new(0), blocked: Mutex::new(Vec::new()) };
+}
+
+std::thread_local! {
+    /// Whether waits without a deadline are known to the clock too. loom runs all threads of a model on one real
+    /// thread, so this is a setting of the model and no step of it.
+    static SPURIOUS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Clock {
+    fn set(&self, now: u64) {
+        self.now.store(now, Ordering::Release);
+        self.wake(|deadline| deadline.is_some_and(|deadline| deadline.0 <= now));
+    }
+
+    fn wake(&self, due: impl Fn(Option<Instant>) -> bool) {
+        let woken: Vec<_> =
+            self.blocked.lock().iter().filter(|(deadline, _)| due(*deadline)).map(|(_, who)| Arc::clone(who)).collect();
+        woken.iter().for_each(|who| who.wake());
+    }
+}
+
+/// Moves the clock on by `by` and wakes whoever waits for a deadline that has now come. One thread at a time.
+pub fn advance(by: Duration) {
+    CLOCK.set((Instant::now() + by).0);
+}
+
+/// Moves the clock to the end of time: every deadline, also those still to be set, has come.
+pub fn end_time() {
+    CLOCK.set(u64::MAX);
+}
+
+/// Makes threads that wait without a deadline known to [`wake_spuriously`], as long as the guard lives.
+#[must_use = "blocked threads are known only as long as the guard lives"]
+pub fn expect_spurious() -> ExpectSpurious {
+    SPURIOUS.set(true);
+    ExpectSpurious(())
+}
+
+/// What [`expect_spurious`] returns.
+#[derive(Debug)]
+pub struct ExpectSpurious(());
+
+impl Drop for ExpectSpurious {
+    fn drop(&mut self) {
+        SPURIOUS.set(false);
+    }
+}
+
+/// Wakes every blocked thread without a reason.
+pub fn wake_spuriously() {
+    CLOCK.wake(|_| true);
+}
+
+/// A point in time: [`std::time::Instant`], or the model's clock in a model build.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The model's time.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(CLOCK.now.load(Ordering::Acquire))
+    }
+
+    /// As [`std::time::Instant::checked_add`].
+    #[must_use]
+    pub fn checked_add(self, by: Duration) -> Option<Self> {
+        Some(self + by)
+    }
+
+    /// As [`std::time::Instant::saturating_duration_since`].
+    #[must_use]
+    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self - earlier
+    }
+
+    /// As [`std::time::Instant::elapsed`].
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Self::now() - self
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates at the end of time.
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instant({:?})", Duration::from_nanos(self.0))
+    }
+}
+
+/// Always the same: a model must be the same each time.
+pub(crate) fn random() -> u64 {
+    0
+}
+
+/// Runs user code whose panic is to be contained; the model's own verdict is not user code's and goes on.
+///
+/// loom reports a deadlock, or a model that has grown too large, by a panic of the thread that ran last, and unwinds the
+/// others with a payload of its own kind.
+pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        let verdicts = ["deadlock; threads", "Model exceeded", "cannot access Loom"];
+        match text {
+            Some(text) if !verdicts.iter().any(|verdict| text.starts_with(verdict)) => Err(payload),
+            _ => std::panic::resume_unwind(payload),
+        }
+    })
+}
+
+/// Whether this is a drop in a model that has failed, where nothing can be locked any more.
+///
+/// A lock taken then would panic while the thread unwinds, and abort the process before loom could report why.
+pub(crate) fn abandoned() -> bool {
+    std::thread::panicking()
+}
+
+/// A function that is `const` outside model builds (loom's types are made while a model runs).
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => { $(#[$meta])* $vis fn $($rest)* };
+}
+pub(crate) use const_fn;

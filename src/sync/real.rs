@@ -1,0 +1,71 @@
+//! What a normal build is made of.
+
+use std::hash::{BuildHasher, RandomState};
+
+pub(crate) use parking_lot::Mutex;
+use parking_lot::{Condvar, MutexGuard};
+pub(crate) use std::sync::atomic::{AtomicU8, AtomicU64};
+pub(crate) use std::thread_local;
+/// A point in time: [`std::time::Instant`], or the model's clock in a model build.
+pub use std::time::Instant;
+
+pub(crate) mod thread {
+    pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
+}
+
+/// A value under a lock, and somebody who may wait for it to change.
+pub(crate) struct Monitor<T> {
+    value: Mutex<T>,
+    changed: Condvar,
+}
+
+impl<T> Monitor<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { value: Mutex::new(value), changed: Condvar::new() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.lock()
+    }
+
+    /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
+    pub(crate) fn wait<'a>(
+        &'a self,
+        mut guard: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let passed = match deadline {
+            None => {
+                self.changed.wait(&mut guard);
+                false
+            }
+            Some(deadline) => self.changed.wait_until(&mut guard, deadline).timed_out(),
+        };
+        (guard, passed)
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.changed.notify_one();
+    }
+}
+
+/// A number that differs from call to call and from process to process; for jitter, not for secrets.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}
+
+/// Runs user code whose panic is to be contained.
+pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
+}
+
+/// Whether this is a drop in a model that has failed, where nothing can be locked any more.
+pub(crate) const fn abandoned() -> bool {
+    false
+}
+
+/// A function that is `const` outside model builds (loom's types are made while a model runs).
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => { $(#[$meta])* $vis const fn $($rest)* };
+}
+pub(crate) use const_fn;

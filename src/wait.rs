@@ -1,0 +1,108 @@
+//! Blocking: a thread polls a wait and parks in between.
+//!
+//! Waiting for a latch, an interrupt or a deadline is one loop over two futures and a parker, not three mechanisms.
+//! What has come is looked at in this order: the thing itself, the interrupt, the deadline. Giving up is decided by the
+//! queue ([`Wait::give_up`]): a wait that was let through just before is ready, whatever the clock says.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::interrupt::{Cause, Interrupt};
+use crate::known_bugs::bug;
+use crate::parker::Parker;
+use crate::queue::{Condition, GiveUp, Wait};
+use crate::sync::Instant;
+
+/// How a bounded wait ended: exactly one of three outcomes.
+#[must_use = "a bounded wait may end without what it waited for"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Waited<T = ()> {
+    /// What was waited for came.
+    Ready(T),
+    /// The deadline came first.
+    TimedOut,
+    /// The interrupt came first.
+    Interrupted(Cause),
+}
+
+impl<T> Waited<T> {
+    /// Whether what was waited for came.
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+
+    /// What came, if it did.
+    pub fn ready(self) -> Option<T> {
+        match self {
+            Self::Ready(value) => Some(value),
+            Self::TimedOut | Self::Interrupted(_) => None,
+        }
+    }
+}
+
+impl<T> fmt::Display for Waited<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(_) => f.write_str("ready"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Interrupted(cause) => write!(f, "interrupted ({cause})"),
+        }
+    }
+}
+
+/// The deadline that `timeout` from now makes; `None`, for ever, if no clock can show it.
+pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+/// Blocks until the condition holds.
+pub(crate) fn block<C: Condition + Unpin>(condition: C) -> C::Output {
+    match block_on(condition, None, None) {
+        Waited::Ready(output) => output,
+        Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
+    }
+}
+
+/// Blocks until the condition holds, the interrupt is set or the deadline has come.
+pub(crate) fn block_on<C: Condition + Unpin>(
+    condition: C,
+    interrupt: Option<&Interrupt>,
+    deadline: Option<Instant>,
+) -> Waited<C::Output> {
+    match condition.check() {
+        Some(output) => Waited::Ready(output),
+        None => drive(Wait::new(condition), interrupt, deadline),
+    }
+}
+
+/// Blocks until `wait` is over, the interrupt is set or the deadline has come.
+pub(crate) fn drive<W: GiveUp + Unpin>(
+    mut wait: W,
+    interrupt: Option<&Interrupt>,
+    deadline: Option<Instant>,
+) -> Waited<W::Output> {
+    let parker = Parker::current();
+    let waker = Waker::from(parker.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut interrupted = interrupt.map(Interrupt::wait_async);
+    let mut passed = false;
+    loop {
+        if bug!(TimeoutHidesOpen) && passed {
+            return Waited::TimedOut;
+        }
+        if let Poll::Ready(output) = Pin::new(&mut wait).poll(&mut context) {
+            return Waited::Ready(output);
+        }
+        let ended = match interrupted.as_mut().map(|interrupted| Pin::new(interrupted).poll(&mut context)) {
+            Some(Poll::Ready(cause)) => Waited::Interrupted(cause),
+            _ if passed => Waited::TimedOut,
+            _ => {
+                passed = parker.park(deadline);
+                continue;
+            }
+        };
+        return wait.give_up().map_or(ended, Waited::Ready);
+    }
+}

@@ -1,0 +1,255 @@
+//! A worker: one thread, and a body that it runs again and again.
+//!
+//! # States
+//!
+//! Everything is under one lock, and so is the queue of those who wait for a change: the worker's own thread,
+//! `wait_idle`, `join`. Whoever waits looks and joins the queue in one critical section, and whoever changes something
+//! empties the queue in the same one. There is no other way to wait, so there is no wake-up to lose.
+//!
+//! | phase | the thread | left by |
+//! | --- | --- | --- |
+//! | idle | waits | `restart` |
+//! | running | is in the body | the body's return or panic |
+//! | backing off | waits, with a deadline | the deadline; `restart`, which does not wait for it; `clear` |
+//! | given up | waits | `restart` |
+//! | stopped | has ended | nothing |
+//!
+//! *Requested* and *stopping* stand beside the phase. A request is taken back at one place only, where the run begins
+//! that serves it, and under the lock: a request made before that moment is served by this run, a later one by the next.
+//! Hence none is lost, and many make one. There is one thread, hence never two runs. *Stopping* is looked at before
+//! *requested*: stop beats restart.
+//!
+//! # Stale results
+//!
+//! Each run has a **generation** and an interrupt of its own. How a run ended that was interrupted (because it was
+//! replaced, cleared or stopped) is kept for whoever asks, and changes nothing: no backoff, no giving up. Only a run that
+//! ended by itself has a say in what follows.
+
+mod policy;
+mod run;
+mod shared;
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use self::policy::RestartPolicy;
+pub use self::run::{Ended, Exit, Run};
+pub use self::shared::{Handle, Phase, Status};
+use self::shared::{Shared, work};
+use crate::sync::{Arc, Instant, abandoned, thread};
+use crate::wait::{Waited, deadline};
+
+/// The error of what a body's run may return.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A restartable worker on a thread of its own. See the [module](self) for what it promises.
+///
+/// Dropping it stops the worker and **waits** for its thread, however long the present run takes to heed its interrupt.
+/// (On that thread itself, it only stops.) To wait no longer than some time, use [`join_timeout`](Self::join_timeout).
+///
+/// ```
+/// # if latchwork::sync::IN_MODEL { return }
+/// use latchwork::{Interrupted, Run, Worker};
+/// use std::time::Duration;
+///
+/// let worker = Worker::spawn("ticker", |run: &Run| -> Result<(), Interrupted> {
+///     loop {
+///         println!("run {}: tick", run.generation());
+///         run.interrupt().sleep(Duration::from_secs(1))?;
+///     }
+/// })?;
+/// assert_eq!(worker.restart()?, 2);
+/// worker.join();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Worker {
+    handle: Handle,
+    /// `None` once it has been joined.
+    thread: Option<Box<thread::JoinHandle<()>>>,
+}
+
+impl Worker {
+    /// Starts a worker, and its first run, with a policy of no restarts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::spawn`].
+    pub fn spawn<E: Into<BoxError>>(
+        name: impl Into<String>,
+        body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
+    ) -> Result<Self, SpawnError> {
+        Self::builder(name).spawn(body)
+    }
+
+    /// A worker to be, with the name of its thread.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder { name: name.into(), policy: RestartPolicy::never() }
+    }
+
+    /// A handle that can be cloned and sent; it neither stops nor keeps the worker when it is dropped.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Stops the worker and waits until its thread has ended. Returns how it stood then.
+    ///
+    /// # Panics
+    ///
+    /// If called from the worker's own body, which would wait for itself.
+    #[expect(clippy::must_use_candidate, reason = "the wait is the point")]
+    pub fn join(self) -> Status {
+        self.handle.stop();
+        match self.join_deadline(None) {
+            Ok(status) => status,
+            Err(_) => unreachable!("there was no deadline"),
+        }
+    }
+
+    /// As [`join`](Self::join), for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// The worker itself, when its thread has not ended by then. It has been told to stop; dropping it waits on.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn join_timeout(self, timeout: Duration) -> Result<Status, Self> {
+        self.handle.stop();
+        self.join_deadline(deadline(timeout))
+    }
+
+    fn join_deadline(mut self, deadline: Option<Instant>) -> Result<Status, Self> {
+        match self.handle.shared.wait_stopped("join", deadline) {
+            Waited::Ready(status) => {
+                self.reap();
+                Ok(status)
+            }
+            Waited::TimedOut | Waited::Interrupted(_) => Err(self),
+        }
+    }
+
+    /// Waits for the thread's very end. Its last step has been taken: this is no wait for anybody's code.
+    fn reap(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _contained = thread.join();
+        }
+    }
+}
+
+/// Stops all of `workers`, then waits for them for `timeout` at most, all together.
+#[must_use = "some may not have ended"]
+pub fn join_all(workers: impl IntoIterator<Item = Worker>, timeout: Duration) -> Joined {
+    let workers: Vec<_> = workers.into_iter().collect();
+    for worker in &workers {
+        worker.stop();
+    }
+    let deadline = deadline(timeout);
+    let mut joined = Joined { ended: Vec::new(), unfinished: Vec::new() };
+    for worker in workers {
+        match worker.join_deadline(deadline) {
+            Ok(status) => joined.ended.push(status),
+            Err(worker) => joined.unfinished.push(worker),
+        }
+    }
+    joined
+}
+
+/// What [`join_all`] reports.
+#[derive(Debug)]
+pub struct Joined {
+    /// How those stood that have ended, in the order in which they were given.
+    pub ended: Vec<Status>,
+    /// Those that have not ended in time. They have been told to stop.
+    pub unfinished: Vec<Worker>,
+}
+
+impl Deref for Worker {
+    type Target = Handle;
+
+    /// What can be done with the worker without owning it.
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.thread.is_none() || abandoned() {
+            return;
+        }
+        self.handle.stop();
+        if !self.handle.shared.is_own_thread() {
+            let _stopped = self.handle.shared.wait_stopped("drop", None);
+            self.reap();
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// A worker to be; see [`Worker::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a worker is started by `spawn`"]
+pub struct Builder {
+    name: String,
+    policy: RestartPolicy,
+}
+
+impl Builder {
+    /// Sets what follows a run that fails. Without it, nothing does.
+    pub fn policy(mut self, policy: RestartPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Starts the worker, and its first run.
+    ///
+    /// The body should look at its run's [interrupt](Run::interrupt) wherever it waits, and return soon once that is
+    /// set: a run is asked to end, never made to.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system gives no thread, or the name holds a zero byte.
+    pub fn spawn<E: Into<BoxError>>(
+        self,
+        mut body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
+    ) -> Result<Worker, SpawnError> {
+        let Self { name, policy } = self;
+        if name.contains('\0') {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a name without zero bytes");
+            return Err(SpawnError { name, source });
+        }
+        let shared = Arc::new(Shared::new(name.clone(), policy));
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || work(&theirs, move |run: &Run| body(run).map_err(Into::into)))
+            .map_err(|source| SpawnError { name, source })?;
+        Ok(Worker { handle: Handle { shared }, thread: Some(Box::new(thread)) })
+    }
+}
+
+/// A worker could not be started.
+#[derive(Debug, Error)]
+#[error("could not start a thread for worker {name:?}")]
+pub struct SpawnError {
+    /// The worker's name.
+    pub name: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// The worker has been stopped and will not run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the worker has been stopped")]
+pub struct Stopped;

@@ -1,0 +1,392 @@
+//! What a worker's owner, its handles and its thread share.
+
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::policy::History;
+use super::run::{Ended, Exit, Run, run_once};
+use super::{BoxError, RestartPolicy, Stopped};
+use crate::interrupt::{Cause, Interrupt};
+use crate::known_bugs::bug;
+use crate::sync::{Arc, Instant, contain, random, thread};
+use crate::wait::{Waited, deadline, drive};
+use crate::watched::Watched;
+
+/// What can be done with a worker without owning it. Clones are the same worker.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    name: String,
+    state: Watched<State>,
+    /// Set by the thread itself, before its first run.
+    own_thread: OnceLock<thread::ThreadId>,
+}
+
+struct State {
+    activity: Activity,
+    /// The latest run that has begun; 0 before the first.
+    generation: u64,
+    /// A run is owed. Taken back only where the run begins that serves it.
+    requested: bool,
+    /// No run begins any more. Set once.
+    stopping: bool,
+    history: History,
+    last_exit: Option<Exit>,
+}
+
+enum Activity {
+    Idle,
+    /// `asked`: why the run is to end, if it is. The interrupt tells the run, after the lock is given up; what counts here
+    /// is `asked`, or else a run that fails in between would be taken for one that failed by itself.
+    Running {
+        interrupt: Interrupt,
+        asked: Option<Cause>,
+        started: Instant,
+    },
+    BackingOff {
+        until: Instant,
+    },
+    GivenUp,
+    Stopped,
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits to be asked for a run.
+    Idle,
+    /// The body runs.
+    Running,
+    /// A run failed; the next begins at `until` at the latest.
+    BackingOff {
+        /// When the policy starts the next run.
+        until: Instant,
+    },
+    /// A run failed, and the policy allows no further one; waits to be asked.
+    GivenUp,
+    /// The thread has ended or is about to; no run follows.
+    Stopped,
+}
+
+/// How a worker stands.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Status {
+    /// What it is doing.
+    pub phase: Phase,
+    /// The latest run that has begun; 0 before the first.
+    pub generation: u64,
+    /// Whether a run has been asked for that has not begun yet.
+    pub requested: bool,
+    /// Whether it has been told to stop.
+    pub stopping: bool,
+    /// How the latest run ended that has ended.
+    pub last_exit: Option<Exit>,
+}
+
+impl Handle {
+    /// The worker's name, which is its thread's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Asks for a new run: the present one, if there is one, is interrupted, and the next begins when it has ended.
+    /// Returns the generation of that next run.
+    ///
+    /// Never waits. Requests that arrive before the next run begins are served by it together; a request that arrives
+    /// later is served by another one. It also ends a backoff and a giving up, and makes the policy forget earlier
+    /// failures.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], if the worker has been told to stop.
+    pub fn restart(&self) -> Result<u64, Stopped> {
+        let (next, present) = self.shared.state.change(|state| {
+            if state.stopping {
+                return Err(Stopped);
+            }
+            state.requested = true;
+            state.history.reset();
+            let present = state.ask_to_end(Cause::Restart);
+            if present.is_none() && !bug!(BackoffSwallowsRestart) {
+                state.activity = Activity::Idle;
+            }
+            Ok((state.generation + 1, present))
+        })?;
+        interrupt(present, Cause::Restart);
+        Ok(next)
+    }
+
+    /// Ends the present run, a backoff, and every request made so far, and waits until the run has ended. A run that is
+    /// asked for while this waits is none of its business: it begins as usual.
+    ///
+    /// # Panics
+    ///
+    /// If called from the worker's own body, which would wait for itself.
+    pub fn clear(&self) {
+        let _no_deadline = self.clear_deadline(None);
+    }
+
+    /// As [`clear`](Self::clear), waiting for `timeout` at most; the run is interrupted in any case.
+    ///
+    /// # Panics
+    ///
+    /// As [`clear`](Self::clear).
+    pub fn clear_timeout(&self, timeout: Duration) -> Waited {
+        self.clear_deadline(deadline(timeout))
+    }
+
+    fn clear_deadline(&self, deadline: Option<Instant>) -> Waited {
+        self.shared.assert_other_thread("clear");
+        let (generation, present) = self.shared.state.change(|state| {
+            state.requested = false;
+            let present = state.ask_to_end(Cause::Clear);
+            if let Activity::BackingOff { .. } = state.activity {
+                state.activity = Activity::Idle;
+            }
+            (state.generation, present)
+        });
+        interrupt(present, Cause::Clear);
+        let waited = self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()));
+        if bug!(ClearOrphansRun) {
+            self.shared.state.look(|state| state.activity = Activity::Idle);
+        }
+        waited
+    }
+
+    /// Tells the worker to stop: the present run is interrupted, and none follows, not even one that was asked for.
+    /// Returns whether it is the first to do so. Never waits.
+    pub fn stop(&self) -> bool {
+        let (first, present) = self.shared.state.change(|state| {
+            let first = !std::mem::replace(&mut state.stopping, true);
+            (first, state.ask_to_end(Cause::Stop).filter(|_| !bug!(StopMissesRun)))
+        });
+        interrupt(present, Cause::Stop);
+        first
+    }
+
+    /// Blocks until no run is going on and none is owed, by a request or by a backoff.
+    ///
+    /// # Panics
+    ///
+    /// If called from the worker's own body, which would wait for itself.
+    pub fn wait_idle(&self) {
+        self.shared.assert_other_thread("wait_idle");
+        let _no_deadline = self.shared.wait(None, State::idle);
+    }
+
+    /// As [`wait_idle`](Self::wait_idle), for `timeout` at most.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_idle`](Self::wait_idle).
+    pub fn wait_idle_timeout(&self, timeout: Duration) -> Waited {
+        self.shared.assert_other_thread("wait_idle_timeout");
+        self.shared.wait(deadline(timeout), State::idle)
+    }
+
+    /// As [`wait_idle`](Self::wait_idle), without blocking the thread, under any executor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait_idle_async(&self) {
+        self.shared.state.wait(State::idle).await;
+    }
+
+    /// Waits, without blocking the thread, until the worker has stopped. It does not tell it to.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait_stopped_async(&self) {
+        self.shared.state.wait(State::stopped).await;
+    }
+
+    /// How the worker stands. Always answers, also after it has stopped.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.state.look(|state| state.status())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn status(&self) -> Status {
+        Status {
+            phase: match self.activity {
+                Activity::Idle => Phase::Idle,
+                Activity::Running { .. } => Phase::Running,
+                Activity::BackingOff { until } => Phase::BackingOff { until },
+                Activity::GivenUp => Phase::GivenUp,
+                Activity::Stopped => Phase::Stopped,
+            },
+            generation: self.generation,
+            requested: self.requested,
+            stopping: self.stopping,
+            last_exit: self.last_exit.clone(),
+        }
+    }
+
+    /// Notes that the present run is to end. Returns the interrupt to set once the lock has been given up.
+    fn ask_to_end(&mut self, cause: Cause) -> Option<Interrupt> {
+        let Activity::Running { interrupt, asked, .. } = &mut self.activity else { return None };
+        asked.get_or_insert(cause);
+        Some(interrupt.clone())
+    }
+
+    /// The latest run that has ended; runs end in order.
+    fn ended(&self) -> u64 {
+        if let Activity::Running { .. } = self.activity { self.generation - 1 } else { self.generation }
+    }
+
+    fn idle(&mut self) -> Option<()> {
+        match self.activity {
+            Activity::Idle | Activity::GivenUp => (!self.requested).then_some(()),
+            Activity::Running { .. } | Activity::BackingOff { .. } => None,
+            Activity::Stopped => Some(()),
+        }
+    }
+
+    fn stopped(&mut self) -> Option<Status> {
+        matches!(self.activity, Activity::Stopped).then(|| self.status())
+    }
+
+    /// Begins the next run if one is due; otherwise says until when to wait.
+    fn next(&mut self) -> Next {
+        if self.stopping && !(bug!(RestartBeatsStop) && self.requested) {
+            return Next::Stop;
+        }
+        match self.activity {
+            Activity::Idle if self.requested => {}
+            Activity::BackingOff { until } if Instant::now() < until => return Next::Wait(Some(until)),
+            Activity::BackingOff { .. } => {}
+            _ => return Next::Wait(None),
+        }
+        self.requested = false;
+        self.generation += 1;
+        let interrupt = Interrupt::new();
+        self.activity = Activity::Running { interrupt: interrupt.clone(), asked: None, started: Instant::now() };
+        Next::Run(Run { generation: self.generation, interrupt })
+    }
+
+    /// The present run has ended. Returns what is to be dropped outside the lock.
+    fn run_ended(&mut self, run: &Run, ended: Ended) -> Option<Exit> {
+        let Activity::Running { started, asked, .. } = self.activity else {
+            unreachable!("a run ends only while it is the present one")
+        };
+        let interrupted = if bug!(TokenIsTruth) { run.interrupt.cause() } else { asked };
+        let failed = !matches!(ended, Ended::Completed);
+        self.activity = if failed && (interrupted.is_none() || bug!(StaleResultApplied)) {
+            let now = Instant::now();
+            match self.history.failed(started, now, random()) {
+                Some(delay) => Activity::BackingOff { until: now + delay },
+                None => Activity::GivenUp,
+            }
+        } else {
+            Activity::Idle
+        };
+        self.last_exit.replace(Exit { generation: run.generation, ended, interrupted })
+    }
+}
+
+enum Next {
+    Run(Run),
+    Wait(Option<Instant>),
+    Stop,
+}
+
+impl Shared {
+    pub(super) fn new(name: String, policy: RestartPolicy) -> Self {
+        let state = State {
+            activity: Activity::Idle,
+            generation: 0,
+            requested: true,
+            stopping: false,
+            history: History::new(policy),
+            last_exit: None,
+        };
+        Self { name, state: Watched::new(state), own_thread: OnceLock::new() }
+    }
+
+    pub(super) fn is_own_thread(&self) -> bool {
+        self.own_thread.get() == Some(&thread::current().id())
+    }
+
+    fn assert_other_thread(&self, what: &str) {
+        assert!(
+            !self.is_own_thread(),
+            "`{what}` of worker {:?} was called from its own body: it would wait for itself",
+            self.name
+        );
+    }
+
+    fn wait<T>(&self, deadline: Option<Instant>, look: impl FnMut(&mut State) -> Option<T> + Unpin) -> Waited<T> {
+        drive(self.state.wait(look), None, deadline)
+    }
+
+    /// Waits until the thread has done its last step.
+    pub(super) fn wait_stopped(&self, what: &str, deadline: Option<Instant>) -> Waited<Status> {
+        self.assert_other_thread(what);
+        self.wait(deadline, State::stopped)
+    }
+
+    /// Changes the state, on the worker's own thread.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+        // What is dropped and the wakers are user code, and the thread must outlive their panics.
+        let _contained = contain(|| drop(self.state.change(change)));
+    }
+
+    /// Blocks until a run is due; `None` once the worker is to stop.
+    fn next_run(&self) -> Option<Run> {
+        let mut deadline = None;
+        loop {
+            let next = self.wait(deadline, |state: &mut State| match state.next() {
+                Next::Wait(until) if until == deadline => None,
+                next => Some(next),
+            });
+            match next {
+                Waited::Ready(Next::Run(run)) => return Some(run),
+                Waited::Ready(Next::Stop) => return None,
+                Waited::Ready(Next::Wait(until)) => deadline = until,
+                Waited::TimedOut | Waited::Interrupted(_) => {}
+            }
+        }
+    }
+}
+
+/// Tells a run that it is to end.
+fn interrupt(present: Option<Interrupt>, cause: Cause) {
+    if let Some(present) = present {
+        present.set(cause);
+    }
+}
+
+// No user code runs while the state is being changed: a panic cannot leave it half done.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
+
+/// What the worker's thread does.
+pub(super) fn work(shared: &Shared, mut body: impl FnMut(&Run) -> Result<(), BoxError>) {
+    let _first = shared.own_thread.set(thread::current().id());
+    while let Some(run) = shared.next_run() {
+        if bug!(RestartLost) {
+            shared.state.look(|state| state.requested = false);
+        }
+        let ended = run_once(&mut body, &run);
+        shared.change(|state| state.run_ended(&run, ended));
+    }
+    let _contained = contain(move || drop(body));
+    shared.change(|state| state.activity = Activity::Stopped);
+}
