@@ -12,6 +12,7 @@
 
 use std::task::Wake;
 
+use crate::known_bugs::bug;
 use crate::sync::{Arc, Instant, Monitor};
 
 pub(crate) struct Parker {
@@ -51,7 +52,7 @@ impl Wake for Parker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        *self.woken.lock() = true;
+        *self.woken.lock() = !bug!(UnparkLeavesNoToken);
         self.woken.notify_one();
     }
 }

@@ -1,13 +1,342 @@
 //! Models of `Worker`.
+//!
+//! A worker is one thread. Its body is contained: what it sees goes into a [`Record`] and is asserted by main.
 
-use latchwork::{Interrupted, Run, Worker};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+
+use latchwork::sync::model::end_time;
+use latchwork::worker::{BoxError, Ended, Phase};
+use latchwork::{Backoff, Cause, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread;
+
+use super::{SOON, spawn};
+
+type Outcome = Result<(), BoxError>;
+
+/// What a body has seen.
+#[derive(Default)]
+struct Record {
+    /// Whether a run is going on.
+    inside: AtomicBool,
+    /// Main's: has it come so far?
+    flag: AtomicBool,
+    /// Each run that has begun, and whether it found `flag` up. No step of the model: a lock of the real world, never
+    /// held at one.
+    runs: Mutex<Vec<(u64, bool)>>,
+}
+
+impl Record {
+    fn enter(&self, run: &Run) {
+        assert!(!self.inside.swap(true, Ordering::AcqRel), "two runs at once");
+        self.runs.lock().unwrap().push((run.generation(), self.flag.load(Ordering::Relaxed)));
+    }
+
+    fn leave(&self) {
+        self.inside.store(false, Ordering::Release);
+    }
+
+    /// The runs that have begun.
+    fn runs(&self) -> Vec<u64> {
+        self.runs.lock().unwrap().iter().map(|(generation, _)| *generation).collect()
+    }
+
+    /// Whether that run has begun with the flag up.
+    fn found_flag(&self, generation: u64) -> bool {
+        self.runs.lock().unwrap().contains(&(generation, true))
+    }
+}
+
+/// A worker whose body enters, does `body`, and leaves.
+fn worker(
+    policy: RestartPolicy,
+    body: impl Fn(&Record, &Run) -> Outcome + Send + Sync + 'static,
+) -> (Worker, Arc<Record>) {
+    let record = Arc::new(Record::default());
+    let theirs = Arc::clone(&record);
+    let body = move |run: &Run| {
+        theirs.enter(run);
+        let ended = body(&theirs, run);
+        theirs.leave();
+        ended
+    };
+    (Worker::builder("model").policy(policy).spawn(body).unwrap(), record)
+}
+
+/// Ends a model whose worker is idle. Its thread ends by itself: main does not wait for it, which other models do, and
+/// would multiply this one. (What main held of the worker is lost: a kilobyte an execution.)
+fn leave(worker: Worker) {
+    worker.stop();
+    std::mem::forget(worker);
+}
+
+/// A run that ends only when it is asked to.
+fn until_interrupted(_record: &Record, run: &Run) -> Outcome {
+    let cause = run.interrupt().wait();
+    Err(Interrupted { cause }.into())
+}
+
+/// A run that ends at once.
+fn at_once(_record: &Record, _run: &Run) -> Outcome {
+    Ok(())
+}
+
+/// The first run fails, the others end at once.
+fn first_fails(_record: &Record, run: &Run) -> Outcome {
+    if run.generation() == 1 { Err("the first run fails".into()) } else { Ok(()) }
+}
+
+/// Restarts after a second.
+fn patient() -> RestartPolicy {
+    RestartPolicy::on_failure(Backoff::new(SOON, SOON).with_jitter(0.0))
+}
+
+/// Runs wait for their interrupt; main restarts and joins.
+pub fn runs_never_overlap() {
+    let (worker, record) = worker(RestartPolicy::never(), until_interrupted);
+    let generation = worker.restart().unwrap();
+    let status = worker.join();
+    assert!(status.generation <= generation);
+    assert_eq!(record.runs(), (1..=status.generation).collect::<Vec<_>>(), "two runs at once");
+    assert!(!matches!(status.last_exit.map(|exit| exit.ended), Some(Ended::Panicked(_))), "two runs at once");
+}
+
+/// As Effect's `FiberHandle.run` does it: the former run is told to end, and the next one starts without waiting.
+pub fn overlapping_runs() {
+    let (record, present) = (Arc::new(AtomicBool::new(false)), loom::sync::Mutex::new(None::<Interrupt>));
+    let run = || {
+        let interrupt = Interrupt::new();
+        if let Some(former) = present.lock().unwrap().replace(interrupt.clone()) {
+            former.set(Cause::Restart);
+        }
+        spawn(&record, move |inside| {
+            assert!(!inside.swap(true, Ordering::AcqRel), "two runs at once");
+            interrupt.wait();
+            inside.store(false, Ordering::Release);
+        })
+    };
+    let runs = [run(), run()];
+    present.lock().unwrap().take().unwrap().set(Cause::Stop);
+    for run in runs {
+        run.join().unwrap();
+    }
+}
+
+/// Runs end at once; main writes and restarts. Ends when the worker is idle: the run that serves the restart has begun
+/// after it.
+pub fn a_restart_is_never_lost() {
+    let (worker, record) = worker(RestartPolicy::never(), at_once);
+    record.flag.store(true, Ordering::Relaxed);
+    let generation = worker.restart().unwrap();
+    worker.wait_idle();
+    assert!(record.found_flag(generation), "the restart was lost");
+    leave(worker);
+}
+
+/// Runs end at once; main and a thread restart at the same time. Ends when the worker is idle.
+pub fn two_restarts_at_once_are_both_served() {
+    let (worker, record) = worker(RestartPolicy::never(), at_once);
+    let other = thread::spawn({
+        let handle = worker.handle().clone();
+        move || handle.restart().unwrap()
+    });
+    let mine = worker.restart().unwrap();
+    let theirs = other.join().unwrap();
+    worker.wait_idle();
+    let runs = record.runs();
+    assert_eq!(runs.last(), Some(&mine.max(theirs)), "the restart was lost");
+    leave(worker);
+}
+
+/// The first run holds on until main has restarted twice. Ends when the worker is idle: one run has served both.
+pub fn restarts_while_a_run_winds_down_make_one() {
+    let (begun, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let (worker, record) = worker(RestartPolicy::never(), {
+        let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+        move |_, _| {
+            begun.open();
+            go_on.wait();
+            Ok(())
+        }
+    });
+    begun.wait();
+    assert_eq!(worker.restart(), Ok(2));
+    assert_eq!(worker.restart(), Ok(2));
+    go_on.open();
+    worker.wait_idle();
+    assert_eq!(record.runs(), [1, 2], "two requests did not make one run");
+    leave(worker);
+}
+
+/// Runs end at once; a thread restarts; main stops, and joins. No run begins once `stop` has returned.
+pub fn stop_beats_restart() {
+    let (worker, _record) = worker(RestartPolicy::never(), at_once);
+    let other = thread::spawn({
+        let handle = worker.handle().clone();
+        move || handle.restart()
+    });
+    assert!(worker.stop());
+    let begun = worker.status().generation;
+    let restarted = other.join().unwrap();
+    let status = worker.join();
+    assert_eq!(status.generation, begun, "a run has begun after `stop`");
+    assert!(restarted.is_err() || status.generation <= restarted.unwrap());
+    assert_eq!(status.phase, Phase::Stopped);
+}
 
 /// The body waits for its interrupt; main joins.
 pub fn join_ends_a_run_that_is_about_to_park() {
-    let worker = Worker::spawn("waits", |run: &Run| -> Result<(), Interrupted> {
-        let cause = run.interrupt().wait();
-        Err(Interrupted { cause })
-    })
-    .unwrap();
+    let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
+    worker.join();
+}
+
+/// The body waits for its interrupt; a thread stops; main joins. One of the two is the first to stop.
+pub fn join_and_stop_at_once_end_it() {
+    let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
+    let other = thread::spawn({
+        let handle = worker.handle().clone();
+        move || handle.stop()
+    });
+    let status = worker.join();
+    assert_eq!(status.phase, Phase::Stopped);
+    assert!(!status.requested || status.generation == 0);
+    other.join().unwrap();
+}
+
+/// The body waits for its interrupt; main's task waits until the worker has stopped, which a thread tells it to.
+pub fn a_task_that_waits_for_the_end_is_woken() {
+    let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
+    let other = thread::spawn({
+        let handle = worker.handle().clone();
+        move || handle.stop()
+    });
+    crate::executor::block_on(Box::pin(worker.wait_stopped_async()));
+    assert_eq!(worker.status().phase, Phase::Stopped);
+    other.join().unwrap();
+    worker.join();
+}
+
+/// The body waits for its interrupt; a thread ends time; main joins until a deadline, and has its status or its worker.
+pub fn a_join_that_times_out_hands_the_worker_back() {
+    let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
+    let clock = thread::spawn(end_time);
+    let status = worker.join_timeout(SOON).unwrap_or_else(|worker| {
+        assert!(worker.status().stopping);
+        worker.join()
+    });
+    assert_eq!(status.phase, Phase::Stopped);
+    clock.join().unwrap();
+}
+
+/// Runs end at once; a thread restarts; main clears, and then waits until the worker is idle. What is cleared has ended,
+/// and what is not is known.
+pub fn clear_leaves_no_orphan() {
+    let (worker, record) = worker(RestartPolicy::never(), |_, run| {
+        // A run that takes its time: a step that everybody else can come before.
+        let _ = run.interrupt().check();
+        Ok(())
+    });
+    let other = thread::spawn({
+        let handle = worker.handle().clone();
+        move || handle.restart().unwrap()
+    });
+    worker.clear();
+    other.join().unwrap();
+    worker.wait_idle();
+    assert!(!record.inside.load(Ordering::Acquire), "an orphan runs on");
+    leave(worker);
+}
+
+/// Runs wait for their interrupt; main clears, and then restarts. The second is no business of the first.
+pub fn a_restart_after_clear_is_served() {
+    let (worker, record) = worker(RestartPolicy::never(), at_once);
+    worker.clear();
+    record.flag.store(true, Ordering::Relaxed);
+    let generation = worker.restart().unwrap();
+    worker.wait_idle();
+    assert!(record.found_flag(generation), "the restart was lost");
+    leave(worker);
+}
+
+/// The first run panics; main restarts. Ends when the worker is idle: the restart has been served.
+pub fn a_panic_as_it_is_restarted_ends_the_run_alone() {
+    let (worker, record) = worker(RestartPolicy::never(), |record, run| {
+        if run.generation() == 1 {
+            record.leave();
+            // A panic without the hook's message, for it is intended.
+            resume_unwind(Box::new("the first run panics"));
+        }
+        Ok(())
+    });
+    record.flag.store(true, Ordering::Relaxed);
+    let generation = worker.restart().unwrap();
+    worker.wait_idle();
+    assert!(record.found_flag(generation), "the restart was lost");
+    let exit = worker.status().last_exit.unwrap();
+    assert_eq!(exit.generation, generation);
+    assert_eq!(matches!(exit.ended, Ended::Panicked(_)), generation == 1);
+    leave(worker);
+}
+
+/// Runs fail until main restarts, which the policy follows by a backoff; time stands still. Ends when the worker is idle:
+/// the restart did not wait for the backoff's end.
+pub fn a_restart_ends_a_backoff() {
+    let (worker, record) =
+        worker(
+            patient(),
+            |record, _run| {
+                if record.flag.load(Ordering::Relaxed) { Ok(()) } else { Err("it comes too early".into()) }
+            },
+        );
+    record.flag.store(true, Ordering::Relaxed);
+    let generation = worker.restart().unwrap();
+    worker.wait_idle();
+    assert!(record.found_flag(generation), "the restart was lost");
+    leave(worker);
+}
+
+/// The first run fails, which the policy follows by a backoff; a thread ends time; main restarts. Ends when the worker is
+/// idle: whichever came first, each run is there once.
+pub fn a_restart_as_a_backoff_ends_is_served() {
+    let (worker, record) = worker(patient(), first_fails);
+    let clock = thread::spawn(end_time);
+    record.flag.store(true, Ordering::Relaxed);
+    let generation = worker.restart().unwrap();
+    worker.wait_idle();
+    assert!(record.found_flag(generation), "the restart was lost");
+    clock.join().unwrap();
+    let status = worker.status();
+    assert_eq!(record.runs(), (1..=status.generation).collect::<Vec<_>>());
+    leave(worker);
+}
+
+/// The first run fails by itself, without looking at its interrupt; main clears it. A cleared run is followed by nothing.
+pub fn a_run_that_fails_as_it_is_cleared_is_followed_by_nothing() {
+    let (worker, _record) = worker(patient(), first_fails);
+    worker.clear();
+    assert_eq!(worker.status().phase, Phase::Idle, "a cleared run is followed by another");
+    leave(worker);
+}
+
+/// The first run fails by itself, without looking at its interrupt; main restarts. The failure is not the next run's.
+pub fn a_run_that_fails_as_it_is_restarted_is_followed_by_the_next() {
+    let (worker, record) = worker(RestartPolicy::never(), first_fails);
+    record.flag.store(true, Ordering::Relaxed);
+    let generation = worker.restart().unwrap();
+    worker.wait_idle();
+    assert!(record.found_flag(generation), "the restart was lost");
+    leave(worker);
+}
+
+/// Runs end at once; a thread ends time; main waits until a deadline for the worker to be idle.
+pub fn a_wait_for_idle_that_times_out_has_one_outcome() {
+    let (worker, record) = worker(RestartPolicy::never(), at_once);
+    let clock = thread::spawn(end_time);
+    if worker.wait_idle_timeout(SOON) == Waited::Ready(()) {
+        assert_eq!(record.runs(), [1], "idle before its first run");
+        assert!(!record.inside.load(Ordering::Acquire), "idle while a run is going on");
+    }
+    clock.join().unwrap();
     worker.join();
 }
