@@ -32,6 +32,7 @@ mod shared;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -190,6 +191,10 @@ impl Drop for Worker {
         }
     }
 }
+
+// No user code runs while the state is being changed: a panic cannot leave it half done.
+impl UnwindSafe for Worker {}
+impl RefUnwindSafe for Worker {}
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
