@@ -3,13 +3,12 @@
 //! A worker is one thread. Its body is contained: what it sees goes into a [`Record`] and is asserted by main.
 
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use latchwork::sync::model::end_time;
-use latchwork::worker::{BoxError, Ended, Phase};
+use latchwork::worker::{BoxError, Ended, Handle, Phase};
 use latchwork::{Backoff, Cause, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 use loom::sync::atomic::{AtomicBool, Ordering};
-use loom::thread;
 
 use super::{SOON, spawn};
 use crate::executor::block_on;
@@ -28,13 +27,30 @@ struct Record {
     /// Each run that has begun, and whether it found `flag` up. No step of the model: a lock of the real world, never
     /// held at one.
     runs: Mutex<Vec<(u64, bool)>>,
+    /// The latest generation that somebody has asked for. No step of the model.
+    asked: std::sync::atomic::AtomicU64,
+    own: OnceLock<Handle>,
 }
 
 impl Record {
     fn enter(&self, run: &Run) {
         let alone = !self.inside.swap(true, Ordering::AcqRel);
         self.overlapped.fetch_or(!alone, Ordering::Relaxed);
-        self.runs.lock().unwrap().push((run.generation(), self.flag.load(Ordering::Relaxed)));
+        let flag = self.flag.load(Ordering::Relaxed);
+        self.runs.lock().unwrap().push((run.generation(), flag));
+    }
+
+    /// The worker itself, for its body.
+    fn own(&self) -> &Handle {
+        self.own.get().expect("main knows it before anybody takes a step")
+    }
+
+    fn asks_for(&self, generation: u64) {
+        self.asked.fetch_max(generation, Ordering::Relaxed);
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn leave(&self) {
@@ -66,7 +82,9 @@ fn worker(
         theirs.leave();
         ended
     };
-    (Worker::builder("model").policy(policy).spawn(body).unwrap(), record)
+    let worker = Worker::builder("model").policy(policy).spawn(body).unwrap();
+    record.own.set(worker.handle().clone()).unwrap();
+    (worker, record)
 }
 
 /// Ends a model whose worker is idle. Its thread ends by itself: main does not wait for it, which other models do, and
@@ -97,34 +115,32 @@ fn patient() -> RestartPolicy {
     RestartPolicy::on_failure(Backoff::new(SOON, SOON).with_jitter(0.0))
 }
 
-/// Runs wait for their interrupt; main restarts and joins.
+/// Runs look at their interrupt; main restarts. Ends when the worker is idle.
 pub fn runs_never_overlap() {
-    let (worker, record) = worker(RestartPolicy::never(), until_interrupted);
+    let (worker, record) = worker(RestartPolicy::never(), |_, run| Ok(run.interrupt().check()?));
     let generation = worker.restart().unwrap();
-    let status = worker.join();
-    assert!(status.generation <= generation);
-    assert_eq!(record.runs(), (1..=status.generation).collect::<Vec<_>>());
+    worker.wait_idle();
+    assert_eq!(record.runs(), (1..=generation).collect::<Vec<_>>());
+    leave(worker);
 }
 
 /// As Effect's `FiberHandle.run` does it: the former run is told to end, and the next one starts without waiting.
 pub fn overlapping_runs() {
-    let (record, present) = (Arc::new(AtomicBool::new(false)), loom::sync::Mutex::new(None::<Interrupt>));
-    let run = || {
+    let (inside, present) = (Arc::new(AtomicBool::new(false)), Mutex::new(None::<Interrupt>));
+    let replace = || {
         let interrupt = Interrupt::new();
         if let Some(former) = present.lock().unwrap().replace(interrupt.clone()) {
             former.set(Cause::Restart);
         }
-        spawn(&record, move |inside| {
+        move |inside: &AtomicBool| {
             assert!(!inside.swap(true, Ordering::AcqRel), "two runs at once");
-            interrupt.wait();
+            let _ = interrupt.check();
             inside.store(false, Ordering::Release);
-        })
+        }
     };
-    let runs = [run(), run()];
-    present.lock().unwrap().take().unwrap().set(Cause::Stop);
-    for run in runs {
-        run.join().unwrap();
-    }
+    let former = spawn(&inside, replace());
+    replace()(&inside);
+    former.join().unwrap();
 }
 
 /// Runs end at once; main writes and restarts. Ends when the worker is idle: the run that serves the restart has begun
@@ -138,54 +154,56 @@ pub fn a_restart_is_never_lost() {
     leave(worker);
 }
 
-/// Runs end at once; main and a thread restart at the same time. Ends when the worker is idle.
+/// Main restarts, and so does the first run itself. Ends when the worker is idle.
 pub fn two_restarts_at_once_are_both_served() {
-    let (worker, record) = worker(RestartPolicy::never(), at_once);
-    let other = thread::spawn({
-        let handle = worker.handle().clone();
-        move || handle.restart().unwrap()
+    let (worker, record) = worker(RestartPolicy::never(), |record, run| {
+        if run.generation() == 1 {
+            record.asks_for(record.own().restart()?);
+        }
+        Ok(())
     });
-    let mine = worker.restart().unwrap();
-    let theirs = other.join().unwrap();
+    record.asks_for(worker.restart().unwrap());
     worker.wait_idle();
-    let runs = record.runs();
-    assert_eq!(runs.last(), Some(&mine.max(theirs)), "the restart was lost");
+    assert!(record.runs().last() >= Some(&record.asked()), "the restart was lost");
+    assert!(worker.status().generation == record.asked(), "a run that nobody asked for");
     leave(worker);
 }
 
-/// The first run holds on until main has restarted twice. Ends when the worker is idle: one run has served both.
+/// The first run restarts its own worker twice: what it asks for cannot begin before it has ended. The second one opens a
+/// latch that main waits for. Ends when the worker is idle.
 pub fn restarts_while_a_run_winds_down_make_one() {
-    let (begun, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let begun = Arc::new(Latch::new());
     let (worker, record) = worker(RestartPolicy::never(), {
-        let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
-        move |_, _| {
-            begun.open();
-            go_on.wait();
+        let begun = Arc::clone(&begun);
+        move |record, run| {
+            if run.generation() == 1 {
+                record.asks_for(record.own().restart()?);
+                record.asks_for(record.own().restart()?);
+            } else {
+                begun.open();
+            }
             Ok(())
         }
     });
     begun.wait();
-    assert_eq!(worker.restart(), Ok(2));
-    assert_eq!(worker.restart(), Ok(2));
-    go_on.open();
     worker.wait_idle();
-    assert_eq!(record.runs(), [1, 2], "two requests did not make one run");
+    assert!(record.runs() == [1, 2] && record.asked() == 2, "many requests did not make one run");
     leave(worker);
 }
 
-/// Runs end at once; a thread restarts; main stops, and joins. No run begins once `stop` has returned.
+/// Main stops, and joins; each run asks for the next as long as it may. No run begins once `stop` has returned.
 pub fn stop_beats_restart() {
-    let (worker, _record) = worker(RestartPolicy::never(), at_once);
-    let other = thread::spawn({
-        let handle = worker.handle().clone();
-        move || handle.restart()
+    let (worker, _record) = worker(RestartPolicy::never(), |record, run| {
+        // Two restarts are enough, and the model has an end.
+        if run.generation() <= 2 {
+            record.own().restart()?;
+        }
+        Ok(())
     });
     assert!(worker.stop());
     let begun = worker.status().generation;
-    let restarted = other.join().unwrap();
     let status = worker.join();
-    assert_eq!(status.generation, begun, "a run has begun after `stop`");
-    assert!(restarted.is_err() || status.generation <= restarted.unwrap());
+    assert!(status.generation == begun, "a run has begun after `stop`");
     assert_eq!(status.phase, Phase::Stopped);
 }
 
@@ -195,17 +213,15 @@ pub fn join_ends_a_run_that_is_about_to_park() {
     worker.join();
 }
 
-/// The body waits for its interrupt; a thread stops; main joins. One of the two is the first to stop.
+/// The run stops its own worker and waits for its interrupt; main joins. One of the two is the first to stop.
 pub fn join_and_stop_at_once_end_it() {
-    let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
-    let other = thread::spawn({
-        let handle = worker.handle().clone();
-        move || handle.stop()
+    let (worker, record) = worker(RestartPolicy::never(), |record, run| {
+        record.asks_for(u64::from(record.own().stop()));
+        until_interrupted(record, run)
     });
     let status = worker.join();
     assert_eq!(status.phase, Phase::Stopped);
-    assert!(!status.requested || status.generation == 0);
-    other.join().unwrap();
+    assert!(record.asked() <= status.generation, "it was told to stop by a run that never was");
 }
 
 /// The body waits for its interrupt; main stops it, and main's task waits until it has stopped.
@@ -232,20 +248,15 @@ pub fn a_join_that_times_out_hands_the_worker_back() {
     assert_eq!(status.phase, Phase::Stopped);
 }
 
-/// Runs end at once; a thread restarts; main clears, and then waits until the worker is idle. What is cleared has ended,
-/// and what is not is known.
+/// Main clears; the first run restarts its own worker. When main has waited until the worker is idle, nothing runs.
 pub fn clear_leaves_no_orphan() {
-    let (worker, record) = worker(RestartPolicy::never(), |_, run| {
-        // A run that takes its time: a step that everybody else can come before.
-        let _ = run.interrupt().check();
+    let (worker, record) = worker(RestartPolicy::never(), |record, run| {
+        if run.generation() == 1 {
+            record.own().restart()?;
+        }
         Ok(())
     });
-    let other = thread::spawn({
-        let handle = worker.handle().clone();
-        move || handle.restart().unwrap()
-    });
     worker.clear();
-    other.join().unwrap();
     worker.wait_idle();
     assert!(!record.inside.load(Ordering::Acquire), "an orphan runs on");
     leave(worker);

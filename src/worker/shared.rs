@@ -284,7 +284,8 @@ impl State {
     /// The present run has ended. Returns what is to be dropped outside the lock.
     fn run_ended(&mut self, run: &Run, ended: Ended) -> Option<Exit> {
         let Activity::Running { started, asked, .. } = self.activity else {
-            unreachable!("a run ends only while it is the present one")
+            assert!(bug!(ClearOrphansRun), "a run ends only while it is the present one");
+            return None;
         };
         let interrupted = if bug!(TokenIsTruth) { run.interrupt.cause() } else { asked };
         let failed = !matches!(ended, Ended::Completed);
