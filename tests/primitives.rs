@@ -646,7 +646,8 @@ mod worker {
                 silent(info);
             }
         }));
-        let misuses: [(&str, fn(Worker)); 6] = [
+        type Misuse = fn(Worker);
+        let misuses: [(&str, Misuse); 6] = [
             ("join", |worker| drop(worker.join())),
             ("join", |worker| drop(worker.join_timeout(LONG))),
             ("clear", |worker| worker.clear()),

@@ -284,8 +284,10 @@ impl State {
     /// The present run has ended. Returns what is to be dropped outside the lock.
     fn run_ended(&mut self, run: &Run, ended: Ended) -> Option<Exit> {
         let Activity::Running { started, asked, .. } = self.activity else {
-            assert!(bug!(ClearOrphansRun), "a run ends only while it is the present one");
-            return None;
+            if bug!(ClearOrphansRun) {
+                return None;
+            }
+            unreachable!("a run ends only while it is the present one")
         };
         let interrupted = if bug!(TokenIsTruth) { run.interrupt.cause() } else { asked };
         let failed = !matches!(ended, Ended::Completed);
