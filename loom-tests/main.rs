@@ -19,7 +19,7 @@ use runner::{DEADLOCK, Model};
 macro_rules! index {
     ($($(#[doc = $about:literal])* mod $room:ident { $(
         #[doc = $property:literal]
-        $name:ident: $invariants:literal, $threads:literal threads, $($bound:ident)? $(bounded $preemptions:literal)?,
+        $name:ident: $invariants:literal, $threads:literal threads, $bound:tt,
         finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($twin:ident: $twin_failure:expr),* $(,)? })?;
     )* })*) => { $(
         $(#[doc = $about])*
@@ -34,7 +34,7 @@ macro_rules! index {
                         property: $property,
                         invariants: $invariants,
                         threads: $threads,
-                        bound: runner::bound!($($bound)? $($preemptions)?),
+                        bound: runner::bound!($bound),
                         scenario: scenarios::$room::$name,
                         known_bugs: &[$((latchwork::known_bugs::KnownBug::$bug, $failure)),*],
                         twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
@@ -56,5 +56,9 @@ index! {
     mod worker {
         /// Whoever joins a worker gets it back, wherever its run was.
         join_ends_a_run_that_is_about_to_park: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
+    }
+    mod replicator {
+        /// Try.
+        try1: "I1, I2", 3 threads, 3, finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
     }
 }
