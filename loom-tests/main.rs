@@ -23,7 +23,7 @@ use runner::{DEADLOCK, Model};
 macro_rules! index {
     ($($(#[doc = $about:literal])* mod $room:ident { $(
         #[doc = $property:literal]
-        $name:ident: $invariants:literal, $threads:literal threads, $(exhaustive)? $(bounded $preemptions:literal)?,
+        $name:ident: $invariants:literal, $threads:literal threads, $bound:tt,
         finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($twin:ident: $twin_failure:expr),* $(,)? })?;
     )* })*) => { $(
         $(#[doc = $about])*
@@ -38,7 +38,7 @@ macro_rules! index {
                         property: $property,
                         invariants: $invariants,
                         threads: $threads,
-                        bound: runner::bound!($($preemptions)?),
+                        bound: runner::bound!($bound),
                         scenario: scenarios::$room::$name,
                         known_bugs: &[$((KnownBug::$bug, $failure)),*],
                         twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
@@ -177,7 +177,7 @@ index! {
         /// A task that waits for the worker's end is woken by it.
         a_task_that_waits_for_the_end_is_woken: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// A join that times out hands the worker back.
-        a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, bounded 6, finds { StopMissesRun: DEADLOCK };
+        a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, 6, finds { StopMissesRun: DEADLOCK };
         /// `clear` ends what was asked for before it, and leaves nobody unknown running.
         clear_leaves_no_orphan: "I12", 2 threads, exhaustive, finds { ClearOrphansRun: "an orphan runs on" };
         /// A panic as the worker is restarted ends the run alone.
@@ -186,7 +186,7 @@ index! {
         /// A restart ends a backoff.
         a_restart_ends_a_backoff: "I6", 2 threads, exhaustive, finds { BackoffSwallowsRestart: DEADLOCK };
         /// A restart as a backoff ends is served.
-        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, bounded 5, finds {};
+        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, 5, finds {};
         /// A run that fails by itself as it is cleared is followed by nothing.
         a_run_that_fails_as_it_is_cleared_is_followed_by_nothing: "I12", 2 threads, exhaustive, finds {
             TokenIsTruth: "a cleared run is followed by another",
@@ -198,7 +198,11 @@ index! {
             StaleResultApplied: DEADLOCK,
         };
         /// A wait for a worker to be idle has one outcome.
-        a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, bounded 6, finds {};
+        a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, 6, finds {};
+    }
+    mod replicator {
+        /// Try.
+        try1: "I1, I2", 3 threads, 3, finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Model {
 
 /// A bound as the index writes it.
 macro_rules! bound {
-    () => {
+    (exhaustive) => {
         None
     };
     ($preemptions:literal) => {

@@ -15,13 +15,13 @@ use std::time::Duration;
 /// let delays: Vec<_> = (0..5).map(|attempt| backoff.delay(attempt, 0).as_millis()).collect();
 /// assert_eq!(delays, [100, 200, 400, 800, 1000]);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Backoff {
     initial: Duration,
     /// At least `initial`.
     max: Duration,
-    /// From 0 to 1.
-    jitter: f64,
+    /// In thousandths: from 0 to 1000.
+    jitter: u16,
 }
 
 impl Backoff {
@@ -29,10 +29,10 @@ impl Backoff {
     #[must_use]
     pub const fn new(initial: Duration, max: Duration) -> Self {
         let max = if max.as_nanos() < initial.as_nanos() { initial } else { max };
-        Self { initial, max, jitter: 0.5 }
+        Self { initial, max, jitter: 500 }
     }
 
-    /// Sets the part of each delay that is left to chance: 0 for none, 1 for all of it.
+    /// Sets the part of each delay that is left to chance: 0 for none, 1 for all of it; to the nearest thousandth.
     ///
     /// # Panics
     ///
@@ -40,7 +40,9 @@ impl Backoff {
     #[must_use]
     pub fn with_jitter(mut self, jitter: f64) -> Self {
         assert!((0.0..=1.0).contains(&jitter), "jitter is a part of the delay, expected 0 to 1, got {jitter}");
-        self.jitter = jitter;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 to 1000")]
+        let thousandths = (jitter * 1000.0).round() as u16;
+        self.jitter = thousandths;
         self
     }
 
@@ -53,7 +55,7 @@ impl Backoff {
         let full = full.unwrap_or(self.max).min(self.max);
         #[expect(clippy::cast_precision_loss, reason = "a chance needs no 64 bits")]
         let chance = random as f64 / u64::MAX as f64;
-        full.mul_f64(1.0 - self.jitter * chance)
+        full.mul_f64(1.0 - f64::from(self.jitter) / 1000.0 * chance)
     }
 }
 

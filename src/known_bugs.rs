@@ -106,6 +106,43 @@ mod switch {
         PanicEndsWorker,
         /// `stop` tells the worker but not its present run.
         StopMissesRun,
+        /// **H001.** A pusher that is behind is resumed by a rebase only; upstream merely advances.
+        ResumeOnRebaseOnly,
+        /// The first published fix of H001: an advance resumes a pusher that is parked, and the rejection of a push in
+        /// flight parks it afterwards.
+        ParkedFlag,
+        /// A push is rejected after a pull has confirmed it; the rejection installs a fence that no pull will lift.
+        LateRejection,
+        /// The pusher parks on "offline"; the reconnect brings nothing new.
+        ParkOffline,
+        /// A rejected pusher asks nobody for a catch-up.
+        RejectAndClear,
+        /// An acknowledgement and its echo are lost; nobody asks for a catch-up.
+        PassiveAfterLostEcho,
+        /// A catch-up that brings nothing resumes nobody.
+        EmptyCatchUpWakesNobody,
+        /// A catch-up that is asked for while a pull is going on is taken as served by it.
+        CatchUpPolledAfterRun,
+        /// The end of a backoff leads to waiting for a new commit.
+        RetryReturnsToIdle,
+        /// A page that arrives during a push is dropped.
+        PageDroppedWhileBusy,
+        /// A snapshot is read, then the subscription begins.
+        ReadThenSubscribe,
+        /// An event that the log gave up is filtered out without telling whoever waits for it.
+        DroppedItemNeverSettles,
+        /// Every advance interrupts the push in flight.
+        RestartOnEveryAdvance,
+        /// After a rejection the next events are sent past those that were rejected.
+        PrefixBypass,
+        /// A push with an unknown outcome is sent again at once.
+        ResendUncertain,
+        /// A pause during a retry is taken for success.
+        InferredSuccess,
+        /// The pusher ends on a fatal error without telling anybody.
+        SilentExit,
+        /// Shutdown does not count what the pusher has in its hands.
+        DrainLosesDequeued,
     }
 
     impl KnownBug {

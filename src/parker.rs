@@ -39,7 +39,7 @@ impl Parker {
         let mut woken = self.woken.lock();
         let mut passed = false;
         if !*woken {
-            (woken, passed) = self.woken.wait(woken, deadline);
+            (woken, passed) = self.woken.wait(woken, 0, deadline);
         }
         *woken = false;
         passed
@@ -53,6 +53,6 @@ impl Wake for Parker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         *self.woken.lock() = !bug!(UnparkLeavesNoToken);
-        self.woken.notify_one();
+        self.woken.notify_all(0);
     }
 }

@@ -1,28 +1,54 @@
 //! A state under a lock, and those who wait for it to change.
 //!
-//! Where the state is more than a word, waiting needs no word of its own either: the queue stands under the same lock as
-//! the state. A waiter looks and joins in one critical section, and whoever changes the state takes everybody out in the
-//! one in which it does so. There is no moment between the look and joining the queue.
+//! Where the state is more than a word, waiting needs no word of its own either: it stands under the same lock as the
+//! state. Whoever waits looks and joins in one critical section, and whoever changes the state notes whom to wake in the
+//! one in which it does so. There is no moment between the look and joining.
+//!
+//! A thread waits on the lock's own condition variable, a task leaves its waker. (A thread could leave a waker too, as it
+//! does for a latch. It costs two more locks for each wait, and in a model every lock multiplies: that is the difference
+//! between models of the replicator that end and such that do not.)
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::queue::{GiveUp, Place, Waiting, wake_all};
-use crate::sync::{Mutex, abandoned};
+use crate::sync::{Instant, Monitor, abandoned};
+use crate::wait::Waited;
 
-pub(crate) struct Watched<S> {
-    inner: Mutex<Inner<S>>,
+///
+/// There may be several queues, one for each `TOPIC`, so that a change wakes only those whom it concerns.
+pub(crate) struct Watched<S, const TOPICS: usize = 1> {
+    inner: Monitor<Inner<S, TOPICS>, TOPICS>,
 }
 
-struct Inner<S> {
+struct Inner<S, const TOPICS: usize> {
     state: S,
-    waiting: Waiting,
+    /// Tasks that wait.
+    waiting: [Waiting; TOPICS],
+    /// How many threads wait.
+    blocked: [usize; TOPICS],
 }
 
-impl<S> Watched<S> {
+/// A set of topics: bit `n` for topic `n`.
+pub(crate) type Topics = u8;
+
+impl<S: Send + 'static> Watched<S> {
+    /// Changes the state and wakes everybody who waits, after the lock has been given up.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
+        self.change_topics(|state| (change(state), 1))
+    }
+
+    /// Waits, as [`wait_topic`](Self::wait_topic).
+    pub(crate) fn wait<T, F: FnMut(&mut S) -> Option<T>>(&self, look: F) -> Watch<'_, S, F> {
+        self.wait_topic(0, look)
+    }
+}
+
+impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     pub(crate) fn new(state: S) -> Self {
-        Self { inner: Mutex::new(Inner { state, waiting: Waiting::default() }) }
+        let waiting = std::array::from_fn(|_| Waiting::default());
+        Self { inner: Monitor::new(Inner { state, waiting, blocked: [0; TOPICS] }) }
     }
 
     /// Looks at the state, or changes what nobody waits for.
@@ -30,50 +56,83 @@ impl<S> Watched<S> {
         look(&mut self.inner.lock().state)
     }
 
-    /// Changes the state and wakes everybody who waits, after the lock has been given up.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
+    /// Changes the state and wakes everybody who waits for the topics that `change` names, after the lock has been given
+    /// up.
+    pub(crate) fn change_topics<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> T {
         let mut inner = self.inner.lock();
-        let result = change(&mut inner.state);
-        let wakers = inner.waiting.take();
+        let (result, topics) = change(&mut inner.state);
+        let named = |topic: &usize| topics & 1 << topic != 0;
+        let wakers: Vec<_> = (0..TOPICS).filter(named).flat_map(|topic| inner.waiting[topic].take()).collect();
+        let blocked = inner.blocked;
         drop(inner);
+        for topic in (0..TOPICS).filter(named).filter(|topic| blocked[*topic] > 0) {
+            self.inner.notify_all(topic);
+        }
         wake_all(wakers);
         result
     }
 
-    /// Waits until `look` finds something. It is called under the lock, so what it takes it takes alone; it must not
-    /// change what others wait for.
-    pub(crate) fn wait<T, F: FnMut(&mut S) -> Option<T>>(&self, look: F) -> Watch<'_, S, F> {
-        Watch { watched: self, look, place: None }
+    /// Blocks the thread until `look` finds something or `deadline` has come. `look` is called under the lock, so what it
+    /// takes it takes alone; it must not change what others wait for.
+    pub(crate) fn block<T>(
+        &self,
+        topic: usize,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(&mut S) -> Option<T>,
+    ) -> Waited<T> {
+        let mut inner = self.inner.lock();
+        let mut passed = false;
+        loop {
+            if let Some(found) = look(&mut inner.state) {
+                return Waited::Ready(found);
+            }
+            if passed {
+                return Waited::TimedOut;
+            }
+            inner.blocked[topic] += 1;
+            (inner, passed) = self.inner.wait(inner, topic, deadline);
+            inner.blocked[topic] -= 1;
+        }
+    }
+
+    /// As [`block`](Self::block), for a task.
+    pub(crate) fn wait_topic<T, F>(&self, topic: usize, look: F) -> Watch<'_, S, F, TOPICS>
+    where
+        F: FnMut(&mut S) -> Option<T>,
+    {
+        Watch { watched: self, topic, look, place: None }
     }
 }
 
 /// A wait for a [`Watched`] state. Dropping it gives up the place in the queue.
-pub(crate) struct Watch<'a, S, F> {
-    watched: &'a Watched<S>,
+pub(crate) struct Watch<'a, S: Send + 'static, F, const TOPICS: usize = 1> {
+    watched: &'a Watched<S, TOPICS>,
+    topic: usize,
     look: F,
     place: Option<Place>,
 }
 
-impl<T, S, F: FnMut(&mut S) -> Option<T>> Watch<'_, S, F> {
+impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
     fn look(&mut self, waker: Option<Waker>) -> Option<T> {
         let mut guard = self.watched.inner.lock();
         let inner = &mut *guard;
         let found = (self.look)(&mut inner.state);
+        let waiting = &mut inner.waiting[self.topic];
         let former = match (waker.filter(|_| found.is_none()), &self.place) {
             (None, place) => {
-                let former = place.as_ref().and_then(|place| inner.waiting.leave(place));
+                let former = place.as_ref().and_then(|place| waiting.leave(place));
                 self.place = None;
                 former
             }
-            (Some(waker), Some(place)) => match inner.waiting.at(place) {
+            (Some(waker), Some(place)) => match waiting.at(place) {
                 Some(present) => present.replace(waker),
                 None => {
-                    self.place = Some(inner.waiting.join(waker));
+                    self.place = Some(waiting.join(waker));
                     None
                 }
             },
             (Some(waker), None) => {
-                self.place = Some(inner.waiting.join(waker));
+                self.place = Some(waiting.join(waker));
                 None
             }
         };
@@ -83,7 +142,10 @@ impl<T, S, F: FnMut(&mut S) -> Option<T>> Watch<'_, S, F> {
     }
 }
 
-impl<T, S, F: FnMut(&mut S) -> Option<T> + Unpin> Future for Watch<'_, S, F> {
+impl<T, S: Send + 'static, F, const TOPICS: usize> Future for Watch<'_, S, F, TOPICS>
+where
+    F: FnMut(&mut S) -> Option<T> + Unpin,
+{
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -92,16 +154,19 @@ impl<T, S, F: FnMut(&mut S) -> Option<T> + Unpin> Future for Watch<'_, S, F> {
     }
 }
 
-impl<T, S, F: FnMut(&mut S) -> Option<T> + Unpin> GiveUp for Watch<'_, S, F> {
+impl<T, S: Send + 'static, F, const TOPICS: usize> GiveUp for Watch<'_, S, F, TOPICS>
+where
+    F: FnMut(&mut S) -> Option<T> + Unpin,
+{
     fn give_up(&mut self) -> Option<T> {
         self.look(None)
     }
 }
 
-impl<S, F> Drop for Watch<'_, S, F> {
+impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
     fn drop(&mut self) {
         let Some(place) = self.place.take().filter(|_| !abandoned()) else { return };
-        let former = self.watched.inner.lock().waiting.leave(&place);
+        let former = self.watched.inner.lock().waiting[self.topic].leave(&place);
         drop(former);
     }
 }

@@ -30,6 +30,11 @@ pub(crate) use imp::{AtomicU8, AtomicU64, Monitor, Mutex, abandoned, const_fn, c
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
 
+/// Where updates arrive: `crossbeam-channel`'s receiver, in both builds. In a model only what does not block may be called
+/// (`try_recv`, `try_iter`): loom does not know the channel.
+pub use imp::channel::Receiver;
+pub(crate) use imp::channel::{Sender, unbounded};
+
 /// Whether this is a model build: `true` with `--cfg loom` and the feature `loom`, otherwise `false`.
 ///
 /// In a model build the crate's types work only inside `loom::model`.

@@ -23,6 +23,8 @@ pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
 use loom::sync::{Condvar, MutexGuard};
 pub(crate) use loom::thread_local;
 
+pub(crate) use crossbeam_channel as channel;
+
 pub(crate) mod thread {
     pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current};
 }
@@ -40,30 +42,31 @@ impl<T> Mutex<T> {
     }
 }
 
-struct Shared<T> {
+struct Shared<T, const TOPICS: usize> {
     value: Mutex<T>,
-    changed: Condvar,
+    changed: [Condvar; TOPICS],
 }
 
 /// What the clock knows of a blocked thread.
-trait Blocked {
+trait Blocked: Send + Sync {
     /// Wakes the thread. It is either asleep or has not yet looked at the clock: the lock sees to that.
-    fn wake(&self);
+    fn wake(&self, topic: usize);
 }
 
-impl<T> Blocked for Shared<T> {
-    fn wake(&self) {
+impl<T: Send, const TOPICS: usize> Blocked for Shared<T, TOPICS> {
+    fn wake(&self, topic: usize) {
         drop(self.value.lock());
-        self.changed.notify_one();
+        self.changed[topic].notify_all();
     }
 }
 
-/// A value under a lock, and somebody who may wait for it to change.
-pub(crate) struct Monitor<T>(Arc<Shared<T>>);
+/// A value under a lock, and threads that wait for it to change: for one of so many topics each.
+pub(crate) struct Monitor<T, const TOPICS: usize = 1>(Arc<Shared<T, TOPICS>>);
 
-impl<T: Send + 'static> Monitor<T> {
+impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     pub(crate) fn new(value: T) -> Self {
-        Self(Arc::new(Shared { value: Mutex::new(value), changed: Condvar::new() }))
+        let changed = std::array::from_fn(|_| Condvar::new());
+        Self(Arc::new(Shared { value: Mutex::new(value), changed }))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -71,33 +74,52 @@ impl<T: Send + 'static> Monitor<T> {
     }
 
     /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
-    pub(crate) fn wait<'a>(&'a self, guard: MutexGuard<'a, T>, deadline: Option<Instant>) -> (MutexGuard<'a, T>, bool) {
+    pub(crate) fn wait<'a>(
+        &'a self,
+        guard: MutexGuard<'a, T>,
+        topic: usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, T>, bool) {
         if deadline.is_none() && !SPURIOUS.get() {
-            return (self.block(guard), false);
+            return (self.block(guard, topic), false);
         }
         // Known to the clock first, the time read second: whoever moves the clock after this read finds the entry.
-        let entry: Arc<dyn Blocked + Send + Sync> = self.0.clone();
-        CLOCK.blocked.lock().push((deadline, Arc::clone(&entry)));
+        let entry = Entry { deadline, topic, who: self.0.clone() };
+        let key = Arc::as_ptr(&self.0).cast::<()>();
+        CLOCK.blocked.lock().push(entry);
         let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let guard = if passed() { guard } else { self.block(guard) };
-        CLOCK.blocked.lock().retain(|(_, other)| !Arc::ptr_eq(other, &entry));
+        let guard = if passed() { guard } else { self.block(guard, topic) };
+        let mut blocked = CLOCK.blocked.lock();
+        let same = |entry: &Entry| {
+            Arc::as_ptr(&entry.who).cast::<()>() == key && (entry.deadline, entry.topic) == (deadline, topic)
+        };
+        let own = blocked.iter().position(same).expect("an entry is taken out by whoever made it");
+        blocked.remove(own);
+        drop(blocked);
         (guard, passed())
     }
 
-    fn block<'a>(&'a self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.changed.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn block<'a>(&'a self, guard: MutexGuard<'a, T>, topic: usize) -> MutexGuard<'a, T> {
+        self.0.changed[topic].wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(crate) fn notify_one(&self) {
-        self.0.changed.notify_one();
+    pub(crate) fn notify_all(&self, topic: usize) {
+        self.0.changed[topic].notify_all();
     }
+}
+
+/// A blocked thread.
+struct Entry {
+    deadline: Option<Instant>,
+    topic: usize,
+    who: Arc<dyn Blocked>,
 }
 
 struct Clock {
     /// Nanoseconds since the model began. Grows only.
     now: AtomicU64,
     /// Who is blocked, until when; in the order in which they came.
-    blocked: Mutex<Vec<(Option<Instant>, Arc<dyn Blocked + Send + Sync>)>>,
+    blocked: Mutex<Vec<Entry>>,
 }
 
 loom::lazy_static! {
@@ -117,9 +139,14 @@ impl Clock {
     }
 
     fn wake(&self, due: impl Fn(Option<Instant>) -> bool) {
-        let woken: Vec<_> =
-            self.blocked.lock().iter().filter(|(deadline, _)| due(*deadline)).map(|(_, who)| Arc::clone(who)).collect();
-        woken.iter().for_each(|who| who.wake());
+        let blocked = self.blocked.lock();
+        let woken: Vec<_> = blocked
+            .iter()
+            .filter(|entry| due(entry.deadline))
+            .map(|entry| (entry.topic, Arc::clone(&entry.who)))
+            .collect();
+        drop(blocked);
+        woken.iter().for_each(|(topic, who)| who.wake(*topic));
     }
 }
 

@@ -9,19 +9,21 @@ pub(crate) use std::thread_local;
 /// A point in time: [`std::time::Instant`], or the model's clock in a model build.
 pub use std::time::Instant;
 
+pub(crate) use crossbeam_channel as channel;
+
 pub(crate) mod thread {
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
 }
 
-/// A value under a lock, and somebody who may wait for it to change.
-pub(crate) struct Monitor<T> {
+/// A value under a lock, and threads that wait for it to change: for one of so many topics each.
+pub(crate) struct Monitor<T, const TOPICS: usize = 1> {
     value: Mutex<T>,
-    changed: Condvar,
+    changed: [Condvar; TOPICS],
 }
 
-impl<T> Monitor<T> {
+impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { value: Mutex::new(value), changed: Condvar::new() }
+        Self { value: Mutex::new(value), changed: [const { Condvar::new() }; TOPICS] }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -32,20 +34,22 @@ impl<T> Monitor<T> {
     pub(crate) fn wait<'a>(
         &'a self,
         mut guard: MutexGuard<'a, T>,
+        topic: usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, bool) {
+        let changed = &self.changed[topic];
         let passed = match deadline {
             None => {
-                self.changed.wait(&mut guard);
+                changed.wait(&mut guard);
                 false
             }
-            Some(deadline) => self.changed.wait_until(&mut guard, deadline).timed_out(),
+            Some(deadline) => changed.wait_until(&mut guard, deadline).timed_out(),
         };
         (guard, passed)
     }
 
-    pub(crate) fn notify_one(&self) {
-        self.changed.notify_one();
+    pub(crate) fn notify_all(&self, topic: usize) {
+        self.changed[topic].notify_all();
     }
 }
 

@@ -11,7 +11,7 @@ use super::{BoxError, RestartPolicy, Stopped};
 use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::sync::{Arc, Instant, contain, random, thread};
-use crate::wait::{Waited, deadline, drive};
+use crate::wait::{Waited, deadline};
 use crate::watched::Watched;
 
 /// What can be done with a worker without owning it. Clones are the same worker.
@@ -335,8 +335,8 @@ impl Shared {
         );
     }
 
-    fn wait<T>(&self, deadline: Option<Instant>, look: impl FnMut(&mut State) -> Option<T> + Unpin) -> Waited<T> {
-        drive(self.state.wait(look), None, deadline)
+    fn wait<T>(&self, deadline: Option<Instant>, look: impl FnMut(&mut State) -> Option<T>) -> Waited<T> {
+        self.state.block(0, deadline, look)
     }
 
     /// Waits until the thread has done its last step.

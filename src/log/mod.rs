@@ -1,0 +1,121 @@
+//! The log a replicator works on: pending events, and how they are merged with what upstream sends.
+
+mod memory;
+
+use std::error::Error;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+pub use self::memory::{MemoryEntry, MemoryLog, MemoryLogError};
+
+/// A log of events: first those that upstream has ordered, then the **pending** ones that it has not.
+///
+/// The log numbers its events. What it promises, and what the [protocol](crate::protocol) relies on:
+///
+/// - [`upstream_head`](Self::upstream_head) is the last event that upstream ordered **and** that has been applied here.
+///   It is the cursor to pull from, never moves back, and moves in [`merge`](Self::merge) only.
+/// - Pending events are sent in their order, from the first on, and are confirmed in that order.
+/// - [`admit`](Self::admit) and [`merge`](Self::merge) either do all of it or return an error and do nothing.
+/// - [`Merged::Rebase`] means that pending events got new numbers, so that a batch that was in flight under the old ones
+///   cannot be accepted any more.
+///
+/// None of its methods may block: they are called under the replicator's lock. Each is expected to cost no more than
+/// what it hands over: `batch` and `merge` the events given or returned, the rest nothing.
+pub trait Log: Send + 'static {
+    /// What a commit hands in.
+    type Event;
+    /// A numbered event, as it travels both ways. Cloned once for each time it is sent, so a clone should be cheap.
+    type Entry: Clone + Send + Sync + 'static;
+    /// The number of an event.
+    type Position: Copy + Ord + fmt::Debug + Send + Sync + 'static;
+    /// Why a commit or a page was refused. It should say what was expected and what came.
+    type Error: Error + Send + Sync + 'static;
+
+    /// The number of the last event, pending or not.
+    fn head(&self) -> Self::Position;
+
+    /// The number of the last event that upstream has ordered and this log has applied: the cursor to pull from.
+    fn upstream_head(&self) -> Self::Position;
+
+    /// How many events are still to be sent. Events that are never sent do not count.
+    fn pending(&self) -> usize;
+
+    /// The number of an entry.
+    fn position(entry: &Self::Entry) -> Self::Position;
+
+    /// Whether an entry is kept in the log and never sent.
+    fn is_local_only(_entry: &Self::Entry) -> bool {
+        false
+    }
+
+    /// Numbers `events` as they would stand if they were admitted now.
+    ///
+    /// # Errors
+    ///
+    /// If there are no numbers left.
+    fn number(&self, events: Vec<Self::Event>) -> Result<Vec<Self::Entry>, Self::Error>;
+
+    /// Appends numbered events to the pending ones. Returns how many of them are to be sent.
+    ///
+    /// # Errors
+    ///
+    /// If they do not follow [`head`](Self::head): stale, out of order or with a gap. Nothing is appended then.
+    fn admit(&mut self, entries: Vec<Self::Entry>) -> Result<usize, Self::Error>;
+
+    /// The first events to be sent, `max` at most.
+    fn batch(&self, max: NonZeroUsize) -> Vec<Self::Entry>;
+
+    /// Applies what upstream has ordered after [`upstream_head`](Self::upstream_head): a page, or the log's own batch
+    /// that was accepted.
+    ///
+    /// # Errors
+    ///
+    /// If the page does not follow the upstream head or is not ascending. Nothing is applied then.
+    fn merge(&mut self, page: Vec<Self::Entry>) -> Result<Merged<Self::Entry>, Self::Error>;
+}
+
+/// What merging did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged<T> {
+    /// The pending events keep their numbers.
+    Advance {
+        /// Events of others, now applied.
+        new: Vec<T>,
+        /// Pending events that upstream has ordered, as it numbered them.
+        confirmed: Vec<T>,
+    },
+    /// The pending events that remain got new numbers.
+    Rebase {
+        /// Events of others, now applied.
+        new: Vec<T>,
+        /// Pending events that upstream has ordered, as it numbered them.
+        confirmed: Vec<T>,
+        /// How many pending events, the last ones, were rolled back and now stand on top of `new` under new numbers.
+        moved: usize,
+        /// Pending events that the log gave up because of what came in: indices into those that were to be sent once the
+        /// confirmed ones were gone, ascending. Whoever committed them is told that they were rejected.
+        dropped: Vec<usize>,
+    },
+}
+
+impl<T> Merged<T> {
+    /// Pending events that upstream has ordered, as it numbered them.
+    pub fn confirmed(&self) -> &[T] {
+        match self {
+            Self::Advance { confirmed, .. } | Self::Rebase { confirmed, .. } => confirmed,
+        }
+    }
+
+    /// Indices of pending events that the log gave up, counted without the confirmed ones.
+    pub fn dropped(&self) -> &[usize] {
+        match self {
+            Self::Advance { .. } => &[],
+            Self::Rebase { dropped, .. } => dropped,
+        }
+    }
+
+    /// Whether pending events got new numbers.
+    pub fn is_rebase(&self) -> bool {
+        matches!(self, Self::Rebase { .. })
+    }
+}

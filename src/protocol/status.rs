@@ -1,0 +1,200 @@
+//! Who owes the next move.
+
+use std::error::Error;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use super::{Protocol, Pull, Push, Time};
+use crate::log::Log;
+use crate::upstream::{FatalKind, SharedError};
+
+/// One of the two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To upstream.
+    Push,
+    /// From upstream.
+    Pull,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Push => "push",
+            Self::Pull => "pull",
+        })
+    }
+}
+
+/// Who must move before another pending event can be confirmed. Something pending always has such a party.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum WaitingOn {
+    /// Nobody: nothing is pending.
+    Nobody,
+    /// The pusher: it is about to send.
+    Pusher,
+    /// The puller: it is about to pull, because the pusher needs what it brings.
+    Puller,
+    /// Upstream: a push or a pull waits for its answer.
+    Upstream(Direction),
+    /// Time: something happens then by itself.
+    Clock(Time),
+    /// The connection: upstream could not be reached and is tried again at this time, or when told to.
+    Connectivity(Time),
+    /// Whoever paused this direction.
+    Gate(Direction),
+    /// The owner: this will not go away by trying again.
+    Owner(Failure),
+    /// Nobody any more: the replicator was stopped while something was pending.
+    Stopped,
+}
+
+impl fmt::Display for WaitingOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobody => f.write_str("nobody: nothing is pending"),
+            Self::Pusher => f.write_str("the pusher"),
+            Self::Puller => f.write_str("the puller"),
+            Self::Upstream(direction) => write!(f, "upstream's answer to a {direction}"),
+            Self::Clock(until) => write!(f, "the clock, until {until:?}"),
+            Self::Connectivity(until) => write!(f, "the connection, tried again at {until:?}"),
+            Self::Gate(direction) => write!(f, "whoever paused the {direction} direction"),
+            Self::Owner(failure) => write!(f, "the owner: {failure}"),
+            Self::Stopped => f.write_str("nobody any more: stopped"),
+        }
+    }
+}
+
+/// Why a direction cannot go on by itself.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// Upstream said so.
+    Upstream {
+        /// What it is about.
+        kind: FatalKind,
+        /// What it said.
+        error: SharedError,
+    },
+    /// The log refused what upstream sent.
+    Log {
+        /// What the log said.
+        error: String,
+    },
+    /// User code panicked: the log or the upstream.
+    Panicked {
+        /// In which call, and the panic's message.
+        message: String,
+    },
+}
+
+impl Failure {
+    pub(crate) fn log(error: &dyn Error) -> Self {
+        Self::Log { error: error.to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream { kind: FatalKind::IdentityMismatch, error } => {
+                write!(f, "this is another upstream: {error}")
+            }
+            Self::Upstream { kind: FatalKind::Other, error } => write!(f, "upstream: {error}"),
+            Self::Log { error } => write!(f, "the log refused what upstream sent: {error}"),
+            Self::Panicked { message } => write!(f, "a panic in {message}"),
+        }
+    }
+}
+
+impl Error for Failure {}
+
+impl Failure {
+    /// What makes two of them the same.
+    fn key(&self) -> (u8, String) {
+        match self {
+            Self::Upstream { kind: FatalKind::IdentityMismatch, error } => (0, error.to_string()),
+            Self::Upstream { kind: FatalKind::Other, error } => (1, error.to_string()),
+            Self::Log { error } => (2, error.clone()),
+            Self::Panicked { message } => (3, message.clone()),
+        }
+    }
+}
+
+impl PartialEq for Failure {
+    /// Equal if they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Failure {}
+
+impl Hash for Failure {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+/// What has happened so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Commits admitted.
+    pub commits: u64,
+    /// Pushes begun.
+    pub pushes: u64,
+    /// Pushes that upstream accepted.
+    pub accepted: u64,
+    /// Pushes that upstream rejected because it was ahead.
+    pub behind: u64,
+    /// Pushes whose outcome stayed unknown.
+    pub uncertain: u64,
+    /// Pushes and pulls that could not reach upstream.
+    pub unavailable: u64,
+    /// Pulls begun.
+    pub pulls: u64,
+    /// Pages applied.
+    pub pages: u64,
+    /// Merges that left pending events as they were.
+    pub advances: u64,
+    /// Merges that gave pending events new numbers.
+    pub rebases: u64,
+}
+
+impl<L: Log> Protocol<L> {
+    /// Who must move before another pending event can be confirmed.
+    pub fn waiting_on(&self) -> WaitingOn {
+        if self.log.pending() == 0 {
+            return WaitingOn::Nobody;
+        }
+        match &self.push {
+            Push::Sending { .. } => WaitingOn::Upstream(Direction::Push),
+            Push::Failed { error, .. } => WaitingOn::Owner(error.clone()),
+            _ if self.stopped => WaitingOn::Stopped,
+            Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
+            Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
+            _ if !self.gate(Direction::Push) => WaitingOn::Gate(Direction::Push),
+            Push::Waiting { until, asked: true } => WaitingOn::Clock(*until),
+            Push::Waiting { until, asked: false } => WaitingOn::Connectivity(*until),
+            Push::Idle => WaitingOn::Pusher,
+        }
+    }
+
+    fn waiting_on_pull(&self) -> WaitingOn {
+        match &self.pull {
+            Pull::Failed { error } => WaitingOn::Owner(error.clone()),
+            Pull::Pulling { .. } => WaitingOn::Upstream(Direction::Pull),
+            _ if !self.gate(Direction::Pull) => WaitingOn::Gate(Direction::Pull),
+            Pull::Waiting { until } => WaitingOn::Connectivity(*until),
+            Pull::Idle => WaitingOn::Puller,
+        }
+    }
+
+    /// The failure that the owner has to decide about, if there is one: the pusher's, or else the puller's.
+    pub fn failure(&self) -> Option<&Failure> {
+        match (&self.push, &self.pull) {
+            (Push::Failed { error, .. }, _) | (_, Pull::Failed { error }) => Some(error),
+            _ => None,
+        }
+    }
+}

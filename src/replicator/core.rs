@@ -1,0 +1,196 @@
+//! What the handle and the two workers share: one lock, and one place that publishes.
+//!
+//! Every transition goes through [`Core::apply`]. It changes the protocol under the lock and carries out what followed
+//! under the same lock: tickets, updates, calls to interrupt. At its end it **publishes**: compares what each party would
+//! be woken for with what it was told last, and wakes those for whom it differs. Wakers and interrupts are user code and
+//! run after the lock has been given up.
+//!
+//! The log's methods are user code too, and run under the lock. A panic of theirs is contained; whoever called them is
+//! told, and the state stays usable.
+
+use std::sync::Arc as StdArc;
+
+use super::ticket::{Tickets, Told, tell};
+use super::update::Update;
+use crate::interrupt::{Cause, Interrupt};
+use crate::log::{Log, Merged};
+use crate::protocol::{Effects, Failure, Protocol, Signal, Time, WaitingOn};
+use crate::sync::{Instant, Sender, contain};
+use crate::watched::{Topics, Watched};
+
+/// Who waits for what.
+pub(super) mod topic {
+    /// The pusher, for something to send.
+    pub const PUSHER: usize = 0;
+    /// The puller, for something to pull.
+    pub const PULLER: usize = 1;
+    /// Whoever waits for commits to settle.
+    pub const SETTLED: usize = 2;
+    /// How many there are.
+    pub const COUNT: usize = 3;
+}
+
+pub(super) struct Core<L: Log> {
+    pub state: Watched<State<L>, { topic::COUNT }>,
+    /// The origin of the protocol's time.
+    origin: Instant,
+}
+
+pub(super) struct State<L: Log> {
+    pub protocol: Protocol<L>,
+    pub tickets: Tickets<L::Position>,
+    pub subscribers: Vec<Sender<StdArc<Update<L>>>>,
+    /// The interrupts of the calls that are going on.
+    pub calls: Calls,
+    /// The last failure of a call or of the log, in words.
+    pub last_error: Option<String>,
+    /// What the pusher and the puller were told last.
+    told: (Signal, Signal),
+    /// Who owes the next move, and since when.
+    pub waiting_on: (WaitingOn, Time),
+    /// Whether everything has been closed. Set once.
+    pub closed: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Calls {
+    pub push: Option<Interrupt>,
+    pub pull: Option<Interrupt>,
+}
+
+/// What remains to be done once the lock has been given up.
+struct Aftermath<P> {
+    told: Told<P>,
+    interrupts: [Option<Interrupt>; 2],
+    cause: Cause,
+}
+
+impl<L: Log> Core<L> {
+    pub(super) fn new(protocol: Protocol<L>) -> Self {
+        let state = State {
+            tickets: Tickets::new(protocol.log().pending()),
+            told: (protocol.push_signal(), protocol.pull_signal()),
+            waiting_on: (protocol.waiting_on(), Time::ZERO),
+            protocol,
+            subscribers: Vec::new(),
+            calls: Calls::default(),
+            last_error: None,
+            closed: false,
+        };
+        Self { state: Watched::new(state), origin: Instant::now() }
+    }
+
+    /// The protocol's time now.
+    pub(super) fn now(&self) -> Time {
+        self.origin.elapsed()
+    }
+
+    /// The instant of a protocol's time; `None` if no clock can show it.
+    pub(super) fn instant(&self, time: Time) -> Option<Instant> {
+        self.origin.checked_add(time)
+    }
+
+    /// A transition: `step` under the lock, then whatever follows from it. If `step` panics the panic's message is
+    /// returned.
+    pub(super) fn apply<T>(&self, step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>)) -> Result<T, String> {
+        let (result, aftermath) = self.state.change_topics(|state| {
+            let stepped = contain(|| step(state)).map_err(panic_message);
+            let (result, effects) = match stepped {
+                Ok((result, effects)) => (Ok(result), effects),
+                Err(message) => (Err(message), Effects::default()),
+            };
+            let aftermath = state.carry_out(effects);
+            let mut topics = state.publish(|| self.now());
+            if !aftermath.told.is_empty() {
+                topics |= 1 << topic::SETTLED;
+            }
+            ((result, aftermath), topics)
+        });
+        for interrupt in aftermath.interrupts.into_iter().flatten() {
+            interrupt.set(aftermath.cause);
+        }
+        tell(aftermath.told);
+        result
+    }
+
+    /// As [`apply`](Self::apply), for steps that call the log on behalf of a direction: a panic is that direction's
+    /// failure, `fail`.
+    pub(super) fn apply_or_fail<T: Default>(
+        &self,
+        call: &str,
+        fail: impl FnOnce(&mut Protocol<L>, Failure),
+        step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
+    ) -> T {
+        self.apply(step).unwrap_or_else(|message| {
+            let failure = Failure::Panicked { message: format!("{call}: {message}") };
+            let failed = self.apply(|state| {
+                state.last_error = Some(failure.to_string());
+                fail(&mut state.protocol, failure);
+                (T::default(), Effects::default())
+            });
+            failed.unwrap_or_default()
+        })
+    }
+
+    /// Settles everything that has not settled as closed, ends the updates, and lets nothing further in.
+    pub(super) fn close(&self) {
+        let told = self.state.change_topics(|state| {
+            state.closed = true;
+            state.subscribers.clear();
+            (state.tickets.close(0), 1 << topic::SETTLED)
+        });
+        tell(told);
+    }
+}
+
+impl<L: Log> State<L> {
+    fn carry_out(&mut self, effects: Effects<L::Entry>) -> Aftermath<L::Position> {
+        let Effects { merged, interrupt_push, interrupt_pull } = effects;
+        let mut told = Vec::new();
+        if let Some(merged) = merged {
+            told = self.tickets.merged::<L>(&merged);
+            self.inform(merged);
+        }
+        let push = self.calls.push.clone().filter(|_| interrupt_push);
+        let pull = self.calls.pull.clone().filter(|_| interrupt_pull);
+        let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
+        Aftermath { told, interrupts: [push, pull], cause }
+    }
+
+    /// Sends an update to whoever listens. The channels do not block, so this may happen under the lock, which keeps the
+    /// updates in order.
+    fn inform(&mut self, merged: Merged<L::Entry>) {
+        if self.subscribers.is_empty() {
+            return;
+        }
+        let (head, upstream_head) = (self.protocol.log().head(), self.protocol.log().upstream_head());
+        let update = StdArc::new(Update { merged, head, upstream_head });
+        self.subscribers.retain(|subscriber| subscriber.send(StdArc::clone(&update)).is_ok());
+    }
+
+    /// The one place that publishes: says who has to be woken.
+    fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
+        let signals = (self.protocol.push_signal(), self.protocol.pull_signal());
+        let mut topics = 0;
+        if signals.0 != self.told.0 && signals.0 != Signal::Nothing {
+            topics |= 1 << topic::PUSHER;
+        }
+        if signals.1 != self.told.1 && signals.1 != Signal::Nothing {
+            topics |= 1 << topic::PULLER;
+        }
+        self.told = signals;
+        let waiting_on = self.protocol.waiting_on();
+        if waiting_on != self.waiting_on.0 {
+            self.waiting_on = (waiting_on, now());
+        }
+        topics
+    }
+}
+
+pub(super) fn panic_message(payload: Box<dyn std::any::Any + Send>) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    let message = text.unwrap_or("(no message)").to_owned();
+    // The payload is the user's too, and so is its drop.
+    let _dropped = contain(move || drop(payload));
+    message
+}

@@ -1,0 +1,180 @@
+//! What becomes of a commit: each one settles exactly once.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::known_bugs::bug;
+use crate::log::{Log, Merged};
+use crate::sync::Arc;
+use crate::wait::{Waited, deadline};
+use crate::watched::Watched;
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Settled<P> {
+    /// Upstream has ordered all of it; its last event has this number for good.
+    Confirmed(P),
+    /// The log gave up some of it, because of what others did.
+    Rejected,
+    /// The replicator was closed, or its log replaced, before upstream had ordered all of it. It may be ordered later
+    /// if the log is kept.
+    Closed,
+}
+
+/// A commit on its way. Dropping it changes nothing about the commit.
+pub struct Ticket<P> {
+    slot: Arc<Slot<P>>,
+}
+
+type Slot<P> = Watched<Option<Settled<P>>>;
+
+impl<P: Copy + Send + 'static> Ticket<P> {
+    /// What became of the commit, if that is known.
+    #[must_use]
+    pub fn settled(&self) -> Option<Settled<P>> {
+        self.slot.look(|settled| *settled)
+    }
+
+    /// Blocks until the commit has settled.
+    #[must_use]
+    pub fn wait(&self) -> Settled<P> {
+        match self.slot.block(0, None, |settled| *settled) {
+            Waited::Ready(settled) => settled,
+            Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
+        }
+    }
+
+    /// As [`wait`](Self::wait), for `timeout` at most.
+    pub fn wait_timeout(&self, timeout: Duration) -> Waited<Settled<P>> {
+        self.slot.block(0, deadline(timeout), |settled| *settled)
+    }
+
+    /// As [`wait`](Self::wait), without blocking the thread, under any executor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub fn wait_async(&self) -> impl Future<Output = Settled<P>> + Send + '_ {
+        self.slot.wait(|settled| *settled)
+    }
+}
+
+impl<P> fmt::Debug for Ticket<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}
+
+/// The commits that have not settled, in the order of their pending events.
+#[derive(Debug)]
+pub(super) struct Tickets<P> {
+    /// Their `remaining` add up to the log's pending events that are to be sent.
+    open: VecDeque<Open<P>>,
+    /// The number of the last commit.
+    last: u64,
+}
+
+struct Open<P> {
+    /// The commit's number. Ascending.
+    number: u64,
+    /// Events that are not settled; at least one.
+    remaining: usize,
+    /// Whether the log gave up an event of it.
+    rejected: bool,
+    /// `None` for events that were pending from the start: nobody waits for them.
+    slot: Option<Arc<Slot<P>>>,
+}
+
+impl<P> fmt::Debug for Open<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Open({})", self.remaining)
+    }
+}
+
+/// Commits that have settled, to be told once the lock has been given up.
+pub(super) type Told<P> = Vec<(Arc<Slot<P>>, Settled<P>)>;
+
+/// Tells whoever waits. Outside the lock: their wakers are user code.
+pub(super) fn tell<P: Copy + Send + 'static>(told: Told<P>) {
+    for (slot, settled) in told {
+        slot.change(|slot| *slot = Some(settled));
+    }
+}
+
+impl<P: Copy + Send + 'static> Tickets<P> {
+    /// For a log with so many pending events.
+    pub(super) fn new(pending: usize) -> Self {
+        let mut tickets = Self { open: VecDeque::new(), last: 0 };
+        tickets.enter(pending, None);
+        tickets
+    }
+
+    fn enter(&mut self, count: usize, slot: Option<Arc<Slot<P>>>) {
+        self.last += 1;
+        if count > 0 {
+            self.open.push_back(Open { number: self.last, remaining: count, rejected: false, slot });
+        }
+    }
+
+    /// A commit of `count` events that are to be sent; `head` is its last event's number. With nothing to send there is
+    /// nothing to wait for: it is settled.
+    pub(super) fn issue(&mut self, count: usize, head: P) -> Ticket<P> {
+        let settled = (count == 0).then_some(Settled::Confirmed(head));
+        let slot = Arc::new(Slot::new(settled));
+        self.enter(count, Some(Arc::clone(&slot)));
+        Ticket { slot }
+    }
+
+    /// The number of the last commit.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Whether every commit up to this number has settled.
+    pub(super) fn all_settled(&self, number: u64) -> bool {
+        self.open.front().is_none_or(|open| open.number > number)
+    }
+
+    /// Settles what was merged.
+    pub(super) fn merged<L: Log<Position = P>>(&mut self, merged: &Merged<L::Entry>) -> Told<P> {
+        let mut told = Vec::new();
+        for entry in merged.confirmed().iter().filter(|entry| !L::is_local_only(entry)) {
+            self.settle(0, Some(L::position(entry)), &mut told);
+        }
+        if bug!(DroppedItemNeverSettles) {
+            return told;
+        }
+        // The last first: an index counts those before it.
+        for index in merged.dropped().iter().rev() {
+            self.settle(*index, None, &mut told);
+        }
+        told
+    }
+
+    /// Settles the pending event at `index`: confirmed at a position, or rejected.
+    fn settle(&mut self, mut index: usize, position: Option<P>, told: &mut Told<P>) {
+        let mut at = 0;
+        while let Some(open) = self.open.get(at).filter(|open| open.remaining <= index) {
+            index -= open.remaining;
+            at += 1;
+        }
+        let Some(open) = self.open.get_mut(at) else { return };
+        open.remaining -= 1;
+        open.rejected |= position.is_none();
+        if open.remaining > 0 {
+            return;
+        }
+        let settled = position.filter(|_| !open.rejected).map_or(Settled::Rejected, Settled::Confirmed);
+        let slot = self.open.remove(at).and_then(|open| open.slot);
+        told.extend(slot.map(|slot| (slot, settled)));
+    }
+
+    /// Settles everything as closed; the log has so many pending events from now on.
+    pub(super) fn close(&mut self, pending: usize) -> Told<P> {
+        let told = self.open.drain(..).filter_map(|open| Some((open.slot?, Settled::Closed))).collect();
+        self.enter(pending, None);
+        told
+    }
+}

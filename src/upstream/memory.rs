@@ -1,0 +1,286 @@
+//! An upstream in memory, with faults to inject: for tests and first steps.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use super::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
+use crate::interrupt::Interrupt;
+use crate::log::Log;
+use crate::sync::Arc;
+use crate::wait::{Waited, drive};
+use crate::watched::Watched;
+
+/// An upstream in memory. Clones are the same upstream.
+///
+/// It takes a batch if its [`base`](Batch::base) is its own last event, keeps everything, and gives it out in pages.
+pub struct Memory<L: Log> {
+    shared: Arc<Watched<State<L>>>,
+    live: bool,
+    page: usize,
+}
+
+struct State<L: Log> {
+    origin: L::Position,
+    entries: Vec<L::Entry>,
+    push_faults: VecDeque<Fault>,
+    pull_faults: VecDeque<Fault>,
+    /// Pages that live pulls which are open now will not be given.
+    lost_echoes: Vec<L::Position>,
+}
+
+/// Something that goes wrong once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A push is rejected as behind, without saying how far.
+    Reject,
+    /// The connection dies before the push is applied, or before a page is given out.
+    DisconnectBefore,
+    /// The connection dies after the push was applied, or after a page was given out.
+    DisconnectAfter,
+    /// A push is applied and acknowledged, but live pulls are not told of it.
+    LoseEcho,
+    /// The answer takes so long.
+    Delay(Duration),
+    /// Upstream refuses for now, and asks not to be tried again before this time has passed.
+    Busy(Duration),
+    /// A page is given out twice.
+    DuplicatePage,
+    /// A pull ends as if it had caught up.
+    EndStream,
+    /// Upstream panics.
+    Panic,
+    /// Upstream says that it is another one.
+    OtherUpstream,
+}
+
+impl<L: Log> Memory<L> {
+    /// An empty upstream, whose first event follows `origin`. Its pulls are live.
+    #[must_use]
+    pub fn new(origin: L::Position) -> Self {
+        let state = State {
+            origin,
+            entries: Vec::new(),
+            push_faults: VecDeque::new(),
+            pull_faults: VecDeque::new(),
+            lost_echoes: Vec::new(),
+        };
+        Self { shared: Arc::new(Watched::new(state)), live: true, page: 100 }
+    }
+
+    /// The same upstream, with pulls that end when they have caught up.
+    #[must_use]
+    pub fn one_shot(mut self) -> Self {
+        self.live = false;
+        self
+    }
+
+    /// The same upstream, giving out so many events in a page at most.
+    ///
+    /// # Panics
+    ///
+    /// If it is to be none.
+    #[must_use]
+    pub fn with_page_size(mut self, events: usize) -> Self {
+        assert!(events > 0, "expected at least one event in a page, got none");
+        self.page = events;
+        self
+    }
+
+    /// Lets the next push that has no fault yet go wrong.
+    pub fn fail_push(&self, fault: Fault) {
+        self.shared.look(|state| state.push_faults.push_back(fault));
+    }
+
+    /// Lets the next page that has no fault yet go wrong.
+    pub fn fail_pull(&self, fault: Fault) {
+        self.shared.change(|state| state.pull_faults.push_back(fault));
+    }
+
+    /// Appends events as another client would, whatever stands before them.
+    pub fn append(&self, entries: impl IntoIterator<Item = L::Entry>) {
+        self.shared.change(|state| state.entries.extend(entries));
+    }
+
+    /// How many events it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.look(|state| state.entries.len())
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its events, in order.
+    #[must_use]
+    pub fn entries(&self) -> Vec<L::Entry> {
+        self.shared.look(|state| state.entries.clone())
+    }
+}
+
+impl<L: Log> State<L> {
+    fn head(&self) -> L::Position {
+        self.entries.last().map_or(self.origin, L::position)
+    }
+
+    /// The page that follows `cursor`.
+    fn page(&self, cursor: L::Position, size: usize) -> Page<L::Entry> {
+        let from = self.entries.partition_point(|entry| L::position(entry) <= cursor);
+        let entries: Vec<_> = self.entries[from..].iter().take(size).cloned().collect();
+        let rest = self.entries.len() - from - entries.len();
+        Page { entries, more: if rest == 0 { More::None } else { More::Events(rest as u64) } }
+    }
+}
+
+impl<L: Log> Upstream<L> for Memory<L> {
+    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<L::Position>> {
+        let fault = self.shared.look(|state| state.push_faults.pop_front());
+        match fault {
+            Some(Fault::Reject) => return Err(PushError::Behind { head: None }),
+            Some(Fault::DisconnectBefore) => {
+                return Err(PushError::Unavailable { retry_after: None, error: "the connection died".into() });
+            }
+            Some(Fault::Busy(time)) => {
+                return Err(PushError::Unavailable { retry_after: Some(time), error: "too many requests".into() });
+            }
+            Some(Fault::OtherUpstream) => {
+                let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
+                return Err(PushError::Fatal { kind, error });
+            }
+            Some(Fault::Panic) => panic!("injected"),
+            Some(Fault::Delay(time)) => {
+                if let Err(interrupted) = interrupt.sleep(time) {
+                    return Err(PushError::Unavailable { retry_after: None, error: interrupted.into() });
+                }
+            }
+            Some(Fault::DisconnectAfter | Fault::LoseEcho | Fault::DuplicatePage | Fault::EndStream) | None => {}
+        }
+        self.shared.change(|state| {
+            let head = state.head();
+            if batch.base != head {
+                return Err(PushError::Behind { head: Some(head) });
+            }
+            state.entries.extend(batch.entries.iter().cloned());
+            match fault {
+                Some(Fault::LoseEcho) => state.lost_echoes.extend(batch.entries.iter().map(L::position)),
+                Some(Fault::DisconnectAfter) => {
+                    return Err(PushError::Uncertain { error: "the connection died before the answer came".into() });
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn pull<'a>(
+        &'a self,
+        cursor: L::Position,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
+        Pages { upstream: self, interrupt, cursor, caught_up: false, again: None, ended: false }
+    }
+}
+
+/// A pull from a [`Memory`] upstream.
+struct Pages<'a, L: Log> {
+    upstream: &'a Memory<L>,
+    interrupt: &'a Interrupt,
+    cursor: L::Position,
+    /// Whether a page has said that there is no more.
+    caught_up: bool,
+    /// A page to be given out a second time.
+    again: Option<Page<L::Entry>>,
+    ended: bool,
+}
+
+impl<L: Log> Pages<'_, L> {
+    fn end<T>(&mut self, error: &'static str) -> Option<Result<T, PullError>> {
+        self.ended = true;
+        Some(Err(PullError::Unavailable { retry_after: None, error: error.into() }))
+    }
+
+    /// Waits until there is a page, or a fault, to give out.
+    fn wait(&self) -> Waited<(Page<L::Entry>, Option<Fault>)> {
+        let (cursor, caught_up, size) = (self.cursor, self.caught_up, self.upstream.page);
+        let look = |state: &mut State<L>| {
+            let page = state.page(cursor, size);
+            if caught_up && page.entries.is_empty() && state.pull_faults.is_empty() {
+                return None;
+            }
+            Some((page, state.pull_faults.pop_front()))
+        };
+        drive(self.upstream.shared.wait(look), Some(self.interrupt), None)
+    }
+
+    /// Leaves out what live pulls are not to be told of.
+    fn without_lost_echoes(&self, page: &mut Page<L::Entry>) {
+        if self.caught_up {
+            let lost = self.upstream.shared.look(|state| std::mem::take(&mut state.lost_echoes));
+            page.entries.retain(|entry| !lost.contains(&L::position(entry)));
+        }
+    }
+}
+
+impl<L: Log> Iterator for Pages<'_, L> {
+    type Item = Result<Page<L::Entry>, PullError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(page) = self.again.take() {
+            return Some(Ok(page));
+        }
+        if self.ended || (self.caught_up && !self.upstream.live) {
+            return None;
+        }
+        let Waited::Ready((mut page, fault)) = self.wait() else { return self.end("the pull was interrupted") };
+        match fault {
+            Some(Fault::DisconnectBefore | Fault::Reject) => return self.end("the connection died"),
+            Some(Fault::Busy(time)) => {
+                self.ended = true;
+                return Some(Err(PullError::Unavailable {
+                    retry_after: Some(time),
+                    error: "too many requests".into(),
+                }));
+            }
+            Some(Fault::OtherUpstream) => {
+                self.ended = true;
+                let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
+                return Some(Err(PullError::Fatal { kind, error }));
+            }
+            Some(Fault::EndStream) => {
+                self.ended = true;
+                return None;
+            }
+            Some(Fault::Panic) => panic!("injected"),
+            Some(Fault::Delay(time)) => {
+                if self.interrupt.sleep(time).is_err() {
+                    return self.end("the pull was interrupted");
+                }
+            }
+            Some(Fault::DisconnectAfter) => self.ended = true,
+            Some(Fault::DuplicatePage) => self.again = Some(page.clone()),
+            Some(Fault::LoseEcho) | None => {}
+        }
+        if let Some(last) = page.entries.last() {
+            self.cursor = L::position(last);
+        }
+        self.without_lost_echoes(&mut page);
+        self.caught_up |= page.more == More::None;
+        Some(Ok(page))
+    }
+}
+
+impl<L: Log> Clone for Memory<L> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), ..*self }
+    }
+}
+
+impl<L: Log> fmt::Debug for Memory<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("live", &self.live).field("page", &self.page).finish_non_exhaustive()
+    }
+}

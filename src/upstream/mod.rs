@@ -1,0 +1,176 @@
+//! What a backend implements: the upstream that orders everybody's events.
+
+mod memory;
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use self::memory::{Fault, Memory};
+use crate::interrupt::Interrupt;
+use crate::log::Log;
+use crate::worker::BoxError;
+
+/// An upstream: it takes batches in, and gives out, in order, all that it has taken from anybody.
+///
+/// # Contract
+///
+/// - A batch is taken whole or not at all, and only if it follows upstream's last event ([`Batch::base`]). Taken, its
+///   events keep the numbers that they have in the batch.
+/// - A pull gives out every event after the cursor, in order, none left out. Giving one twice does no harm.
+/// - Both return soon after the interrupt is set. A push whose interrupt is set before anything was sent is
+///   [`PushError::Unavailable`]; afterwards it is [`PushError::Uncertain`].
+///
+/// The two are called from two threads, one call of each kind at a time. A panic is taken for a fatal error; of a push,
+/// for one with an uncertain outcome.
+pub trait Upstream<L: Log>: Send + Sync + 'static {
+    /// Hands a batch to upstream and waits for its answer. `Ok` means that upstream has ordered the batch as it stands.
+    ///
+    /// # Errors
+    ///
+    /// Whatever else came of it, classified by what is known: see [`PushError`].
+    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<L::Position>>;
+
+    /// Gives out what upstream has ordered after `cursor`, in pages.
+    ///
+    /// The iterator's end means that everything upstream had when the pull began has been given out; so does a page with
+    /// [`More::None`]. A live pull waits for more after such a page, until it is interrupted. A pull that cannot go on
+    /// yields an error as its last item.
+    fn pull<'a>(
+        &'a self,
+        cursor: L::Position,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a;
+}
+
+/// Events on their way to upstream: the first pending ones.
+pub struct Batch<L: Log> {
+    /// The number of the upstream event that the batch was made to follow.
+    pub base: L::Position,
+    /// The events, in order; never empty.
+    pub entries: Vec<L::Entry>,
+    /// Which push this is.
+    pub(crate) ticket: u64,
+}
+
+impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Batch<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("base", &self.base).field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+/// Events on their way from upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// In order, following the cursor or the page before. May be empty.
+    pub entries: Vec<T>,
+    /// What upstream has beyond this page.
+    pub more: More,
+}
+
+/// What upstream has beyond a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum More {
+    /// Nothing, when the page was made: the pull has caught up.
+    None,
+    /// So many events.
+    Events(u64),
+    /// It does not say.
+    Unknown,
+}
+
+/// What came of a push that upstream did not simply take. One variant for each thing that is to be done about it.
+#[derive(Debug, Clone, Error)]
+pub enum PushError<P> {
+    /// Upstream has events that the batch does not follow. It was **not** taken.
+    #[error("upstream is ahead of the batch")]
+    Behind {
+        /// Upstream's last event, if it told.
+        head: Option<P>,
+    },
+    /// Upstream could not be reached, or refused for now. The batch was **certainly not** taken.
+    #[error("upstream is unavailable: {error}")]
+    Unavailable {
+        /// Not to be tried again before this time has passed, whatever else happens.
+        retry_after: Option<Duration>,
+        /// Why.
+        error: SharedError,
+    },
+    /// Upstream may or may not have taken the batch: the connection died before its answer came.
+    #[error("the outcome of the push is unknown: {error}")]
+    Uncertain {
+        /// Why.
+        error: SharedError,
+    },
+    /// Trying again cannot help. The batch was **not** taken.
+    #[error("{error}")]
+    Fatal {
+        /// Whether it is about this batch or about upstream as such.
+        kind: FatalKind,
+        /// Why.
+        error: SharedError,
+    },
+}
+
+/// Why a pull could not go on.
+#[derive(Debug, Clone, Error)]
+pub enum PullError {
+    /// Upstream could not be reached, the connection died, or the pull was interrupted.
+    #[error("upstream is unavailable: {error}")]
+    Unavailable {
+        /// Not to be tried again before this time has passed, whatever else happens.
+        retry_after: Option<Duration>,
+        /// Why.
+        error: SharedError,
+    },
+    /// Trying again cannot help.
+    #[error("{error}")]
+    Fatal {
+        /// Whether it is about this pull or about upstream as such.
+        kind: FatalKind,
+        /// Why.
+        error: SharedError,
+    },
+}
+
+/// What a fatal error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FatalKind {
+    /// This is another upstream than the one that the log belongs to.
+    IdentityMismatch,
+    /// Anything else.
+    Other,
+}
+
+/// An error that several places show.
+#[derive(Clone)]
+pub struct SharedError(Arc<dyn Error + Send + Sync>);
+
+impl<E: Into<BoxError>> From<E> for SharedError {
+    fn from(error: E) -> Self {
+        Self(Arc::from(error.into()))
+    }
+}
+
+impl SharedError {
+    /// The error itself.
+    #[must_use]
+    pub fn get(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl fmt::Display for SharedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for SharedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
