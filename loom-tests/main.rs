@@ -164,12 +164,23 @@ index! {
         /// A restart is never lost: the run that serves it begins after it.
         a_restart_is_never_lost: "I4", 2 threads, exhaustive, finds { RestartLost: "the restart was lost" };
         /// Two restarts at once are both served.
-        two_restarts_at_once_are_both_served: "I4", 2 threads, exhaustive, finds {};
+        two_restarts_at_once_are_both_served: "I4", 2 threads, exhaustive, finds { RestartLost: "the restart was lost" };
         /// Many restarts while a run winds down make one run.
         restarts_while_a_run_winds_down_make_one: "I4, I12", 2 threads, exhaustive,
             finds {};
         /// No run begins once the worker has been told to stop.
         stop_beats_restart: "I16", 2 threads, exhaustive, finds { RestartBeatsStop: "a run has begun after `stop`" };
+        /// Restarts from two threads are both served.
+        restarts_from_two_threads_are_both_served: "I4", 3 threads, exhaustive,
+            finds { RestartLost: "the restart was lost" };
+        /// No run begins once the worker has been told to stop, whoever restarts it.
+        stop_beats_a_restart_from_another_thread: "I16", 3 threads, exhaustive,
+            finds { RestartBeatsStop: "a run has begun after `stop`" };
+        /// `clear` as another thread restarts leaves nobody unknown running.
+        clear_as_another_thread_restarts_leaves_no_orphan: "I12", 3 threads, exhaustive,
+            finds { ClearOrphansRun: "an orphan runs on" };
+        /// `join` and another thread's `stop` at once end the worker.
+        join_as_another_thread_stops_ends_it: "I1, I16", 3 threads, 4, finds { StopMissesRun: DEADLOCK };
         /// Whoever joins a worker gets it back, wherever its run was.
         join_ends_a_run_that_is_about_to_park: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// `join` and `stop` at once end the worker.
@@ -177,7 +188,7 @@ index! {
         /// A task that waits for the worker's end is woken by it.
         a_task_that_waits_for_the_end_is_woken: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// A join that times out hands the worker back.
-        a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, 6, finds { StopMissesRun: DEADLOCK };
+        a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, exhaustive, finds {};
         /// `clear` ends what was asked for before it, and leaves nobody unknown running.
         clear_leaves_no_orphan: "I12", 2 threads, exhaustive, finds { ClearOrphansRun: "an orphan runs on" };
         /// A panic as the worker is restarted ends the run alone.
@@ -186,7 +197,7 @@ index! {
         /// A restart ends a backoff.
         a_restart_ends_a_backoff: "I6", 2 threads, exhaustive, finds { BackoffSwallowsRestart: DEADLOCK };
         /// A restart as a backoff ends is served.
-        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, 5, finds {};
+        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, 6, finds {};
         /// A run that fails by itself as it is cleared is followed by nothing.
         a_run_that_fails_as_it_is_cleared_is_followed_by_nothing: "I12", 2 threads, exhaustive, finds {
             TokenIsTruth: "a cleared run is followed by another",
@@ -198,7 +209,7 @@ index! {
             StaleResultApplied: DEADLOCK,
         };
         /// A wait for a worker to be idle has one outcome.
-        a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, 6, finds {};
+        a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive, finds {};
     }
     mod replicator {
         /// Try.

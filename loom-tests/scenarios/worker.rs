@@ -9,6 +9,7 @@ use latchwork::sync::model::end_time;
 use latchwork::worker::{BoxError, Ended, Handle, Phase};
 use latchwork::{Backoff, Cause, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread::JoinHandle;
 
 use super::{SOON, spawn};
 use crate::executor::block_on;
@@ -234,12 +235,11 @@ pub fn a_task_that_waits_for_the_end_is_woken() {
     worker.join();
 }
 
-/// The run waits for its interrupt and then ends time; main joins until a deadline, and has its status or its worker.
+/// The run ends time and then itself; main joins until a deadline, and has its status or its worker.
 pub fn a_join_that_times_out_hands_the_worker_back() {
-    let (worker, _record) = worker(RestartPolicy::never(), |record, run| {
-        let ended = until_interrupted(record, run);
+    let (worker, _record) = worker(RestartPolicy::never(), |_, _| {
         end_time();
-        ended
+        Ok(())
     });
     let status = worker.join_timeout(SOON).unwrap_or_else(|worker| {
         assert!(worker.status().stopping);
@@ -342,4 +342,52 @@ pub fn a_wait_for_idle_that_times_out_has_one_outcome() {
         assert!(!record.inside.load(Ordering::Acquire), "idle while a run is going on");
     }
     worker.join();
+}
+
+/// Does one thing to a worker, on a thread of its own.
+fn meanwhile<R: 'static>(worker: &Worker, act: impl FnOnce(&Handle) -> R + 'static) -> JoinHandle<R> {
+    let handle = worker.handle().clone();
+    loom::thread::spawn(move || act(&handle))
+}
+
+/// Runs end at once; main and a thread restart. Ends when the worker is idle.
+pub fn restarts_from_two_threads_are_both_served() {
+    let (worker, record) = worker(RestartPolicy::never(), at_once);
+    let other = meanwhile(&worker, |handle| handle.restart().unwrap());
+    let mine = worker.restart().unwrap();
+    let asked = mine.max(other.join().unwrap());
+    worker.wait_idle();
+    assert!(record.runs().last() >= Some(&asked), "the restart was lost");
+    assert!(worker.status().generation == asked, "a run that nobody asked for");
+    leave(worker);
+}
+
+/// Runs end at once; a thread restarts; main stops and joins. No run begins once `stop` has returned.
+pub fn stop_beats_a_restart_from_another_thread() {
+    let (worker, _record) = worker(RestartPolicy::never(), at_once);
+    let other = meanwhile(&worker, Handle::restart);
+    assert!(worker.stop());
+    let begun = worker.status().generation;
+    let _ = other.join().unwrap();
+    let status = worker.join();
+    assert!(status.generation == begun, "a run has begun after `stop`");
+}
+
+/// Runs end at once; a thread restarts; main clears. When main has waited until the worker is idle, nothing runs.
+pub fn clear_as_another_thread_restarts_leaves_no_orphan() {
+    let (worker, record) = worker(RestartPolicy::never(), at_once);
+    let other = meanwhile(&worker, |handle| handle.restart().unwrap());
+    worker.clear();
+    other.join().unwrap();
+    worker.wait_idle();
+    assert!(!record.inside.load(Ordering::Acquire), "an orphan runs on");
+    leave(worker);
+}
+
+/// The body waits for its interrupt; a thread stops; main joins.
+pub fn join_as_another_thread_stops_ends_it() {
+    let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
+    let other = meanwhile(&worker, Handle::stop);
+    assert_eq!(worker.join().phase, Phase::Stopped);
+    other.join().unwrap();
 }
