@@ -212,8 +212,18 @@ index! {
         a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive, finds {};
     }
     mod replicator {
+        /// a_silence.
+        a_silence: "I1", 3 threads, exhaustive, finds {};
+        /// b_empty.
+        b_empty: "I1", 3 threads, exhaustive, finds {};
+        /// c_early_silence.
+        c_early_silence: "I1", 3 threads, exhaustive, finds {};
+        /// d_early_empty.
+        d_early_empty: "I1", 3 threads, exhaustive, finds {};
+        /// e_early_foreign.
+        e_early_foreign: "I1", 3 threads, exhaustive, finds {};
         /// Try.
-        try1: "I1, I2", 3 threads, 3, finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
+        try1: "I1, I2", 3 threads, exhaustive, finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
     }
 }
 

@@ -40,11 +40,12 @@ const ONE: u64 = 2;
 /// # if latchwork::sync::IN_MODEL { return }
 /// use latchwork::Epoch;
 ///
-/// static CHANGES: Epoch = Epoch::new();
-///
-/// let seen = CHANGES.current();
-/// std::thread::spawn(|| CHANGES.bump());
-/// assert_eq!(CHANGES.wait_past(seen), seen + 1);
+/// let changes = Epoch::new();
+/// let seen = changes.current();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| changes.bump());
+///     assert_eq!(changes.wait_past(seen), seen + 1);
+/// });
 /// ```
 pub struct Epoch {
     /// Twice the count, plus the mark. The mark is set as long as the queue holds somebody.

@@ -41,11 +41,11 @@ const AWAITED: u8 = 2;
 /// # if latchwork::sync::IN_MODEL { return }
 /// use latchwork::Latch;
 ///
-/// static READY: Latch = Latch::new();
-///
-/// let waiter = std::thread::spawn(|| READY.wait());
-/// READY.open();
-/// waiter.join().unwrap();
+/// let ready = Latch::new();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| ready.wait());
+///     ready.open();
+/// });
 /// ```
 pub struct Latch {
     /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.

@@ -7,6 +7,7 @@ pub mod epoch;
 pub mod interrupt;
 pub mod latch;
 pub mod replicator;
+pub mod upstream;
 pub mod worker;
 
 use std::sync::Arc;
