@@ -148,7 +148,7 @@ impl<L: Log> State<L> {
         let Effects { merged, interrupt_push, interrupt_pull } = effects;
         let mut told = Vec::new();
         if let Some(merged) = merged {
-            told = self.tickets.merged::<L>(&merged);
+            told = self.tickets.merged(self.protocol.log(), &merged);
             self.inform(merged);
         }
         let push = self.calls.push.clone().filter(|_| interrupt_push);

@@ -138,9 +138,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     }
 
     /// Settles what was merged.
-    pub(super) fn merged<L: Log<Position = P>>(&mut self, merged: &Merged<L::Entry>) -> Told<P> {
+    pub(super) fn merged<L: Log<Position = P>>(&mut self, log: &L, merged: &Merged<L::Entry>) -> Told<P> {
         let mut told = Vec::new();
-        for entry in merged.confirmed().iter().filter(|entry| !L::is_local_only(entry)) {
+        for entry in merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)) {
             self.settle(0, Some(L::position(entry)), &mut told);
         }
         if bug!(DroppedItemNeverSettles) {
