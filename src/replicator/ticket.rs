@@ -93,14 +93,21 @@ impl<P> fmt::Debug for Open<P> {
     }
 }
 
-/// Commits that have settled, to be told once the lock has been given up.
-pub(super) type Told<P> = Vec<(Arc<Slot<P>>, Settled<P>)>;
+/// The tickets of commits that have settled. They say so already, under the lock under which it happened, so that
+/// nobody sees a log or a flush that knows more than the ticket; whoever waits for them is yet to be woken.
+pub(super) type Told<P> = Vec<Arc<Slot<P>>>;
 
-/// Tells whoever waits. Outside the lock: their wakers are user code.
+/// Wakes whoever waits. Outside the lock: their wakers are user code.
 pub(super) fn tell<P: Copy + Send + 'static>(told: Told<P>) {
-    for (slot, settled) in told {
-        slot.change(|slot| *slot = Some(settled));
+    for slot in told {
+        slot.change(|_| ());
     }
+}
+
+/// Writes on a ticket what became of its commit. Once for each.
+fn settle<P: Copy + Send + 'static>(slot: Arc<Slot<P>>, settled: Settled<P>) -> Arc<Slot<P>> {
+    slot.look(|slot| *slot = Some(settled));
+    slot
 }
 
 impl<P: Copy + Send + 'static> Tickets<P> {
@@ -168,12 +175,12 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         }
         let settled = position.filter(|_| !open.rejected).map_or(Settled::Rejected, Settled::Confirmed);
         let slot = self.open.remove(at).and_then(|open| open.slot);
-        told.extend(slot.map(|slot| (slot, settled)));
+        told.extend(slot.map(|slot| settle(slot, settled)));
     }
 
     /// Settles everything as closed; the log has so many pending events from now on.
     pub(super) fn close(&mut self, pending: usize) -> Told<P> {
-        let told = self.open.drain(..).filter_map(|open| Some((open.slot?, Settled::Closed))).collect();
+        let told = self.open.drain(..).filter_map(|open| open.slot.map(|slot| settle(slot, Settled::Closed))).collect();
         self.enter(pending, None);
         told
     }
