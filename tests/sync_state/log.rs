@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use latchwork::log::{Log, Merged};
-use latchwork::sync_state::{Entry, Event, LocalOnly, LogError, SyncState};
+use latchwork::sync_state::{BrokenChain, Entry, Event, LocalOnly, LogError, SyncState};
 
 use crate::*;
 
@@ -62,4 +62,19 @@ fn as_a_log_it_sends_local_only_events_that_are_shared() {
     assert_eq!(log.admit(entries.clone()), Ok(2));
     assert!(!log.is_local_only(&entries[1]));
     assert_eq!((Log::pending(&log), Log::batch(&log, NonZeroUsize::MAX)), (2, entries));
+}
+
+#[test]
+fn as_a_log_it_refuses_a_page_with_a_gap_and_says_what_was_expected() {
+    let page = |on: &str| SyncState::new(number(on)).number([Plain(7), Plain(8)]).expect("they have numbers");
+    let mut log = SyncState::<Plain>::default();
+    log.admit(page("e0")).expect("they follow");
+    let mut torn = page("e0");
+    torn[1].seq = number("e3");
+    for (page, expected, found) in [(page("e1"), "e1", "e2"), (torn, "e2", "e3")] {
+        let (expected, found) = (number(expected), number(found));
+        let error = LogError::Merge(BrokenChain::Number { expected, found }.into());
+        assert_eq!(Log::merge(&mut log, page), Err(error));
+        assert_eq!((Log::pending(&log), Log::upstream_head(&log)), (2, number("e0").position()));
+    }
 }
