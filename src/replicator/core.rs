@@ -179,11 +179,24 @@ impl<L: Log> State<L> {
             topics |= 1 << topic::PULLER;
         }
         self.told = signals;
+        self.note_waiting_on(now);
+        topics
+    }
+
+    /// The worker of this topic has looked, and may have begun something. It knows how things stand.
+    pub(super) fn looked(&mut self, topic: usize, now: impl FnOnce() -> Time) {
+        match topic {
+            topic::PUSHER => self.told.0 = self.protocol.push_signal(),
+            _ => self.told.1 = self.protocol.pull_signal(),
+        }
+        self.note_waiting_on(now);
+    }
+
+    fn note_waiting_on(&mut self, now: impl FnOnce() -> Time) {
         let waiting_on = self.protocol.waiting_on();
         if waiting_on != self.waiting_on.0 {
             self.waiting_on = (waiting_on, now());
         }
-        topics
     }
 }
 

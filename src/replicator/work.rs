@@ -29,9 +29,11 @@ fn next<L: Log, T>(
 ) -> Option<(T, Interrupt)> {
     let mut until = None;
     loop {
-        let look = |state: &mut State<L>| match ask(state) {
-            Next::Wait(time) if time == until => None,
-            next => Some(next),
+        let look = |state: &mut State<L>| {
+            let next = ask(state);
+            state.looked(topic, || core.now());
+            let known = matches!(next, Next::Wait(time) if time == until);
+            (!known).then_some(next)
         };
         let deadline = until.and_then(|time| core.instant(time));
         match core.state.block(topic, deadline, look) {
@@ -52,14 +54,21 @@ where
     L: Log,
     U: Upstream<L>,
 {
-    let ask = |state: &mut State<L>| match state.protocol.next_push(core.now()) {
-        NextPush::Send(batch) => {
+    // Making a batch calls the log. If that panics, there is no call to report: the failure is noted here.
+    let ask = |state: &mut State<L>| match contain(|| state.protocol.next_push(core.now())).map_err(panic_message) {
+        Ok(NextPush::Send(batch)) => {
             let interrupt = run.interrupt().child();
             state.calls.push = Some(interrupt.clone());
             Next::Do(batch, interrupt)
         }
-        NextPush::Wait(until) => Next::Wait(until),
-        NextPush::Stop => Next::Stop,
+        Ok(NextPush::Wait(until)) => Next::Wait(until),
+        Ok(NextPush::Stop) => Next::Stop,
+        Err(message) => {
+            let failure = Failure::Panicked { message: format!("the log: {message}") };
+            state.last_error = Some(failure.to_string());
+            state.protocol.push_unsent(failure);
+            Next::Wait(None)
+        }
     };
     while let Some((batch, interrupt)) = next(core, topic::PUSHER, ask, Protocol::tick) {
         let outcome = contain(|| upstream.push(&batch, &interrupt)).map_err(panic_message);
