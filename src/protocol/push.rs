@@ -292,7 +292,7 @@ impl<L: Log> Protocol<L> {
                 self.wait_until(until, now);
             }
             Push::Uncertain { pull, until } if pull <= caught_up => self.wait_until(until, now),
-            Push::Waiting { asked: false, .. } if self.pull_attempts > 0 && !bug!(ParkOffline) => {
+            Push::Waiting { asked: false, .. } if self.unreached && !bug!(ParkOffline) => {
                 self.push = Push::Idle;
             }
             _ => {}

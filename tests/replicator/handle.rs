@@ -137,7 +137,6 @@ fn a_reconnect_of_the_puller_cuts_the_pushers_backoff_short() {
                 Ok(page)
             })
     };
-    // The pusher's first delay is long, the puller's is what `retry_now` makes of it.
     let replicator = Replicator::builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
     let ticket = replicator.commit(items(1, 0..1)).unwrap();
     eventually(|| matches!(replicator.status().push, Push::Waiting { .. }));
