@@ -94,6 +94,7 @@ impl<L: Log> Core<L> {
     /// returned.
     pub(super) fn apply<T>(&self, step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>)) -> Result<T, String> {
         let (result, aftermath) = self.state.change_topics(|state| {
+            let first = state.tickets.first_open();
             let stepped = contain(|| step(state)).map_err(panic_message);
             let (result, effects) = match stepped {
                 Ok((result, effects)) => (Ok(result), effects),
@@ -101,7 +102,8 @@ impl<L: Log> Core<L> {
             };
             let aftermath = state.carry_out(effects);
             let mut topics = state.publish(|| self.now());
-            if !aftermath.told.is_empty() {
+            // Not whether a ticket was told: events that were pending from the start have none.
+            if first.is_some() && state.tickets.first_open() != first {
                 topics |= 1 << topic::SETTLED;
             }
             ((result, aftermath), topics)

@@ -139,9 +139,14 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.last
     }
 
+    /// The number of the first commit that has not settled.
+    pub(super) fn first_open(&self) -> Option<u64> {
+        self.open.front().map(|open| open.number)
+    }
+
     /// Whether every commit up to this number has settled.
     pub(super) fn all_settled(&self, number: u64) -> bool {
-        self.open.front().is_none_or(|open| open.number > number)
+        self.first_open().is_none_or(|first| first > number)
     }
 
     /// Settles what was merged.

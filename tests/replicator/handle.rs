@@ -220,3 +220,31 @@ fn tickets_and_flushes_can_be_awaited() {
     block_on(replicator.flush_async());
     assert_eq!(replicator.status().pending, 0);
 }
+
+#[test]
+fn a_flush_of_what_was_pending_at_the_start_ends_as_soon_as_it_is_confirmed() {
+    let upstream = empty_upstream();
+    let pending = numbered(SeqNum::ROOT, items(1, 0..3));
+    let head = pending[2].seq;
+    let log = State::rehydrate(SeqNum::ROOT, head, pending).unwrap();
+    upstream.fail_push(Fault::Delay(SHORT));
+    let replicator = quick(log, upstream.clone()).spawn().unwrap();
+    block_on(replicator.flush_async());
+    assert_eq!(upstream.len(), 3);
+}
+
+#[test]
+fn a_flush_ends_when_the_log_is_replaced() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    replicator.commit(items(1, 0..1)).unwrap();
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| {
+            let started = std::time::Instant::now();
+            replicator.flush(LONG).map(|()| started.elapsed())
+        });
+        std::thread::sleep(SHORT);
+        replicator.reset(State::default());
+        assert!(flushing.join().unwrap().unwrap() < LONG / 2, "nobody woke it");
+    });
+}
