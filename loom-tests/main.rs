@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use latchwork::Latch;
 use latchwork::known_bugs::KnownBug;
-use runner::{DEADLOCK, Model};
+use runner::{DEADLOCK, Model, SPINS};
 
 /// Turns the index into tests. An entry: property, name, invariants, threads, bound, known bugs.
 macro_rules! index {
@@ -211,19 +211,72 @@ index! {
         /// A wait for a worker to be idle has one outcome.
         a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive, finds {};
     }
+    /// The theorem: no schedule leaves the pusher parked.
     mod replicator {
-        /// a_silence.
-        a_silence: "I1", 3 threads, exhaustive, finds {};
-        /// b_empty.
-        b_empty: "I1", 3 threads, exhaustive, finds {};
-        /// c_early_silence.
-        c_early_silence: "I1", 3 threads, exhaustive, finds {};
-        /// d_early_empty.
-        d_early_empty: "I1", 3 threads, exhaustive, finds {};
-        /// e_early_foreign.
-        e_early_foreign: "I1", 3 threads, exhaustive, finds {};
-        /// Try.
-        try1: "I1, I2", 3 threads, exhaustive, finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
+        /// After an advance the pusher looks again: idle, sending, accepted, rejected or behind. (H001.)
+        advance_resumes_the_pusher: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
+        /// After a rebase the pusher looks again.
+        rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK };
+        /// Two commits and two events of others: everything drains.
+        two_and_two_drain: "I1, I2, I14", 3 threads, 4, finds {};
+        /// A rejection that arrives after its batch was confirmed holds nothing up.
+        a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };
+        /// A catch-up that brings nothing resumes a pusher that is behind.
+        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
+        /// The same where pulls are one-shot.
+        an_empty_one_shot_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
+        /// A push whose answer was lost is not sent twice.
+        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, 4,
+            finds { ResendUncertain: "not everything is at upstream once" };
+        /// A push that was lost is sent again, once a pull that began afterwards has caught up.
+        a_lost_push_is_sent_again: "I3, I4", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
+        /// A reconnect resumes a pusher that backs off.
+        a_reconnect_resumes_the_pusher: "I1, I6", 3 threads, 3, finds { ParkOffline: DEADLOCK };
+        /// The end of a backoff leads to an attempt.
+        the_end_of_a_backoff_leads_to_an_attempt: "I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
+        /// Whoever asks to try again now is heard.
+        retry_now_ends_a_backoff: "I4, I6", 3 threads, 3, finds {};
+        /// A resume leads to an attempt.
+        a_resume_leads_to_an_attempt: "I1", 3 threads, exhaustive, finds {};
+        /// A failure is visible, and a restart ends it.
+        a_failure_is_visible_and_a_restart_ends_it: "I16", 3 threads, 3, finds { SilentExit: SPINS };
+        /// A restart that nobody needs does no harm.
+        a_needless_restart_does_no_harm: "I1, I12", 3 threads, exhaustive, finds {};
+        /// A shutdown says what was not handed over.
+        a_shutdown_says_what_was_not_handed_over: "I8, I16", 3 threads, 3,
+            finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
+        /// A page that arrives during a push is applied.
+        a_page_during_a_push_is_applied: "I7", 3 threads, exhaustive, finds { PageDroppedWhileBusy: DEADLOCK };
+        /// An advance does not interrupt the push in flight.
+        an_advance_leaves_the_push_in_flight: "I13", 3 threads, exhaustive,
+            finds { RestartOnEveryAdvance: "an advance interrupted a push in flight" };
+        /// Updates begin where their snapshot ends.
+        updates_begin_where_their_snapshot_ends: "I4", 3 threads, exhaustive,
+            finds { ReadThenSubscribe: "an update fell into the gap" };
+        /// A pause is not taken for success.
+        a_pause_is_not_taken_for_success: "I5", 3 threads, exhaustive,
+            finds { InferredSuccess: "confirmed, and upstream has never seen it" };
+    }
+    /// What stands in the place of other engines' bugs.
+    mod engines {
+        /// Looking, then parking past the epoch read before, misses nothing.
+        a_look_before_parking_misses_nothing: "I4", 2 threads, exhaustive, finds { BumpWakesNobody: DEADLOCK }
+            built { empty_then_idle: DEADLOCK, busy_swallows_trigger: "an item was never sent" };
+        /// A commit waits for nobody.
+        a_commit_waits_for_nobody: "I9, I10", 3 threads, exhaustive, finds {}
+            built { commit_waits_for_rebase: DEADLOCK, page_holds_turn: DEADLOCK };
+        /// What is sent is what is pending.
+        what_is_sent_is_what_is_pending: "I11, I15", 3 threads, 4, finds {} built {
+            rebase_from_snapshot: "what is pending is not what will be sent",
+            cursor_before_apply: "an event was passed over",
+        };
+        /// A refused commit leaves nothing behind.
+        a_refused_commit_leaves_nothing_behind: "I14", 3 threads, exhaustive, finds {} built { ghost_fence: DEADLOCK };
+        /// An event that the log gives up is settled, once.
+        an_event_that_the_log_gives_up_is_settled: "I8", 3 threads, 4, finds { DroppedItemNeverSettles: DEADLOCK };
     }
 }
 

@@ -108,6 +108,8 @@ mod switch {
         StopMissesRun,
         /// **H001.** A pusher that is behind is resumed by a rebase only; upstream merely advances.
         ResumeOnRebaseOnly,
+        /// The mirror image of H001: an advance resumes, a rebase does not.
+        ResumeOnAdvanceOnly,
         /// The first published fix of H001: an advance resumes a pusher that is parked, and the rejection of a push in
         /// flight parks it afterwards.
         ParkedFlag,

@@ -54,7 +54,8 @@ impl<T> fmt::Display for Waited<T> {
 
 /// The deadline that `timeout` from now makes; `None`, for ever, if no clock can show it.
 pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+    // Looked at by itself because a model's clock can be at the end of time.
+    if timeout == Duration::MAX { None } else { Instant::now().checked_add(timeout) }
 }
 
 /// Blocks until the condition holds.

@@ -3,6 +3,7 @@
 //! Each says which threads there are, the steps of each, and what ends it. A property is asserted before the model stops
 //! anything: what a stop wakes was perhaps asleep for good.
 
+pub mod engines;
 pub mod epoch;
 pub mod interrupt;
 pub mod latch;

@@ -1,49 +1,267 @@
 //! Models of the replicator: the theorem.
+//!
+//! Each begins with a replicator on an upstream that follows a script, lets one event happen wherever the scheduler puts
+//! it, and then **waits for everything that was committed to settle**. If any schedule leaves the pusher parked, that wait
+//! never ends and loom reports the deadlock: the service is asserted before anything is stopped. What follows (stopping)
+//! is run once for each schedule and not explored: it comes after the verdict.
+//!
+//! Threads: main, the pusher, the puller. Time stands still unless the model moves it.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use latchwork::log::MemoryLog;
-use latchwork::protocol::WaitingOn;
-use latchwork::{Replicator, Settled};
+use latchwork::protocol::{Direction, WaitingOn};
+use latchwork::sync::model::end_time;
+use latchwork::{Replicator, Settled, Ticket};
 
-use super::upstream::{Answer, Feed, Scripted};
+use super::upstream::{Answer, Event, Feed, Scripted};
 
-pub fn try1() {
-    let upstream = Scripted::new(&[], &[Feed::Foreign("foreign")], Feed::PageThenSilence);
-    let replicator = Replicator::builder(MemoryLog::new(), upstream.clone()).spawn().unwrap();
-    let ticket = replicator.commit(vec!["own"]).unwrap();
-    let settled = ticket.wait();
-    loom::stop_exploring();
-    loom::thread::yield_now();
-    assert!(matches!(settled, Settled::Confirmed(_)));
-    assert_eq!(replicator.status().waiting_on, WaitingOn::Nobody);
-    upstream.close();
+type Log = MemoryLog<Event>;
+
+/// A replicator on a scripted upstream.
+struct Model {
+    replicator: Replicator<Log>,
+    upstream: Scripted,
 }
 
-fn go(feeds: &'static [Feed], early: bool) {
-    let upstream = Scripted::new(&[], feeds, Feed::Silence);
-    let log = if early { MemoryLog::new().with_pending(0, ["own"]) } else { MemoryLog::new() };
-    let replicator = Replicator::builder(log, upstream.clone()).spawn().unwrap();
-    if early {
-        replicator.flush(std::time::Duration::MAX).unwrap();
-    } else {
-        let ticket = replicator.commit(vec!["own"]).unwrap();
-        let _ = ticket.wait();
+impl Model {
+    fn new(log: Log, upstream: Scripted) -> Self {
+        let replicator = Replicator::builder(log, upstream.clone()).spawn().unwrap();
+        Self { replicator, upstream }
+    }
+
+    /// The same, whose pulls end when they have caught up.
+    fn one_shot(log: Log, upstream: Scripted) -> Self {
+        let replicator = Replicator::builder(log, upstream.clone()).one_shot_pull().spawn().unwrap();
+        Self { replicator, upstream }
+    }
+
+    fn commit(&self, event: Event) -> Ticket<u64> {
+        self.replicator.commit(vec![event]).unwrap()
+    }
+
+    /// Waits for everything, and asserts the service: each of `events` is at upstream once, and nobody owes a move.
+    fn drains(self, events: &[Event]) {
+        self.replicator.flush(Duration::MAX).unwrap();
+        self.drained(events);
+    }
+
+    /// As [`drains`](Self::drains), once it is known that everything has settled.
+    fn drained(self, events: &[Event]) {
+        loom::stop_exploring();
+        loom::thread::yield_now();
+        let mut upstream = self.upstream.events();
+        upstream.sort_unstable();
+        assert!(upstream == events, "not everything is at upstream once");
+        assert_eq!(self.replicator.status().waiting_on, WaitingOn::Nobody);
+        self.upstream.close();
+    }
+}
+
+fn pending(events: &[Event]) -> Log {
+    MemoryLog::new().with_pending(0, events.iter().copied())
+}
+
+/// Main commits one event; the puller brings one of another client's, before or after it at upstream. Ends when the
+/// commit has settled.
+pub fn advance_resumes_the_pusher() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));
+    let ticket = model.commit("a");
+    assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
+    model.drained(&["a", "b"]);
+}
+
+/// As above, in a log that rebases what is pending; the event was committed before the start.
+pub fn rebase_resumes_the_pusher() {
+    let log = MemoryLog::rebasing().with_pending(0, ["a"]);
+    let model = Model::new(log, Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));
+    model.drains(&["a", "b"]);
+}
+
+/// Two events pending, sent one by one, and two events of others that come in one page. Ends when all is settled.
+pub fn two_and_two_drain() {
+    let upstream = Scripted::new(&[], &[Feed::ForeignPage("c"), Feed::ForeignPage("d")], Feed::Page);
+    let one = NonZeroUsize::MIN;
+    let replicator =
+        Replicator::builder(MemoryLog::rebasing(), upstream.clone()).one_shot_pull().push_batch(one).spawn().unwrap();
+    let model = Model { replicator, upstream };
+    model.commit("a");
+    model.replicator.retry_now();
+    model.commit("b");
+    model.drains_at_least(&["a", "b"]);
+}
+
+impl Model {
+    /// As [`drains`](Self::drains), where it depends on the schedule what others had done by then.
+    fn drains_at_least(self, events: &[Event]) {
+        self.replicator.flush(Duration::MAX).unwrap();
+        loom::stop_exploring();
+        loom::thread::yield_now();
+        let upstream = self.upstream.events();
+        for event in events {
+            let times = upstream.iter().filter(|other| other == &event).count();
+            assert!(times == 1, "not everything is at upstream once");
+        }
+        assert_eq!(self.replicator.status().waiting_on, WaitingOn::Nobody);
+        self.upstream.close();
+    }
+}
+
+/// Two events, sent one by one. The first push is taken, but the answer is "behind"; the pull that is going on may have
+/// confirmed it by then.
+pub fn a_late_rejection_holds_nothing_up() {
+    let upstream = Scripted::new(&[Answer::LateBehind], &[], Feed::Page);
+    let replicator = Replicator::builder(pending(&["a", "b"]), upstream.clone())
+        .one_shot_pull()
+        .push_batch(NonZeroUsize::MIN)
+        .spawn()
+        .unwrap();
+    let model = Model { replicator, upstream };
+    model.drains(&["a", "b"]);
+}
+
+/// A push is rejected although nothing is new; the live pull stays silent. After the grace a catch-up begins, and ends
+/// with nothing.
+pub fn an_empty_catch_up_resumes_the_pusher() {
+    let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Behind], &[Feed::Heedful], Feed::PageThenSilence));
+    end_time();
+    model.drains(&["a"]);
+}
+
+/// The same with a log that pulls once: the catch-up begins at once, time stands still.
+pub fn an_empty_one_shot_catch_up_resumes_the_pusher() {
+    let model = Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::Behind], &[], Feed::Page));
+    model.drains(&["a"]);
+}
+
+/// A push is taken, its answer is lost. The upstream takes whatever it is given.
+pub fn an_uncertain_push_is_not_sent_twice() {
+    let upstream = Scripted::new(&[Answer::LostAnswer], &[], Feed::Page).unchecked();
+    let model = Model::one_shot(pending(&["a"]), upstream);
+    end_time();
+    model.drains(&["a"]);
+}
+
+/// A push is lost with its answer, as a pull is going on that began before it.
+pub fn a_lost_push_is_sent_again() {
+    let upstream = Scripted::new(&[Answer::LostPush], &[Feed::Page], Feed::Page).unchecked();
+    let model = Model::one_shot(pending(&["a"]), upstream);
+    end_time();
+    model.drains(&["a"]);
+}
+
+/// Upstream is out of reach for the first push and the first pull; both come back by themselves.
+pub fn a_reconnect_resumes_the_pusher() {
+    let upstream = Scripted::new(&[Answer::Unavailable], &[Feed::Unavailable], Feed::PageThenSilence);
+    let model = Model::new(pending(&["a"]), upstream);
+    end_time();
+    model.drains(&["a"]);
+}
+
+/// Upstream is out of reach for the first push; then only time passes.
+pub fn the_end_of_a_backoff_leads_to_an_attempt() {
+    let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Unavailable], &[], Feed::Silence));
+    end_time();
+    model.drains(&["a"]);
+}
+
+/// Upstream is out of reach for the first push, time stands still, and somebody asks to try again now.
+pub fn retry_now_ends_a_backoff() {
+    let model = Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::Unavailable], &[], Feed::Page));
+    model.replicator.retry_now();
+    end_time();
+    model.drains(&["a"]);
+}
+
+/// The gate is closed before anything is committed, and opened after.
+pub fn a_resume_leads_to_an_attempt() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[], Feed::Silence));
+    model.replicator.pause(Direction::Push);
+    let ticket = model.commit("a");
+    model.replicator.resume(Direction::Push);
+    assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
+    model.drained(&["a"]);
+}
+
+/// A push fails for good. The owner sees it, restarts, and it goes through.
+pub fn a_failure_is_visible_and_a_restart_ends_it() {
+    let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Fatal], &[], Feed::Silence));
+    let owner = || matches!(model.replicator.status().waiting_on, WaitingOn::Owner(_));
+    while !owner() {
+        loom::thread::yield_now();
+    }
+    model.replicator.restart();
+    model.drains(&["a"]);
+}
+
+/// A restart that nobody needs, at any moment of a push that is taken.
+pub fn a_needless_restart_does_no_harm() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[], Feed::Silence));
+    let ticket = model.commit("a");
+    model.replicator.restart();
+    assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
+    model.drained(&["a"]);
+}
+
+/// A shutdown that gives no time, at any moment of a push. What it says was not handed over, and only that, is not
+/// confirmed; if it is certain, upstream agrees.
+pub fn a_shutdown_says_what_was_not_handed_over() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[Answer::LostAnswer], &[], Feed::Silence));
+    let ticket = model.commit("a");
+    model.upstream.close();
+    end_time();
+    let report = model.replicator.shutdown(Duration::from_secs(1));
+    loom::stop_exploring();
+    let confirmed = matches!(ticket.settled(), Some(Settled::Confirmed(_)));
+    assert!(ticket.settled().is_some(), "a ticket was left open");
+    assert!(report.pending.is_empty() == confirmed, "what was not confirmed is not in the report");
+    if !report.uncertain && report.unfinished.is_empty() {
+        assert_eq!(model.upstream.events().len(), usize::from(confirmed), "upstream knows better than the report");
+    }
+}
+
+/// A page arrives while a push is in flight, or before, or after: it is applied.
+pub fn a_page_during_a_push_is_applied() {
+    let model = Model::new(pending(&["a"]), Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));
+    model.drains(&["a", "b"]);
+}
+
+/// As the page above, with an eye on the push: a mere advance does not interrupt it.
+pub fn an_advance_leaves_the_push_in_flight() {
+    let upstream = Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence);
+    let interrupted = upstream.interrupted_pushes();
+    let model = Model::new(pending(&["a"]), upstream);
+    model.replicator.flush(Duration::MAX).unwrap();
+    loom::stop_exploring();
+    loom::thread::yield_now();
+    assert!(interrupted.load(Ordering::Relaxed) == 0, "an advance interrupted a push in flight");
+    model.upstream.close();
+}
+
+/// Main subscribes while the puller brings an event: it is in the snapshot or among the updates, and not in both.
+pub fn updates_begin_where_their_snapshot_ends() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));
+    let updates = model.replicator.updates();
+    while model.replicator.status().upstream_head == 0 {
+        loom::thread::yield_now();
     }
     loom::stop_exploring();
-    loom::thread::yield_now();
-    upstream.close();
+    let told: u64 = updates.receiver.try_iter().map(|update| update.upstream_head).sum();
+    assert!(updates.snapshot.upstream_head + told == 1, "an update fell into the gap");
+    model.upstream.close();
 }
-pub fn a_silence() {
-    go(&[Feed::Silence], false);
-}
-pub fn b_empty() {
-    go(&[Feed::PageThenSilence], false);
-}
-pub fn c_early_silence() {
-    go(&[Feed::Silence], true);
-}
-pub fn d_early_empty() {
-    go(&[Feed::PageThenSilence], true);
-}
-pub fn e_early_foreign() {
-    go(&[Feed::Foreign("f")], true);
+
+/// A push is refused for now while somebody pauses the direction: that is no success.
+pub fn a_pause_is_not_taken_for_success() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[Answer::Unavailable], &[], Feed::Silence));
+    let ticket = model.commit("a");
+    model.replicator.pause(Direction::Push);
+    let settled = ticket.settled();
+    let events = model.upstream.events();
+    loom::stop_exploring();
+    let confirmed = matches!(settled, Some(Settled::Confirmed(_)));
+    assert!(!confirmed || events == ["a"], "confirmed, and upstream has never seen it");
+    model.upstream.close();
 }

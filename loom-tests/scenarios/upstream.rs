@@ -36,10 +36,15 @@ pub enum Feed {
     Page,
     /// A page with all there is, then the pull stays open and gives out nothing more.
     PageThenSilence,
+    /// As `PageThenSilence`, but it ends when it is interrupted. (The others end with the model, which is cheaper: each
+    /// step of waiting for an interrupt would be explored against the end of the model.)
+    Heedful,
     /// Nothing, and the pull stays open.
     Silence,
     /// Another client's event arrives at upstream this moment; then as `PageThenSilence`.
     Foreign(Event),
+    /// Another client's event arrives at upstream this moment; then as `Page`.
+    ForeignPage(Event),
     /// It could not be reached.
     Unavailable,
 }
@@ -62,12 +67,14 @@ pub struct Scripted {
     unchecked: bool,
     /// How many pushes and pulls there were. Touched by one thread each: no step of the model.
     calls: Arc<[AtomicUsize; 2]>,
+    /// How many pushes were interrupted.
+    interrupted: Arc<AtomicUsize>,
 }
 
 impl Scripted {
     pub fn new(answers: &'static [Answer], feeds: &'static [Feed], then: Feed) -> Self {
         let log = Arc::new((Mutex::new(Log::default()), Condvar::new()));
-        Self { log, answers, feeds, then, unchecked: false, calls: Arc::default() }
+        Self { log, answers, feeds, then, unchecked: false, calls: Arc::default(), interrupted: Arc::default() }
     }
 
     /// Takes every batch, as backends do that know nothing of a log's numbers.
@@ -80,16 +87,20 @@ impl Scripted {
         self.log.0.lock().unwrap()
     }
 
-    /// Ends the pulls that stay open, as a stop would by its interrupt. (They do not wait for that one: each of its steps
-    /// would be explored against the end of the model.)
+    /// The model is over: ends the pulls that stay open.
     pub fn close(&self) {
         self.lock().closed = true;
         self.log.1.notify_all();
     }
 
-    /// Another client's event.
-    pub fn append(&self, event: Event) {
-        self.lock().events.push(event);
+    /// Takes events that follow `base`.
+    pub fn take(&self, base: u64, events: impl Iterator<Item = Event>) -> Result<(), PushError<u64>> {
+        let mut log = self.lock();
+        if base != log.events.len() as u64 && !self.unchecked {
+            return Err(PushError::Behind { head: None });
+        }
+        log.events.extend(events);
+        Ok(())
     }
 
     /// Everything it has taken.
@@ -97,8 +108,46 @@ impl Scripted {
         self.lock().events.clone()
     }
 
-    pub fn pushes(&self) -> usize {
-        self.calls[0].load(Ordering::Relaxed)
+    /// How many pushes found themselves interrupted.
+    pub fn interrupted_pushes(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.interrupted)
+    }
+
+    /// The pull itself, whatever the log.
+    pub fn pull<'a>(
+        &'a self,
+        cursor: u64,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
+        let call = self.calls[1].fetch_add(1, Ordering::Relaxed);
+        let feed = self.feeds.get(call).copied().unwrap_or(self.then);
+        let mut given = feed == Feed::Silence;
+        std::iter::from_fn(move || {
+            if given && matches!(feed, Feed::Page | Feed::ForeignPage(_)) {
+                return None;
+            }
+            let unavailable = || Some(Err(PullError::Unavailable { retry_after: None, error: "offline".into() }));
+            if feed == Feed::Unavailable {
+                return unavailable();
+            }
+            if given && feed == Feed::Heedful {
+                interrupt.wait();
+                return unavailable();
+            }
+            let mut log = self.lock();
+            if given {
+                while !log.closed {
+                    log = self.log.1.wait(log).unwrap();
+                }
+                let error = "the model is over".into();
+                return Some(Err(PullError::Fatal { kind: FatalKind::Other, error }));
+            }
+            given = true;
+            if let Feed::Foreign(event) | Feed::ForeignPage(event) = feed {
+                log.events.push(event);
+            }
+            Some(Ok(Self::page(&log.events, cursor)))
+        })
     }
 
     fn page(log: &[Event], cursor: u64) -> Page<MemoryEntry<Event>> {
@@ -111,7 +160,7 @@ impl Scripted {
 }
 
 impl Upstream<MemoryLog<Event>> for Scripted {
-    fn push(&self, batch: &Batch<MemoryLog<Event>>, _interrupt: &Interrupt) -> Result<(), PushError<u64>> {
+    fn push(&self, batch: &Batch<MemoryLog<Event>>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
         let call = self.calls[0].fetch_add(1, Ordering::Relaxed);
         let answer = self.answers.get(call).copied().unwrap_or(Answer::Honest);
         let lost = || PushError::Uncertain { error: "the answer was lost".into() };
@@ -122,11 +171,8 @@ impl Upstream<MemoryLog<Event>> for Scripted {
             Answer::Fatal => return Err(PushError::Fatal { kind: FatalKind::Other, error: "no".into() }),
             Answer::Honest | Answer::LostAnswer | Answer::LateBehind => {}
         }
-        let mut log = self.lock();
-        if batch.base != log.events.len() as u64 && !self.unchecked {
-            return Err(PushError::Behind { head: None });
-        }
-        log.events.extend(batch.entries.iter().map(|entry| entry.event));
+        self.take(batch.base, batch.entries.iter().map(|entry| entry.event))?;
+        self.interrupted.fetch_add(usize::from(interrupt.is_set()), Ordering::Relaxed);
         match answer {
             Answer::LostAnswer => Err(lost()),
             Answer::LateBehind => Err(PushError::Behind { head: None }),
@@ -139,29 +185,6 @@ impl Upstream<MemoryLog<Event>> for Scripted {
         cursor: u64,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
-        let call = self.calls[1].fetch_add(1, Ordering::Relaxed);
-        let feed = self.feeds.get(call).copied().unwrap_or(self.then);
-        let mut given = feed == Feed::Silence;
-        std::iter::from_fn(move || {
-            if given && feed == Feed::Page {
-                return None;
-            }
-            let unavailable = || Some(Err(PullError::Unavailable { retry_after: None, error: "offline".into() }));
-            if feed == Feed::Unavailable {
-                return unavailable();
-            }
-            let mut log = self.lock();
-            if given {
-                while !log.closed && !interrupt.is_set() {
-                    log = self.log.1.wait(log).unwrap();
-                }
-                return unavailable();
-            }
-            given = true;
-            if let Feed::Foreign(event) = feed {
-                log.events.push(event);
-            }
-            Some(Ok(Self::page(&log.events, cursor)))
-        })
+        Scripted::pull(self, cursor, interrupt)
     }
 }

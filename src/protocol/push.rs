@@ -160,8 +160,10 @@ impl<L: Log> Protocol<L> {
             Err(PushError::Unavailable { retry_after, .. }) => {
                 self.counters.unavailable += 1;
                 let delay = retry_after.unwrap_or_default().max(self.push_delay(random));
-                let until = if bug!(ParkOffline) { Time::MAX } else { now.saturating_add(delay) };
-                self.push = Push::Waiting { until, asked: retry_after.is_some() };
+                self.push = Push::Waiting { until: now.saturating_add(delay), asked: retry_after.is_some() };
+                if bug!(ParkOffline) {
+                    self.push = Push::Behind { since: epoch, target: None, until: None, pull: u64::MAX };
+                }
                 Ok(Effects::default())
             }
             Err(PushError::Uncertain { .. }) => Ok(self.uncertain(random, now)),
@@ -199,13 +201,18 @@ impl<L: Log> Protocol<L> {
             return Effects::default();
         }
         // The engines that had these bugs had no catch-up either.
-        let passive = bug!(ResumeOnRebaseOnly, ParkedFlag, LateRejection, RejectAndClear, PassiveAfterLostEcho);
-        let until = if passive { Time::MAX } else { now.saturating_add(self.settings.grace) };
-        self.push = Push::Behind { since: epoch, target, until: Some(until), pull: self.pulls + 1 };
-        if !self.settings.live && !passive {
-            return self.tick(until);
-        }
-        Effects::default()
+        let passive = bug!(
+            ResumeOnRebaseOnly,
+            ResumeOnAdvanceOnly,
+            ParkedFlag,
+            LateRejection,
+            RejectAndClear,
+            PassiveAfterLostEcho
+        );
+        let until = if self.settings.live { now.saturating_add(self.settings.grace) } else { now };
+        self.push =
+            Push::Behind { since: epoch, target, until: Some(until).filter(|_| !passive), pull: self.pulls + 1 };
+        self.tick(now)
     }
 
     fn uncertain(&mut self, random: u64, now: Time) -> Effects<L::Entry> {
@@ -266,7 +273,8 @@ impl<L: Log> Protocol<L> {
         match &mut self.push {
             Push::Behind { target, .. } => {
                 let enough = target.is_none_or(|target| self.log.upstream_head() >= target);
-                if rebase || enough && !bug!(ResumeOnRebaseOnly) {
+                let resumes = if rebase { !bug!(ResumeOnAdvanceOnly) } else { enough && !bug!(ResumeOnRebaseOnly) };
+                if resumes {
                     self.push = Push::Idle;
                 }
                 false

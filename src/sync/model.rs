@@ -209,10 +209,11 @@ impl Instant {
         self - earlier
     }
 
-    /// As [`std::time::Instant::elapsed`].
+    /// As [`std::time::Instant::elapsed`]. At the end of time, more than any delay.
     #[must_use]
     pub fn elapsed(self) -> Duration {
-        Self::now() - self
+        let now = Self::now();
+        if now.0 == u64::MAX { Duration::MAX } else { now - self }
     }
 }
 
