@@ -138,8 +138,7 @@ impl<L: Log> State<L> {
             Err(payload) => (Err(panic_message(payload)), Effects::default()),
         };
         let aftermath = self.carry_out(effects);
-        // Also events that nobody holds a ticket for: somebody may wait for all of them. And whatever settled them: a
-        // merge, or another log.
+        // Not whether a ticket was told: events that were pending from the start have none.
         let settled = first.is_some() && self.tickets.first_open() != first;
         (result, aftermath, self.publish(now) | Topics::from(settled) << topic::SETTLED)
     }
@@ -187,7 +186,7 @@ impl<L: Log> State<L> {
         topics
     }
 
-    /// The worker of this topic has looked, and may have begun something: it knows how things stand.
+    /// The worker of this topic has looked, and may have begun something. It knows how things stand.
     pub(super) fn looked(&mut self, topic: usize, now: Time) {
         match topic {
             topic::PUSHER => self.told.0 = self.protocol.push_signal(),

@@ -25,7 +25,7 @@ struct Party<L: Log> {
     /// A time has come that it was told to wait for.
     tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
     /// The log, or upstream, panicked under it.
-    fail: fn(&mut Protocol<L>, Failure),
+    fail: fn(&mut Protocol<L>, Failure) -> Effects<L::Entry>,
 }
 
 impl<L: Log> Party<L> {
@@ -89,10 +89,13 @@ impl<L: Log> Party<L> {
     fn fail_with(&self, state: &mut State<L>, message: String) -> Effects<L::Entry> {
         let failure = Failure::Panicked { message };
         state.last_error = Some(failure.to_string());
-        (self.fail)(&mut state.protocol, failure);
-        // A pull that the log failed on is over: whoever gives out its pages need not go on, and a restart begins another.
-        Effects { interrupt_pull: self.topic == topic::PULLER, ..Effects::default() }
+        (self.fail)(&mut state.protocol, failure)
     }
+}
+
+/// This pull is over: whoever gives out its pages need not go on.
+fn give_up_pull<T>() -> Effects<T> {
+    Effects { interrupt_pull: true, ..Effects::default() }
 }
 
 fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
@@ -101,8 +104,15 @@ fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
 
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party { topic: topic::PUSHER, tick: Protocol::tick, fail: Protocol::push_failed };
-    // Making a batch calls the log. If that panics, nothing was sent.
+    let party = Party {
+        topic: topic::PUSHER,
+        tick: Protocol::tick,
+        fail: |protocol, failure| {
+            protocol.push_failed(failure);
+            Effects::default()
+        },
+    };
+    // Making a batch calls the log. If that panics, there is no call to report: the failure is noted here.
     let ask = |state: &mut State<L>, now| match contain(|| state.protocol.next_push(now)).map_err(panic_message) {
         Ok(NextPush::Send(batch)) => {
             let interrupt = Interrupt::new();
@@ -152,7 +162,14 @@ fn push_ended<L: Log>(
 
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party { topic: topic::PULLER, tick: |_, _| Effects::default(), fail: Protocol::pull_failed };
+    let party = Party {
+        topic: topic::PULLER,
+        tick: |_, _| Effects::default(),
+        fail: |protocol, failure| {
+            protocol.pull_failed(failure);
+            give_up_pull()
+        },
+    };
     let ask = |state: &mut State<L>, now| match state.protocol.next_pull(now) {
         NextPull::Pull { ticket, cursor } => {
             let interrupt = Interrupt::new();
@@ -184,8 +201,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
 fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
     state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|error| {
         state.last_error = Some(error.to_string());
-        // This pull is over: whoever gives out its pages need not go on.
-        Effects { interrupt_pull: true, ..Effects::default() }
+        give_up_pull()
     })
 }
 
