@@ -56,7 +56,7 @@ fn ahead_on(batch: u64) {
     expected.insert(2 * (batch as usize - 1), (9, 0));
     assert_eq!(ordered(&upstream), expected);
     let counters = replicator.status().counters;
-    assert_eq!((counters.accepted, counters.rebases), (3, 1), "{counters:?}");
+    assert!(counters.pushes >= 4 && counters.rebases == 1, "{counters:?}");
 }
 
 #[test]

@@ -86,8 +86,8 @@ fn a_pull_that_is_interrupted_mid_pagination_frees_the_turn() {
         interrupt.wait();
     });
     pass(&reached);
-    let first = replicator.commit(vec![sent(1, 0)]).unwrap();
     replicator.pause(Direction::Pull);
+    let first = replicator.commit(vec![sent(1, 0)]).unwrap();
     let second = replicator.commit(vec![sent(1, 1)]).unwrap();
     eventually(|| replicator.status().waiting_on == WaitingOn::Gate(Direction::Pull));
     replicator.resume(Direction::Pull);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
 use latchwork::sync_state::{Entry, Event, Outcome, Payload, SeqNum, SyncState};
+use merge_bench::print_row;
 
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
 const FIFTY: usize = 50;
@@ -160,24 +161,6 @@ fn main() {
     row("batch(50), cloned", "ns a batch", once, &mut |size| batch(&states[size]));
     row("batch(50), n local-only in front", "ns a batch", once, &mut |size| batch(&hidden[size]));
     memory();
-}
-
-/// Measures one kind of work at each size and prints it, divided by `per`.
-fn print_row(rounds: usize, name: &str, unit: &str, per: [usize; 3], work: &mut dyn FnMut(usize) -> Duration) {
-    let mut measured: [Vec<Duration>; 3] = Default::default();
-    for _ in 0..rounds {
-        for (size, measured) in measured.iter_mut().enumerate() {
-            measured.push(work(size));
-        }
-    }
-    print!("| {name} | {unit} |");
-    for (mut measured, per) in measured.into_iter().zip(per) {
-        measured.sort_unstable();
-        let at = |index: usize| measured[index].as_nanos() as f64 / per as f64;
-        let last = measured.len() - 1;
-        print!(" {:.2} / {:.2} / {:.2} |", at(0), at(last / 2), at(last));
-    }
-    println!();
 }
 
 /// Whether the event with this id is local-only.
