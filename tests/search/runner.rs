@@ -1,0 +1,91 @@
+//! Runs a search, says what it saw, and judges it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use super::model::{Action, Config, Search};
+
+/// One search at a time: known bugs are switched on for the whole process, and two searches side by side are slower than
+/// one after the other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a search saw.
+pub struct Seen {
+    pub states: usize,
+    pub distinct: usize,
+    pub depth: usize,
+    pub time: Duration,
+    /// The laws that were broken, each with what led there.
+    pub broken: BTreeMap<&'static str, Vec<Action>>,
+    /// The most steps in a row without a commit and without a fault; `None` if there is no end to them.
+    pub longest: Option<usize>,
+}
+
+fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
+    let checker = checker.join();
+    let broken = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).collect();
+    let time = begun.elapsed();
+    let steps = std::mem::take(&mut *checker.model().steps.lock().expect("nobody panics while it is held"));
+    Seen {
+        states: checker.state_count(),
+        distinct: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        time,
+        broken,
+        longest: steps.longest_path(),
+    }
+}
+
+/// Searches until everything has been seen.
+pub fn exhaust(config: Config) -> Seen {
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let checker = Search::new(config).checker().threads(threads);
+    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_dfs(), Instant::now())
+}
+
+/// Searches, the nearest states first, until a law is broken: the path there is a shortest one.
+pub fn find(config: Config) -> Seen {
+    let checker = Search::new(config).checker().threads(1);
+    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs(), Instant::now())
+}
+
+impl Seen {
+    pub fn counts(&self) -> String {
+        let Self { states, distinct, depth, time, longest, .. } = self;
+        let longest = longest.map_or("no end".to_owned(), |steps| steps.to_string());
+        format!("{distinct:>9} distinct of {states:>10} states, depth {depth:>3}, at most {longest:>3} steps in a row, {time:>6.1?}")
+    }
+
+    /// The laws that were broken and how.
+    pub fn breaches(&self) -> String {
+        let mut text = String::new();
+        for (law, path) in &self.broken {
+            writeln!(text, "  {law}, after {} steps:", path.len() - 1).expect("a string");
+            path.iter().for_each(|action| writeln!(text, "    {action:?}").expect("a string"));
+        }
+        text
+    }
+}
+
+/// Prints past the harness, which would keep it to itself.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr");
+}
+
+/// Searches all of it and expects that no law is broken and that every path of steps ends.
+pub fn hold(config: Config) {
+    let _alone = alone();
+    let seen = exhaust(config);
+    say(&format!("search {:<34} {}", config.name, seen.counts()));
+    assert!(seen.broken.is_empty(), "{}:\n{}", config.name, seen.breaches());
+    assert!(seen.longest.is_some(), "{}: steps can go round in a circle", config.name);
+}
+
