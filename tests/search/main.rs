@@ -5,6 +5,7 @@ mod calls;
 mod client;
 mod faults;
 mod graph;
+mod known_bugs;
 mod laws;
 mod model;
 mod runner;
@@ -42,3 +43,4 @@ fn trial() {
         }
     }
 }
+

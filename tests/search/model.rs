@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use latchwork::protocol::Direction;
 use stateright::{Model, Property};
@@ -61,6 +62,8 @@ pub struct Search {
     pub config: Config,
     /// The steps that the search has come by: from which state to which.
     pub steps: Mutex<Graph>,
+    /// Whether a breach has been reported. The checker keeps the last that it is told of; the first is the nearest.
+    pub reported: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -84,7 +87,7 @@ pub enum Action {
 
 impl Search {
     pub fn new(config: Config) -> Self {
-        Self { config, steps: Mutex::default() }
+        Self { config, steps: Mutex::default(), reported: AtomicBool::new(false) }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Runs a search, says what it saw, and judges it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,15 +22,15 @@ pub struct Seen {
     pub distinct: usize,
     pub depth: usize,
     pub time: Duration,
-    /// The laws that were broken, each with what led there.
-    pub broken: BTreeMap<&'static str, Vec<Action>>,
+    /// The law that was broken, and what led there.
+    pub breach: Option<(&'static str, Vec<Action>)>,
     /// The most steps in a row without a commit and without a fault; `None` if there is no end to them.
     pub longest: Option<usize>,
 }
 
 fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
     let checker = checker.join();
-    let broken = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).collect();
+    let breach = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).next();
     let time = begun.elapsed();
     let steps = std::mem::take(&mut *checker.model().steps.lock().expect("nobody panics while it is held"));
     Seen {
@@ -39,22 +38,23 @@ fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
         distinct: checker.unique_state_count(),
         depth: checker.max_depth(),
         time,
-        broken,
+        breach,
         longest: steps.longest_path(),
     }
 }
 
 /// Searches until everything has been seen.
 pub fn exhaust(config: Config) -> Seen {
-    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let (begun, threads) = (Instant::now(), std::thread::available_parallelism().map_or(1, Into::into));
     let checker = Search::new(config).checker().threads(threads);
-    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_dfs(), Instant::now())
+    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_dfs(), begun)
 }
 
 /// Searches, the nearest states first, until a law is broken: the path there is a shortest one.
 pub fn find(config: Config) -> Seen {
+    let begun = Instant::now();
     let checker = Search::new(config).checker().threads(1);
-    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs(), Instant::now())
+    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs(), begun)
 }
 
 impl Seen {
@@ -64,11 +64,11 @@ impl Seen {
         format!("{distinct:>9} distinct of {states:>10} states, depth {depth:>3}, at most {longest:>3} steps in a row, {time:>6.1?}")
     }
 
-    /// The laws that were broken and how.
-    pub fn breaches(&self) -> String {
+    /// The law that was broken, and how.
+    pub fn story(&self) -> String {
         let mut text = String::new();
-        for (law, path) in &self.broken {
-            writeln!(text, "  {law}, after {} steps:", path.len() - 1).expect("a string");
+        if let Some((law, path)) = &self.breach {
+            writeln!(text, "  {law}, after {} actions:", path.len()).expect("a string");
             path.iter().for_each(|action| writeln!(text, "    {action:?}").expect("a string"));
         }
         text
@@ -85,7 +85,7 @@ pub fn hold(config: Config) {
     let _alone = alone();
     let seen = exhaust(config);
     say(&format!("search {:<34} {}", config.name, seen.counts()));
-    assert!(seen.broken.is_empty(), "{}:\n{}", config.name, seen.breaches());
+    assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
     assert!(seen.longest.is_some(), "{}: steps can go round in a circle", config.name);
 }
 
