@@ -19,19 +19,50 @@ impl Wake for Signal {
     }
 }
 
-/// Runs a future to its end on the calling thread.
-pub fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
-    let signal = Arc::new(Signal { woken: Mutex::new(false), changed: Condvar::new() });
-    let waker = Waker::from(Arc::clone(&signal));
-    loop {
-        if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        let mut woken = signal.woken.lock().unwrap();
+impl Signal {
+    fn sleep(&self) {
+        let mut woken = self.woken.lock().unwrap();
         while !*woken {
-            woken = signal.changed.wait(woken).unwrap();
+            woken = self.changed.wait(woken).unwrap();
         }
         *woken = false;
+    }
+}
+
+/// A future and the waker with which it is polled.
+pub struct Task<F> {
+    future: F,
+    signal: Arc<Signal>,
+}
+
+impl<F: Future + Unpin> Task<F> {
+    pub fn new(future: F) -> Self {
+        Self { future, signal: Arc::new(Signal { woken: Mutex::new(false), changed: Condvar::new() }) }
+    }
+
+    pub fn poll(&mut self) -> Poll<F::Output> {
+        let waker = Waker::from(Arc::clone(&self.signal));
+        Pin::new(&mut self.future).poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Runs a future that is pending to its end, on the calling thread. It is not polled again before it is woken: what
+    /// its former poll left in a queue must do.
+    pub fn run(mut self) -> F::Output {
+        loop {
+            self.signal.sleep();
+            if let Poll::Ready(output) = self.poll() {
+                return output;
+            }
+        }
+    }
+}
+
+/// Runs a future to its end on the calling thread.
+pub fn block_on<F: Future + Unpin>(future: F) -> F::Output {
+    let mut task = Task::new(future);
+    match task.poll() {
+        Poll::Ready(output) => output,
+        Poll::Pending => task.run(),
     }
 }
 

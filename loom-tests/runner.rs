@@ -130,6 +130,23 @@ impl Model {
     }
 }
 
+/// The number of steps that `scenario`, on one thread, takes on what threads share, each lock and atomic operation being
+/// at least one.
+pub fn steps(scenario: impl Fn() + Copy + Send + Sync + 'static) -> usize {
+    let fits = |steps: &usize| {
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = *steps;
+        thread::Builder::new()
+            .name(EXPECTED_TO_FAIL.into())
+            .spawn(move || builder.check(scenario))
+            .expect("a thread for the model")
+            .join()
+            .is_ok()
+    };
+    silence_expected_failures();
+    (1..100).find(fits).expect("a scenario of a few steps")
+}
+
 fn refuse_weakening() {
     let weakening = [
         "LOOM_MAX_PREEMPTIONS",

@@ -52,10 +52,12 @@ impl Backoff {
     #[must_use]
     pub fn delay(&self, attempt: u32, random: u64) -> Duration {
         let full = 2_u32.checked_pow(attempt).and_then(|factor| self.initial.checked_mul(factor));
-        let full = full.unwrap_or(self.max).min(self.max);
+        let full = full.unwrap_or(if self.initial.is_zero() { Duration::ZERO } else { self.max }).min(self.max);
         #[expect(clippy::cast_precision_loss, reason = "a chance needs no 64 bits")]
         let chance = random as f64 / u64::MAX as f64;
-        full.mul_f64(1.0 - f64::from(self.jitter) / 1000.0 * chance)
+        let kept = 1.0 - f64::from(self.jitter) / 1000.0 * chance;
+        // At the far end a float is too coarse to be a duration; there is no need to be exact there.
+        Duration::try_from_secs_f64(full.as_secs_f64() * kept).unwrap_or(full)
     }
 }
 
@@ -63,5 +65,19 @@ impl Default for Backoff {
     /// From 100 ms to 30 s.
     fn default() -> Self {
         Self::new(Duration::from_millis(100), Duration::from_secs(30))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extreme_delays_are_delays() {
+        let ages = Backoff::new(Duration::from_millis(100), Duration::MAX).with_jitter(0.0);
+        assert_eq!(ages.delay(40, 0), Duration::MAX);
+        assert!(ages.with_jitter(1.0).delay(u32::MAX, u64::MAX) < Duration::from_secs(1 << 32));
+        let none = Backoff::new(Duration::ZERO, Duration::from_secs(30));
+        assert!((0..100).all(|attempt| none.delay(attempt, 0).is_zero()));
     }
 }

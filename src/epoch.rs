@@ -40,11 +40,12 @@ const ONE: u64 = 2;
 /// # if latchwork::sync::IN_MODEL { return }
 /// use latchwork::Epoch;
 ///
-/// static CHANGES: Epoch = Epoch::new();
-///
-/// let seen = CHANGES.current();
-/// std::thread::spawn(|| CHANGES.bump());
-/// assert_eq!(CHANGES.wait_past(seen), seen + 1);
+/// let changes = Epoch::new();
+/// let seen = changes.current();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| changes.bump());
+///     assert_eq!(changes.wait_past(seen), seen + 1);
+/// });
 /// ```
 pub struct Epoch {
     /// Twice the count, plus the mark. The mark is set as long as the queue holds somebody.
@@ -64,7 +65,7 @@ impl Epoch {
     /// The count now.
     #[must_use]
     pub fn current(&self) -> u64 {
-        self.state.load(Ordering::Acquire) / ONE
+        self.load() / ONE
     }
 
     /// Counts one more and wakes whoever waits to get past the former count. Returns the new count.
@@ -75,7 +76,8 @@ impl Epoch {
     ///
     /// If a waiting task's waker panics; everybody has been woken by then.
     pub fn bump(&self) -> u64 {
-        let former = self.state.fetch_add(ONE, Ordering::AcqRel);
+        let release = if bug!(RelaxedBump) { Ordering::Relaxed } else { Ordering::AcqRel };
+        let former = self.state.fetch_add(ONE, release);
         if former & AWAITED != 0 && !bug!(BumpWakesNobody) {
             self.queue.release(|| {
                 self.state.fetch_and(!AWAITED, Ordering::AcqRel);
@@ -83,6 +85,10 @@ impl Epoch {
             });
         }
         former / ONE + 1
+    }
+
+    fn load(&self) -> u64 {
+        self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire })
     }
 
     /// Blocks until the count is greater than `seen`; returns it. If it is already, this is one atomic load.
@@ -142,13 +148,14 @@ impl Condition for Past<'_> {
     }
 
     fn check(&self) -> Option<u64> {
-        self.past(self.epoch.state.load(Ordering::Acquire))
+        self.past(self.epoch.load())
     }
 
     fn mark(&self) -> Option<u64> {
         let past = |state| self.past(state).filter(|_| !bug!(WakeWithoutLock));
         let unless_past = |state| if past(state).is_some() { None } else { Some(state | AWAITED) };
-        match self.epoch.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, unless_past) {
+        let acquire = if bug!(RelaxedMark) { Ordering::Relaxed } else { Ordering::Acquire };
+        match self.epoch.state.fetch_update(Ordering::AcqRel, acquire, unless_past) {
             Ok(_) => None,
             Err(state) => self.past(state),
         }

@@ -200,6 +200,9 @@ impl Interrupt {
 
 impl Token {
     fn set(&self, cause: Cause) -> bool {
+        if bug!(SetBeforeCause) {
+            self.set.open();
+        }
         let mut note = self.note.lock();
         let first = note.cause.is_none();
         if first || bug!(LastCauseWins) {

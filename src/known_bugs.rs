@@ -62,14 +62,28 @@ mod switch {
         ReleaseOpens,
         /// `open` publishes nothing: what was written before is not seen after.
         RelaxedOpen,
+        /// `open` looks first, and on an open latch does nothing: what was written before is not published.
+        OpenLooksFirst,
+        /// A fast path passes without acquiring: what was written before is not seen after.
+        RelaxedCheck,
+        /// Marking that somebody waits finds nothing to wait for, and passes without acquiring.
+        RelaxedMark,
+        /// `close` takes the turn without acquiring: the former holder's writes are not seen.
+        RelaxedClose,
+        /// Waking a thread that has not gone to sleep yet leaves nothing behind.
+        UnparkLeavesNoToken,
         /// A wait that timed out looks at the clock alone and misses what came at the same moment.
         TimeoutHidesOpen,
         /// A return from parking is taken for the event itself.
         ParkIsTrusted,
         /// `bump` counts, and wakes nobody.
         BumpWakesNobody,
+        /// `bump` publishes nothing: the count is seen, and what was written before it is not.
+        RelaxedBump,
         /// An interrupt is set without waking those who wait for it; they look before they park.
         InterruptBetweenCheckAndPark,
+        /// An interrupt is visible before its cause is written.
+        SetBeforeCause,
         /// The last cause of an interrupt replaces the first.
         LastCauseWins,
         /// Whoever sets an interrupt second returns before it is visible.

@@ -41,11 +41,11 @@ const AWAITED: u8 = 2;
 /// # if latchwork::sync::IN_MODEL { return }
 /// use latchwork::Latch;
 ///
-/// static READY: Latch = Latch::new();
-///
-/// let waiter = std::thread::spawn(|| READY.wait());
-/// READY.open();
-/// waiter.join().unwrap();
+/// let ready = Latch::new();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| ready.wait());
+///     ready.open();
+/// });
 /// ```
 pub struct Latch {
     /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.
@@ -77,6 +77,9 @@ impl Latch {
     /// If a waiting task's waker panics; everybody has been let through and woken by then.
     pub fn open(&self) -> bool {
         let release = if bug!(RelaxedOpen) { Ordering::Relaxed } else { Ordering::AcqRel };
+        if bug!(OpenLooksFirst) && self.is_open() {
+            return false;
+        }
         let mut state = CLOSED;
         while state != AWAITED {
             // Also when it is open already: what was written before this call must be seen by whoever passes after it.
@@ -97,7 +100,9 @@ impl Latch {
     ///
     /// Whoever waited when it opened passes even so.
     pub fn close(&self) -> bool {
-        self.state.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        // Whoever closes it has passed it: what was written before `open` is seen.
+        let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.state.compare_exchange(OPEN, CLOSED, acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Lets through exactly those who wait now; the latch stays closed. Returns how many there were.
@@ -122,7 +127,7 @@ impl Latch {
     /// Whether the latch is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.state.load(Ordering::Acquire) == OPEN
+        self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire }) == OPEN
     }
 
     /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
@@ -174,7 +179,8 @@ impl Condition for &Latch {
         if bug!(WakeWithoutLock, InterruptBetweenCheckAndPark) {
             return None;
         }
-        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::AcqRel, Ordering::Acquire) {
+        let acquire = if bug!(RelaxedMark) { Ordering::Relaxed } else { Ordering::Acquire };
+        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::AcqRel, acquire) {
             Ok(_) | Err(AWAITED) => None,
             Err(_open) => Some(()),
         }

@@ -1,4 +1,69 @@
-//! latchwork
+//! Coordination for sync engines: what waits, wakes, restarts and stops, checked by loom on the code that ships.
+//!
+//! | | |
+//! | --- | --- |
+//! | [`Latch`] | a gate that opens and closes; whoever waited when it opened is through |
+//! | [`Epoch`] | a counter that only grows: read it, look, and park only past what was read |
+//! | [`Interrupt`] | a request to end, with its cause |
+//! | [`Worker`] | a thread that runs a body again and again, and never twice at once |
+//! | [`Backoff`] | how long to wait before trying again |
+//!
+//! Everything that waits is one thing underneath, a queue of wakers: a task awaits a future, and a thread blocks on the
+//! same one. Hence each wait comes in both kinds, async works under any executor, and one model covers the two. A wait
+//! with a bound ends in exactly one of three ways; see [`Waited`].
+//!
+//! # Waiting for the right thing
+//!
+//! The commonest lost wake-up is *look, find nothing, park*: what comes between the look and the park wakes nobody. A
+//! [`Latch`] is enough where whoever comes next may be let through at once. Where there is work to look for, read an
+//! [`Epoch`] **before** looking and park past what was read:
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return }
+//! use latchwork::{Epoch, Waited};
+//! use std::sync::Mutex;
+//! use std::time::Duration;
+//!
+//! let (outbox, changes) = (Mutex::new(Vec::new()), Epoch::new());
+//! let next = || loop {
+//!     let seen = changes.current();
+//!     if let Some(event) = outbox.lock().unwrap().pop() {
+//!         return Some(event);
+//!     }
+//!     // Whatever was committed after `current` has counted past `seen`: this returns at once.
+//!     if let Waited::TimedOut = changes.wait_past_timeout(seen, Duration::from_secs(60)) {
+//!         return None;
+//!     }
+//! };
+//! std::thread::scope(|scope| {
+//!     let pusher = scope.spawn(next);
+//!     outbox.lock().unwrap().push("event");
+//!     changes.bump();
+//!     assert_eq!(pusher.join().unwrap(), Some("event"));
+//! });
+//! ```
+//!
+//! # What is checked, and what that is worth
+//!
+//! With `--cfg loom` *and* the feature `loom`, every lock, atomic, thread and clock of the crate is loom's; the rest is
+//! line for line what ships. The crate's own models stand in `loom-tests/`, with an index that says for each: the
+//! property, how far it is searched, and the known bugs that it must find when they are switched on. Your own code can
+//! be checked in the same way, deadlines included: see [`sync`] and the README.
+//!
+//! A pass covers the threads and steps that a model starts, and no more. loom does not explore load buffering, and
+//! treats `SeqCst` (which is not used here) as `AcqRel`. In loom nothing times out and nothing wakes without a reason,
+//! unless the model says so through [`sync`]. `parking_lot`, the standard library and the operating system are trusted.
+//! Nothing about a real backend follows from the model of one.
+//!
+//! # Panics in your code
+//!
+//! There is no poisoning. No code of yours runs while a lock is held, so a panic in it leaves nothing half done. In a
+//! worker's body it ends that run, visibly ([`worker::Ended::Panicked`]), and not the worker. In a task's waker it
+//! comes out of the call that woke it, after everybody else has been woken.
+//!
+//! # Features
+//!
+//! None by default. `loom` is for model builds; without `--cfg loom` it does nothing.
 
 mod backoff;
 mod epoch;

@@ -12,6 +12,7 @@
 
 use std::task::Wake;
 
+use crate::known_bugs::bug;
 use crate::sync::{Arc, Instant, Monitor};
 
 pub(crate) struct Parker {
@@ -51,7 +52,9 @@ impl Wake for Parker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        *self.woken.lock() = true;
+        let mut woken = self.woken.lock();
+        *woken = !bug!(UnparkLeavesNoToken);
+        // Under the lock, so that a model need not explore it as a step of its own.
         self.woken.notify_all(0);
     }
 }

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::queue::{GiveUp, Place, Waiting, wake_all};
-use crate::sync::{Instant, Monitor, abandoned};
+use crate::sync::{Instant, Monitor, MutexGuard, abandoned};
 use crate::wait::Waited;
 
 ///
@@ -30,6 +30,9 @@ struct Inner<S, const TOPICS: usize> {
     blocked: [usize; TOPICS],
 }
 
+/// Tasks to wake.
+pub(crate) type Wakers = Vec<Option<Waker>>;
+
 /// A set of topics: bit `n` for topic `n`.
 pub(crate) type Topics = u8;
 
@@ -37,6 +40,13 @@ impl<S: Send + 'static> Watched<S> {
     /// Changes the state and wakes everybody who waits, after the lock has been given up.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
         self.change_topics(|state| (change(state), 1))
+    }
+
+    /// As [`change`](Self::change), but leaves it to the caller to wake the tasks.
+    pub(crate) fn change_quietly(&self, change: impl FnOnce(&mut S)) -> Wakers {
+        let mut inner = self.inner.lock();
+        change(&mut inner.state);
+        self.notify(&mut inner, 1)
     }
 
     /// Waits, as [`wait_topic`](Self::wait_topic).
@@ -56,20 +66,29 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
         look(&mut self.inner.lock().state)
     }
 
-    /// Changes the state and wakes everybody who waits for the topics that `change` names, after the lock has been given
-    /// up.
+    /// Changes the state and wakes everybody who waits for the topics that `change` names; tasks after the lock has been
+    /// given up, since their wakers are user code.
     pub(crate) fn change_topics<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> T {
         let mut inner = self.inner.lock();
         let (result, topics) = change(&mut inner.state);
-        let named = |topic: &usize| topics & 1 << topic != 0;
-        let wakers: Vec<_> = (0..TOPICS).filter(named).flat_map(|topic| inner.waiting[topic].take()).collect();
-        let blocked = inner.blocked;
+        let wakers = self.notify(&mut inner, topics);
         drop(inner);
-        for topic in (0..TOPICS).filter(named).filter(|topic| blocked[*topic] > 0) {
-            self.inner.notify_all(topic);
-        }
         wake_all(wakers);
         result
+    }
+
+    /// Wakes the threads that wait for these topics, and returns the tasks.
+    ///
+    /// Under the lock: threads join under it too, so that a model need not explore the notification as a step of its own.
+    fn notify(&self, inner: &mut Inner<S, TOPICS>, topics: Topics) -> Wakers {
+        let mut wakers = Wakers::new();
+        for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
+            if inner.blocked[topic] > 0 {
+                self.inner.notify_all(topic);
+            }
+            wakers.append(&mut inner.waiting[topic].take());
+        }
+        wakers
     }
 
     /// Blocks the thread until `look` finds something or `deadline` has come. `look` is called under the lock, so what it
@@ -78,9 +97,39 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
         &self,
         topic: usize,
         deadline: Option<Instant>,
-        mut look: impl FnMut(&mut S) -> Option<T>,
+        look: impl FnMut(&mut S) -> Option<T>,
+    ) -> Waited<T> {
+        self.block_with(self.inner.lock(), topic, deadline, look)
+    }
+
+    /// As [`change_topics`](Self::change_topics) and then [`block`](Self::block), in one critical section unless something
+    /// has to be done in between: `change` may say what, and it is done by `between`.
+    pub(crate) fn change_and_block<A, T>(
+        &self,
+        change: impl FnOnce(&mut S) -> (Option<A>, Topics),
+        between: impl FnOnce(A),
+        topic: usize,
+        look: impl FnMut(&mut S) -> Option<T>,
     ) -> Waited<T> {
         let mut inner = self.inner.lock();
+        let (first, topics) = change(&mut inner.state);
+        let wakers = self.notify(&mut inner, topics);
+        if first.is_some() || !wakers.is_empty() {
+            drop(inner);
+            wake_all(wakers);
+            first.map(between);
+            inner = self.inner.lock();
+        }
+        self.block_with(inner, topic, None, look)
+    }
+
+    fn block_with<'a, T>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner<S, TOPICS>>,
+        topic: usize,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(&mut S) -> Option<T>,
+    ) -> Waited<T> {
         let mut passed = false;
         loop {
             if let Some(found) = look(&mut inner.state) {

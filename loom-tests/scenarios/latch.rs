@@ -2,19 +2,222 @@
 
 use std::sync::Arc;
 
-use latchwork::Latch;
-use loom::sync::atomic::{AtomicBool, Ordering};
-use loom::thread;
+use latchwork::sync::model::{end_time, expect_spurious, wake_spuriously};
+use latchwork::{Cause, Interrupt, Latch, Waited};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::{SOON, spawn};
+use crate::executor::{Task, block_on, poll_once};
 
 /// Main opens; one thread waits. Ends when the thread has been joined.
 pub fn open_lets_a_thread_through() {
     let latch = Arc::new(Latch::new());
-    let waiter = thread::spawn({
-        let latch = Arc::clone(&latch);
-        move || latch.wait()
-    });
+    let waiter = spawn(&latch, Latch::wait);
     assert!(latch.open());
     waiter.join().unwrap();
+}
+
+/// Main opens; one thread runs a task that waits. Ends when the thread has been joined.
+pub fn open_lets_a_task_through() {
+    let latch = Arc::new(Latch::new());
+    let waiter = spawn(&latch, |latch| block_on(latch.wait_async()));
+    assert!(latch.open());
+    waiter.join().unwrap();
+}
+
+/// Main's task is in the queue; a thread waits by blocking; main opens. Ends when both are through.
+pub fn open_lets_threads_and_tasks_through() {
+    let latch = Arc::new(Latch::new());
+    let thread = spawn(&latch, Latch::wait);
+    let mut task = Task::new(latch.wait_async());
+    assert!(task.poll().is_pending());
+    assert!(latch.open());
+    task.run();
+    thread.join().unwrap();
+}
+
+/// Main's task is in the queue; a thread opens and closes at once. Ends when the task is through.
+pub fn open_then_close_loses_nobody() {
+    let latch = Arc::new(Latch::new());
+    let mut present = Task::new(latch.wait_async());
+    assert!(present.poll().is_pending());
+    let opener = spawn(&latch, |latch| {
+        assert!(latch.open());
+        assert!(latch.close());
+    });
+    present.run();
+    opener.join().unwrap();
+    assert!(!latch.is_open());
+}
+
+/// Main's first task is in the queue; a thread releases; meanwhile main's second task comes, and looks again when the
+/// thread has been joined.
+pub fn release_lets_through_exactly_those_present() {
+    let latch = Arc::new(Latch::new());
+    let mut present = latch.wait_async();
+    assert!(poll_once(&mut present).is_pending());
+    let releaser = spawn(&latch, Latch::release);
+
+    let mut newcomer = latch.wait_async();
+    assert!(poll_once(&mut newcomer).is_pending(), "a newcomer passes a closed latch");
+    let released = releaser.join().unwrap();
+    assert!(poll_once(&mut present).is_ready(), "somebody present was left behind");
+    let through = 1 + usize::from(poll_once(&mut newcomer).is_ready());
+    assert!(released == through, "the count is not of those let through");
+    assert!(!latch.is_open());
+}
+
+/// Main writes and opens; a thread waits and reads.
+pub fn what_was_written_before_open_is_seen() {
+    let (latch, written) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));
+    let waiter = spawn(&latch, {
+        let written = Arc::clone(&written);
+        move |latch| {
+            latch.wait();
+            assert!(written.load(Ordering::Relaxed), "what was written before is not seen");
+        }
+    });
+    written.store(true, Ordering::Relaxed);
+    latch.open();
+    waiter.join().unwrap();
+}
+
+/// Main writes and opens a latch that is open; a thread closes it and reads. If main changed nothing, it came first.
+pub fn what_was_written_before_opening_an_open_latch_is_seen() {
+    let (latch, written) = (Arc::new(Latch::new_open()), Arc::new(AtomicBool::new(false)));
+    let closer = spawn(&latch, {
+        let written = Arc::clone(&written);
+        move |latch| {
+            assert!(latch.close());
+            written.load(Ordering::Relaxed)
+        }
+    });
+    written.store(true, Ordering::Relaxed);
+    let came_second = latch.open();
+    assert!(closer.join().unwrap() || came_second, "what was written before is not seen");
+}
+
+/// Main's task is in the queue; a thread writes and releases; main reads when its task is through.
+pub fn what_was_written_before_release_is_seen() {
+    let (latch, written) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));
+    let mut present = Task::new(latch.wait_async());
+    assert!(present.poll().is_pending());
+    let releaser = spawn(&latch, {
+        let written = Arc::clone(&written);
+        move |latch| {
+            written.store(true, Ordering::Relaxed);
+            latch.release()
+        }
+    });
+    present.run();
+    assert!(written.load(Ordering::Relaxed), "what was written before is not seen");
+    assert_eq!(releaser.join().unwrap(), 1);
+}
+
+/// Main waits until a deadline; a thread ends time and then releases. Ends when the wait has its outcome.
+pub fn a_wait_that_times_out_as_it_is_released_has_one_outcome() {
+    let latch = Arc::new(Latch::new());
+    let other = spawn(&latch, |latch| {
+        end_time();
+        latch.release()
+    });
+    let waited = latch.wait_timeout(SOON);
+    one_outcome(&latch, waited, other.join().unwrap());
+}
+
+/// Main waits until a deadline; a thread opens the latch and then ends time.
+pub fn a_latch_that_opens_before_the_deadline_is_passed() {
+    let latch = Arc::new(Latch::new());
+    let other = spawn(&latch, |latch| {
+        latch.open();
+        latch.close();
+        latch.open();
+        end_time();
+    });
+    assert!(latch.wait_timeout(SOON).is_ready(), "it opened in time, and the wait timed out");
+    other.join().unwrap();
+}
+
+/// Main waits interruptibly; a thread sets the interrupt and then releases. Ends when the wait has its outcome.
+pub fn a_wait_that_is_interrupted_as_it_is_released_has_one_outcome() {
+    let (latch, interrupt) = (Arc::new(Latch::new()), Interrupt::new());
+    let other = spawn(&latch, {
+        let interrupt = interrupt.clone();
+        move |latch| {
+            interrupt.set(Cause::Stop);
+            latch.release()
+        }
+    });
+    let waited = latch.wait_interruptible(&interrupt, None);
+    one_outcome(&latch, waited, other.join().unwrap());
+}
+
+fn one_outcome(latch: &Latch, waited: Waited, released: usize) {
+    assert!(usize::from(waited.is_ready()) == released, "it was let through and told otherwise");
+    assert!(latch.release() == 0, "a trace of the wait is left");
+}
+
+/// Main's task is in the queue and is dropped; a thread releases meanwhile.
+pub fn a_wait_that_is_dropped_as_it_is_released_leaves_no_trace() {
+    let latch = Arc::new(Latch::new());
+    let mut present = latch.wait_async();
+    assert!(poll_once(&mut present).is_pending());
+    let releaser = spawn(&latch, Latch::release);
+    drop(present);
+    assert!(latch.release() == 0, "a trace of the wait is left");
+    assert!(releaser.join().unwrap() <= 1);
+}
+
+/// Two of main's tasks are in the queue, and one is dropped; a thread opens meanwhile. Ends when the other is through.
+pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
+    let latch = Arc::new(Latch::new());
+    let mut waiter = Task::new(latch.wait_async());
+    assert!(waiter.poll().is_pending());
+    let mut leaver = latch.wait_async();
+    assert!(poll_once(&mut leaver).is_pending());
+    let opener = spawn(&latch, Latch::open);
+    drop(leaver);
+    waiter.run();
+    assert!(opener.join().unwrap());
+}
+
+/// Main's task is in the queue, and main waits until a deadline; a thread ends time; then main opens. Ends when the task
+/// is through.
+pub fn a_waiter_that_times_out_takes_nobody_elses_wake() {
+    let latch = Arc::new(Latch::new());
+    let mut waiter = Task::new(latch.wait_async());
+    assert!(waiter.poll().is_pending());
+    let clock = loom::thread::spawn(end_time);
+    assert_eq!(latch.wait_timeout(SOON), Waited::TimedOut);
+    assert!(latch.open());
+    waiter.run();
+    clock.join().unwrap();
+}
+
+/// A thread waits; main wakes it without a reason, and then opens. Ends when the thread has been joined.
+pub fn a_wake_without_a_reason_lets_nobody_through() {
+    let _known = expect_spurious();
+    let (latch, opened) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));
+    let waiter = spawn(&latch, {
+        let opened = Arc::clone(&opened);
+        move |latch| {
+            latch.wait();
+            assert!(opened.load(Ordering::Relaxed), "it passed a closed latch");
+        }
+    });
+    wake_spuriously();
+    opened.store(true, Ordering::Relaxed);
+    latch.open();
+    waiter.join().unwrap();
+}
+
+/// Two threads open, and main closes: each says whether it was the one that changed something.
+pub fn open_and_close_say_who_changed_something() {
+    let latch = Arc::new(Latch::new());
+    let openers = [(); 2].map(|()| spawn(&latch, Latch::open));
+    let closed = latch.close();
+    let opened = openers.map(|opener| usize::from(opener.join().unwrap())).iter().sum::<usize>();
+    assert_eq!(opened, usize::from(closed) + usize::from(latch.is_open()), "a change has two authors or none");
 }
 
 /// Two threads take turns in a section by closing one open latch: `close` says who changed it.
@@ -30,7 +233,9 @@ pub fn one_latch_excludes() {
                 }
             }
             let turn = Arc::clone(&turn);
-            move || drop(turn.open())
+            move || {
+                turn.open();
+            }
         }
     });
 }
@@ -46,25 +251,28 @@ pub fn two_latches() {
             others.wait();
             own.close();
             let own = Arc::clone(&own);
-            move || drop(own.open())
+            move || {
+                own.open();
+            }
         }
     });
 }
 
-/// Two threads enter a section once each, by whatever `side` makes, and leave it.
+/// Two threads enter a section once each, by whatever `side` makes, and leave it. In the section each counts itself, in
+/// two steps that nothing but the exclusion makes one.
 fn exclusion<Enter, Leave>(side: impl Fn() -> Enter)
 where
     Enter: FnOnce() -> Leave + 'static,
     Leave: FnOnce(),
 {
-    let inside = Arc::new(AtomicBool::new(false));
+    let entered = Arc::new(AtomicUsize::new(0));
     let threads: Vec<_> = (0..2)
         .map(|_| {
-            let (enter, inside) = (side(), Arc::clone(&inside));
-            thread::spawn(move || {
+            let enter = side();
+            spawn(&entered, move |entered| {
                 let leave = enter();
-                assert!(!inside.swap(true, Ordering::AcqRel), "both are inside");
-                inside.store(false, Ordering::Release);
+                let before = entered.load(Ordering::Relaxed);
+                entered.store(before + 1, Ordering::Relaxed);
                 leave();
             })
         })
@@ -72,4 +280,5 @@ where
     for thread in threads {
         thread.join().unwrap();
     }
+    assert!(entered.load(Ordering::Relaxed) == 2, "both were inside");
 }

@@ -1,5 +1,25 @@
 //! What the models do: drive the shipped code through its public interface.
+//!
+//! Each says which threads there are, the steps of each, and what ends it. A property is asserted before the model stops
+//! anything: what a stop wakes was perhaps asleep for good.
 
+pub mod epoch;
+pub mod interrupt;
 pub mod latch;
 pub mod replicator;
+pub mod upstream;
 pub mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom::thread::JoinHandle;
+
+/// A deadline within reach of the models' clock.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Starts a thread with a share of `with`.
+fn spawn<T: 'static, R: 'static>(with: &Arc<T>, steps: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R> {
+    let with = Arc::clone(with);
+    loom::thread::spawn(move || steps(&with))
+}

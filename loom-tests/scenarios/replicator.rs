@@ -1,71 +1,49 @@
 //! Models of the replicator: the theorem.
 
-use std::sync::Arc;
-
-use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::log::MemoryLog;
 use latchwork::protocol::WaitingOn;
-use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
-use latchwork::{Interrupt, Replicator, Settled};
-use loom::sync::{Condvar, Mutex};
+use latchwork::{Replicator, Settled};
 
-type Event = &'static str;
-
-struct Tiny(Arc<(Mutex<Vec<Event>>, Condvar)>);
-
-impl Tiny {
-    fn new() -> Self {
-        Self(Arc::new((Mutex::new(Vec::new()), Condvar::new())))
-    }
-    fn append(&self, e: Event) {
-        self.0.0.lock().unwrap().push(e);
-        self.0.1.notify_all();
-    }
-}
-
-impl Upstream<MemoryLog<Event>> for Tiny {
-    fn push(&self, batch: &Batch<MemoryLog<Event>>, _: &Interrupt) -> Result<(), PushError<u64>> {
-        let mut log = self.0.0.lock().unwrap();
-        if batch.base != log.len() as u64 {
-            return Err(PushError::Behind { head: None });
-        }
-        log.extend(batch.entries.iter().map(|e| e.event));
-        Ok(())
-    }
-    fn pull<'a>(
-        &'a self,
-        cursor: u64,
-        interrupt: &'a Interrupt,
-    ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
-        let mut cursor = cursor;
-        let mut first = true;
-        std::iter::from_fn(move || {
-            if !first {
-                interrupt.wait();
-                return Some(Err(PullError::Unavailable { retry_after: None, error: "x".into() }));
-            }
-            first = false;
-            let mut log = self.0.0.lock().unwrap();
-            while !log.contains(&"foreign") {
-                log = self.0.1.wait(log).unwrap();
-            }
-            let entries: Vec<_> = log
-                .iter()
-                .enumerate()
-                .skip(cursor as usize)
-                .map(|(i, e)| MemoryEntry { position: i as u64 + 1, event: *e })
-                .collect();
-            cursor = log.len() as u64;
-            Some(Ok(Page { entries, more: More::None }))
-        })
-    }
-}
+use super::upstream::{Answer, Feed, Scripted};
 
 pub fn try1() {
-    let up = Tiny::new();
-    let handle = Tiny(up.0.clone());
-    let r = Replicator::builder(MemoryLog::new(), up).spawn().unwrap();
-    let t = r.commit(vec!["own"]).unwrap();
-    handle.append("foreign");
-    assert!(matches!(t.wait(), Settled::Confirmed(_)));
-    assert_eq!(r.status().waiting_on, WaitingOn::Nobody);
+    let upstream = Scripted::new(&[], &[Feed::Foreign("foreign")], Feed::PageThenSilence);
+    let replicator = Replicator::builder(MemoryLog::new(), upstream.clone()).spawn().unwrap();
+    let ticket = replicator.commit(vec!["own"]).unwrap();
+    let settled = ticket.wait();
+    loom::stop_exploring();
+    loom::thread::yield_now();
+    assert!(matches!(settled, Settled::Confirmed(_)));
+    assert_eq!(replicator.status().waiting_on, WaitingOn::Nobody);
+    upstream.close();
+}
+
+fn go(feeds: &'static [Feed], early: bool) {
+    let upstream = Scripted::new(&[], feeds, Feed::Silence);
+    let log = if early { MemoryLog::new().with_pending(0, ["own"]) } else { MemoryLog::new() };
+    let replicator = Replicator::builder(log, upstream.clone()).spawn().unwrap();
+    if early {
+        replicator.flush(std::time::Duration::MAX).unwrap();
+    } else {
+        let ticket = replicator.commit(vec!["own"]).unwrap();
+        let _ = ticket.wait();
+    }
+    loom::stop_exploring();
+    loom::thread::yield_now();
+    upstream.close();
+}
+pub fn a_silence() {
+    go(&[Feed::Silence], false);
+}
+pub fn b_empty() {
+    go(&[Feed::PageThenSilence], false);
+}
+pub fn c_early_silence() {
+    go(&[Feed::Silence], true);
+}
+pub fn d_early_empty() {
+    go(&[Feed::PageThenSilence], true);
+}
+pub fn e_early_foreign() {
+    go(&[Feed::Foreign("f")], true);
 }

@@ -283,7 +283,8 @@ impl<L: Log> Protocol<L> {
         match self.push {
             Push::Behind { pull, .. } if pull <= caught_up && !bug!(ResumeOnRebaseOnly, ParkedFlag, LateRejection) => {
                 // Nothing new, twice in a row: upstream says one thing to a push and another to a pull. Not so fast.
-                let until = if news || self.push_attempts < 2 { now } else { now + self.push_delay(random) };
+                let until =
+                    if news || self.push_attempts < 2 { now } else { now.saturating_add(self.push_delay(random)) };
                 self.wait_until(until, now);
             }
             Push::Uncertain { pull, until } if pull <= caught_up => self.wait_until(until, now),

@@ -10,13 +10,14 @@
 
 use std::sync::Arc as StdArc;
 
-use super::ticket::{Tickets, Told, tell};
+use super::ticket::Tickets;
 use super::update::Update;
 use crate::interrupt::{Cause, Interrupt};
 use crate::log::{Log, Merged};
-use crate::protocol::{Effects, Failure, Protocol, Signal, Time, WaitingOn};
+use crate::protocol::{Effects, Protocol, Signal, Time, WaitingOn};
+use crate::queue::wake_all;
 use crate::sync::{Instant, Sender, contain};
-use crate::watched::{Topics, Watched};
+use crate::watched::{Topics, Wakers, Watched};
 
 /// Who waits for what.
 pub(super) mod topic {
@@ -58,11 +59,20 @@ pub(super) struct Calls {
     pub pull: Option<Interrupt>,
 }
 
-/// What remains to be done once the lock has been given up.
-struct Aftermath<P> {
-    told: Told<P>,
-    interrupts: [Option<Interrupt>; 2],
+/// What remains to be done once the lock has been given up: user code.
+pub(super) struct Aftermath {
+    wakers: Wakers,
+    interrupts: Vec<Interrupt>,
     cause: Cause,
+}
+
+impl Aftermath {
+    pub(super) fn run(self) {
+        for interrupt in self.interrupts {
+            interrupt.set(self.cause);
+        }
+        wake_all(self.wakers);
+    }
 }
 
 impl<L: Log> Core<L> {
@@ -93,68 +103,60 @@ impl<L: Log> Core<L> {
     /// A transition: `step` under the lock, then whatever follows from it. If `step` panics the panic's message is
     /// returned.
     pub(super) fn apply<T>(&self, step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>)) -> Result<T, String> {
+        let now = self.now();
         let (result, aftermath) = self.state.change_topics(|state| {
-            let stepped = contain(|| step(state)).map_err(panic_message);
-            let (result, effects) = match stepped {
-                Ok((result, effects)) => (Ok(result), effects),
-                Err(message) => (Err(message), Effects::default()),
-            };
-            let aftermath = state.carry_out(effects);
-            let mut topics = state.publish(|| self.now());
-            if !aftermath.told.is_empty() {
-                topics |= 1 << topic::SETTLED;
-            }
+            let (result, aftermath, topics) = state.transition(step, now);
             ((result, aftermath), topics)
         });
-        for interrupt in aftermath.interrupts.into_iter().flatten() {
-            interrupt.set(aftermath.cause);
+        if let Some(aftermath) = aftermath {
+            aftermath.run();
         }
-        tell(aftermath.told);
         result
-    }
-
-    /// As [`apply`](Self::apply), for steps that call the log on behalf of a direction: a panic is that direction's
-    /// failure, `fail`.
-    pub(super) fn apply_or_fail<T: Default>(
-        &self,
-        call: &str,
-        fail: impl FnOnce(&mut Protocol<L>, Failure),
-        step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
-    ) -> T {
-        self.apply(step).unwrap_or_else(|message| {
-            let failure = Failure::Panicked { message: format!("{call}: {message}") };
-            let failed = self.apply(|state| {
-                state.last_error = Some(failure.to_string());
-                fail(&mut state.protocol, failure);
-                (T::default(), Effects::default())
-            });
-            failed.unwrap_or_default()
-        })
     }
 
     /// Settles everything that has not settled as closed, ends the updates, and lets nothing further in.
     pub(super) fn close(&self) {
-        let told = self.state.change_topics(|state| {
+        let wakers = self.state.change_topics(|state| {
             state.closed = true;
             state.subscribers.clear();
             (state.tickets.close(0), 1 << topic::SETTLED)
         });
-        tell(told);
+        wake_all(wakers);
     }
 }
 
 impl<L: Log> State<L> {
-    fn carry_out(&mut self, effects: Effects<L::Entry>) -> Aftermath<L::Position> {
+    /// A step, what follows from it, and who is to be woken.
+    pub(super) fn transition<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
+        now: Time,
+    ) -> (Result<T, String>, Option<Aftermath>, Topics) {
+        let (result, effects) = match contain(|| step(self)) {
+            Ok((result, effects)) => (Ok(result), effects),
+            Err(payload) => (Err(panic_message(payload)), Effects::default()),
+        };
+        // Also events that nobody holds a ticket for: somebody may wait for all of them.
+        let settled = Topics::from(effects.merged.is_some()) << topic::SETTLED;
+        let aftermath = self.carry_out(effects);
+        (result, aftermath, self.publish(now) | settled)
+    }
+
+    fn carry_out(&mut self, effects: Effects<L::Entry>) -> Option<Aftermath> {
         let Effects { merged, interrupt_push, interrupt_pull } = effects;
-        let mut told = Vec::new();
+        let mut wakers = Wakers::new();
         if let Some(merged) = merged {
-            told = self.tickets.merged::<L>(&merged);
+            wakers = self.tickets.merged::<L>(&merged);
             self.inform(merged);
         }
-        let push = self.calls.push.clone().filter(|_| interrupt_push);
-        let pull = self.calls.pull.clone().filter(|_| interrupt_pull);
+        let push = self.calls.push.as_ref().filter(|_| interrupt_push);
+        let pull = self.calls.pull.as_ref().filter(|_| interrupt_pull);
+        let interrupts: Vec<_> = push.into_iter().chain(pull).cloned().collect();
+        if wakers.is_empty() && interrupts.is_empty() {
+            return None;
+        }
         let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
-        Aftermath { told, interrupts: [push, pull], cause }
+        Some(Aftermath { wakers, interrupts, cause })
     }
 
     /// Sends an update to whoever listens. The channels do not block, so this may happen under the lock, which keeps the
@@ -169,7 +171,7 @@ impl<L: Log> State<L> {
     }
 
     /// The one place that publishes: says who has to be woken.
-    fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
+    fn publish(&mut self, now: Time) -> Topics {
         let signals = (self.protocol.push_signal(), self.protocol.pull_signal());
         let mut topics = 0;
         if signals.0 != self.told.0 && signals.0 != Signal::Nothing {
@@ -179,11 +181,17 @@ impl<L: Log> State<L> {
             topics |= 1 << topic::PULLER;
         }
         self.told = signals;
+        self.note(now);
+        topics
+    }
+
+    /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
+    /// began to wait).
+    pub(super) fn note(&mut self, now: Time) {
         let waiting_on = self.protocol.waiting_on();
         if waiting_on != self.waiting_on.0 {
-            self.waiting_on = (waiting_on, now());
+            self.waiting_on = (waiting_on, now.max(self.waiting_on.1));
         }
-        topics
     }
 }
 

@@ -29,16 +29,17 @@ use thiserror::Error;
 
 use self::core::{Core, topic};
 pub use self::status::Status;
-use self::ticket::tell;
 pub use self::ticket::{Settled, Ticket};
 pub use self::update::{Snapshot, Update, Updates};
 use crate::backoff::Backoff;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::protocol::{Direction, Effects, Protocol, Push, Resend, Settings, WaitingOn};
+use crate::queue::wake_all;
 use crate::sync::{Arc, abandoned, unbounded};
 use crate::upstream::Upstream;
 use crate::wait::{Waited, deadline};
+use crate::watched::Wakers;
 use crate::worker::{SpawnError, Worker, join_all};
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
@@ -123,11 +124,11 @@ impl<L: Log, U> Builder<L, U> {
         let upstream = Arc::new(self.upstream);
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
-            Worker::spawn("latchwork-push", move |run| work::push(&core, &*upstream, run))?
+            Worker::spawn("latchwork-push", move |_run| work::push(&core, &*upstream))?
         };
         let started = {
             let core = Arc::clone(&core);
-            Worker::spawn("latchwork-pull", move |run| work::pull(&core, &*upstream, run))
+            Worker::spawn("latchwork-pull", move |_run| work::pull(&core, &*upstream))
         };
         let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
         Ok(Replicator { core, workers: Some([pusher, puller]) })
@@ -258,8 +259,11 @@ impl<L: Log> Replicator<L> {
     ///
     /// If it has not: how much is pending, and who owes the next move.
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
-        let last = self.core.state.look(|state| state.tickets.last());
-        let settled = |state: &mut core::State<L>| state.tickets.all_settled(last).then_some(());
+        let mut last = None;
+        let settled = |state: &mut core::State<L>| {
+            let last = *last.get_or_insert_with(|| state.tickets.last());
+            state.tickets.all_settled(last).then_some(())
+        };
         match self.core.state.block(topic::SETTLED, deadline(timeout), settled) {
             Waited::Ready(()) => Ok(()),
             Waited::TimedOut | Waited::Interrupted(_) => Err(self.core.state.look(|state| FlushError {
@@ -307,15 +311,15 @@ impl<L: Log> Replicator<L> {
     pub fn reset(&self, log: L) -> L {
         let mut log = Some(log);
         let mut former = None;
-        let mut told = Vec::new();
+        let mut wakers = Wakers::new();
         let _contained = self.core.apply(|state| {
             let log = log.take().expect("a step is taken once");
-            told = state.tickets.close(log.pending());
+            wakers = state.tickets.close(log.pending());
             let (old, effects) = state.protocol.reset(log);
             former = Some(old);
             ((), effects)
         });
-        tell(told);
+        wake_all(wakers);
         former.or(log).expect("the log is here or there")
     }
 

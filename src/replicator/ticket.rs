@@ -9,7 +9,7 @@ use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::sync::Arc;
 use crate::wait::{Waited, deadline};
-use crate::watched::Watched;
+use crate::watched::{Wakers, Watched};
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,16 +93,6 @@ impl<P> fmt::Debug for Open<P> {
     }
 }
 
-/// Commits that have settled, to be told once the lock has been given up.
-pub(super) type Told<P> = Vec<(Arc<Slot<P>>, Settled<P>)>;
-
-/// Tells whoever waits. Outside the lock: their wakers are user code.
-pub(super) fn tell<P: Copy + Send + 'static>(told: Told<P>) {
-    for (slot, settled) in told {
-        slot.change(|slot| *slot = Some(settled));
-    }
-}
-
 impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events.
     pub(super) fn new(pending: usize) -> Self {
@@ -137,24 +127,24 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.open.front().is_none_or(|open| open.number > number)
     }
 
-    /// Settles what was merged.
-    pub(super) fn merged<L: Log<Position = P>>(&mut self, merged: &Merged<L::Entry>) -> Told<P> {
-        let mut told = Vec::new();
+    /// Settles what was merged. Returns the tasks to wake once the lock has been given up.
+    pub(super) fn merged<L: Log<Position = P>>(&mut self, merged: &Merged<L::Entry>) -> Wakers {
+        let mut wakers = Wakers::new();
         for entry in merged.confirmed().iter().filter(|entry| !L::is_local_only(entry)) {
-            self.settle(0, Some(L::position(entry)), &mut told);
+            self.settle(0, Some(L::position(entry)), &mut wakers);
         }
         if bug!(DroppedItemNeverSettles) {
-            return told;
+            return wakers;
         }
         // The last first: an index counts those before it.
         for index in merged.dropped().iter().rev() {
-            self.settle(*index, None, &mut told);
+            self.settle(*index, None, &mut wakers);
         }
-        told
+        wakers
     }
 
     /// Settles the pending event at `index`: confirmed at a position, or rejected.
-    fn settle(&mut self, mut index: usize, position: Option<P>, told: &mut Told<P>) {
+    fn settle(&mut self, mut index: usize, position: Option<P>, wakers: &mut Wakers) {
         let mut at = 0;
         while let Some(open) = self.open.get(at).filter(|open| open.remaining <= index) {
             index -= open.remaining;
@@ -168,13 +158,16 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         }
         let settled = position.filter(|_| !open.rejected).map_or(Settled::Rejected, Settled::Confirmed);
         let slot = self.open.remove(at).and_then(|open| open.slot);
-        told.extend(slot.map(|slot| (slot, settled)));
+        if let Some(slot) = slot {
+            wakers.append(&mut slot.change_quietly(|slot| *slot = Some(settled)));
+        }
     }
 
-    /// Settles everything as closed; the log has so many pending events from now on.
-    pub(super) fn close(&mut self, pending: usize) -> Told<P> {
-        let told = self.open.drain(..).filter_map(|open| Some((open.slot?, Settled::Closed))).collect();
+    /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
+    pub(super) fn close(&mut self, pending: usize) -> Wakers {
+        let slots = self.open.drain(..).filter_map(|open| open.slot);
+        let wakers = slots.flat_map(|slot| slot.change_quietly(|slot| *slot = Some(Settled::Closed))).collect();
         self.enter(pending, None);
-        told
+        wakers
     }
 }

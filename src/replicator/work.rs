@@ -1,93 +1,138 @@
-//! What the two workers do: ask the protocol, call upstream without the lock, report.
+//! What the two workers do: report and ask in one critical section, call upstream without the lock.
 
 use std::convert::Infallible;
 
-use super::core::{Core, State, panic_message, topic};
+use super::core::{Aftermath, Core, State, panic_message, topic};
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
 use crate::sync::{contain, random};
-use crate::upstream::{Batch, PullError, PushError, Upstream};
+use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
 use crate::wait::Waited;
-use crate::worker::Run;
+use crate::watched::Topics;
 
-/// What a party is to do, and with which interrupt to call.
+/// What a party is to do.
 enum Next<T> {
-    Do(T, Interrupt),
+    Do(T),
     Wait(Option<Time>),
     Stop,
 }
 
-/// Blocks until there is something to do; `None` once there will be nothing any more. `tick` is called when a time has
-/// come that `ask` named.
-fn next<L: Log, T>(
-    core: &Core<L>,
+/// A party: what it asks, and how it fails.
+struct Party<L: Log> {
     topic: usize,
-    mut ask: impl FnMut(&mut State<L>) -> Next<T>,
-    mut tick: impl FnMut(&mut Protocol<L>, Time) -> Effects<L::Entry>,
-) -> Option<(T, Interrupt)> {
-    let mut until = None;
-    loop {
-        let look = |state: &mut State<L>| match ask(state) {
+    /// A time has come that it was told to wait for.
+    tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
+    /// The log, or upstream, panicked under it.
+    fail: fn(&mut Protocol<L>, Failure),
+}
+
+impl<L: Log> Party<L> {
+    /// Reports what came of the last call, then blocks until there is something to do; `None` once there will be nothing
+    /// any more.
+    fn next<T>(
+        &self,
+        core: &Core<L>,
+        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+        mut ask: impl FnMut(&mut State<L>, Time) -> Next<T>,
+    ) -> Option<T> {
+        let mut now = core.now();
+        let mut until = None;
+        let mut look = |state: &mut State<L>, now, until| match ask(state, now) {
             Next::Wait(time) if time == until => None,
-            next => Some(next),
-        };
-        let deadline = until.and_then(|time| core.instant(time));
-        match core.state.block(topic, deadline, look) {
-            Waited::Ready(Next::Do(what, interrupt)) => return Some((what, interrupt)),
-            Waited::Ready(Next::Wait(time)) => until = time,
-            Waited::Ready(Next::Stop) => return None,
-            Waited::TimedOut | Waited::Interrupted(_) => {
-                let now = core.now();
-                let _panicked = core.apply(|state| ((), tick(&mut state.protocol, now)));
+            next => {
+                state.note(now);
+                Some(next)
             }
+        };
+        let change = |state: &mut State<L>| self.transition(state, report, now);
+        let mut next =
+            core.state.change_and_block(change, |after| after.run(), self.topic, |state| look(state, now, until));
+        loop {
+            match next {
+                Waited::Ready(Next::Do(what)) => return Some(what),
+                Waited::Ready(Next::Stop) => return None,
+                Waited::Ready(Next::Wait(time)) => until = time,
+                Waited::TimedOut | Waited::Interrupted(_) => {
+                    now = core.now();
+                    let _contained = core.apply(|state| ((), (self.tick)(&mut state.protocol, now)));
+                }
+            }
+            let deadline = until.and_then(|time| core.instant(time));
+            next = core.state.block(self.topic, deadline, |state| look(state, now, until));
         }
+    }
+
+    /// Reports without asking.
+    fn report(&self, core: &Core<L>, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
+        let now = core.now();
+        let after = core.state.change_topics(|state| self.transition(state, report, now));
+        if let Some(after) = after {
+            after.run();
+        }
+    }
+
+    /// A report under the lock. A panic of the log's is this party's failure.
+    fn transition(
+        &self,
+        state: &mut State<L>,
+        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+        now: Time,
+    ) -> (Option<Aftermath>, Topics) {
+        let (reported, after, topics) = state.transition(|state| ((), report(state, now)), now);
+        let Err(message) = reported else { return (after, topics) };
+        let step = |state: &mut State<L>| ((), self.fail_with(state, format!("the log: {message}")));
+        let (_failed, after, more) = state.transition(step, now);
+        (after, topics | more)
+    }
+
+    fn fail_with(&self, state: &mut State<L>, message: String) -> Effects<L::Entry> {
+        let failure = Failure::Panicked { message };
+        state.last_error = Some(failure.to_string());
+        (self.fail)(&mut state.protocol, failure);
+        Effects::default()
     }
 }
 
+fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
+    Effects::default()
+}
+
 /// The pusher.
-pub(super) fn push<L, U>(core: &Core<L>, upstream: &U, run: &Run) -> Result<(), Infallible>
-where
-    L: Log,
-    U: Upstream<L>,
-{
-    let ask = |state: &mut State<L>| match state.protocol.next_push(core.now()) {
+pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
+    let party = Party { topic: topic::PUSHER, tick: Protocol::tick, fail: Protocol::push_failed };
+    let ask = |state: &mut State<L>, now| match state.protocol.next_push(now) {
         NextPush::Send(batch) => {
-            let interrupt = run.interrupt().child();
+            let interrupt = Interrupt::new();
             state.calls.push = Some(interrupt.clone());
-            Next::Do(batch, interrupt)
+            Next::Do((batch, interrupt))
         }
         NextPush::Wait(until) => Next::Wait(until),
         NextPush::Stop => Next::Stop,
     };
-    while let Some((batch, interrupt)) = next(core, topic::PUSHER, ask, Protocol::tick) {
+    let mut next = party.next(core, nothing, ask);
+    while let Some((batch, interrupt)) = next {
         let outcome = contain(|| upstream.push(&batch, &interrupt)).map_err(panic_message);
         if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
             return Ok(());
         }
-        core.apply_or_fail("the log", Protocol::push_failed, |state| {
-            state.calls.push = None;
-            ((), push_ended(state, batch, outcome, core.now()))
-        });
+        next = party.next(core, |state, now| push_ended(&party, state, batch, outcome, now), ask);
     }
     Ok(())
 }
 
 fn push_ended<L: Log>(
+    party: &Party<L>,
     state: &mut State<L>,
     batch: Batch<L>,
     outcome: Result<Result<(), PushError<L::Position>>, String>,
     now: Time,
 ) -> Effects<L::Entry> {
+    state.calls.push = None;
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(message) => {
-            let failure = Failure::Panicked { message: format!("Upstream::push: {message}") };
-            state.last_error = Some(failure.to_string());
-            state.protocol.push_failed(failure);
-            return Effects::default();
-        }
+        Err(message) => return party.fail_with(state, format!("Upstream::push: {message}")),
     };
     if let Err(error) = &outcome {
         state.last_error = Some(error.to_string());
@@ -99,79 +144,63 @@ fn push_ended<L: Log>(
 }
 
 /// The puller.
-pub(super) fn pull<L, U>(core: &Core<L>, upstream: &U, run: &Run) -> Result<(), Infallible>
-where
-    L: Log,
-    U: Upstream<L>,
-{
-    let ask = |state: &mut State<L>| match state.protocol.next_pull(core.now()) {
+pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
+    let party = Party { topic: topic::PULLER, tick: |_, _| Effects::default(), fail: Protocol::pull_failed };
+    let ask = |state: &mut State<L>, now| match state.protocol.next_pull(now) {
         NextPull::Pull { ticket, cursor } => {
-            let interrupt = run.interrupt().child();
+            let interrupt = Interrupt::new();
             state.calls.pull = Some(interrupt.clone());
-            Next::Do((ticket, cursor), interrupt)
+            Next::Do((ticket, cursor, interrupt))
         }
         NextPull::Wait(until) => Next::Wait(until),
         NextPull::Stop => Next::Stop,
     };
-    let no_tick = |_: &mut Protocol<L>, _| Effects::default();
-    while let Some(((ticket, cursor), interrupt)) = next(core, topic::PULLER, ask, no_tick) {
-        let outcome = contain(|| pull_pages(core, upstream, ticket, cursor, &interrupt)).map_err(panic_message);
-        core.apply_or_fail("the log", Protocol::pull_failed, |state| {
-            state.calls.pull = None;
-            pull_ended(state, ticket, outcome, core.now());
-            ((), Effects::default())
-        });
-    }
-    Ok(())
-}
-
-/// One pull, from its first page to its end.
-fn pull_pages<L, U>(
-    core: &Core<L>,
-    upstream: &U,
-    ticket: u64,
-    cursor: L::Position,
-    interrupt: &Interrupt,
-) -> Result<(), PullError>
-where
-    L: Log,
-    U: Upstream<L>,
-{
-    for page in upstream.pull(cursor, interrupt) {
-        let page = page?;
-        let go_on = core.apply_or_fail("the log", Protocol::pull_failed, |state| {
-            let effects = state.protocol.page_pulled(ticket, page, random(), core.now()).unwrap_or_else(|error| {
-                state.last_error = Some(error.to_string());
-                Effects::default()
-            });
-            (state.protocol.is_pulling(ticket), effects)
-        });
-        if !go_on || interrupt.is_set() {
-            return Err(PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() });
-        }
-    }
-    if interrupt.is_set() {
-        return Err(PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() });
-    }
-    Ok(())
-}
-
-fn pull_ended<L: Log>(state: &mut State<L>, ticket: u64, outcome: Result<Result<(), PullError>, String>, now: Time) {
-    if !state.protocol.is_pulling(ticket) {
-        return;
-    }
-    match outcome {
-        Ok(outcome) => {
-            let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
-            if let Some(error) = outcome.as_ref().err().filter(|_| !asked && !state.protocol.is_stopped()) {
-                state.last_error = Some(error.to_string());
+    let mut next = party.next(core, nothing, ask);
+    while let Some((ticket, cursor, interrupt)) = next {
+        let outcome = contain(|| {
+            let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
+            for page in upstream.pull(cursor, &interrupt) {
+                let page = page?;
+                party.report(core, |state, now| page_pulled(state, ticket, page, now));
+                if interrupt.is_set() {
+                    return Err(asked());
+                }
             }
-            state.protocol.pull_ended(ticket, outcome, random(), now);
-        }
-        Err(message) => {
-            let failure = Failure::Panicked { message: format!("Upstream::pull: {message}") };
-            state.last_error = Some(failure.to_string());
-            state.protocol.pull_failed(failure);
-        }
+            if interrupt.is_set() { Err(asked()) } else { Ok(()) }
+        });
+        let outcome = outcome.map_err(panic_message);
+        next = party.next(core, |state, now| pull_ended(&party, state, ticket, outcome, now), ask);
     }
+    Ok(())
+}
+
+fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
+    state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|error| {
+        state.last_error = Some(error.to_string());
+        // This pull is over: whoever gives out its pages need not go on.
+        Effects { interrupt_pull: true, ..Effects::default() }
+    })
+}
+
+fn pull_ended<L: Log>(
+    party: &Party<L>,
+    state: &mut State<L>,
+    ticket: u64,
+    outcome: Result<Result<(), PullError>, String>,
+    now: Time,
+) -> Effects<L::Entry> {
+    state.calls.pull = None;
+    if !state.protocol.is_pulling(ticket) {
+        return Effects::default();
+    }
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(message) => return party.fail_with(state, format!("Upstream::pull: {message}")),
+    };
+    let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. }) || state.protocol.is_stopped();
+    if let Some(error) = outcome.as_ref().err().filter(|_| !asked) {
+        state.last_error = Some(error.to_string());
+    }
+    state.protocol.pull_ended(ticket, outcome, random(), now);
+    Effects::default()
 }

@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use loom::sync::Condvar;
+pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
-use loom::sync::{Condvar, MutexGuard};
 pub(crate) use loom::thread_local;
 
 pub(crate) use crossbeam_channel as channel;
@@ -193,10 +194,13 @@ impl Instant {
         Self(CLOCK.now.load(Ordering::Acquire))
     }
 
-    /// As [`std::time::Instant::checked_add`].
+    /// As [`std::time::Instant::checked_add`]. From the end of time nothing is later.
     #[must_use]
     pub fn checked_add(self, by: Duration) -> Option<Self> {
-        Some(self + by)
+        if self.0 == u64::MAX {
+            return Some(self);
+        }
+        u64::try_from(by.as_nanos()).ok().and_then(|by| self.0.checked_add(by)).map(Self)
     }
 
     /// As [`std::time::Instant::saturating_duration_since`].

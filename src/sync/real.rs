@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-pub(crate) use parking_lot::Mutex;
-use parking_lot::{Condvar, MutexGuard};
+use parking_lot::Condvar;
+pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::{AtomicU8, AtomicU64};
 pub(crate) use std::thread_local;
 /// A point in time: [`std::time::Instant`], or the model's clock in a model build.

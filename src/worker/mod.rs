@@ -32,6 +32,7 @@ mod shared;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -52,7 +53,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// (On that thread itself, it only stops.) To wait no longer than some time, use [`join_timeout`](Self::join_timeout).
 ///
 /// ```
-/// # if latchwork::sync::IN_MODEL { return }
+/// # if latchwork::sync::IN_MODEL { return Ok(()) }
 /// use latchwork::{Interrupted, Run, Worker};
 /// use std::time::Duration;
 ///
@@ -191,6 +192,10 @@ impl Drop for Worker {
     }
 }
 
+// No user code runs while the state is being changed: a panic cannot leave it half done.
+impl UnwindSafe for Worker {}
+impl RefUnwindSafe for Worker {}
+
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("name", &self.name()).finish_non_exhaustive()
@@ -229,11 +234,12 @@ impl Builder {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a name without zero bytes");
             return Err(SpawnError { name, source });
         }
-        let shared = Arc::new(Shared::new(name.clone(), policy));
+        let (shared, first) = Shared::new(name.clone(), policy);
+        let shared = Arc::new(shared);
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name(name.clone())
-            .spawn(move || work(&theirs, move |run: &Run| body(run).map_err(Into::into)))
+            .spawn(move || work(&theirs, first, move |run: &Run| body(run).map_err(Into::into)))
             .map_err(|source| SpawnError { name, source })?;
         Ok(Worker { handle: Handle { shared }, thread: Some(Box::new(thread)) })
     }

@@ -10,7 +10,7 @@ use crate::sync::Instant;
 ///
 /// The intensity limit is that of Erlang/OTP's supervisors: more than so many restarts within so long, and the worker
 /// gives up. Giving up is visible ([`Phase::GivenUp`](crate::worker::Phase::GivenUp)) and ends with the next
-/// [`restart`](crate::Worker::restart).
+/// [`restart`](crate::worker::Handle::restart).
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestartPolicy {
     /// `None`: never restart.

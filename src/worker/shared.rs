@@ -274,16 +274,24 @@ impl State {
             Activity::BackingOff { .. } => {}
             _ => return Next::Wait(None),
         }
+        Next::Run(self.begin())
+    }
+
+    /// Begins a run, which serves every request made so far.
+    fn begin(&mut self) -> Run {
         self.requested = false;
         self.generation += 1;
         let interrupt = Interrupt::new();
         self.activity = Activity::Running { interrupt: interrupt.clone(), asked: None, started: Instant::now() };
-        Next::Run(Run { generation: self.generation, interrupt })
+        Run { generation: self.generation, interrupt }
     }
 
     /// The present run has ended. Returns what is to be dropped outside the lock.
     fn run_ended(&mut self, run: &Run, ended: Ended) -> Option<Exit> {
         let Activity::Running { started, asked, .. } = self.activity else {
+            if bug!(ClearOrphansRun) {
+                return None;
+            }
             unreachable!("a run ends only while it is the present one")
         };
         let interrupted = if bug!(TokenIsTruth) { run.interrupt.cause() } else { asked };
@@ -291,7 +299,8 @@ impl State {
         self.activity = if failed && (interrupted.is_none() || bug!(StaleResultApplied)) {
             let now = Instant::now();
             match self.history.failed(started, now, random()) {
-                Some(delay) => Activity::BackingOff { until: now + delay },
+                // A delay that no clock can show is as good as giving up.
+                Some(delay) => now.checked_add(delay).map_or(Activity::GivenUp, |until| Activity::BackingOff { until }),
                 None => Activity::GivenUp,
             }
         } else {
@@ -308,8 +317,9 @@ enum Next {
 }
 
 impl Shared {
-    pub(super) fn new(name: String, policy: RestartPolicy) -> Self {
-        let state = State {
+    /// A worker whose first run has begun.
+    pub(super) fn new(name: String, policy: RestartPolicy) -> (Self, Run) {
+        let mut state = State {
             activity: Activity::Idle,
             generation: 0,
             requested: true,
@@ -317,7 +327,8 @@ impl Shared {
             history: History::new(policy),
             last_exit: None,
         };
-        Self { name, state: Watched::new(state), own_thread: OnceLock::new() }
+        let first = state.begin();
+        (Self { name, state: Watched::new(state), own_thread: OnceLock::new() }, first)
     }
 
     pub(super) fn is_own_thread(&self) -> bool {
@@ -342,26 +353,27 @@ impl Shared {
         self.wait(deadline, State::stopped)
     }
 
-    /// Changes the state, on the worker's own thread.
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+    /// Ends a run and blocks until the next is due; `None` once the worker is to stop.
+    fn turn(&self, run: &Run, ended: Ended) -> Option<Run> {
+        let mut until = None;
+        let look = |state: &mut State, until| match state.next() {
+            Next::Wait(time) if time == until => None,
+            next => Some(next),
+        };
         // What is dropped and the wakers are user code, and the thread must outlive their panics.
-        let _contained = contain(|| drop(self.state.change(change)));
-    }
-
-    /// Blocks until a run is due; `None` once the worker is to stop.
-    fn next_run(&self) -> Option<Run> {
-        let mut deadline = None;
+        let turned = contain(|| {
+            let change = |state: &mut State| (state.run_ended(run, ended), 1);
+            self.state.change_and_block(change, drop, 0, |state| look(state, None))
+        });
+        let mut next = turned.unwrap_or(Waited::TimedOut);
         loop {
-            let next = self.wait(deadline, |state: &mut State| match state.next() {
-                Next::Wait(until) if until == deadline => None,
-                next => Some(next),
-            });
             match next {
                 Waited::Ready(Next::Run(run)) => return Some(run),
                 Waited::Ready(Next::Stop) => return None,
-                Waited::Ready(Next::Wait(until)) => deadline = until,
+                Waited::Ready(Next::Wait(time)) => until = time,
                 Waited::TimedOut | Waited::Interrupted(_) => {}
             }
+            next = self.state.block(0, until, |state| look(state, until));
         }
     }
 }
@@ -377,16 +389,17 @@ fn interrupt(present: Option<Interrupt>, cause: Cause) {
 impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
-/// What the worker's thread does.
-pub(super) fn work(shared: &Shared, mut body: impl FnMut(&Run) -> Result<(), BoxError>) {
+/// What the worker's thread does, from its first run on.
+pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Result<(), BoxError>) {
     let _first = shared.own_thread.set(thread::current().id());
-    while let Some(run) = shared.next_run() {
+    let mut next = Some(first);
+    while let Some(run) = next {
         if bug!(RestartLost) {
             shared.state.look(|state| state.requested = false);
         }
         let ended = run_once(&mut body, &run);
-        shared.change(|state| state.run_ended(&run, ended));
+        next = shared.turn(&run, ended);
     }
     let _contained = contain(move || drop(body));
-    shared.change(|state| state.activity = Activity::Stopped);
+    let _contained = contain(|| shared.state.change(|state| state.activity = Activity::Stopped));
 }

@@ -1,0 +1,167 @@
+//! The model of an upstream: a log behind a lock, and a script of what its answers are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use latchwork::Interrupt;
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
+use loom::sync::{Condvar, Mutex, MutexGuard};
+
+pub type Event = &'static str;
+
+/// What becomes of a push. A script lists those of the first pushes; after it, upstream answers as it should.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// As it should: taken if the batch follows, or else behind.
+    Honest,
+    /// Not taken: "behind", though it follows.
+    Behind,
+    /// Not taken, for certain.
+    Unavailable,
+    /// Taken, but the answer is lost.
+    LostAnswer,
+    /// Not taken, and the answer is lost.
+    LostPush,
+    /// Taken, and yet the answer is "behind".
+    LateBehind,
+    /// Refused for good.
+    Fatal,
+}
+
+/// What becomes of a pull, after the script: everything there is, then a wait for the interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feed {
+    /// A page with all there is, and the pull ends.
+    Page,
+    /// A page with all there is, then the pull stays open and gives out nothing more.
+    PageThenSilence,
+    /// Nothing, and the pull stays open.
+    Silence,
+    /// Another client's event arrives at upstream this moment; then as `PageThenSilence`.
+    Foreign(Event),
+    /// It could not be reached.
+    Unavailable,
+}
+
+#[derive(Default)]
+struct Log {
+    events: Vec<Event>,
+    closed: bool,
+}
+
+/// Clones are the same upstream.
+#[derive(Clone)]
+pub struct Scripted {
+    log: Arc<(Mutex<Log>, Condvar)>,
+    answers: &'static [Answer],
+    feeds: &'static [Feed],
+    /// What follows the script of pulls.
+    then: Feed,
+    /// Whether a batch is taken whatever it follows.
+    unchecked: bool,
+    /// How many pushes and pulls there were. Touched by one thread each: no step of the model.
+    calls: Arc<[AtomicUsize; 2]>,
+}
+
+impl Scripted {
+    pub fn new(answers: &'static [Answer], feeds: &'static [Feed], then: Feed) -> Self {
+        let log = Arc::new((Mutex::new(Log::default()), Condvar::new()));
+        Self { log, answers, feeds, then, unchecked: false, calls: Arc::default() }
+    }
+
+    /// Takes every batch, as backends do that know nothing of a log's numbers.
+    pub fn unchecked(mut self) -> Self {
+        self.unchecked = true;
+        self
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.0.lock().unwrap()
+    }
+
+    /// Ends the pulls that stay open, as a stop would by its interrupt. (They do not wait for that one: each of its steps
+    /// would be explored against the end of the model.)
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.log.1.notify_all();
+    }
+
+    /// Another client's event.
+    pub fn append(&self, event: Event) {
+        self.lock().events.push(event);
+    }
+
+    /// Everything it has taken.
+    pub fn events(&self) -> Vec<Event> {
+        self.lock().events.clone()
+    }
+
+    pub fn pushes(&self) -> usize {
+        self.calls[0].load(Ordering::Relaxed)
+    }
+
+    fn page(log: &[Event], cursor: u64) -> Page<MemoryEntry<Event>> {
+        let entries = (1..)
+            .zip(log.iter().copied())
+            .skip(cursor as usize)
+            .map(|(position, event)| MemoryEntry { position, event });
+        Page { entries: entries.collect(), more: More::None }
+    }
+}
+
+impl Upstream<MemoryLog<Event>> for Scripted {
+    fn push(&self, batch: &Batch<MemoryLog<Event>>, _interrupt: &Interrupt) -> Result<(), PushError<u64>> {
+        let call = self.calls[0].fetch_add(1, Ordering::Relaxed);
+        let answer = self.answers.get(call).copied().unwrap_or(Answer::Honest);
+        let lost = || PushError::Uncertain { error: "the answer was lost".into() };
+        match answer {
+            Answer::Behind => return Err(PushError::Behind { head: None }),
+            Answer::Unavailable => return Err(PushError::Unavailable { retry_after: None, error: "offline".into() }),
+            Answer::LostPush => return Err(lost()),
+            Answer::Fatal => return Err(PushError::Fatal { kind: FatalKind::Other, error: "no".into() }),
+            Answer::Honest | Answer::LostAnswer | Answer::LateBehind => {}
+        }
+        let mut log = self.lock();
+        if batch.base != log.events.len() as u64 && !self.unchecked {
+            return Err(PushError::Behind { head: None });
+        }
+        log.events.extend(batch.entries.iter().map(|entry| entry.event));
+        match answer {
+            Answer::LostAnswer => Err(lost()),
+            Answer::LateBehind => Err(PushError::Behind { head: None }),
+            _ => Ok(()),
+        }
+    }
+
+    fn pull<'a>(
+        &'a self,
+        cursor: u64,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
+        let call = self.calls[1].fetch_add(1, Ordering::Relaxed);
+        let feed = self.feeds.get(call).copied().unwrap_or(self.then);
+        let mut given = feed == Feed::Silence;
+        std::iter::from_fn(move || {
+            if given && feed == Feed::Page {
+                return None;
+            }
+            let unavailable = || Some(Err(PullError::Unavailable { retry_after: None, error: "offline".into() }));
+            if feed == Feed::Unavailable {
+                return unavailable();
+            }
+            let mut log = self.lock();
+            if given {
+                while !log.closed && !interrupt.is_set() {
+                    log = self.log.1.wait(log).unwrap();
+                }
+                return unavailable();
+            }
+            given = true;
+            if let Feed::Foreign(event) = feed {
+                log.events.push(event);
+            }
+            Some(Ok(Self::page(&log.events, cursor)))
+        })
+    }
+}
