@@ -238,18 +238,16 @@ impl Client {
     }
 
     /// Gives the protocol an input, carries out what follows, and looks whether the log tells the truth.
-    pub fn input(
-        &mut self,
-        world: &mut World<'_>,
-        input: impl FnOnce(&mut Core) -> Effects<MemoryEntry<Event>>,
-    ) {
+    pub fn input(&mut self, world: &mut World<'_>, input: impl FnOnce(&mut Core) -> Effects<MemoryEntry<Event>>) {
         let (before, failed) = (self.cursor(), self.protocol.failure().is_some());
         let effects = input(&mut self.protocol);
         world.broken.unless(failed || self.told || self.protocol.failure().is_none(), Law::FailsOnlyWhenTold);
         (self.asleep, self.told) = (false, false);
         let after = self.cursor();
         let (new, confirmed) = match &effects.merged {
-            Some(Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) => (&new[..], &confirmed[..]),
+            Some(Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) => {
+                (&new[..], &confirmed[..])
+            }
             None => (&[][..], &[][..]),
         };
         let is_upstreams = |entry: &MemoryEntry<Event>| {
@@ -259,7 +257,8 @@ impl Client {
         world.broken.unless(confirmed.iter().all(is_upstreams), Law::OnlyAcknowledged);
         let moved = before + new.len() + confirmed.len();
         world.broken.unless(moved == after && new.iter().all(is_upstreams), Law::CursorIsApplied);
-        let own = |entries: &[MemoryEntry<Event>]| entries.iter().filter(|entry| author(entry.event) == self.id).count();
+        let own =
+            |entries: &[MemoryEntry<Event>]| entries.iter().filter(|entry| author(entry.event) == self.id).count();
         let settled = own(new) == 0 && own(confirmed) == confirmed.len() && self.pending_is_the_rest(world.upstream);
         world.broken.unless(settled, Law::SettlesOnce);
         if effects.interrupt_push {

@@ -1,6 +1,7 @@
 //! The graph of steps: whether every path through it ends.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Which step leads from which state to which.
 #[derive(Debug, Default)]
@@ -20,28 +21,57 @@ impl Graph {
     pub fn longest_path(mut self) -> Option<usize> {
         self.steps.sort_unstable();
         self.steps.dedup();
-        let mut states: HashMap<u64, (usize, usize)> = HashMap::new();
-        for &(from, to) in &self.steps {
-            states.entry(from).or_default();
-            states.entry(to).or_default().0 += 1;
+        let mut states: HashMap<u64, Node, BuildHasherDefault<Print>> = HashMap::default();
+        for (index, &(from, to)) in self.steps.iter().enumerate().rev() {
+            states.entry(from).or_default().first = Some(index);
+            states.entry(to).or_default().entrances += 1;
         }
-        let mut free: Vec<u64> = states.iter().filter(|(_, (into, _))| *into == 0).map(|(&state, _)| state).collect();
+        let mut free: Vec<u64> =
+            states.iter().filter(|(_, node)| node.entrances == 0).map(|(&state, _)| state).collect();
         let (mut taken, mut longest) = (0, 0);
         while let Some(state) = free.pop() {
             taken += 1;
-            let length = states[&state].1;
+            let Node { length, first, .. } = states[&state];
             longest = longest.max(length);
-            let first = self.steps.partition_point(|&(from, _)| from < state);
-            for &(_, to) in self.steps[first..].iter().take_while(|&&(from, _)| from == state) {
-                let (into, reached) = states.get_mut(&to).expect("it was entered above");
-                *into -= 1;
-                *reached = (*reached).max(length + 1);
-                if *into == 0 {
+            let steps = first.map_or(&[][..], |first| &self.steps[first..]);
+            for &(_, to) in steps.iter().take_while(|&&(from, _)| from == state) {
+                let node = states.get_mut(&to).expect("it was entered above");
+                node.entrances -= 1;
+                node.length = node.length.max(length + 1);
+                if node.entrances == 0 {
                     free.push(to);
                 }
             }
         }
         (taken == states.len()).then_some(longest)
+    }
+}
+
+#[derive(Default)]
+struct Node {
+    /// How many steps lead here that have not been taken away.
+    entrances: usize,
+    /// The longest path here.
+    length: usize,
+    /// Where the steps begin that lead away.
+    first: Option<usize>,
+}
+
+/// A state's print is a hash already.
+#[derive(Default)]
+struct Print(u64);
+
+impl Hasher for Print {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a print is a number");
+    }
+
+    fn write_u64(&mut self, print: u64) {
+        self.0 = print;
     }
 }
 

@@ -150,9 +150,8 @@ fn owes_catch_up(client: &Client) -> bool {
 
 fn fence_is_awaited(client: &Client, upstream: &[Event]) -> bool {
     match *client.protocol.push() {
-        Push::Behind { target, .. } => {
-            target.is_none_or(|target| target > client.protocol.log().upstream_head() && target <= upstream.len() as u64)
-        }
+        Push::Behind { target, .. } => target
+            .is_none_or(|target| target > client.protocol.log().upstream_head() && target <= upstream.len() as u64),
         _ => true,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use latchwork::protocol::Direction;
 use stateright::{Model, Property};
@@ -64,6 +64,10 @@ pub struct Search {
     pub steps: Mutex<Graph>,
     /// Whether a breach has been reported. The checker keeps the last that it is told of; the first is the nearest.
     pub reported: AtomicBool,
+    /// The faults that have happened, a bit for each.
+    pub happened: AtomicU32,
+    /// Random walks: there is no graph to keep.
+    pub walks: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +91,13 @@ pub enum Action {
 
 impl Search {
     pub fn new(config: Config) -> Self {
-        Self { config, steps: Mutex::default(), reported: AtomicBool::new(false) }
+        Self {
+            config,
+            steps: Mutex::default(),
+            reported: AtomicBool::new(false),
+            happened: AtomicU32::new(0),
+            walks: false,
+        }
     }
 }
 
@@ -171,8 +181,7 @@ impl Model for Search {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         let (Action::Commit(id) | Action::Step(id, _) | Action::LateArrives(id, _) | Action::Goes(id, _)) = action;
-        let mut world =
-            World { upstream: &mut next.upstream, broken: &mut next.broken, config: &self.config };
+        let mut world = World { upstream: &mut next.upstream, broken: &mut next.broken, config: &self.config };
         let client = &mut next.clients[usize::from(id)];
         match action {
             Action::Commit(_) => client.commit(&mut world),
@@ -180,11 +189,12 @@ impl Model for Search {
             Action::LateArrives(_, index) => client.arrive_late(index, &mut world),
             Action::Goes(_, fault) => {
                 next.budget -= 1;
+                self.happened.fetch_or(1 << fault as u32, Ordering::Relaxed);
                 client.suffer(fault, &mut world);
             }
         }
         next.settle(&self.config);
-        if let Action::Step(..) = action {
+        if matches!(action, Action::Step(..)) && !self.walks {
             self.steps.lock().expect("nobody panics while it is held").add(state.print, next.print);
         }
         Some(next)

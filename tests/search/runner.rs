@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, HasDiscoveries, Model, UniformChooser};
 
 use super::model::{Action, Config, Search};
 
@@ -26,20 +27,23 @@ pub struct Seen {
     pub breach: Option<(&'static str, Vec<Action>)>,
     /// The most steps in a row without a commit and without a fault; `None` if there is no end to them.
     pub longest: Option<usize>,
+    /// The faults that happened, a bit for each.
+    pub happened: u32,
 }
 
 fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
     let checker = checker.join();
     let breach = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).next();
-    let time = begun.elapsed();
     let steps = std::mem::take(&mut *checker.model().steps.lock().expect("nobody panics while it is held"));
+    let longest = steps.longest_path();
     Seen {
         states: checker.state_count(),
         distinct: checker.unique_state_count(),
         depth: checker.max_depth(),
-        time,
+        time: begun.elapsed(),
         breach,
-        longest: steps.longest_path(),
+        longest,
+        happened: checker.model().happened.load(Ordering::Relaxed),
     }
 }
 
@@ -61,7 +65,9 @@ impl Seen {
     pub fn counts(&self) -> String {
         let Self { states, distinct, depth, time, longest, .. } = self;
         let longest = longest.map_or("no end".to_owned(), |steps| steps.to_string());
-        format!("{distinct:>9} distinct of {states:>10} states, depth {depth:>3}, at most {longest:>3} steps in a row, {time:>6.1?}")
+        format!(
+            "{distinct:>9} distinct of {states:>10} states, depth {depth:>3}, at most {longest:>3} steps in a row, {time:>6.1?}"
+        )
     }
 
     /// The law that was broken, and how.
@@ -81,11 +87,22 @@ pub fn say(line: &str) {
 }
 
 /// Searches all of it and expects that no law is broken and that every path of steps ends.
-pub fn hold(config: Config) {
-    let _alone = alone();
+pub fn hold(config: Config) -> Seen {
     let seen = exhaust(config);
-    say(&format!("search {:<34} {}", config.name, seen.counts()));
+    say(&format!("search {:<44} {}", config.name, seen.counts()));
     assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
     assert!(seen.longest.is_some(), "{}: steps can go round in a circle", config.name);
+    seen
 }
 
+/// Walks at random until so many states have been visited, and expects that no law is broken.
+pub fn wander(config: Config, states: usize) {
+    let begun = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let search = Search { walks: true, ..Search::new(config) };
+    let checker = search.checker().threads(threads).target_state_count(states);
+    let seen = see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_simulation(1, UniformChooser), begun);
+    let Seen { states, depth, time, .. } = seen;
+    say(&format!("walks  {:<44} {states:>9} states visited, longest walk {depth}, {time:.1?}", config.name));
+    assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
+}
