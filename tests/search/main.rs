@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! cargo test --test search                          small spaces, some seconds
-//! LATCHWORK_SEARCH=full cargo test --test search    large ones too, about two minutes on two cores
+//! LATCHWORK_SEARCH=full cargo test --test search    large ones too, two to three minutes on two cores
 //! ```
 //!
 //! # State and actions
