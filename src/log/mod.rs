@@ -44,7 +44,7 @@ pub trait Log: Send + 'static {
     fn position(entry: &Self::Entry) -> Self::Position;
 
     /// Whether an entry is kept in the log and never sent.
-    fn is_local_only(_entry: &Self::Entry) -> bool {
+    fn is_local_only(&self, _entry: &Self::Entry) -> bool {
         false
     }
 

@@ -74,6 +74,8 @@ pub struct Protocol<L: Log> {
     push_attempts: u32,
     /// Pulls that failed since one brought something.
     pull_attempts: u32,
+    /// Whether a pull could not reach upstream and none has caught up since: the next that does is a reconnect.
+    unreached: bool,
     /// Whether the log has refused a page and none has been applied since: the next refusal is a failure.
     refused: bool,
     counters: Counters,
@@ -125,6 +127,7 @@ impl<L: Log> Protocol<L> {
             catch_up: 1,
             push_attempts: 0,
             pull_attempts: 0,
+            unreached: false,
             refused: false,
             counters: Counters::default(),
         }

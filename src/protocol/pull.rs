@@ -161,6 +161,7 @@ impl<L: Log> Protocol<L> {
             Ok(()) => Pull::Waiting { until: now.saturating_add(self.pull_delay(random)) },
             Err(PullError::Unavailable { retry_after, .. }) => {
                 self.counters.unavailable += 1;
+                self.unreached = true;
                 let delay = retry_after.unwrap_or_default().max(self.pull_delay(random));
                 Pull::Waiting { until: now.saturating_add(delay) }
             }
@@ -184,6 +185,7 @@ impl<L: Log> Protocol<L> {
         let (ticket, news) = (*ticket, *news);
         self.pusher_hears(ticket, news, random, now);
         self.pull_attempts = 0;
+        self.unreached = false;
     }
 
     fn pull_delay(&mut self, random: u64) -> std::time::Duration {

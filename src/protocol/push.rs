@@ -177,6 +177,11 @@ impl<L: Log> Protocol<L> {
         self.push = Push::Failed { error: failure, uncertain: true };
     }
 
+    /// The pusher cannot go on, for a reason that is not upstream's; nothing was sent.
+    pub fn push_unsent(&mut self, failure: Failure) {
+        self.push = Push::Failed { error: failure, uncertain: false };
+    }
+
     fn accepted(&mut self, batch: Batch<L>) -> Result<Effects<L::Entry>, L::Error> {
         self.counters.accepted += 1;
         self.push_attempts = 0;
@@ -288,7 +293,7 @@ impl<L: Log> Protocol<L> {
                 self.wait_until(until, now);
             }
             Push::Uncertain { pull, until } if pull <= caught_up => self.wait_until(until, now),
-            Push::Waiting { asked: false, .. } if self.pull_attempts > 0 && !bug!(ParkOffline) => {
+            Push::Waiting { asked: false, .. } if self.unreached && !bug!(ParkOffline) => {
                 self.push = Push::Idle;
             }
             _ => {}

@@ -132,21 +132,22 @@ impl<L: Log> State<L> {
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
         now: Time,
     ) -> (Result<T, String>, Option<Aftermath>, Topics) {
+        let first = self.tickets.first_open();
         let (result, effects) = match contain(|| step(self)) {
             Ok((result, effects)) => (Ok(result), effects),
             Err(payload) => (Err(panic_message(payload)), Effects::default()),
         };
-        // Also events that nobody holds a ticket for: somebody may wait for all of them.
-        let settled = Topics::from(effects.merged.is_some()) << topic::SETTLED;
         let aftermath = self.carry_out(effects);
-        (result, aftermath, self.publish(now) | settled)
+        // Not whether a ticket was told: events that were pending from the start have none.
+        let settled = first.is_some() && self.tickets.first_open() != first;
+        (result, aftermath, self.publish(now) | Topics::from(settled) << topic::SETTLED)
     }
 
     fn carry_out(&mut self, effects: Effects<L::Entry>) -> Option<Aftermath> {
         let Effects { merged, interrupt_push, interrupt_pull } = effects;
         let mut wakers = Wakers::new();
         if let Some(merged) = merged {
-            wakers = self.tickets.merged::<L>(&merged);
+            wakers = self.tickets.merged(self.protocol.log(), &merged);
             self.inform(merged);
         }
         let push = self.calls.push.as_ref().filter(|_| interrupt_push);
@@ -185,9 +186,18 @@ impl<L: Log> State<L> {
         topics
     }
 
+    /// The worker of this topic has looked, and may have begun something. It knows how things stand.
+    pub(super) fn looked(&mut self, topic: usize, now: Time) {
+        match topic {
+            topic::PUSHER => self.told.0 = self.protocol.push_signal(),
+            _ => self.told.1 = self.protocol.pull_signal(),
+        }
+        self.note(now);
+    }
+
     /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
-    pub(super) fn note(&mut self, now: Time) {
+    fn note(&mut self, now: Time) {
         let waiting_on = self.protocol.waiting_on();
         if waiting_on != self.waiting_on.0 {
             self.waiting_on = (waiting_on, now.max(self.waiting_on.1));

@@ -2,7 +2,7 @@
 //!
 //! # The concurrency argument
 //!
-//! All state is one [`Protocol`](crate::protocol::Protocol) behind one lock. Every transition ends in one function that
+//! All state is one [`Protocol`] behind one lock. Every transition ends in one function that
 //! compares what each worker would be woken for with what it was last told, and wakes it if that differs. Workers look
 //! and join their queue in one critical section. So there is one point at which anything happens, one place that
 //! publishes, and everybody reads again after being woken.

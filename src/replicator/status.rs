@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::core::State;
 use crate::log::Log;
-use crate::protocol::{Counters, Push, Time, WaitingOn};
+use crate::protocol::{Counters, Pull, Push, Time, WaitingOn};
 
 /// How a [`Replicator`](super::Replicator) stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Status<P> {
     pub upstream_head: P,
     /// What the pusher is doing.
     pub push: Push<P>,
+    /// What the puller is doing.
+    pub pull: Pull,
     /// The epoch: how many events have happened that could end a wait of the pusher's.
     pub epoch: u64,
     /// What has happened so far. `pushes` and `pulls` are the generations of the latest push and pull.
@@ -41,6 +43,7 @@ impl<P: Copy + Ord> Status<P> {
             head: protocol.log().head(),
             upstream_head: protocol.log().upstream_head(),
             push: protocol.push().clone(),
+            pull: protocol.pull().clone(),
             epoch: protocol.epoch(),
             counters: *protocol.counters(),
             last_error: state.last_error.clone(),

@@ -122,15 +122,20 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.last
     }
 
+    /// The number of the first commit that has not settled.
+    pub(super) fn first_open(&self) -> Option<u64> {
+        self.open.front().map(|open| open.number)
+    }
+
     /// Whether every commit up to this number has settled.
     pub(super) fn all_settled(&self, number: u64) -> bool {
-        self.open.front().is_none_or(|open| open.number > number)
+        self.first_open().is_none_or(|first| first > number)
     }
 
     /// Settles what was merged. Returns the tasks to wake once the lock has been given up.
-    pub(super) fn merged<L: Log<Position = P>>(&mut self, merged: &Merged<L::Entry>) -> Wakers {
+    pub(super) fn merged<L: Log<Position = P>>(&mut self, log: &L, merged: &Merged<L::Entry>) -> Wakers {
         let mut wakers = Wakers::new();
-        for entry in merged.confirmed().iter().filter(|entry| !L::is_local_only(entry)) {
+        for entry in merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)) {
             self.settle(0, Some(L::position(entry)), &mut wakers);
         }
         if bug!(DroppedItemNeverSettles) {

@@ -25,7 +25,7 @@ struct Party<L: Log> {
     /// A time has come that it was told to wait for.
     tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
     /// The log, or upstream, panicked under it.
-    fail: fn(&mut Protocol<L>, Failure),
+    fail: fn(&mut Protocol<L>, Failure) -> Effects<L::Entry>,
 }
 
 impl<L: Log> Party<L> {
@@ -39,12 +39,11 @@ impl<L: Log> Party<L> {
     ) -> Option<T> {
         let mut now = core.now();
         let mut until = None;
-        let mut look = |state: &mut State<L>, now, until| match ask(state, now) {
-            Next::Wait(time) if time == until => None,
-            next => {
-                state.note(now);
-                Some(next)
-            }
+        let mut look = |state: &mut State<L>, now, until| {
+            let next = ask(state, now);
+            state.looked(self.topic, now);
+            let known = matches!(next, Next::Wait(time) if time == until);
+            (!known).then_some(next)
         };
         let change = |state: &mut State<L>| self.transition(state, report, now);
         let mut next =
@@ -90,9 +89,13 @@ impl<L: Log> Party<L> {
     fn fail_with(&self, state: &mut State<L>, message: String) -> Effects<L::Entry> {
         let failure = Failure::Panicked { message };
         state.last_error = Some(failure.to_string());
-        (self.fail)(&mut state.protocol, failure);
-        Effects::default()
+        (self.fail)(&mut state.protocol, failure)
     }
+}
+
+/// This pull is over: whoever gives out its pages need not go on.
+fn give_up_pull<T>() -> Effects<T> {
+    Effects { interrupt_pull: true, ..Effects::default() }
 }
 
 fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
@@ -101,15 +104,29 @@ fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
 
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party { topic: topic::PUSHER, tick: Protocol::tick, fail: Protocol::push_failed };
-    let ask = |state: &mut State<L>, now| match state.protocol.next_push(now) {
-        NextPush::Send(batch) => {
+    let party = Party {
+        topic: topic::PUSHER,
+        tick: Protocol::tick,
+        fail: |protocol, failure| {
+            protocol.push_failed(failure);
+            Effects::default()
+        },
+    };
+    // Making a batch calls the log. If that panics, there is no call to report: the failure is noted here.
+    let ask = |state: &mut State<L>, now| match contain(|| state.protocol.next_push(now)).map_err(panic_message) {
+        Ok(NextPush::Send(batch)) => {
             let interrupt = Interrupt::new();
             state.calls.push = Some(interrupt.clone());
             Next::Do((batch, interrupt))
         }
-        NextPush::Wait(until) => Next::Wait(until),
-        NextPush::Stop => Next::Stop,
+        Ok(NextPush::Wait(until)) => Next::Wait(until),
+        Ok(NextPush::Stop) => Next::Stop,
+        Err(message) => {
+            let failure = Failure::Panicked { message: format!("the log: {message}") };
+            state.last_error = Some(failure.to_string());
+            state.protocol.push_unsent(failure);
+            Next::Wait(None)
+        }
     };
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, interrupt)) = next {
@@ -145,7 +162,14 @@ fn push_ended<L: Log>(
 
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party { topic: topic::PULLER, tick: |_, _| Effects::default(), fail: Protocol::pull_failed };
+    let party = Party {
+        topic: topic::PULLER,
+        tick: |_, _| Effects::default(),
+        fail: |protocol, failure| {
+            protocol.pull_failed(failure);
+            give_up_pull()
+        },
+    };
     let ask = |state: &mut State<L>, now| match state.protocol.next_pull(now) {
         NextPull::Pull { ticket, cursor } => {
             let interrupt = Interrupt::new();
@@ -177,8 +201,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
 fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
     state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|error| {
         state.last_error = Some(error.to_string());
-        // This pull is over: whoever gives out its pages need not go on.
-        Effects { interrupt_pull: true, ..Effects::default() }
+        give_up_pull()
     })
 }
 

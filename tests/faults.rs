@@ -1,0 +1,381 @@
+//! Four clients, one upstream, every fault, on real threads; and somebody who watches them all the time.
+//!
+//! `LATCHWORK_FAULT_EVENTS` sets how many events are committed (100,000 by default, which takes a second or two),
+//! `LATCHWORK_FAULT_SEED` the chance. Faults are drawn from the seed; how threads interleave is not.
+
+#![cfg(not(loom))]
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use latchwork::log::Log;
+use latchwork::protocol::{Direction, Pull, WaitingOn};
+use latchwork::replicator::{Status, Updates};
+use latchwork::sync_state::{Entry, Event, Position, SeqNum, SyncState};
+use latchwork::upstream::{Batch, Fault, Memory, Page, PullError, PushError, Upstream};
+use latchwork::{Backoff, Interrupt, Replicator, Settled, Ticket, Waited};
+
+const CLIENTS: u32 = 4;
+/// No wait in here is meant to last longer than some milliseconds. Who owes a move for as long as this has stalled.
+const STALLED: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Item {
+    client: u32,
+    number: u64,
+    local_only: bool,
+}
+
+impl Event for Item {
+    fn is_local_only(&self) -> bool {
+        self.local_only
+    }
+    fn is_same_as(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+type State = SyncState<Item>;
+
+/// SplitMix64 (Steele, Lea, Flood, 2014): small, and good enough to choose faults.
+struct Chance(AtomicU64);
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    fn next(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn one_in(&self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// What may go wrong, how often in comparison.
+const PUSH_FAULTS: [(u64, Fault); 8] = [
+    (20, Fault::Reject),
+    (20, Fault::DisconnectBefore),
+    (20, Fault::DisconnectAfter),
+    (20, Fault::LoseEcho),
+    (10, Fault::Delay(Duration::from_micros(500))),
+    (10, Fault::Busy(Duration::from_millis(1))),
+    (3, Fault::Panic),
+    (3, Fault::OtherUpstream),
+];
+const PULL_FAULTS: [(u64, Fault); 8] = [
+    (20, Fault::DisconnectBefore),
+    (20, Fault::DisconnectAfter),
+    (20, Fault::DuplicatePage),
+    (20, Fault::EndStream),
+    (10, Fault::Delay(Duration::from_micros(500))),
+    (10, Fault::Busy(Duration::from_millis(1))),
+    (3, Fault::Panic),
+    (3, Fault::OtherUpstream),
+];
+
+/// Shared by all clients.
+struct Weather {
+    bad: AtomicBool,
+    chance: Chance,
+    /// How often each fault was injected: into pushes, into pulls.
+    injected: [[AtomicUsize; 8]; 2],
+}
+
+impl Weather {
+    fn draw(&self, way: usize) -> Option<Fault> {
+        let faults = [PUSH_FAULTS, PULL_FAULTS][way];
+        let one_in = [10, 20][way];
+        if !self.bad.load(Ordering::Relaxed) || !self.chance.one_in(one_in) {
+            return None;
+        }
+        let mut left = self.chance.below(faults.iter().map(|(weight, _)| weight).sum());
+        let chosen = faults.iter().position(|(weight, _)| {
+            let hit = left < *weight;
+            left = left.saturating_sub(*weight);
+            hit
+        })?;
+        self.injected[way][chosen].fetch_add(1, Ordering::Relaxed);
+        Some(faults[chosen].1)
+    }
+
+    fn tell(&self) {
+        for (way, faults) in [("push", PUSH_FAULTS), ("pull", PULL_FAULTS)].into_iter().enumerate() {
+            let counts = faults.1.iter().zip(&self.injected[way]);
+            let counts: Vec<_> =
+                counts.map(|((_, fault), n)| format!("{fault:?} {}", n.load(Ordering::Relaxed))).collect();
+            println!("{} faults: {}", faults.0, counts.join(", "));
+        }
+    }
+}
+
+/// Each push may bring a fault upon some client's push, and one upon some client's pull.
+struct Faulty {
+    memory: Memory<State>,
+    weather: Arc<Weather>,
+}
+
+impl Upstream<State> for Faulty {
+    fn push(&self, batch: &Batch<State>, interrupt: &Interrupt) -> Result<(), PushError<Position>> {
+        if let Some(fault) = self.weather.draw(0) {
+            self.memory.fail_push(fault);
+        }
+        if let Some(fault) = self.weather.draw(1) {
+            self.memory.fail_pull(fault);
+        }
+        self.memory.push(batch, interrupt)
+    }
+
+    fn pull<'a>(
+        &'a self,
+        cursor: Position,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<Entry<Item>>, PullError>> + 'a {
+        self.memory.pull(cursor, interrupt)
+    }
+}
+
+struct World {
+    seed: u64,
+    upstream: Memory<State>,
+    weather: Arc<Weather>,
+    clients: Vec<Replicator<State>>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let upstream = Memory::new(SeqNum::ROOT.position());
+        let (bad, injected) = (AtomicBool::new(true), Default::default());
+        let weather = Arc::new(Weather { bad, chance: Chance::new(seed), injected });
+        let clients = (0..CLIENTS).map(|client| {
+            // The clients differ: small pages, small batches, pulls that end.
+            let memory = upstream.clone().with_page_size([100, 3, 100, 7][client as usize]);
+            let one_shot = client == 3;
+            let memory = if one_shot { memory.one_shot() } else { memory };
+            let builder = Replicator::builder(State::default(), Faulty { memory, weather: Arc::clone(&weather) })
+                .backoff(Backoff::new(Duration::from_micros(200), Duration::from_millis(5)))
+                .catch_up_grace(Duration::from_millis(1))
+                .push_batch(NonZeroUsize::new([100, 20, 5, 100][client as usize]).unwrap());
+            if one_shot { builder.one_shot_pull().spawn() } else { builder.spawn() }.unwrap()
+        });
+        let clients = clients.collect();
+        Self { seed, upstream, weather, clients }
+    }
+
+    /// What the seed was and how everybody stands.
+    fn tell(&self) {
+        println!("LATCHWORK_FAULT_SEED={}; upstream has {} events", self.seed, self.upstream.len());
+        for (number, client) in self.clients.iter().enumerate() {
+            println!("client {number}: {:#?}", client.status());
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
+    }
+}
+
+/// Looks at everybody all the time. It is the owner, too: it goes on after each failure.
+fn watch(world: &World, ended: &AtomicBool) -> u64 {
+    let mut looks = 0;
+    while !ended.load(Ordering::Acquire) {
+        for (number, client) in world.clients.iter().enumerate() {
+            let status = client.status();
+            looks += 1;
+            if let Some(fault) = objection(&status) {
+                world.tell();
+                panic!("client {number}: {fault}: {status:#?}");
+            }
+            let failed = matches!(status.pull, Pull::Failed { .. });
+            if failed || matches!(status.waiting_on, WaitingOn::Owner(_)) {
+                client.restart();
+            }
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    looks
+}
+
+fn objection(status: &Status<Position>) -> Option<&'static str> {
+    match status.waiting_on {
+        WaitingOn::Nobody if status.pending > 0 => Some("something is pending and nobody owes a move"),
+        WaitingOn::Stopped => Some("it has stopped by itself"),
+        WaitingOn::Nobody => None,
+        _ if status.pending == 0 => Some("nothing is pending and somebody owes a move"),
+        _ if status.waiting_for > STALLED => Some("it has stalled"),
+        _ => None,
+    }
+}
+
+/// A commit that is on its way, and its last event that is sent.
+type Open = (Ticket<Position>, Option<u64>);
+
+/// Commits so many events, and meddles now and then. Returns where they were confirmed.
+fn commit(world: &World, client: u32, events: u64) -> Vec<(Position, u64)> {
+    let replicator = &world.clients[client as usize];
+    let chance = Chance::new(world.seed ^ u64::from(client + 1));
+    let mut open = VecDeque::new();
+    let mut confirmed = Vec::new();
+    let mut number = 0;
+    while number < events {
+        let count = (1 + chance.below(5)).min(events - number);
+        let items: Vec<_> =
+            (number..number + count).map(|number| Item { client, number, local_only: is_local_only(number) }).collect();
+        number += count;
+        let last = items.iter().rfind(|item| !item.local_only).map(|item| item.number);
+        open.push_back((replicator.commit(items).unwrap(), last));
+        if chance.one_in(200) {
+            let direction = if chance.one_in(2) { Direction::Push } else { Direction::Pull };
+            replicator.pause(direction);
+            std::thread::sleep(Duration::from_micros(chance.below(1000)));
+            replicator.resume(direction);
+        }
+        if chance.one_in(200) {
+            replicator.retry_now();
+        }
+        if open.len() > 40 {
+            confirmed.extend(settle(client, open.pop_front().unwrap()));
+        }
+    }
+    confirmed.extend(open.into_iter().filter_map(|open| settle(client, open)));
+    confirmed
+}
+
+/// Where the last event of a commit was confirmed, if it had one that is sent.
+fn settle(client: u32, (ticket, last): Open) -> Option<(Position, u64)> {
+    let Waited::Ready(Settled::Confirmed(position)) = ticket.wait_timeout(2 * STALLED) else {
+        panic!("client {client}: a commit was not confirmed: {:?}", ticket.settled());
+    };
+    last.map(|number| (position, number))
+}
+
+/// What a subscriber would have applied.
+fn applied(updates: &Updates<State>) -> Vec<Item> {
+    assert_eq!(updates.snapshot.upstream_head.global, 0);
+    let mut applied = Vec::new();
+    for update in &updates.receiver {
+        let (confirmed, new) = match &update.merged {
+            latchwork::log::Merged::Advance { new, confirmed }
+            | latchwork::log::Merged::Rebase { new, confirmed, .. } => (confirmed, new),
+        };
+        let sent = confirmed.iter().chain(new).filter(|entry| !entry.event.local_only);
+        for entry in sent {
+            assert_eq!(entry.seq.global, applied.len() as u64 + 1, "applied out of turn");
+            applied.push(entry.event);
+        }
+    }
+    applied
+}
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Injected panics are expected, and their backtraces long.
+fn hush_injected_panics() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<&str>() != Some(&"injected") {
+            hook(info);
+        }
+    }));
+}
+
+#[test]
+fn nothing_is_lost_nothing_is_applied_twice_and_nothing_stalls_whatever_goes_wrong() {
+    hush_injected_panics();
+    let events = variable("LATCHWORK_FAULT_EVENTS", 100_000);
+    let seed = variable("LATCHWORK_FAULT_SEED", 0x1a7c_4b0a);
+    let started = Instant::now();
+    let mut world = World::new(seed);
+    // Nothing has been pushed yet, so every subscription begins before the first event.
+    let updates: Vec<_> = world.clients.iter().map(Replicator::updates).collect();
+    let ended = AtomicBool::new(false);
+    let (confirmed, looks) = std::thread::scope(|scope| {
+        let (world, ended) = (&world, &ended);
+        let watcher = scope.spawn(|| watch(world, ended));
+        let _ended = Ended(ended);
+        let committers: Vec<_> = (0..CLIENTS)
+            .map(|client| scope.spawn(move || commit(world, client, events / u64::from(CLIENTS))))
+            .collect();
+        let committers = committers.into_iter().map(|committer| committer.join().expect("a committer failed"));
+        let confirmed: Vec<_> = committers.collect();
+        world.weather.bad.store(false, Ordering::Relaxed);
+        drain(world);
+        ended.store(true, Ordering::Release);
+        (confirmed, watcher.join().expect("the watcher objected"))
+    });
+
+    let ordered: Vec<_> = world.upstream.entries().into_iter().map(|entry| entry.event).collect();
+    for client in 0..CLIENTS {
+        let numbers: Vec<_> = ordered.iter().filter(|item| item.client == client).map(|item| item.number).collect();
+        let sent = (0..events / u64::from(CLIENTS)).filter(|number| !is_local_only(*number));
+        assert!(sent.eq(numbers), "client {client}'s events were lost, doubled or reordered");
+    }
+    for (client, confirmed) in (0..).zip(confirmed) {
+        for (position, number) in confirmed {
+            let item = ordered[position.global as usize - 1];
+            assert_eq!((item.client, item.number), (client, number), "confirmed at {position}");
+        }
+    }
+    println!("{events} events, {} ordered, in {:?}; {looks} looks", ordered.len(), started.elapsed());
+    for (number, client) in world.clients.iter().enumerate() {
+        println!("client {number}: {:?}", client.status().counters);
+    }
+    world.weather.tell();
+    for client in std::mem::take(&mut world.clients) {
+        assert!(client.shutdown(STALLED).is_clean());
+    }
+    for (number, updates) in updates.iter().enumerate() {
+        assert_eq!(applied(updates), ordered, "client {number} applied something else");
+    }
+}
+
+/// Faults have stopped: everything is handed over and heard of.
+fn drain(world: &World) {
+    for client in &world.clients {
+        client.flush(2 * STALLED).unwrap();
+    }
+    let head = world.upstream.len() as u64;
+    let deadline = Instant::now() + 2 * STALLED;
+    for client in &world.clients {
+        // A pull that ends has no reason to look again, and a live one may have lost its last echo.
+        client.retry_now();
+        while client.status().upstream_head.global < head {
+            assert!(Instant::now() < deadline, "not everybody heard of everything");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(client.with_log(Log::pending), 0);
+    }
+}
+
+/// Every twentieth event or so.
+fn is_local_only(number: u64) -> bool {
+    Chance::new(number).one_in(20)
+}
+
+/// Ends the watch also when something fails.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,250 @@
+//! What the handle can do besides committing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
+use latchwork::upstream::Fault;
+
+use crate::upstream::{Hooked, dead};
+use crate::*;
+
+#[test]
+fn after_a_flush_every_ticket_says_that_it_has_settled() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    for number in 0..500 {
+        let ticket = replicator.commit(items(1, number..number + 1)).unwrap();
+        replicator.flush(LONG).unwrap();
+        assert!(matches!(ticket.settled(), Some(Settled::Confirmed(_))));
+    }
+}
+
+#[test]
+fn updates_begin_where_their_snapshot_ends() {
+    let upstream = empty_upstream();
+    let [alice, bob] = [1, 2].map(|_| quick(State::default(), upstream.clone()).spawn().unwrap());
+    let done = AtomicBool::new(false);
+    let subscriptions = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..400 {
+                alice.commit(items(1, number..number + 1)).unwrap();
+            }
+            alice.flush(LONG).unwrap();
+            done.store(true, Ordering::Release);
+        });
+        let mut subscriptions = Vec::new();
+        let mut number = 0;
+        while !done.load(Ordering::Acquire) {
+            subscriptions.push(bob.updates());
+            confirmed(&bob.commit(items(2, number..number + 1)).unwrap());
+            number += 1;
+        }
+        subscriptions
+    });
+    let all = upstream.len() as u64;
+    eventually(|| bob.status().upstream_head.global == all);
+    drop(bob);
+    for updates in subscriptions {
+        let mut head = updates.snapshot.upstream_head;
+        for update in &updates.receiver {
+            // Confirmed ones come before or after the new ones; together they go on where the last update ended.
+            let (confirmed, new) = match &update.merged {
+                latchwork::log::Merged::Advance { new, confirmed }
+                | latchwork::log::Merged::Rebase { new, confirmed, .. } => (confirmed, new),
+            };
+            let mut globals: Vec<_> = confirmed.iter().chain(new).map(|entry| entry.seq.global).collect();
+            globals.sort_unstable();
+            assert!(globals.iter().copied().eq(head.global + 1..=update.upstream_head.global), "a gap: {globals:?}");
+            head = update.upstream_head;
+        }
+        assert_eq!(head.global, all);
+    }
+}
+
+#[test]
+fn a_paused_push_direction_sends_nothing_and_the_other_goes_on() {
+    let upstream = empty_upstream();
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    foreign(&upstream, items(9, 0..1));
+    eventually(|| replicator.status().upstream_head.global == 1);
+    let status = replicator.status();
+    assert_eq!((status.waiting_on, status.counters.pushes), (WaitingOn::Gate(Direction::Push), 0));
+    replicator.resume(Direction::Push);
+    confirmed(&ticket);
+    assert_eq!(ordered(&upstream), [(9, 0), (1, 0)]);
+}
+
+#[test]
+fn a_paused_pull_direction_pulls_nothing_and_the_other_goes_on() {
+    let upstream = empty_upstream();
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    replicator.pause(Direction::Pull);
+    eventually(|| !matches!(replicator.status().pull, Pull::Pulling { .. }));
+    confirmed(&replicator.commit(items(1, 0..1)).unwrap());
+    foreign(&upstream, items(9, 0..1));
+    let behind = replicator.commit(items(1, 1..2)).unwrap();
+    eventually(|| replicator.status().waiting_on == WaitingOn::Gate(Direction::Pull));
+    assert_eq!(replicator.status().upstream_head.global, 1);
+    replicator.resume(Direction::Pull);
+    confirmed(&behind);
+    assert_eq!(ordered(&upstream), [(1, 0), (9, 0), (1, 1)]);
+}
+
+#[test]
+fn retry_now_cuts_a_backoff_of_the_pusher_short() {
+    let upstream = empty_upstream();
+    let replicator =
+        Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    upstream.fail_push(Fault::DisconnectBefore);
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| matches!(replicator.status().push, Push::Waiting { .. }));
+    assert!(matches!(replicator.status().waiting_on, WaitingOn::Connectivity(_)));
+    replicator.retry_now();
+    confirmed(&ticket);
+}
+
+#[test]
+fn retry_now_cuts_a_backoff_of_the_puller_short() {
+    let upstream = empty_upstream();
+    foreign(&upstream, items(9, 0..1));
+    let hooked = Hooked::new(&upstream).on_page(|at, page, _| if at.pull == 1 { Err(dead()) } else { Ok(page) });
+    let replicator = Replicator::builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    eventually(|| matches!(replicator.status().pull, Pull::Waiting { .. }));
+    replicator.retry_now();
+    eventually(|| replicator.status().upstream_head.global == 1);
+}
+
+#[test]
+fn a_reconnect_of_the_puller_cuts_the_pushers_backoff_short() {
+    let upstream = empty_upstream();
+    let gate = Arc::new(Latch::new());
+    let hooked = {
+        let gate = Arc::clone(&gate);
+        Hooked::new(&upstream)
+            .before_push(|push, _, _| {
+                let error = || "the connection died".into();
+                if push == 1 {
+                    return Err(latchwork::upstream::PushError::Unavailable { retry_after: None, error: error() });
+                }
+                Ok(())
+            })
+            .on_page(move |at, page, interrupt| {
+                if at.pull == 1 {
+                    while !gate.is_open() && interrupt.sleep(Duration::from_millis(1)).is_ok() {}
+                    return Err(dead());
+                }
+                Ok(page)
+            })
+    };
+    let replicator = Replicator::builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| matches!(replicator.status().push, Push::Waiting { .. }));
+    gate.open();
+    eventually(|| matches!(replicator.status().pull, Pull::Waiting { .. }));
+    assert_eq!(ticket.settled(), None);
+    replicator.resume(Direction::Pull);
+    confirmed(&ticket);
+}
+
+#[test]
+fn a_flush_that_times_out_says_who_owes_the_next_move() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    replicator.commit(items(1, 0..3)).unwrap();
+    let error = replicator.flush(SHORT).unwrap_err();
+    assert_eq!((error.pending, &error.waiting_on), (3, &WaitingOn::Gate(Direction::Push)));
+    assert_eq!(
+        error.to_string(),
+        "3 events are still pending; the next move is owed by whoever paused the push direction"
+    );
+    replicator.resume(Direction::Push);
+    replicator.flush(LONG).unwrap();
+}
+
+#[test]
+fn a_flush_waits_only_for_what_was_committed_before_it() {
+    let upstream = empty_upstream();
+    let gate = Arc::new(Latch::new());
+    let hooked = {
+        let gate = Arc::clone(&gate);
+        Hooked::new(&upstream).before_push(move |push, _, _| {
+            if push == 2 {
+                pass(&gate);
+            }
+            Ok(())
+        })
+    };
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    confirmed(&replicator.commit(items(1, 0..1)).unwrap());
+    let later = std::thread::scope(|scope| {
+        replicator.flush(Duration::ZERO).expect("everything has settled");
+        let later = replicator.commit(items(1, 1..2)).unwrap();
+        assert_eq!(replicator.flush(SHORT).unwrap_err().pending, 1);
+        let flushed = scope.spawn(|| replicator.flush(LONG));
+        gate.open();
+        flushed.join().unwrap().unwrap();
+        later
+    });
+    assert!(matches!(later.settled(), Some(Settled::Confirmed(_))));
+}
+
+#[test]
+fn a_status_names_upstream_while_a_push_is_in_flight() {
+    let upstream = empty_upstream();
+    let (reached, gate) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let hooked = {
+        let (reached, gate) = (Arc::clone(&reached), Arc::clone(&gate));
+        Hooked::new(&upstream).before_push(move |_, _, _| {
+            reached.open();
+            pass(&gate);
+            Ok(())
+        })
+    };
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    pass(&reached);
+    assert_eq!(replicator.status().waiting_on, WaitingOn::Upstream(Direction::Push));
+    gate.open();
+    confirmed(&ticket);
+}
+
+#[test]
+fn tickets_and_flushes_can_be_awaited() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let tickets: Vec<_> = (0..50).map(|n| replicator.commit(items(1, n..n + 1)).unwrap()).collect();
+    for ticket in &tickets {
+        assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
+    }
+    replicator.commit(items(1, 50..60)).unwrap();
+    block_on(replicator.flush_async());
+    assert_eq!(replicator.status().pending, 0);
+}
+
+#[test]
+fn a_flush_of_what_was_pending_at_the_start_ends_as_soon_as_it_is_confirmed() {
+    let upstream = empty_upstream();
+    let pending = numbered(SeqNum::ROOT, items(1, 0..3));
+    let head = pending[2].seq;
+    let log = State::rehydrate(SeqNum::ROOT, head, pending).unwrap();
+    upstream.fail_push(Fault::Delay(SHORT));
+    let replicator = quick(log, upstream.clone()).spawn().unwrap();
+    block_on(replicator.flush_async());
+    assert_eq!(upstream.len(), 3);
+}
+
+#[test]
+fn a_flush_ends_when_the_log_is_replaced() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    replicator.commit(items(1, 0..1)).unwrap();
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| {
+            let started = std::time::Instant::now();
+            replicator.flush(LONG).map(|()| started.elapsed())
+        });
+        std::thread::sleep(SHORT);
+        replicator.reset(State::default());
+        assert!(flushing.join().unwrap().unwrap() < LONG / 2, "nobody woke it");
+    });
+}

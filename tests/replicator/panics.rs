@@ -1,0 +1,176 @@
+//! User code that panics: the owner sees it, nothing is lost, and it goes on after a restart.
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+
+use latchwork::log::{MemoryEntry, MemoryLog, MemoryLogError, Merged};
+use latchwork::protocol::{Failure, Pull, WaitingOn};
+use latchwork::replicator::CommitError;
+use latchwork::upstream::Fault;
+
+use crate::*;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Number,
+    Admit,
+    Batch,
+    Merge,
+}
+
+/// A log that panics in the next call of a kind.
+struct Fragile {
+    log: MemoryLog<u64>,
+    armed: Arc<Mutex<Option<Call>>>,
+}
+
+impl Fragile {
+    fn trip(&self, call: Call) {
+        let hit = self.armed.lock().unwrap().take_if(|armed| *armed == call).is_some();
+        assert!(!hit, "armed for {call:?}");
+    }
+}
+
+impl Log for Fragile {
+    type Event = u64;
+    type Entry = MemoryEntry<u64>;
+    type Position = u64;
+    type Error = MemoryLogError;
+
+    fn head(&self) -> u64 {
+        self.log.head()
+    }
+    fn upstream_head(&self) -> u64 {
+        self.log.upstream_head()
+    }
+    fn pending(&self) -> usize {
+        self.log.pending()
+    }
+    fn position(entry: &MemoryEntry<u64>) -> u64 {
+        entry.position
+    }
+    fn number(&self, events: Vec<u64>) -> Result<Vec<MemoryEntry<u64>>, MemoryLogError> {
+        self.trip(Call::Number);
+        self.log.number(events)
+    }
+    fn admit(&mut self, entries: Vec<MemoryEntry<u64>>) -> Result<usize, MemoryLogError> {
+        self.trip(Call::Admit);
+        self.log.admit(entries)
+    }
+    fn batch(&self, max: NonZeroUsize) -> Vec<MemoryEntry<u64>> {
+        self.trip(Call::Batch);
+        self.log.batch(max)
+    }
+    fn merge(&mut self, page: Vec<MemoryEntry<u64>>) -> Result<Merged<MemoryEntry<u64>>, MemoryLogError> {
+        self.trip(Call::Merge);
+        self.log.merge(page)
+    }
+}
+
+type Armed = Arc<Mutex<Option<Call>>>;
+
+fn fragile(upstream: &Memory<Fragile>) -> (Replicator<Fragile>, Armed) {
+    let armed = Armed::default();
+    let log = Fragile { log: MemoryLog::new(), armed: Arc::clone(&armed) };
+    let replicator = quick(log, upstream.clone()).spawn().unwrap();
+    eventually(|| replicator.status().counters.pages > 0);
+    (replicator, armed)
+}
+
+fn events(upstream: &Memory<Fragile>) -> Vec<u64> {
+    upstream.entries().into_iter().map(|entry| entry.event).collect()
+}
+
+fn panicked(failure: &Failure, words: &str) -> bool {
+    matches!(failure, Failure::Panicked { message } if message.contains(words))
+}
+
+fn owner_has_to_move(replicator: &Replicator<Fragile>, words: &str) -> bool {
+    matches!(replicator.status().waiting_on, WaitingOn::Owner(failure) if panicked(&failure, words))
+}
+
+#[test]
+fn a_log_that_panics_in_a_commit_refuses_it_and_takes_the_next() {
+    let upstream = Memory::new(0);
+    let (replicator, armed) = fragile(&upstream);
+    for call in [Call::Number, Call::Admit] {
+        *armed.lock().unwrap() = Some(call);
+        let Err(CommitError::Panicked { message }) = replicator.commit(vec![7]) else { panic!("it was admitted") };
+        assert_eq!(message, format!("armed for {call:?}"));
+    }
+    confirmed(&replicator.commit(vec![8]).unwrap());
+    assert_eq!(events(&upstream), [8]);
+}
+
+#[test]
+fn a_log_that_panics_while_a_batch_is_made_stops_the_pusher_until_a_restart() {
+    let upstream = Memory::new(0);
+    let (replicator, armed) = fragile(&upstream);
+    *armed.lock().unwrap() = Some(Call::Batch);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    eventually(|| owner_has_to_move(&replicator, "the log: armed for Batch"));
+    replicator.restart();
+    confirmed(&ticket);
+    assert_eq!(events(&upstream), [7]);
+}
+
+#[test]
+fn a_log_that_panics_when_its_batch_was_accepted_catches_up_after_a_restart() {
+    let upstream = Memory::new(0);
+    // No echo: only the answer to the push is merged.
+    upstream.fail_push(Fault::LoseEcho);
+    let (replicator, armed) = fragile(&upstream);
+    *armed.lock().unwrap() = Some(Call::Merge);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    eventually(|| owner_has_to_move(&replicator, "the log: armed for Merge"));
+    assert_eq!(events(&upstream), [7]);
+    replicator.restart();
+    confirmed(&ticket);
+    assert_eq!(events(&upstream), [7], "it was not sent again");
+}
+
+#[test]
+fn a_log_that_panics_on_a_page_stops_the_puller_until_a_restart() {
+    let upstream = Memory::new(0);
+    let (replicator, armed) = fragile(&upstream);
+    *armed.lock().unwrap() = Some(Call::Merge);
+    upstream.append([MemoryEntry { position: 1, event: 99 }]);
+    eventually(|| matches!(replicator.status().pull, Pull::Failed { error } if panicked(&error, "armed for Merge")));
+    assert!(replicator.status().last_error.unwrap().contains("armed for Merge"));
+    let ticket = replicator.commit(vec![7]).unwrap();
+    eventually(|| owner_has_to_move(&replicator, "armed for Merge"));
+    replicator.restart();
+    confirmed(&ticket);
+    assert_eq!(events(&upstream), [99, 7]);
+}
+
+#[test]
+fn an_upstream_that_panics_in_a_push_is_uncertain_and_nothing_is_sent_twice_after_a_restart() {
+    let upstream = Memory::new(0);
+    let (replicator, _) = fragile(&upstream);
+    upstream.fail_push(Fault::Panic);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    eventually(|| owner_has_to_move(&replicator, "Upstream::push: injected"));
+    let later = replicator.commit(vec![8]).unwrap();
+    replicator.restart();
+    confirmed(&ticket);
+    confirmed(&later);
+    assert_eq!(events(&upstream), [7, 8]);
+}
+
+#[test]
+fn an_upstream_that_panics_in_a_pull_stops_the_puller_until_a_restart() {
+    let upstream = Memory::new(0);
+    let (replicator, _) = fragile(&upstream);
+    upstream.fail_pull(Fault::Panic);
+    let failed = |pull| matches!(pull, Pull::Failed { error } if panicked(&error, "Upstream::pull: injected"));
+    eventually(|| failed(replicator.status().pull));
+    let ticket = replicator.commit(vec![7]).unwrap();
+    confirmed(&ticket);
+    upstream.append([MemoryEntry { position: 2, event: 99 }]);
+    let behind = replicator.commit(vec![8]).unwrap();
+    eventually(|| owner_has_to_move(&replicator, "Upstream::pull: injected"));
+    replicator.restart();
+    confirmed(&behind);
+    assert_eq!(events(&upstream), [7, 99, 8]);
+}

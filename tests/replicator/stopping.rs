@@ -1,0 +1,121 @@
+//! How it ends: nothing is handed over silently, and every ticket settles once.
+
+use latchwork::Interrupt;
+use latchwork::protocol::Direction;
+use latchwork::upstream::{Batch, Fault, Page, PullError, PushError, Upstream};
+
+use crate::upstream::Hooked;
+use crate::*;
+
+#[test]
+fn a_shutdown_drains_and_is_clean() {
+    let upstream = empty_upstream();
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let ticket = replicator.commit(items(1, 0..200)).unwrap();
+    assert!(replicator.shutdown(LONG).is_clean());
+    assert!(matches!(ticket.settled(), Some(Settled::Confirmed(_))));
+    assert_eq!(upstream.len(), 200);
+}
+
+#[test]
+fn a_shutdown_says_what_was_not_handed_over() {
+    let upstream = empty_upstream();
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let handed_over = replicator.commit(items(1, 0..2)).unwrap();
+    confirmed(&handed_over);
+    replicator.pause(Direction::Push);
+    let kept = replicator.commit(items(1, 2..4)).unwrap();
+    let left = replicator.shutdown(SHORT);
+    assert_eq!(left.pending.iter().map(|entry| entry.event).collect::<Vec<_>>(), items(1, 2..4));
+    assert!(!left.is_clean() && !left.uncertain && left.unfinished.is_empty());
+    assert!(matches!(handed_over.settled(), Some(Settled::Confirmed(_))), "it settled once");
+    assert_eq!(kept.settled(), Some(Settled::Closed));
+}
+
+#[test]
+fn a_shutdown_during_a_push_says_that_upstream_may_have_taken_it() {
+    let upstream = empty_upstream();
+    let gate = Arc::new(Latch::new());
+    let hooked = {
+        let gate = Arc::clone(&gate);
+        Hooked::new(&upstream).before_push(move |_, _, _| {
+            pass(&gate);
+            Ok(())
+        })
+    };
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let ticket = replicator.commit(items(1, 0..2)).unwrap();
+    eventually(|| replicator.status().counters.pushes == 1);
+    let left = replicator.shutdown(SHORT);
+    assert!(left.uncertain && left.pending.len() == 2, "{left:?}");
+    assert_eq!(left.unfinished.len(), 1, "the push does not heed its interrupt");
+    assert_eq!(ticket.settled(), Some(Settled::Closed));
+    gate.open();
+    drop(left);
+    assert_eq!(upstream.len(), 2, "and so it was");
+    assert_eq!(ticket.settled(), Some(Settled::Closed), "it settled once");
+}
+
+#[test]
+fn a_shutdown_interrupts_a_push_that_heeds_it() {
+    let upstream = empty_upstream();
+    upstream.fail_push(Fault::Delay(HOUR));
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    replicator.commit(items(1, 0..2)).unwrap();
+    eventually(|| replicator.status().counters.pushes == 1);
+    let left = replicator.shutdown(SHORT);
+    assert!(left.unfinished.is_empty(), "{left:?}");
+    assert_eq!((left.pending.len(), left.uncertain), (2, false));
+    assert!(upstream.is_empty());
+}
+
+#[test]
+fn the_answer_to_a_push_that_ends_during_the_drop_still_counts_and_then_the_updates_end() {
+    let upstream = empty_upstream();
+    let hooked = Hooked::new(&upstream).before_push(|_, _, interrupt| {
+        interrupt.wait();
+        Ok(())
+    });
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let updates = replicator.updates();
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| replicator.status().counters.pushes == 1);
+    drop(replicator);
+    assert!(matches!(ticket.settled(), Some(Settled::Confirmed(_))));
+    assert_eq!(updates.receiver.iter().count(), 1, "and then there are no more");
+}
+
+#[test]
+fn dropping_it_settles_every_ticket_and_joins_its_threads() {
+    /// Upstream that nobody reaches: pulls and pushes last until they are interrupted.
+    struct Away {
+        _alive: Arc<()>,
+    }
+    impl Upstream<State> for Away {
+        fn push(&self, _: &Batch<State>, interrupt: &Interrupt) -> Result<(), PushError<<State as Log>::Position>> {
+            interrupt.wait();
+            Err(PushError::Unavailable { retry_after: None, error: "interrupted".into() })
+        }
+        fn pull<'a>(
+            &'a self,
+            _: <State as Log>::Position,
+            interrupt: &'a Interrupt,
+        ) -> impl Iterator<Item = Result<Page<Entry<Item>>, PullError>> + 'a {
+            std::iter::once_with(|| {
+                interrupt.wait();
+                Err(PullError::Unavailable { retry_after: None, error: "interrupted".into() })
+            })
+        }
+    }
+    let alive = Arc::new(());
+    let replicator = quick(State::default(), Away { _alive: Arc::clone(&alive) }).spawn().unwrap();
+    let tickets: Vec<_> = (0..10).map(|n| replicator.commit(items(1, n..n + 1)).unwrap()).collect();
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| tickets.iter().map(|ticket| block_on(ticket.wait_async())).collect::<Vec<_>>());
+        eventually(|| replicator.status().counters.pushes == 1);
+        drop(replicator);
+        assert_eq!(Arc::strong_count(&alive), 1, "no thread holds the upstream any more");
+        waiting.join().unwrap()
+    });
+    assert_eq!(waiting, [Settled::Closed; 10]);
+}
