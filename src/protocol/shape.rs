@@ -31,39 +31,60 @@ pub struct Shape<'a, L: Log> {
     push_attempts: u32,
     pull_attempts: u32,
     refused: bool,
+    unreached: bool,
 }
 
 impl<L: Log> Protocol<L> {
     /// Its shape.
     pub fn shape(&self) -> Shape<'_, L> {
+        // Every field is named, so that a new one is not forgotten here.
+        let Self {
+            ref log,
+            ref settings,
+            ref push,
+            ref pull,
+            push_paused,
+            pull_paused,
+            stopped,
+            epoch: now,
+            pushes: _,
+            pulls,
+            catch_up,
+            push_attempts,
+            pull_attempts,
+            refused,
+            unreached,
+            counters: _,
+        } = *self;
         // The latest pull is the only one that can still report: a number up to its own is one that it serves.
-        let yet_to_begin = |pull: u64| pull.saturating_sub(self.pulls);
-        let push = match &self.push {
+        let yet_to_begin = |pull: u64| pull.saturating_sub(pulls);
+        let push = match push {
             &Push::Sending { count, epoch, lost, .. } => {
-                Push::Sending { ticket: 0, count, epoch: u64::from(epoch != self.epoch), lost }
+                Push::Sending { ticket: 0, count, epoch: u64::from(epoch != now), lost }
             }
             &Push::Behind { target, until, pull, .. } => {
                 Push::Behind { since: 0, target, until, pull: yet_to_begin(pull) }
             }
             &Push::Uncertain { pull, until } => Push::Uncertain { pull: yet_to_begin(pull), until },
-            Push::Idle | Push::Waiting { .. } | Push::Failed { .. } => self.push.clone(),
+            Push::Idle | Push::Waiting { .. } | Push::Failed { .. } => push.clone(),
         };
-        let pull = match self.pull {
+        let pull = match *pull {
             Pull::Pulling { caught_up, news, ending, .. } => Pull::Pulling { ticket: 0, caught_up, news, ending },
-            Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => self.pull.clone(),
+            Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => pull.clone(),
         };
         Shape {
-            log: &self.log,
-            settings: &self.settings,
+            log,
+            settings,
             push,
             pull,
-            push_paused: self.push_paused,
-            pull_paused: self.pull_paused,
-            stopped: self.stopped,
-            owes_catch_up: self.catch_up > self.pulls,
-            push_attempts: distinct(self.settings.backoff, self.push_attempts),
-            pull_attempts: distinct(self.settings.backoff, self.pull_attempts),
-            refused: self.refused,
+            push_paused,
+            pull_paused,
+            stopped,
+            owes_catch_up: catch_up > pulls,
+            push_attempts: distinct(settings.backoff, push_attempts),
+            pull_attempts: distinct(settings.backoff, pull_attempts),
+            refused,
+            unreached,
         }
     }
 }
