@@ -36,6 +36,7 @@
 mod pull;
 mod push;
 mod settings;
+mod shape;
 mod status;
 
 use std::time::Duration;
@@ -43,6 +44,7 @@ use std::time::Duration;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{NextPush, Push};
 pub use self::settings::{Resend, Settings};
+pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, WaitingOn};
 use crate::log::{Log, Merged};
 

@@ -312,6 +312,11 @@ impl<L: Log> Protocol<L> {
         self.push = if until <= now { Push::Idle } else { Push::Waiting { until, asked: false } };
     }
 
+    /// Whether this is the push in flight: its outcome is still awaited.
+    pub fn is_sending(&self, batch: &Batch<L>) -> bool {
+        matches!(self.push, Push::Sending { ticket, .. } if ticket == batch.ticket)
+    }
+
     /// The push in flight, if there is one, is of no consequence any more. Returns whether there is one.
     pub(super) fn abandon_push(&mut self) -> bool {
         match &mut self.push {

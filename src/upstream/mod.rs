@@ -56,6 +56,12 @@ pub struct Batch<L: Log> {
     pub(crate) ticket: u64,
 }
 
+impl<L: Log> Clone for Batch<L> {
+    fn clone(&self) -> Self {
+        Self { base: self.base, entries: self.entries.clone(), ticket: self.ticket }
+    }
+}
+
 impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Batch<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("base", &self.base).field("entries", &self.entries).finish_non_exhaustive()

@@ -1,0 +1,118 @@
+//! What a protocol will do, without what it has done.
+
+use super::{Protocol, Pull, Push, Settings};
+use crate::backoff::Backoff;
+use crate::log::Log;
+
+/// A [`Protocol`] as far as its future goes: protocols of the same shape do the same from now on, given the same inputs.
+///
+/// A protocol counts what it does, so it never comes back to a state that it was in; its shape does. That is what a model
+/// checker has to compare, or what a driver prints that wants to see whether anything has changed.
+///
+/// Left out are the [counters](Protocol::counters). Numbers that only grow are replaced by what they are compared with:
+///
+/// - the epoch, by whether it is still what it was before the push in flight;
+/// - the tickets, by [`is_sending`](Protocol::is_sending) and [`is_pulling`](Protocol::is_pulling), which see the latest
+///   only;
+/// - the pull that must have caught up, by whether it is yet to begin;
+/// - the failures in a row, once more of them would not lengthen the delay.
+///
+/// Times are as they are.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Shape<'a, L: Log> {
+    log: &'a L,
+    settings: &'a Settings,
+    push: Push<L::Position>,
+    pull: Pull,
+    push_paused: bool,
+    pull_paused: bool,
+    stopped: bool,
+    owes_catch_up: bool,
+    push_attempts: u32,
+    pull_attempts: u32,
+    refused: bool,
+    unreached: bool,
+}
+
+impl<L: Log> Protocol<L> {
+    /// Its shape.
+    pub fn shape(&self) -> Shape<'_, L> {
+        // Every field is named, so that a new one is not forgotten here.
+        let Self {
+            ref log,
+            ref settings,
+            ref push,
+            ref pull,
+            push_paused,
+            pull_paused,
+            stopped,
+            epoch: now,
+            pushes: _,
+            pulls,
+            catch_up,
+            push_attempts,
+            pull_attempts,
+            refused,
+            unreached,
+            counters: _,
+        } = *self;
+        // The latest pull is the only one that can still report: a number up to its own is one that it serves.
+        let yet_to_begin = |pull: u64| pull.saturating_sub(pulls);
+        let push = match push {
+            &Push::Sending { count, epoch, lost, .. } => {
+                Push::Sending { ticket: 0, count, epoch: u64::from(epoch != now), lost }
+            }
+            &Push::Behind { target, until, pull, .. } => {
+                Push::Behind { since: 0, target, until, pull: yet_to_begin(pull) }
+            }
+            &Push::Uncertain { pull, until } => Push::Uncertain { pull: yet_to_begin(pull), until },
+            Push::Idle | Push::Waiting { .. } | Push::Failed { .. } => push.clone(),
+        };
+        let pull = match *pull {
+            Pull::Pulling { caught_up, news, ending, .. } => Pull::Pulling { ticket: 0, caught_up, news, ending },
+            Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => pull.clone(),
+        };
+        Shape {
+            log,
+            settings,
+            push,
+            pull,
+            push_paused,
+            pull_paused,
+            stopped,
+            owes_catch_up: catch_up > pulls,
+            push_attempts: distinct(settings.backoff, push_attempts),
+            pull_attempts: distinct(settings.backoff, pull_attempts),
+            refused,
+            unreached,
+        }
+    }
+}
+
+/// The smallest number of failures in a row from which on everything is as after `attempts`. None, one and more are told
+/// apart whatever the delays.
+fn distinct(backoff: Backoff, attempts: u32) -> u32 {
+    // The delay has doubled more than this often only if it is zero or at its greatest.
+    let mut attempts = attempts.min(u64::BITS * 2);
+    while attempts > 2 && backoff.delay(attempts, 0) == backoff.delay(attempts - 1, 0) {
+        attempts -= 1;
+    }
+    attempts
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::distinct;
+    use crate::backoff::Backoff;
+
+    #[test]
+    fn failures_count_until_the_delay_stops_growing() {
+        let ms = Duration::from_millis;
+        let growing = Backoff::new(ms(1), ms(8));
+        assert_eq!([0, 1, 2, 3, 4, 100, u32::MAX].map(|n| distinct(growing, n)), [0, 1, 2, 3, 3, 3, 3]);
+        let constant = Backoff::new(ms(1), ms(1));
+        assert_eq!([0, 1, 2, 3, u32::MAX].map(|n| distinct(constant, n)), [0, 1, 2, 2, 2]);
+    }
+}

@@ -1,0 +1,68 @@
+//! The known bugs, switched on in the shipped code one at a time: the search must find each.
+//!
+//! Each entry says where a bug shows, and as a breach of which laws. For each law the search looks at that law alone,
+//! since the nearest breach is often one of a law about what the bug's line says, while the story of the bug is that of
+//! another law: that nothing is sent any more, or something twice. The same search of the code as it ships finds nothing.
+
+use latchwork::known_bugs::KnownBug;
+
+use super::faults::Fault::{self, *};
+use super::laws::Law::{self, *};
+use super::model::Config;
+use super::runner::{alone, exhaust, find, say};
+
+struct Entry {
+    bug: KnownBug,
+    /// Where it shows, beyond [`ONE`] or [`TWO`].
+    at: Config,
+    breaks: &'static [Law],
+}
+
+const ONE: Config = Config { events: &[1], batch: 1, budget: 0, ..super::BASE };
+const TWO: Config = Config { events: &[1, 1], ..ONE };
+
+const fn with(faults: &'static [Fault], config: Config) -> Config {
+    Config { faults, budget: faults.len() as u8, ..config }
+}
+
+const fn on_request(config: Config) -> Config {
+    Config { live: false, ..config }
+}
+
+#[rustfmt::skip]
+const ENTRIES: &[Entry] = &[
+    // Two clients and not one fault: who comes second is never resumed.
+    Entry { bug: KnownBug::ResumeOnRebaseOnly, at: TWO, breaks: &[Drains, CatchUpOwed, Named] },
+    Entry { bug: KnownBug::ParkedFlag, at: TWO, breaks: &[Drains, SameEpoch, CatchUpOwed] },
+    Entry { bug: KnownBug::LateRejection, at: TWO, breaks: &[Drains, FenceIsAwaited, SameEpoch] },
+    Entry { bug: KnownBug::ParkOffline, at: with(&[Refuse], ONE), breaks: &[Drains, Named] },
+    // Without live pulls nothing brings the news to who waits for it.
+    Entry { bug: KnownBug::RejectAndClear, at: on_request(TWO), breaks: &[Drains, CatchUpOwed] },
+    Entry { bug: KnownBug::PassiveAfterLostEcho, at: with(&[LoseEcho], TWO), breaks: &[Drains, CatchUpOwed] },
+    Entry { bug: KnownBug::EmptyCatchUpWakesNobody, at: with(&[LoseRequest], ONE), breaks: &[Drains, CatchUpOwed] },
+    Entry { bug: KnownBug::CatchUpPolledAfterRun, at: with(&[LoseRequest], ONE), breaks: &[Drains, PrefixIsResolved] },
+    Entry { bug: KnownBug::RetryReturnsToIdle, at: with(&[Refuse], ONE), breaks: &[Drains, RetryLeadsToAttempt, NothingSwallowed] },
+    Entry { bug: KnownBug::PageDroppedWhileBusy, at: TWO, breaks: &[Drains, PageIsApplied] },
+    Entry { bug: KnownBug::RestartOnEveryAdvance, at: TWO, breaks: &[OnlyTheLostAreInterrupted] },
+    Entry { bug: KnownBug::PrefixBypass, at: with(&[RejectBlindly], Config { events: &[2], ..ONE }), breaks: &[SendsPending, OnlyAcknowledged] },
+    Entry { bug: KnownBug::ResendUncertain, at: with(&[LoseAnswer], ONE), breaks: &[PrefixIsResolved] },
+    // An upstream that keeps its contract refuses what is sent twice. One that does not shows what the fence is for.
+    Entry { bug: KnownBug::ResendUncertain, at: with(&[LoseAnswer], Config { takes_anything: true, ..ONE }), breaks: &[OnlyAcknowledged] },
+    Entry { bug: KnownBug::InferredSuccess, at: with(&[Refuse, PausePush], ONE), breaks: &[OnlyAcknowledged] },
+];
+
+#[test]
+fn every_known_bug_is_found_and_without_it_nothing() {
+    let _alone = alone();
+    for Entry { bug, at, breaks } in ENTRIES {
+        let shipped = exhaust(*at);
+        assert!(shipped.breach.is_none() && shipped.longest.is_some(), "{bug:?}, off:\n{}", shipped.story());
+        let _on = bug.switch_on();
+        for law in *breaks {
+            let seen = find(Config { laws: std::slice::from_ref(law), ..*at });
+            let (_, path) = seen.breach.unwrap_or_else(|| panic!("{bug:?} went unnoticed by {law:?}"));
+            let (actions, distinct) = (path.len(), seen.distinct);
+            say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Runs a search, says what it saw, and judges it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, HasDiscoveries, Model, UniformChooser};
+
+use super::model::{Action, Config, Search};
+
+/// One search at a time: known bugs are switched on for the whole process, and two searches side by side are slower than
+/// one after the other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a search saw.
+pub struct Seen {
+    pub states: usize,
+    pub distinct: usize,
+    pub depth: usize,
+    pub time: Duration,
+    /// The law that was broken, and what led there.
+    pub breach: Option<(&'static str, Vec<Action>)>,
+    /// The most steps in a row without a commit and without a fault; `None` if there is no end to them.
+    pub longest: Option<usize>,
+    /// The faults that happened, a bit for each.
+    pub happened: u32,
+}
+
+fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
+    let checker = checker.join();
+    let breach = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).next();
+    let steps = std::mem::take(&mut *checker.model().steps.lock().expect("nobody panics while it is held"));
+    let longest = steps.longest_path();
+    Seen {
+        states: checker.state_count(),
+        distinct: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        time: begun.elapsed(),
+        breach,
+        longest,
+        happened: checker.model().happened.load(Ordering::Relaxed),
+    }
+}
+
+/// Searches until everything has been seen.
+pub fn exhaust(config: Config) -> Seen {
+    let (begun, threads) = (Instant::now(), std::thread::available_parallelism().map_or(1, Into::into));
+    let checker = Search::new(config).checker().threads(threads);
+    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_dfs(), begun)
+}
+
+/// Searches, the nearest states first, until a law is broken: the path there is a shortest one.
+pub fn find(config: Config) -> Seen {
+    let begun = Instant::now();
+    let checker = Search::new(config).checker().threads(1);
+    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs(), begun)
+}
+
+impl Seen {
+    pub fn counts(&self) -> String {
+        let Self { states, distinct, depth, time, longest, .. } = self;
+        let longest = longest.map_or("no end".to_owned(), |steps| steps.to_string());
+        format!(
+            "{distinct:>9} distinct of {states:>10} states, depth {depth:>3}, at most {longest:>3} steps in a row, {time:>6.1?}"
+        )
+    }
+
+    /// The law that was broken, and how.
+    pub fn story(&self) -> String {
+        let mut text = String::new();
+        if let Some((law, path)) = &self.breach {
+            writeln!(text, "  {law}, after {} actions:", path.len()).expect("a string");
+            path.iter().for_each(|action| writeln!(text, "    {action:?}").expect("a string"));
+        }
+        text
+    }
+}
+
+/// Prints past the harness, which would keep it to itself.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr");
+}
+
+/// Searches all of it and expects that no law is broken and that every path of steps ends.
+pub fn hold(config: Config) -> Seen {
+    let seen = exhaust(config);
+    say(&format!("search {:<44} {}", config.name, seen.counts()));
+    assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
+    assert!(seen.longest.is_some(), "{}: steps can go round in a circle", config.name);
+    seen
+}
+
+/// Walks at random until so many states have been visited, and expects that no law is broken.
+pub fn wander(config: Config, states: usize) {
+    let begun = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let search = Search { walks: true, ..Search::new(config) };
+    let checker = search.checker().threads(threads).target_state_count(states);
+    let seen = see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_simulation(1, UniformChooser), begun);
+    let Seen { states, depth, time, .. } = seen;
+    say(&format!("walks  {:<44} {states:>9} states visited, longest walk {depth}, {time:.1?}", config.name));
+    assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
+}
