@@ -223,20 +223,32 @@ index! {
         /// A rejection that arrives after its batch was confirmed holds nothing up.
         a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind.
-        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, 3,
+        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, 4,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
+        /// The same, whenever time passes.
+        an_empty_catch_up_resumes_the_pusher_at_any_time: "I1, I3", 3 threads, 3,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
         /// The same where pulls are one-shot.
         an_empty_one_shot_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
         /// A push whose answer was lost is not sent twice.
-        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, 4,
+        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, exhaustive,
+            finds { ResendUncertain: "not everything is at upstream once" };
+        /// The same, whenever time passes.
+        an_uncertain_push_is_not_sent_twice_at_any_time: "I5, I14", 3 threads, 3,
             finds { ResendUncertain: "not everything is at upstream once" };
         /// A push that was lost is sent again, once a pull that began afterwards has caught up.
-        a_lost_push_is_sent_again: "I3, I4", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
+        a_lost_push_is_sent_again: "I3, I4", 3 threads, exhaustive, finds { CatchUpPolledAfterRun: DEADLOCK };
+        /// The same, whenever time passes.
+        a_lost_push_is_sent_again_at_any_time: "I3, I4", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A reconnect resumes a pusher that backs off.
-        a_reconnect_resumes_the_pusher: "I1, I6", 3 threads, 3, finds { ParkOffline: DEADLOCK };
+        a_reconnect_resumes_the_pusher: "I1, I6", 3 threads, exhaustive, finds { ParkOffline: DEADLOCK };
+        /// The same, whenever time passes.
+        a_reconnect_resumes_the_pusher_at_any_time: "I1, I6", 3 threads, 3, finds { ParkOffline: DEADLOCK };
         /// The end of a backoff leads to an attempt.
-        the_end_of_a_backoff_leads_to_an_attempt: "I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
+        the_end_of_a_backoff_leads_to_an_attempt: "I6", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// The same, whenever time passes.
+        the_end_of_a_backoff_leads_to_an_attempt_at_any_time: "I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// Whoever asks to try again now is heard.
         retry_now_ends_a_backoff: "I4, I6", 3 threads, 3, finds {};
         /// A resume leads to an attempt.
@@ -259,6 +271,45 @@ index! {
         /// A pause is not taken for success.
         a_pause_is_not_taken_for_success: "I5", 3 threads, exhaustive,
             finds { InferredSuccess: "confirmed, and upstream has never seen it" };
+    }
+    /// What users and time can cause, meeting every outcome of a push.
+    mod matrix {
+        /// Time that passes, at any moment of a push that is rejected.
+        time_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
+        /// Time that passes, at any moment of a push that is lost.
+        time_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
+        /// A resume, at any moment of a push that is accepted.
+        resume_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds {};
+        /// A resume, at any moment of a push that is rejected.
+        resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        /// A resume, at any moment of a push that is lost.
+        resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        /// A resume, at any moment of a push that backs off.
+        resume_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds {};
+        /// A pause and resume of pulls, at any moment of a push that is rejected.
+        pull_resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        /// A pause and resume of pulls, at any moment of a push that is lost.
+        pull_resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        /// A restart, at any moment of a push that is rejected.
+        restart_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        /// A restart, at any moment of a push that is lost.
+        restart_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        /// A restart, at any moment of a push that backs off.
+        restart_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds {};
+        /// A request to try again now, at any moment of a push that is accepted.
+        retry_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds {};
+        /// A request to try again now, at any moment of a push that is rejected.
+        retry_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        /// A request to try again now, at any moment of a push that is lost.
+        retry_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        /// A shutdown, at any moment of a push that is accepted.
+        stop_meets_a_push_that_is_accepted: "I8, I16", 3 threads, 3, finds {};
+        /// A shutdown, at any moment of a push that is rejected.
+        stop_meets_a_push_that_is_rejected: "I8, I16", 3 threads, 3, finds {};
+        /// A shutdown, at any moment of a push that is lost.
+        stop_meets_a_push_that_is_lost: "I8, I16", 3 threads, 3, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
+        /// A shutdown, at any moment of a push that backs off.
+        stop_meets_a_push_that_backs_off: "I8, I16", 3 threads, 3, finds {};
     }
     /// What stands in the place of other engines' bugs.
     mod engines {
@@ -295,6 +346,9 @@ fn passing_an_open_latch_is_one_atomic_load() {
 /// Every known bug of the crate is found by a model.
 #[test]
 fn every_known_bug_is_in_the_index() {
-    let missing: Vec<_> = KnownBug::ALL.iter().filter(|bug| !FOUND.contains(bug)).collect();
+    // The state search finds this one (tests/search): it takes two clients and more events than a model can hold.
+    const FOUND_BY_SEARCH: &[KnownBug] = &[KnownBug::PrefixBypass];
+    let missing: Vec<_> =
+        KnownBug::ALL.iter().filter(|bug| !FOUND.contains(bug) && !FOUND_BY_SEARCH.contains(bug)).collect();
     assert!(missing.is_empty(), "no model finds {missing:?}");
 }

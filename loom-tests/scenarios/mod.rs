@@ -7,6 +7,7 @@ pub mod engines;
 pub mod epoch;
 pub mod interrupt;
 pub mod latch;
+pub mod matrix;
 pub mod replicator;
 pub mod upstream;
 pub mod worker;

@@ -60,6 +60,29 @@ impl Model {
     }
 }
 
+/// When time ends.
+#[derive(Clone, Copy, PartialEq)]
+enum Clock {
+    /// Before the model begins.
+    AtItsEnd,
+    /// As main gets to it.
+    Moves,
+}
+
+impl Clock {
+    fn begins(self) {
+        if self == Self::AtItsEnd {
+            end_time();
+        }
+    }
+
+    fn moves(self) {
+        if self == Self::Moves {
+            end_time();
+        }
+    }
+}
+
 fn pending(events: &[Event]) -> Log {
     MemoryLog::new().with_pending(0, events.iter().copied())
 }
@@ -123,10 +146,20 @@ pub fn a_late_rejection_holds_nothing_up() {
 }
 
 /// A push is rejected although nothing is new; the live pull stays silent. After the grace a catch-up begins, and ends
-/// with nothing.
+/// with nothing. Time is at its end from the start: what has a deadline is due.
 pub fn an_empty_catch_up_resumes_the_pusher() {
+    an_empty_catch_up_resumes_the_pusher_with(Clock::AtItsEnd);
+}
+
+/// The same, with time that ends at any moment.
+pub fn an_empty_catch_up_resumes_the_pusher_at_any_time() {
+    an_empty_catch_up_resumes_the_pusher_with(Clock::Moves);
+}
+
+fn an_empty_catch_up_resumes_the_pusher_with(clock: Clock) {
+    clock.begins();
     let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Behind], &[Feed::Heedful], Feed::PageThenSilence));
-    end_time();
+    clock.moves();
     model.drains(&["a"]);
 }
 
@@ -136,34 +169,74 @@ pub fn an_empty_one_shot_catch_up_resumes_the_pusher() {
     model.drains(&["a"]);
 }
 
-/// A push is taken, its answer is lost. The upstream takes whatever it is given.
+/// A push is taken, its answer is lost. The upstream takes whatever it is given. Time is at its end from the start: what has a deadline is due.
 pub fn an_uncertain_push_is_not_sent_twice() {
+    an_uncertain_push_is_not_sent_twice_with(Clock::AtItsEnd);
+}
+
+/// The same, with time that ends at any moment.
+pub fn an_uncertain_push_is_not_sent_twice_at_any_time() {
+    an_uncertain_push_is_not_sent_twice_with(Clock::Moves);
+}
+
+fn an_uncertain_push_is_not_sent_twice_with(clock: Clock) {
+    clock.begins();
     let upstream = Scripted::new(&[Answer::LostAnswer], &[], Feed::Page).unchecked();
     let model = Model::one_shot(pending(&["a"]), upstream);
-    end_time();
+    clock.moves();
     model.drains(&["a"]);
 }
 
-/// A push is lost with its answer, as a pull is going on that began before it.
+/// A push is lost with its answer, as a pull is going on that began before it. Time is at its end from the start: what has a deadline is due.
 pub fn a_lost_push_is_sent_again() {
+    a_lost_push_is_sent_again_with(Clock::AtItsEnd);
+}
+
+/// The same, with time that ends at any moment.
+pub fn a_lost_push_is_sent_again_at_any_time() {
+    a_lost_push_is_sent_again_with(Clock::Moves);
+}
+
+fn a_lost_push_is_sent_again_with(clock: Clock) {
+    clock.begins();
     let upstream = Scripted::new(&[Answer::LostPush], &[Feed::Page], Feed::Page).unchecked();
     let model = Model::one_shot(pending(&["a"]), upstream);
-    end_time();
+    clock.moves();
     model.drains(&["a"]);
 }
 
-/// Upstream is out of reach for the first push and the first pull; both come back by themselves.
+/// Upstream is out of reach for the first push and the first pull; both come back by themselves. Time is at its end from the start: what has a deadline is due.
 pub fn a_reconnect_resumes_the_pusher() {
+    a_reconnect_resumes_the_pusher_with(Clock::AtItsEnd);
+}
+
+/// The same, with time that ends at any moment.
+pub fn a_reconnect_resumes_the_pusher_at_any_time() {
+    a_reconnect_resumes_the_pusher_with(Clock::Moves);
+}
+
+fn a_reconnect_resumes_the_pusher_with(clock: Clock) {
+    clock.begins();
     let upstream = Scripted::new(&[Answer::Unavailable], &[Feed::Unavailable], Feed::PageThenSilence);
     let model = Model::new(pending(&["a"]), upstream);
-    end_time();
+    clock.moves();
     model.drains(&["a"]);
 }
 
-/// Upstream is out of reach for the first push; then only time passes.
+/// Upstream is out of reach for the first push; then only time passes. Time is at its end from the start: what has a deadline is due.
 pub fn the_end_of_a_backoff_leads_to_an_attempt() {
+    the_end_of_a_backoff_leads_to_an_attempt_with(Clock::AtItsEnd);
+}
+
+/// The same, with time that ends at any moment.
+pub fn the_end_of_a_backoff_leads_to_an_attempt_at_any_time() {
+    the_end_of_a_backoff_leads_to_an_attempt_with(Clock::Moves);
+}
+
+fn the_end_of_a_backoff_leads_to_an_attempt_with(clock: Clock) {
+    clock.begins();
     let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Unavailable], &[], Feed::Silence));
-    end_time();
+    clock.moves();
     model.drains(&["a"]);
 }
 

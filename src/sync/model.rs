@@ -84,11 +84,14 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
         if deadline.is_none() && !SPURIOUS.get() {
             return (self.block(guard, topic), false);
         }
+        let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if passed() {
+            return (guard, true);
+        }
         // Known to the clock first, the time read second: whoever moves the clock after this read finds the entry.
         let entry = Entry { deadline, topic, who: self.0.clone() };
         let key = Arc::as_ptr(&self.0).cast::<()>();
         CLOCK.blocked.lock().push(entry);
-        let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let guard = if passed() { guard } else { self.block(guard, topic) };
         let mut blocked = CLOCK.blocked.lock();
         let same = |entry: &Entry| {
