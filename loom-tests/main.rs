@@ -305,11 +305,11 @@ index! {
         /// A shutdown, at any moment of a push that is accepted.
         stop_meets_a_push_that_is_accepted: "I8, I16", 3 threads, 3, finds {};
         /// A shutdown, at any moment of a push that is rejected.
-        stop_meets_a_push_that_is_rejected: "I8, I16", 3 threads, 3, finds {};
+        stop_meets_a_push_that_is_rejected: "I8, I16", 3 threads, 2, finds {};
         /// A shutdown, at any moment of a push that is lost.
-        stop_meets_a_push_that_is_lost: "I8, I16", 3 threads, 3, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
+        stop_meets_a_push_that_is_lost: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
         /// A shutdown, at any moment of a push that backs off.
-        stop_meets_a_push_that_backs_off: "I8, I16", 3 threads, 3, finds {};
+        stop_meets_a_push_that_backs_off: "I8, I16", 3 threads, 2, finds {};
     }
     /// What stands in the place of other engines' bugs.
     mod engines {

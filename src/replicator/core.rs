@@ -114,14 +114,17 @@ impl<L: Log> Core<L> {
         result
     }
 
-    /// Settles everything that has not settled as closed, ends the updates, and lets nothing further in.
-    pub(super) fn close(&self) {
-        let wakers = self.state.change_topics(|state| {
+    /// Looks at how things stand and, in the same step, settles everything that has not settled as closed, ends the
+    /// updates, and lets nothing further in.
+    pub(super) fn close<T>(&self, look: impl FnOnce(&State<L>) -> T) -> T {
+        let (result, wakers) = self.state.change_topics(|state| {
             state.closed = true;
             state.subscribers.clear();
-            (state.tickets.close(0), 1 << topic::SETTLED)
+            let result = look(state);
+            ((result, state.tickets.close(0)), 1 << topic::SETTLED)
         });
         wake_all(wakers);
+        result
     }
 }
 

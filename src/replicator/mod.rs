@@ -347,7 +347,8 @@ impl<L: Log> Replicator<L> {
         self.stop();
         let workers = self.workers.take().into_iter().flatten();
         let joined = join_all(workers, timeout);
-        let (pending, uncertain) = self.core.state.look(|state| {
+        // In one step: what is confirmed from now on, by a worker that has not ended, is in the report as pending.
+        let (pending, uncertain) = self.core.close(|state| {
             let protocol = &state.protocol;
             let mut pending = protocol.log().batch(NonZeroUsize::MAX);
             let uncertain = match protocol.push() {
@@ -368,7 +369,6 @@ impl<L: Log> Replicator<L> {
             };
             (pending, uncertain)
         });
-        self.core.close();
         Shutdown { uncertain: uncertain && !pending.is_empty(), pending, unfinished: joined.unfinished }
     }
 
@@ -385,7 +385,7 @@ impl<L: Log> Drop for Replicator<L> {
         }
         self.stop();
         self.workers = None;
-        self.core.close();
+        self.core.close(|_| ());
     }
 }
 
