@@ -100,7 +100,7 @@ fn distinct(backoff: Backoff, attempts: u32) -> u32 {
     attempts
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
