@@ -2,6 +2,10 @@
 //!
 //! | | |
 //! | --- | --- |
+//! | [`Replicator`] | keeps a log and an upstream together: pushes what is committed, pulls and merges what others did |
+//! | [`protocol`] | who may do what next, as a pure state machine: no threads, no I/O, no clock |
+//! | [`upstream`] | what a backend implements, and one in memory with faults to inject |
+//! | [`log`], [`SyncState`] | what a log must be able to do, and the one that most will want |
 //! | [`Latch`] | a gate that opens and closes; whoever waited when it opened is through |
 //! | [`Epoch`] | a counter that only grows: read it, look, and park only past what was read |
 //! | [`Interrupt`] | a request to end, with its cause |
@@ -11,6 +15,36 @@
 //! Everything that waits is one thing underneath, a queue of wakers: a task awaits a future, and a thread blocks on the
 //! same one. Hence each wait comes in both kinds, async works under any executor, and one model covers the two. A wait
 //! with a bound ends in exactly one of three ways; see [`Waited`].
+//!
+//! # The theorem
+//!
+//! > **No schedule leaves the pusher parked after an advance.** After every advance, rebase, finished catch-up, reconnect,
+//! > timer, resume, restart or stop the pusher looks again; and when everything is quiet, either nothing is pending or
+//! > [`Status::waiting_on`](replicator::Status::waiting_on) names a party that can move.
+//!
+//! With its quantifiers, as it is checked:
+//!
+//! - *For every schedule* of three threads (a committer, the pusher, the puller) and one commit, one event of another
+//!   client and one page, in a log that advances and in one that rebases: the commit settles. Searched by loom through the
+//!   public interface of [`Replicator`], **exhaustively, without a bound**: `replicator::advance_resumes_the_pusher` and
+//!   `replicator::rebase_resumes_the_pusher`.
+//! - *For every schedule* in which a push is rejected, lost, or cannot be delivered, and a catch-up ends with or without
+//!   events, upstream comes back, or a backoff ends: the commit settles, and upstream has it once. Exhaustively where time
+//!   is at its end from the start; with time that ends at any moment, up to three preemptions.
+//! - *For every schedule with at most three preemptions* (two where it stops) in which a resume, a restart, a request to
+//!   try again or a stop meets a push that is accepted, rejected, lost or backs off: the same; after a stop, what is not
+//!   confirmed is in the report. (`matrix::…`)
+//! - *For every schedule with at most four preemptions* of two commits and two foreign events: both settle.
+//! - *For every reachable state* of one to three clients' [`Protocol`](protocol::Protocol)s and one upstream, with up to
+//!   three events and four faults between them (the sizes are printed): sixteen invariants hold, there is no cycle without
+//!   a fault or a commit, and every state in which nothing can happen is drained. (`tests/search`)
+//!
+//! Each of these checks has been seen to fail: the known bugs of real engines, H001 and its first published fix among them,
+//! are switches in the shipped code, and each search must find its own. The index `loom-tests/main.rs` says which.
+//!
+//! The limits: other sizes than these; upstreams that break their [contract](upstream::Upstream); a log that does not do
+//! what [`Log`](log::Log) asks; a process that starts anew forgets that a push was uncertain, and is safe only because an
+//! upstream takes no batch that does not follow its last event; and what is said below.
 //!
 //! # Waiting for the right thing
 //!
@@ -57,7 +91,8 @@
 //!
 //! # Panics in your code
 //!
-//! There is no poisoning. No code of yours runs while a lock is held, so a panic in it leaves nothing half done. In a
+//! There is no poisoning. No code of yours but a [`Log`](log::Log)'s runs while a lock is held, and a log's panic is
+//! contained: the direction that met it has failed, visibly, and the owner can go on. In a
 //! worker's body it ends that run, visibly ([`worker::Ended::Panicked`]), and not the worker. In a task's waker it
 //! comes out of the call that woke it, after everybody else has been woken.
 //!

@@ -72,19 +72,19 @@ macro_rules! matrix {
 
 matrix! {
     time_meets_a_push_that_is_rejected: Behind, time;
-    time_meets_a_push_that_is_lost: LostPush, time;
+    time_meets_a_push_that_is_lost: PushLost, time;
     resume_meets_a_push_that_is_accepted: Honest, resume;
     resume_meets_a_push_that_is_rejected: Behind, resume;
-    resume_meets_a_push_that_is_lost: LostPush, resume;
+    resume_meets_a_push_that_is_lost: PushLost, resume;
     resume_meets_a_push_that_backs_off: Unavailable, resume;
     pull_resume_meets_a_push_that_is_rejected: Behind, pause_of_pulls;
-    pull_resume_meets_a_push_that_is_lost: LostPush, pause_of_pulls;
+    pull_resume_meets_a_push_that_is_lost: PushLost, pause_of_pulls;
     restart_meets_a_push_that_is_rejected: Behind, restart;
-    restart_meets_a_push_that_is_lost: LostPush, restart;
+    restart_meets_a_push_that_is_lost: PushLost, restart;
     restart_meets_a_push_that_backs_off: Unavailable, restart;
     retry_meets_a_push_that_is_accepted: Honest, retry;
     retry_meets_a_push_that_is_rejected: Behind, retry;
-    retry_meets_a_push_that_is_lost: LostPush, retry;
+    retry_meets_a_push_that_is_lost: PushLost, retry;
 }
 
 macro_rules! stopping {
@@ -98,6 +98,6 @@ macro_rules! stopping {
 stopping! {
     stop_meets_a_push_that_is_accepted: Honest;
     stop_meets_a_push_that_is_rejected: Behind;
-    stop_meets_a_push_that_is_lost: LostPush;
+    stop_meets_a_push_that_is_lost: PushLost;
     stop_meets_a_push_that_backs_off: Unavailable;
 }

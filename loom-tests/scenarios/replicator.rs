@@ -181,7 +181,7 @@ pub fn an_uncertain_push_is_not_sent_twice_at_any_time() {
 
 fn an_uncertain_push_is_not_sent_twice_with(clock: Clock) {
     clock.begins();
-    let upstream = Scripted::new(&[Answer::LostAnswer], &[], Feed::Page).unchecked();
+    let upstream = Scripted::new(&[Answer::AckLost], &[], Feed::Page).unchecked();
     let model = Model::one_shot(pending(&["a"]), upstream);
     clock.moves();
     model.drains(&["a"]);
@@ -199,7 +199,7 @@ pub fn a_lost_push_is_sent_again_at_any_time() {
 
 fn a_lost_push_is_sent_again_with(clock: Clock) {
     clock.begins();
-    let upstream = Scripted::new(&[Answer::LostPush], &[Feed::Page], Feed::Page).unchecked();
+    let upstream = Scripted::new(&[Answer::PushLost], &[Feed::Page], Feed::Page).unchecked();
     let model = Model::one_shot(pending(&["a"]), upstream);
     clock.moves();
     model.drains(&["a"]);
@@ -281,7 +281,7 @@ pub fn a_needless_restart_does_no_harm() {
 /// A shutdown that gives no time, at any moment of a push. What it says was not handed over, and only that, is not
 /// confirmed; if it is certain, upstream agrees.
 pub fn a_shutdown_says_what_was_not_handed_over() {
-    let model = Model::new(MemoryLog::new(), Scripted::new(&[Answer::LostAnswer], &[], Feed::Silence));
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[Answer::AckLost], &[], Feed::Silence));
     let ticket = model.commit("a");
     model.upstream.close();
     end_time();

@@ -20,9 +20,9 @@ pub enum Answer {
     /// Not taken, for certain.
     Unavailable,
     /// Taken, but the answer is lost.
-    LostAnswer,
+    AckLost,
     /// Not taken, and the answer is lost.
-    LostPush,
+    PushLost,
     /// Taken, and yet the answer is "behind".
     LateBehind,
     /// Refused for good.
@@ -167,14 +167,14 @@ impl Upstream<MemoryLog<Event>> for Scripted {
         match answer {
             Answer::Behind => return Err(PushError::Behind { head: None }),
             Answer::Unavailable => return Err(PushError::Unavailable { retry_after: None, error: "offline".into() }),
-            Answer::LostPush => return Err(lost()),
+            Answer::PushLost => return Err(lost()),
             Answer::Fatal => return Err(PushError::Fatal { kind: FatalKind::Other, error: "no".into() }),
-            Answer::Honest | Answer::LostAnswer | Answer::LateBehind => {}
+            Answer::Honest | Answer::AckLost | Answer::LateBehind => {}
         }
         self.take(batch.base, batch.entries.iter().map(|entry| entry.event))?;
         self.interrupted.fetch_add(usize::from(interrupt.is_set()), Ordering::Relaxed);
         match answer {
-            Answer::LostAnswer => Err(lost()),
+            Answer::AckLost => Err(lost()),
             Answer::LateBehind => Err(PushError::Behind { head: None }),
             _ => Ok(()),
         }
