@@ -98,7 +98,8 @@
 //!
 //! # Features
 //!
-//! None by default. `loom` is for model builds; without `--cfg loom` it does nothing.
+//! None by default. `loom` is for model builds; without `--cfg loom` it does nothing. With `tracing` the
+//! [`replicator`] tells what it does, as [events](replicator#events).
 
 mod backoff;
 mod epoch;

@@ -11,6 +11,7 @@
 use std::sync::Arc as StdArc;
 
 use super::ticket::Tickets;
+use super::trace::trace;
 use super::update::Update;
 use crate::interrupt::{Cause, Interrupt};
 use crate::log::{Log, Merged};
@@ -51,6 +52,9 @@ pub(super) struct State<L: Log> {
     pub waiting_on: (WaitingOn, Time),
     /// Whether everything has been closed. Set once.
     pub closed: bool,
+    /// What the pusher was woken by since it looked.
+    #[cfg(feature = "tracing")]
+    pub pusher_woken_by: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -86,6 +90,8 @@ impl<L: Log> Core<L> {
             calls: Calls::default(),
             last_error: None,
             closed: false,
+            #[cfg(feature = "tracing")]
+            pusher_woken_by: None,
         };
         Self { state: Watched::new(state), origin: Instant::now() }
     }
@@ -111,6 +117,7 @@ impl<L: Log> Core<L> {
         if let Some(aftermath) = aftermath {
             aftermath.run();
         }
+        trace!(emit());
         result
     }
 
@@ -150,6 +157,7 @@ impl<L: Log> State<L> {
         let Effects { merged, interrupt_push, interrupt_pull } = effects;
         let mut wakers = Wakers::new();
         if let Some(merged) = merged {
+            trace!(merged(&self.protocol, &merged));
             wakers = self.tickets.merged(self.protocol.log(), &merged);
             self.inform(merged);
         }
@@ -180,6 +188,7 @@ impl<L: Log> State<L> {
         let mut topics = 0;
         if signals.0 != self.told.0 && signals.0 != Signal::Nothing {
             topics |= 1 << topic::PUSHER;
+            trace!(wakes_pusher(self));
         }
         if signals.1 != self.told.1 && signals.1 != Signal::Nothing {
             topics |= 1 << topic::PULLER;

@@ -14,10 +14,39 @@
 //!
 //! The lock, which nobody holds while waiting for anything. Never the network, a pull, a rebase or another commit's
 //! confirmation.
+//!
+//! # Events
+//!
+//! With the feature `tracing` the replicator says what it does, with target `latchwork`, at level debug, or warn for
+//! `backend-push-error`:
+//!
+//! | event | when | fields of its own |
+//! | --- | --- | --- |
+//! | `pull-advance` | upstream's events were merged, pending ones keep their numbers | `from`, `new`, `confirmed` |
+//! | `pull-rebase` | they were merged, pending ones got new numbers | `from`, `new`, `confirmed`, `moved`, `dropped` |
+//! | `backend-push-batch` | a push begins | `batch` |
+//! | `backend-push-error` | a push was not simply taken | `batch`, `error` |
+//! | `local-push-reject` | the log refused a commit | `error` |
+//! | `start`, `stop` | the pusher begins, ends | `counters` |
+//! | `park` | the pusher has nothing to do until another moves | `counters`, `cause`: a [`WaitingOn`] in words |
+//! | `resume` | it goes on | `counters`, `by` |
+//! | `restart` | [`restart`](Replicator::restart) was called | `counters` |
+//!
+//! All have `generation` (the number of the latest push; for a merge `from` a pull, of the pull), `epoch`,
+//! `upstream_head`, `head` and `pending`, as they stood in the moment that the event tells of. `new`, `confirmed`,
+//! `moved`, `dropped` and `batch` count events of the log. A merge is `from` a `push` if that was accepted: its answer
+//! tells what its echo would. `by` is `pull-advance`, `pull-rebase` or `catch-up` if the puller woke the pusher,
+//! `clock` if a time came, or the method of the handle: `commit`, `resume`, `retry_now`, `restart`, `reset`, `stop`.
+//!
+//! An event is emitted by the thread that did what it tells of, soon after, without the lock: a subscriber may call the
+//! replicator, but must not wait for it ([`flush`](Replicator::flush), [`Ticket::wait`]), since it may be the pusher that
+//! it keeps from going on. The events of one thread come in their order, those of two threads in any. A panic in a
+//! subscriber loses that event and nothing else.
 
 mod core;
 mod status;
 mod ticket;
+mod trace;
 mod update;
 mod work;
 
@@ -30,6 +59,7 @@ use thiserror::Error;
 use self::core::{Core, topic};
 pub use self::status::Status;
 pub use self::ticket::{Settled, Ticket};
+use self::trace::trace;
 pub use self::update::{Snapshot, Update, Updates};
 use crate::backoff::Backoff;
 use crate::known_bugs::bug;
@@ -130,6 +160,7 @@ impl<L: Log, U> Builder<L, U> {
             let core = Arc::clone(&core);
             Worker::spawn("latchwork-pull", move |_run| work::pull(&core, &*upstream))
         };
+        trace!(doing("stop"));
         let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
         Ok(Replicator { core, workers: Some([pusher, puller]) })
     }
@@ -225,11 +256,14 @@ impl<L: Log> Replicator<L> {
         &self,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        trace!(doing("commit"));
         let admitted = self.core.apply(|state| {
             if state.closed || state.protocol.is_stopped() {
                 return (Err(CommitError::Closed), Effects::default());
             }
-            let admitted = commit(&mut state.protocol).map_err(CommitError::Refused);
+            let admitted = commit(&mut state.protocol);
+            trace!(admitted(state, &admitted));
+            let admitted = admitted.map_err(CommitError::Refused);
             (admitted.map(|count| state.tickets.issue(count, state.protocol.log().head())), Effects::default())
         });
         admitted.unwrap_or_else(|message| Err(CommitError::Panicked { message }))
@@ -285,11 +319,13 @@ impl<L: Log> Replicator<L> {
 
     /// Closes a direction's gate: nothing new begins in it. A push in flight goes on; a pull is asked to end.
     pub fn pause(&self, direction: Direction) {
+        trace!(doing("pause"));
         self.step(|protocol| protocol.pause(direction));
     }
 
     /// Opens a direction's gate, and looks again at once.
     pub fn resume(&self, direction: Direction) {
+        trace!(doing("resume"));
         self.step(|protocol| {
             protocol.resume(direction);
             Effects::default()
@@ -298,17 +334,23 @@ impl<L: Log> Replicator<L> {
 
     /// Looks again now, in both directions, without waiting out a backoff.
     pub fn retry_now(&self) {
+        trace!(doing("retry_now"));
         self.step(Protocol::retry_now);
     }
 
     /// Goes on after a failure. Without one, it looks again.
     pub fn restart(&self) {
-        self.step(Protocol::restart);
+        trace!(doing("restart"));
+        self.step(|protocol| {
+            trace!(restart(protocol));
+            protocol.restart()
+        });
     }
 
     /// Replaces the log, for instance after upstream turned out to be another one, and begins anew. What was pending is
     /// settled as [closed](Settled::Closed). Returns the log as it was.
     pub fn reset(&self, log: L) -> L {
+        trace!(doing("reset"));
         let mut log = Some(log);
         let mut former = None;
         let mut wakers = Wakers::new();
@@ -374,6 +416,7 @@ impl<L: Log> Replicator<L> {
 
     /// Nothing begins any more, and the calls that are going on are interrupted.
     fn stop(&self) {
+        trace!(doing("stop"));
         self.step(Protocol::stop);
     }
 }

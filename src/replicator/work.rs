@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use super::core::{Aftermath, Core, State, panic_message, topic};
+use super::trace::trace;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::log::Log;
@@ -42,19 +43,21 @@ impl<L: Log> Party<L> {
         let mut look = |state: &mut State<L>, now, until| {
             let next = ask(state, now);
             state.looked(self.topic, now);
-            let known = matches!(next, Next::Wait(time) if time == until);
+            let known = matches!(next, Next::Wait(time) if time == until) && !trace!(owed());
             (!known).then_some(next)
         };
         let change = |state: &mut State<L>| self.transition(state, report, now);
         let mut next =
             core.state.change_and_block(change, |after| after.run(), self.topic, |state| look(state, now, until));
         loop {
+            trace!(emit());
             match next {
                 Waited::Ready(Next::Do(what)) => return Some(what),
                 Waited::Ready(Next::Stop) => return None,
                 Waited::Ready(Next::Wait(time)) => until = time,
                 Waited::TimedOut | Waited::Interrupted(_) => {
                     now = core.now();
+                    trace!(doing("clock"));
                     let _contained = core.apply(|state| ((), (self.tick)(&mut state.protocol, now)));
                 }
             }
@@ -70,6 +73,7 @@ impl<L: Log> Party<L> {
         if let Some(after) = after {
             after.run();
         }
+        trace!(emit());
     }
 
     /// A report under the lock. A panic of the log's is this party's failure.
@@ -115,19 +119,28 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     // Making a batch calls the log. If that panics, there is no call to report: the failure is noted here.
     let ask = |state: &mut State<L>, now| match contain(|| state.protocol.next_push(now)).map_err(panic_message) {
         Ok(NextPush::Send(batch)) => {
+            trace!(push_batch(state, &batch));
             let interrupt = Interrupt::new();
             state.calls.push = Some(interrupt.clone());
             Next::Do((batch, interrupt))
         }
-        Ok(NextPush::Wait(until)) => Next::Wait(until),
-        Ok(NextPush::Stop) => Next::Stop,
+        Ok(NextPush::Wait(until)) => {
+            trace!(park(state));
+            Next::Wait(until)
+        }
+        Ok(NextPush::Stop) => {
+            trace!(stop(state));
+            Next::Stop
+        }
         Err(message) => {
             let failure = Failure::Panicked { message: format!("the log: {message}") };
             state.last_error = Some(failure.to_string());
             state.protocol.push_unsent(failure);
+            trace!(park(state));
             Next::Wait(None)
         }
     };
+    trace!(start(core));
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, interrupt)) = next {
         let outcome = contain(|| upstream.push(&batch, &interrupt)).map_err(panic_message);
@@ -146,13 +159,18 @@ fn push_ended<L: Log>(
     outcome: Result<Result<(), PushError<L::Position>>, String>,
     now: Time,
 ) -> Effects<L::Entry> {
+    trace!(doing("push"));
     state.calls.push = None;
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(message) => return party.fail_with(state, format!("Upstream::push: {message}")),
+        Err(message) => {
+            trace!(push_error(state, &batch, &message));
+            return party.fail_with(state, format!("Upstream::push: {message}"));
+        }
     };
     if let Err(error) = &outcome {
         state.last_error = Some(error.to_string());
+        trace!(push_error(state, &batch, error));
     }
     state.protocol.push_ended(batch, outcome, random(), now).unwrap_or_else(|error| {
         state.last_error = Some(error.to_string());
@@ -199,6 +217,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
 }
 
 fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
+    trace!(doing("catch-up"));
     state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|error| {
         state.last_error = Some(error.to_string());
         give_up_pull()
@@ -212,6 +231,7 @@ fn pull_ended<L: Log>(
     outcome: Result<Result<(), PullError>, String>,
     now: Time,
 ) -> Effects<L::Entry> {
+    trace!(doing("catch-up"));
     state.calls.pull = None;
     if !state.protocol.is_pulling(ticket) {
         return Effects::default();

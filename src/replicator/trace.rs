@@ -1,0 +1,210 @@
+//! What the replicator tells `tracing`; the [module](super) has the list. Without the feature nothing of it is compiled.
+//!
+//! A subscriber is user code, so it is not called under the lock. What happens under the lock is noted there, as it stands,
+//! by the thread that does it (`later`), and told by the same thread once it has given up the lock (`emit`). So the
+//! events of one thread come in their order, and no thread speaks for another.
+//!
+//! # The pusher's park
+//!
+//! Looking, finding nothing and going to sleep is one critical section, which leaves no room to tell. With the feature a
+//! worker that has something to tell (`owed`) does not go to sleep: it tells, looks again, and parks if it still finds
+//! nothing. If something has come meanwhile, `resume` follows on `park` at once.
+
+/// Calls a function of this room; `false` for `owed` and nothing for all others without the feature.
+#[cfg(not(feature = "tracing"))]
+macro_rules! trace {
+    (owed()) => {
+        false
+    };
+    ($($call:tt)+) => {};
+}
+
+/// Calls a function of this room; `false` for `owed` and nothing for all others without the feature.
+#[cfg(feature = "tracing")]
+macro_rules! trace {
+    ($($call:tt)+) => {
+        $crate::replicator::trace::on::$($call)+
+    };
+}
+pub(super) use trace;
+
+#[cfg(feature = "tracing")]
+pub(super) mod on {
+    use std::cell::RefCell;
+    use std::fmt::Display;
+
+    use tracing::Level;
+    use tracing::level_filters::LevelFilter;
+
+    use crate::log::{Log, Merged};
+    use crate::protocol::{Protocol, WaitingOn};
+    use crate::replicator::core::{Core, State};
+    use crate::sync::contain;
+    use crate::upstream::Batch;
+
+    /// What a thread is about.
+    #[derive(Default)]
+    struct Here {
+        /// What it is doing, for whom it wakes.
+        doing: &'static str,
+        /// What it has to tell, in order.
+        owed: Vec<Box<dyn FnOnce()>>,
+        /// Why it has parked, if it is a pusher that has.
+        parked: Option<WaitingOn>,
+    }
+
+    thread_local! {
+        static HERE: RefCell<Here> = RefCell::default();
+    }
+
+    /// A thread that is about to end, and has put its things away, tells nothing.
+    fn here<T: Default>(f: impl FnOnce(&mut Here) -> T) -> T {
+        HERE.try_with(|here| f(&mut here.borrow_mut())).unwrap_or_default()
+    }
+
+    /// Has this told by `emit`. Asking the subscriber whether it wants it would call it; the level is a mere number.
+    fn later(level: Level, tell: impl FnOnce() + 'static) {
+        if level <= LevelFilter::current() {
+            here(|here| here.owed.push(Box::new(tell)));
+        }
+    }
+
+    /// Whether there is something to tell.
+    pub(in crate::replicator) fn owed() -> bool {
+        here(|here| !here.owed.is_empty())
+    }
+
+    /// Tells what this thread has to tell. Not under the lock.
+    pub(in crate::replicator) fn emit() {
+        for tell in here(|here| std::mem::take(&mut here.owed)) {
+            // A subscriber that panics loses this event, and does not end a worker.
+            let _contained = contain(tell);
+        }
+    }
+
+    /// How things stood.
+    struct Facts<P> {
+        generation: u64,
+        epoch: u64,
+        upstream_head: P,
+        head: P,
+        pending: usize,
+    }
+
+    impl<P> Facts<P> {
+        fn of<L: Log<Position = P>>(protocol: &Protocol<L>, generation: u64) -> Self {
+            let log = protocol.log();
+            let (upstream_head, head, pending) = (log.upstream_head(), log.head(), log.pending());
+            Self { generation, epoch: protocol.epoch(), upstream_head, head, pending }
+        }
+    }
+
+    /// One event: facts, and fields of its own. The name is also the message, which is what most subscribers show.
+    macro_rules! event {
+        ($level:ident, $name:literal, $facts:ident, { $($field:tt)* }) => {
+            later(Level::$level, move || tracing::event!(
+                name: $name, target: "latchwork", Level::$level,
+                {
+                    generation = $facts.generation,
+                    epoch = $facts.epoch,
+                    upstream_head = ?$facts.upstream_head,
+                    head = ?$facts.head,
+                    pending = $facts.pending,
+                    $($field)*
+                },
+                $name
+            ))
+        };
+    }
+
+    /// This thread is about to do this, and wakes whomever it wakes by it.
+    pub(in crate::replicator) fn doing(what: &'static str) {
+        here(|here| here.doing = what);
+    }
+
+    /// The pusher is being woken.
+    pub(in crate::replicator) fn wakes_pusher<L: Log>(state: &mut State<L>) {
+        state.pusher_woken_by = Some(here(|here| here.doing));
+    }
+
+    pub(in crate::replicator) fn merged<L: Log>(protocol: &Protocol<L>, merged: &Merged<L::Entry>) {
+        let counters = protocol.counters();
+        let (from, generation) =
+            if here(|here| here.doing) == "push" { ("push", counters.pushes) } else { ("pull", counters.pulls) };
+        let facts = Facts::of(protocol, generation);
+        let confirmed = merged.confirmed().len();
+        match merged {
+            Merged::Advance { new, .. } => {
+                let new = new.len();
+                event!(DEBUG, "pull-advance", facts, { from, new, confirmed });
+            }
+            Merged::Rebase { new, moved, dropped, .. } => {
+                let (new, moved, dropped) = (new.len(), *moved, dropped.len());
+                event!(DEBUG, "pull-rebase", facts, { from, new, confirmed, moved, dropped });
+            }
+        }
+        doing(if merged.is_rebase() { "pull-rebase" } else { "pull-advance" });
+    }
+
+    pub(in crate::replicator) fn push_batch<L: Log>(state: &mut State<L>, batch: &Batch<L>) {
+        resume(state);
+        let (facts, batch) = (Facts::of(&state.protocol, batch.ticket), batch.entries.len());
+        event!(DEBUG, "backend-push-batch", facts, { batch });
+    }
+
+    pub(in crate::replicator) fn push_error<L: Log>(state: &State<L>, batch: &Batch<L>, error: &dyn Display) {
+        let (facts, batch) = (Facts::of(&state.protocol, batch.ticket), batch.entries.len());
+        let error = error.to_string();
+        event!(WARN, "backend-push-error", facts, { batch, error });
+    }
+
+    /// A commit has come to this.
+    pub(in crate::replicator) fn admitted<L: Log, E: Display>(state: &State<L>, admitted: &Result<usize, E>) {
+        let Err(error) = admitted else { return };
+        let facts = Facts::of(&state.protocol, state.protocol.counters().pushes);
+        let error = error.to_string();
+        event!(DEBUG, "local-push-reject", facts, { error });
+    }
+
+    /// An event of the pusher's life.
+    macro_rules! life {
+        ($name:literal, $protocol:expr, { $($field:tt)* }) => {
+            let counters = *$protocol.counters();
+            let facts = Facts::of($protocol, counters.pushes);
+            event!(DEBUG, $name, facts, { counters = ?counters, $($field)* });
+        };
+    }
+
+    pub(in crate::replicator) fn start<L: Log>(core: &Core<L>) {
+        core.state.look(|state| {
+            life!("start", &state.protocol, {});
+        });
+        emit();
+    }
+
+    /// The pusher has found nothing to do. Told once for each cause.
+    pub(in crate::replicator) fn park<L: Log>(state: &mut State<L>) {
+        let cause = state.protocol.waiting_on();
+        state.pusher_woken_by = None;
+        if here(|here| here.parked.replace(cause.clone())).as_ref() != Some(&cause) {
+            life!("park", &state.protocol, { cause = %cause });
+        }
+    }
+
+    /// The pusher goes on, if it had parked. What wakes it is noted, but for the time, which changes nothing.
+    fn resume<L: Log>(state: &mut State<L>) {
+        let by = state.pusher_woken_by.take().unwrap_or("clock");
+        if here(|here| here.parked.take()).is_some() {
+            life!("resume", &state.protocol, { by });
+        }
+    }
+
+    pub(in crate::replicator) fn restart<L: Log>(protocol: &Protocol<L>) {
+        life!("restart", protocol, {});
+    }
+
+    pub(in crate::replicator) fn stop<L: Log>(state: &mut State<L>) {
+        resume(state);
+        life!("stop", &state.protocol, {});
+    }
+}

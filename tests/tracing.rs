@@ -1,0 +1,215 @@
+//! What the replicator tells `tracing`.
+#![cfg(all(not(loom), feature = "tracing"))]
+
+use std::fmt::{Debug, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
+use std::thread::{current, yield_now};
+use std::time::Duration;
+
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::replicator::CommitError;
+use latchwork::upstream::{Batch, Memory, Page, PullError, PushError, Upstream};
+use latchwork::{Backoff, Interrupt, Replicator, Settled, Waited};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+type Log = MemoryLog<&'static str>;
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// One at a time: a process has one subscriber.
+static TURN: Mutex<()> = Mutex::new(());
+/// By whom, and what. Times and counters are left out of the latter; see [`COUNTERS`].
+static EVENTS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+static MORE: Condvar = Condvar::new();
+/// The last ones that were told.
+static COUNTERS: Mutex<String> = Mutex::new(String::new());
+/// What the subscriber does besides.
+static HOOK: RwLock<Option<Box<dyn Fn() + Send + Sync>>> = RwLock::new(None);
+
+struct Collector;
+
+impl Subscriber for Collector {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "latchwork"
+    }
+    fn event(&self, event: &Event<'_>) {
+        let metadata = event.metadata();
+        let mut line = Line(metadata.name().to_owned());
+        event.record(&mut line);
+        assert_eq!(*metadata.level() == Level::WARN, metadata.name() == "backend-push-error");
+        let thread = current().name().unwrap_or_default().to_owned();
+        EVENTS.lock().unwrap().push((thread, line.0));
+        MORE.notify_all();
+        if let Some(hook) = &*HOOK.read().unwrap() {
+            hook();
+        }
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// An event in one line.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => assert!(self.0.starts_with(&value), "the message is not the name"),
+            "counters" => *COUNTERS.lock().unwrap() = value,
+            "cause" => write!(self.0, " cause={}", value.split([',', ':']).next().unwrap_or_default()).unwrap(),
+            name => write!(self.0, " {name}={value}").unwrap(),
+        }
+    }
+}
+
+/// Begins a test: nothing has been told yet.
+fn begin() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _already = tracing::subscriber::set_global_default(Collector);
+    EVENTS.lock().unwrap().clear();
+    turn
+}
+
+fn hook(hook: Option<Box<dyn Fn() + Send + Sync>>) {
+    *HOOK.write().unwrap() = hook;
+}
+
+/// What a thread has told.
+fn told(thread: &str) -> Vec<String> {
+    EVENTS.lock().unwrap().iter().filter(|(by, _)| by == thread).map(|(_, line)| line.clone()).collect()
+}
+
+/// Waits until so many events of this name have been told.
+#[track_caller]
+fn until(name: &str, times: usize) {
+    let fewer = |events: &mut Vec<(String, String)>| {
+        events.iter().filter(|(_, line)| line.split(' ').next() == Some(name)).count() < times
+    };
+    let (events, waited) = MORE.wait_timeout_while(EVENTS.lock().unwrap(), LONG, fewer).unwrap();
+    assert!(!waited.timed_out(), "expected {times} times {name}, got {events:#?}");
+}
+
+type Answer = Result<(), PushError<u64>>;
+
+/// Pulls are the memory's; pushes get the answers that the test gives, and change nothing.
+struct Scripted {
+    memory: Memory<Log>,
+    answers: Mutex<Receiver<Answer>>,
+}
+
+impl Upstream<Log> for Scripted {
+    fn push(&self, _: &Batch<Log>, _: &Interrupt) -> Answer {
+        self.answers.lock().unwrap().recv_timeout(LONG).expect("the test gives an answer")
+    }
+    fn pull<'a>(
+        &'a self,
+        cursor: u64,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<&'static str>>, PullError>> + 'a {
+        self.memory.pull(cursor, interrupt)
+    }
+}
+
+#[test]
+fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_the_status() {
+    let _turn = begin();
+    let memory = Memory::new(0);
+    let (answer, answers) = channel();
+    let upstream = Scripted { memory: memory.clone(), answers: Mutex::new(answers) };
+    let millisecond = Duration::from_millis(1);
+    let replicator = Replicator::builder(Log::rebasing(), upstream)
+        .catch_up_grace(HOUR)
+        .backoff(Backoff::new(millisecond, millisecond))
+        .spawn()
+        .unwrap();
+    let replicator = Arc::new(replicator);
+    let asked = Arc::clone(&replicator);
+    hook(Some(Box::new(move || drop(asked.status()))));
+    until("park", 1);
+    while replicator.status().epoch == 0 {
+        // The first pull has not caught up yet.
+        yield_now();
+    }
+
+    let ticket = replicator.commit(vec!["mine"]).unwrap();
+    answer.send(Err(PushError::Behind { head: Some(1) })).unwrap();
+    until("park", 2);
+    memory.append([MemoryEntry { position: 1, event: "theirs" }]);
+    until("backend-push-batch", 2);
+    answer.send(Err(PushError::Unavailable { retry_after: None, error: "offline".into() })).unwrap();
+    until("backend-push-batch", 3);
+    answer.send(Ok(())).unwrap();
+    assert!(matches!(ticket.wait_timeout(LONG), Waited::Ready(Settled::Confirmed(2))));
+    until("park", 4);
+
+    let stale = replicator.commit_numbered(vec![MemoryEntry { position: 2, event: "stale" }]);
+    assert!(matches!(stale, Err(CommitError::Refused(_))));
+    replicator.restart();
+    hook(None);
+    let left = Arc::into_inner(replicator).unwrap().shutdown(LONG);
+    assert!(left.is_clean(), "{left:?}");
+
+    let none = "epoch=0 upstream_head=0 head=0 pending=0";
+    let mine = "epoch=1 upstream_head=0 head=1 pending=1";
+    let moved = "epoch=3 upstream_head=1 head=2 pending=1";
+    let done = "epoch=4 upstream_head=2 head=2 pending=0";
+    let mut pusher = told("latchwork-push");
+    // The first pull may have caught up before the pusher began.
+    pusher[..2].iter_mut().for_each(|line| *line = line.replace("epoch=1", "epoch=0"));
+    let expected = [
+        format!("start generation=0 {none}"),
+        format!("park generation=0 {none} cause=nobody"),
+        format!("resume generation=1 {mine} by=\"commit\""),
+        format!("backend-push-batch generation=1 {mine} batch=1"),
+        format!("backend-push-error generation=1 {mine} batch=1 error=\"upstream is ahead of the batch\""),
+        format!("park generation=1 {mine} cause=the clock"),
+        format!("resume generation=2 {moved} by=\"pull-rebase\""),
+        format!("backend-push-batch generation=2 {moved} batch=1"),
+        format!("backend-push-error generation=2 {moved} batch=1 error=\"upstream is unavailable: offline\""),
+        format!("park generation=2 {moved} cause=the connection"),
+        format!("resume generation=3 {moved} by=\"clock\""),
+        format!("backend-push-batch generation=3 {moved} batch=1"),
+        format!("pull-advance generation=3 {done} from=\"push\" new=0 confirmed=1"),
+        format!("park generation=3 {done} cause=nobody"),
+        // The restart has made the epoch grow, for both directions.
+        format!("resume generation=3 {} by=\"stop\"", done.replace('4', "6")),
+        format!("stop generation=3 {}", done.replace('4', "6")),
+    ];
+    assert_eq!(pusher, expected);
+    let puller = [format!("pull-rebase generation=1 {moved} from=\"pull\" new=1 confirmed=0 moved=1 dropped=0")];
+    assert_eq!(told("latchwork-pull"), puller);
+    let owner = [
+        format!("local-push-reject generation=3 {done} error=\"expected event 3 next, got 2\""),
+        format!("restart generation=3 {done}"),
+    ];
+    assert_eq!(told(current().name().unwrap()), owner);
+    let counters = COUNTERS.lock().unwrap();
+    assert!(counters.contains("accepted: 1, behind: 1, uncertain: 0, unavailable: 1"), "{counters}");
+}
+
+#[test]
+fn a_subscriber_that_panics_stops_nothing() {
+    let _turn = begin();
+    hook(Some(Box::new(|| panic!("a subscriber's"))));
+    let memory = Memory::new(0);
+    let replicator = Replicator::builder(Log::new(), memory.clone()).spawn().unwrap();
+    for event in ["one", "two", "three"] {
+        let ticket = replicator.commit(vec![event]).unwrap();
+        assert!(matches!(ticket.wait_timeout(LONG), Waited::Ready(Settled::Confirmed(_))));
+    }
+    assert!(replicator.shutdown(LONG).is_clean());
+    hook(None);
+    assert_eq!(memory.len(), 3);
+    assert!(told("latchwork-push").last().unwrap().starts_with("stop "));
+}
