@@ -64,6 +64,7 @@ impl Epoch {
 
     /// The count now.
     #[must_use]
+    #[inline]
     pub fn current(&self) -> u64 {
         self.load() / ONE
     }

@@ -111,6 +111,7 @@ impl Interrupt {
 
     /// Whether the token is set.
     #[must_use]
+    #[inline]
     pub fn is_set(&self) -> bool {
         self.token.set.is_open()
     }

@@ -126,13 +126,17 @@ impl Latch {
 
     /// Whether the latch is open.
     #[must_use]
+    #[inline]
     pub fn is_open(&self) -> bool {
         self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire }) == OPEN
     }
 
     /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
+    #[inline]
     pub fn wait(&self) {
-        block(self);
+        if !self.is_open() {
+            block(self);
+        }
     }
 
     /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.

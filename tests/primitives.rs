@@ -647,13 +647,15 @@ mod worker {
             }
         }));
         type Misuse = fn(Worker);
-        let misuses: [(&str, Misuse); 6] = [
+        let misuses: [(&str, Misuse); 8] = [
             ("join", |worker| drop(worker.join())),
             ("join", |worker| drop(worker.join_timeout(LONG))),
             ("clear", |worker| worker.clear()),
             ("clear", |worker| _ = worker.clear_timeout(LONG)),
             ("wait_idle", |worker| worker.wait_idle()),
             ("wait_idle_timeout", |worker| _ = worker.wait_idle_timeout(LONG)),
+            ("wait_idle_async", |worker| block_on(worker.wait_idle_async())),
+            ("wait_stopped_async", |worker| block_on(worker.wait_stopped_async())),
         ];
         for (name, misuse) in misuses {
             let expected = format!(

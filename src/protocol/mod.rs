@@ -70,7 +70,7 @@ pub struct Protocol<L: Log> {
     pulls: u64,
     /// The pull, by number, that must have caught up before a catch-up is no longer owed.
     catch_up: u64,
-    /// Pushes since the last one that was accepted, or the last advance.
+    /// Pushes that were rejected or failed since one was accepted or somebody asked to look again.
     push_attempts: u32,
     /// Pulls that failed since one brought something.
     pull_attempts: u32,

@@ -193,19 +193,29 @@ impl Handle {
 
     /// As [`wait_idle`](Self::wait_idle), without blocking the thread, under any executor.
     ///
+    /// # Panics
+    ///
+    /// If polled by the worker's own body, which would wait for itself.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub async fn wait_idle_async(&self) {
+        self.shared.assert_other_thread("wait_idle_async");
         self.shared.state.wait(State::idle).await;
     }
 
     /// Waits, without blocking the thread, until the worker has stopped. It does not tell it to.
     ///
+    /// # Panics
+    ///
+    /// If polled by the worker's own body, which would wait for itself.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub async fn wait_stopped_async(&self) {
+        self.shared.assert_other_thread("wait_stopped_async");
         self.shared.state.wait(State::stopped).await;
     }
 
