@@ -180,7 +180,7 @@ index! {
         clear_as_another_thread_restarts_leaves_no_orphan: "I12", 3 threads, exhaustive,
             finds { ClearOrphansRun: "an orphan runs on" };
         /// `join` and another thread's `stop` at once end the worker.
-        join_as_another_thread_stops_ends_it: "I1, I16", 3 threads, 4, finds { StopMissesRun: DEADLOCK };
+        join_as_another_thread_stops_ends_it: "I1, I16", 3 threads, 3, finds { StopMissesRun: DEADLOCK };
         /// Whoever joins a worker gets it back, wherever its run was.
         join_ends_a_run_that_is_about_to_park: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// `join` and `stop` at once end the worker.
@@ -219,11 +219,11 @@ index! {
         /// After a rebase the pusher looks again.
         rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK };
         /// Two commits and two events of others: everything drains.
-        two_and_two_drain: "I1, I2, I14", 3 threads, 4, finds {};
+        two_and_two_drain: "I1, I2, I14", 3 threads, 3, finds {};
         /// A rejection that arrives after its batch was confirmed holds nothing up.
         a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind.
-        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, 4,
+        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, 5,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
         /// The same, whenever time passes.
         an_empty_catch_up_resumes_the_pusher_at_any_time: "I1, I3", 3 threads, 3,

@@ -30,11 +30,12 @@
 //!   `replicator::rebase_resumes_the_pusher`.
 //! - *For every schedule* in which a push is rejected, lost, or cannot be delivered, and a catch-up ends with or without
 //!   events, upstream comes back, or a backoff ends: the commit settles, and upstream has it once. Exhaustively where time
-//!   is at its end from the start; with time that ends at any moment, up to three preemptions.
+//!   is at its end from the start (but for a live pull that is replaced: up to five preemptions); with time that ends at
+//!   any moment, up to three.
 //! - *For every schedule with at most three preemptions* (two where it stops) in which a resume, a restart, a request to
 //!   try again or a stop meets a push that is accepted, rejected, lost or backs off: the same; after a stop, what is not
 //!   confirmed is in the report. (`matrix::…`)
-//! - *For every schedule with at most four preemptions* of two commits and two foreign events: both settle.
+//! - *For every schedule with at most three preemptions* of two commits and two foreign events: both settle.
 //! - *For every reachable state* of one to three clients' [`Protocol`](protocol::Protocol)s and one upstream, with up to
 //!   three events and four faults between them (the sizes are printed): sixteen invariants hold, there is no cycle without
 //!   a fault or a commit, and every state in which nothing can happen is drained. (`tests/search`)

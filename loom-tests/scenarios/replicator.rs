@@ -169,7 +169,8 @@ pub fn an_empty_one_shot_catch_up_resumes_the_pusher() {
     model.drains(&["a"]);
 }
 
-/// A push is taken, its answer is lost. The upstream takes whatever it is given. Time is at its end from the start: what has a deadline is due.
+/// A push is taken, its answer is lost. The upstream takes whatever it is given. Time is at its end from the start:
+/// what has a deadline is due.
 pub fn an_uncertain_push_is_not_sent_twice() {
     an_uncertain_push_is_not_sent_twice_with(Clock::AtItsEnd);
 }
@@ -187,7 +188,8 @@ fn an_uncertain_push_is_not_sent_twice_with(clock: Clock) {
     model.drains(&["a"]);
 }
 
-/// A push is lost with its answer, as a pull is going on that began before it. Time is at its end from the start: what has a deadline is due.
+/// A push is lost with its answer, as a pull is going on that began before it. Time is at its end from the start: what
+/// has a deadline is due.
 pub fn a_lost_push_is_sent_again() {
     a_lost_push_is_sent_again_with(Clock::AtItsEnd);
 }
@@ -205,7 +207,8 @@ fn a_lost_push_is_sent_again_with(clock: Clock) {
     model.drains(&["a"]);
 }
 
-/// Upstream is out of reach for the first push and the first pull; both come back by themselves. Time is at its end from the start: what has a deadline is due.
+/// Upstream is out of reach for the first push and the first pull; both come back by themselves. Time is at its end
+/// from the start: what has a deadline is due.
 pub fn a_reconnect_resumes_the_pusher() {
     a_reconnect_resumes_the_pusher_with(Clock::AtItsEnd);
 }
@@ -223,7 +226,8 @@ fn a_reconnect_resumes_the_pusher_with(clock: Clock) {
     model.drains(&["a"]);
 }
 
-/// Upstream is out of reach for the first push; then only time passes. Time is at its end from the start: what has a deadline is due.
+/// Upstream is out of reach for the first push; then only time passes. Time is at its end from the start: what has a
+/// deadline is due.
 pub fn the_end_of_a_backoff_leads_to_an_attempt() {
     the_end_of_a_backoff_leads_to_an_attempt_with(Clock::AtItsEnd);
 }
