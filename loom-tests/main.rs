@@ -219,7 +219,7 @@ index! {
         /// After a rebase the pusher looks again.
         rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK };
         /// Two commits and two events of others: everything drains.
-        two_and_two_drain: "I1, I2, I14", 3 threads, 3, finds {};
+        two_and_two_drain: "I1, I2, I14", 3 threads, 3, finds { PublishForgetsPusher: DEADLOCK };
         /// A rejection that arrives after its batch was confirmed holds nothing up.
         a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind.
@@ -250,13 +250,13 @@ index! {
         /// The same, whenever time passes.
         the_end_of_a_backoff_leads_to_an_attempt_at_any_time: "I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// Whoever asks to try again now is heard.
-        retry_now_ends_a_backoff: "I4, I6", 3 threads, 3, finds {};
+        retry_now_ends_a_backoff: "I4, I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// A resume leads to an attempt.
-        a_resume_leads_to_an_attempt: "I1", 3 threads, exhaustive, finds {};
+        a_resume_leads_to_an_attempt: "I1", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
         /// A failure is visible, and a restart ends it.
         a_failure_is_visible_and_a_restart_ends_it: "I16", 3 threads, 3, finds { SilentExit: SPINS };
         /// A restart that nobody needs does no harm.
-        a_needless_restart_does_no_harm: "I1, I12", 3 threads, exhaustive, finds {};
+        a_needless_restart_does_no_harm: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
         /// A shutdown says what was not handed over.
         a_shutdown_says_what_was_not_handed_over: "I8, I16", 3 threads, 3,
             finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
@@ -281,35 +281,35 @@ index! {
         /// A resume, at any moment of a push that is accepted.
         resume_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds {};
         /// A resume, at any moment of a push that is rejected.
-        resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A resume, at any moment of a push that is lost.
-        resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A resume, at any moment of a push that backs off.
-        resume_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds {};
+        resume_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// A pause and resume of pulls, at any moment of a push that is rejected.
-        pull_resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        pull_resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A pause and resume of pulls, at any moment of a push that is lost.
-        pull_resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        pull_resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A restart, at any moment of a push that is rejected.
-        restart_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        restart_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A restart, at any moment of a push that is lost.
-        restart_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        restart_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A restart, at any moment of a push that backs off.
-        restart_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds {};
+        restart_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// A request to try again now, at any moment of a push that is accepted.
         retry_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds {};
         /// A request to try again now, at any moment of a push that is rejected.
-        retry_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds {};
+        retry_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A request to try again now, at any moment of a push that is lost.
-        retry_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds {};
+        retry_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A shutdown, at any moment of a push that is accepted.
-        stop_meets_a_push_that_is_accepted: "I8, I16", 3 threads, 3, finds {};
+        stop_meets_a_push_that_is_accepted: "I8, I16", 3 threads, 3, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
         /// A shutdown, at any moment of a push that is rejected.
-        stop_meets_a_push_that_is_rejected: "I8, I16", 3 threads, 2, finds {};
+        stop_meets_a_push_that_is_rejected: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
         /// A shutdown, at any moment of a push that is lost.
         stop_meets_a_push_that_is_lost: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
         /// A shutdown, at any moment of a push that backs off.
-        stop_meets_a_push_that_backs_off: "I8, I16", 3 threads, 2, finds {};
+        stop_meets_a_push_that_backs_off: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
     }
     /// What stands in the place of other engines' bugs.
     mod engines {
@@ -325,7 +325,7 @@ index! {
             cursor_before_apply: "an event was passed over",
         };
         /// A refused commit leaves nothing behind.
-        a_refused_commit_leaves_nothing_behind: "I14", 3 threads, exhaustive, finds {} built { ghost_fence: DEADLOCK };
+        a_refused_commit_leaves_nothing_behind: "I14", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK } built { ghost_fence: DEADLOCK };
         /// An event that the log gives up is settled, once.
         an_event_that_the_log_gives_up_is_settled: "I8", 3 threads, 4, finds { DroppedItemNeverSettles: DEADLOCK };
     }

@@ -141,6 +141,8 @@ mod switch {
         ResendUncertain,
         /// A pause during a retry is taken for success.
         InferredSuccess,
+        /// Whoever changes the state so that there is something to send tells everybody but the pusher.
+        PublishForgetsPusher,
         /// The pusher ends on a fatal error without telling anybody.
         SilentExit,
         /// Shutdown does not count what the pusher has in its hands.

@@ -14,6 +14,7 @@ use super::ticket::Tickets;
 use super::trace::trace;
 use super::update::Update;
 use crate::interrupt::{Cause, Interrupt};
+use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::protocol::{Effects, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
@@ -186,7 +187,7 @@ impl<L: Log> State<L> {
     fn publish(&mut self, now: Time) -> Topics {
         let signals = (self.protocol.push_signal(), self.protocol.pull_signal());
         let mut topics = 0;
-        if signals.0 != self.told.0 && signals.0 != Signal::Nothing {
+        if signals.0 != self.told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
             topics |= 1 << topic::PUSHER;
             trace!(wakes_pusher(self));
         }
