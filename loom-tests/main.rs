@@ -167,7 +167,7 @@ index! {
         two_restarts_at_once_are_both_served: "I4", 2 threads, exhaustive, finds { RestartLost: "the restart was lost" };
         /// Many restarts while a run winds down make one run.
         restarts_while_a_run_winds_down_make_one: "I4, I12", 2 threads, exhaustive,
-            finds {};
+            finds { ChangeWakesNobody: DEADLOCK };
         /// No run begins once the worker has been told to stop.
         stop_beats_restart: "I16", 2 threads, exhaustive, finds { RestartBeatsStop: "a run has begun after `stop`" };
         /// Restarts from two threads are both served.
@@ -188,7 +188,7 @@ index! {
         /// A task that waits for the worker's end is woken by it.
         a_task_that_waits_for_the_end_is_woken: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// A join that times out hands the worker back.
-        a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, exhaustive, finds {};
+        a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
         /// `clear` ends what was asked for before it, and leaves nobody unknown running.
         clear_leaves_no_orphan: "I12", 2 threads, exhaustive, finds { ClearOrphansRun: "an orphan runs on" };
         /// A panic as the worker is restarted ends the run alone.
@@ -197,7 +197,7 @@ index! {
         /// A restart ends a backoff.
         a_restart_ends_a_backoff: "I6", 2 threads, exhaustive, finds { BackoffSwallowsRestart: DEADLOCK };
         /// A restart as a backoff ends is served.
-        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, 6, finds {};
+        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, 6, finds { ChangeWakesNobody: DEADLOCK };
         /// A run that fails by itself as it is cleared is followed by nothing.
         a_run_that_fails_as_it_is_cleared_is_followed_by_nothing: "I12", 2 threads, exhaustive, finds {
             TokenIsTruth: "a cleared run is followed by another",
@@ -209,7 +209,7 @@ index! {
             StaleResultApplied: DEADLOCK,
         };
         /// A wait for a worker to be idle has one outcome.
-        a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive, finds {};
+        a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
     }
     /// The theorem: no schedule leaves the pusher parked.
     mod replicator {
@@ -279,7 +279,7 @@ index! {
         /// Time that passes, at any moment of a push that is lost.
         time_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A resume, at any moment of a push that is accepted.
-        resume_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds {};
+        resume_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds { ChangeWakesNobody: DEADLOCK };
         /// A resume, at any moment of a push that is rejected.
         resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A resume, at any moment of a push that is lost.
@@ -297,7 +297,7 @@ index! {
         /// A restart, at any moment of a push that backs off.
         restart_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// A request to try again now, at any moment of a push that is accepted.
-        retry_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds {};
+        retry_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds { ChangeWakesNobody: DEADLOCK };
         /// A request to try again now, at any moment of a push that is rejected.
         retry_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A request to try again now, at any moment of a push that is lost.
@@ -320,7 +320,7 @@ index! {
         a_commit_waits_for_nobody: "I9, I10", 3 threads, exhaustive, finds {}
             built { commit_waits_for_rebase: DEADLOCK, page_holds_turn: DEADLOCK };
         /// What is sent is what is pending.
-        what_is_sent_is_what_is_pending: "I11, I15", 3 threads, 4, finds {} built {
+        what_is_sent_is_what_is_pending: "I11, I15", 3 threads, 4, finds { ChangeWakesNobody: DEADLOCK } built {
             rebase_from_snapshot: "what is pending is not what will be sent",
             cursor_before_apply: "an event was passed over",
         };

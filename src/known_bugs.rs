@@ -76,6 +76,8 @@ mod switch {
         TimeoutHidesOpen,
         /// A return from parking is taken for the event itself.
         ParkIsTrusted,
+        /// A state under a lock changes, and wakes nobody.
+        ChangeWakesNobody,
         /// `bump` counts, and wakes nobody.
         BumpWakesNobody,
         /// `bump` publishes nothing: the count is seen, and what was written before it is not.
