@@ -4,8 +4,12 @@
 //! | --- | --- |
 //! | [`event`] | what is synced: changes of todos |
 //! | [`file`](mod@file) | opening a database file of a known kind, and no other |
+//! | [`client`] | a client's file: its log, its todos, and what is pending |
+//! | [`check`] | whether files agree, and each with itself |
 //! | [`upstream`] | one file that orders everybody's events, shared by processes |
 
+pub mod check;
+pub mod client;
 pub mod event;
 pub mod file;
 pub mod upstream;
