@@ -116,6 +116,16 @@ pub fn open(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
     try_open(path, kind)
 }
 
+/// Whether the file can be written now.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn probe(path: &Path, kind: Kind) -> Result<(), OpenError> {
+    let db = open(path, kind)?;
+    db.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| explain(path, &error))
+}
+
 fn try_open(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
     let why = |error| explain(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

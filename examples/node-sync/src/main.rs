@@ -56,6 +56,9 @@ pub struct Args {
     /// Works as this client, for a parent process.
     #[arg(long, value_name = "INDEX", hide = true)]
     client: Option<usize>,
+    /// How often a client tells its parent how far it is, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 250, hide = true)]
+    tick: u64,
 }
 
 /// Where upstream is.

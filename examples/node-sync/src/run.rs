@@ -12,7 +12,7 @@ use latchwork::sync_state::Position;
 use latchwork::upstream::Memory;
 use node_sync::check::{self, Contents};
 use node_sync::client::SqliteLog;
-use node_sync::file::Kind;
+use node_sync::file::{self, Kind};
 use node_sync::job::{Job, Share};
 use node_sync::node::{self, Progress, Report};
 use node_sync::upstream::SqliteUpstream;
@@ -51,15 +51,22 @@ pub fn run(args: &Args) -> Result<bool> {
     let job = args.job();
     let deadline = Instant::now() + Duration::from_secs(args.time_limit);
     if let (Some(index), Some(dir)) = (args.client, &args.dir) {
-        return as_client(dir, &job.shares()[index], &job, deadline);
+        let tick = Duration::from_millis(args.tick);
+        return as_client(dir, &job.shares()[index], &job, deadline, tick);
     }
     let temporary = if args.dir.is_none() { Some(tempfile::tempdir()?) } else { None };
     let dir = args.dir.as_deref().or(temporary.as_ref().map(|dir| dir.path())).expect("one of the two");
-    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    if dir.exists() && !dir.is_dir() {
+        return Err(format!("{} is not a directory", dir.display()).into());
+    }
+    std::fs::create_dir_all(dir).map_err(|error| format!("{} cannot be made: {error}", dir.display()))?;
     // Opened here first: what is wrong with the files is said once, before anything begins.
     let memory = Memory::new(Position::default()).with_page_size(job.page.get());
     let upstream_id = match args.upstream {
-        Place::File => SqliteUpstream::open(&upstream_path(dir), 1)?.id().to_owned(),
+        Place::File => {
+            file::probe(&upstream_path(dir), Kind::Upstream)?;
+            SqliteUpstream::open(&upstream_path(dir), 1)?.id().to_owned()
+        }
         Place::Memory => "memory".to_owned(),
     };
     for share in &job.shares() {
@@ -209,7 +216,7 @@ fn listen(child: &mut Child, progress: &Progress) -> Result<Option<Report>> {
 }
 
 /// A client process: its lines go to the parent.
-fn as_client(dir: &Path, share: &Share, job: &Job, deadline: Instant) -> Result<bool> {
+fn as_client(dir: &Path, share: &Share, job: &Job, deadline: Instant, tick: Duration) -> Result<bool> {
     let say = |line: &Line| -> Result<()> {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", serde_json::to_string(line)?)?;
@@ -225,7 +232,7 @@ fn as_client(dir: &Path, share: &Share, job: &Job, deadline: Instant) -> Result<
                     // The parent is gone. Whatever is being done survives a kill, so also this.
                     std::process::exit(1);
                 }
-                thread::park_timeout(TICK / 2);
+                thread::park_timeout(tick);
             }
         });
         let worked = in_file(dir, share, job, deadline, &progress);
