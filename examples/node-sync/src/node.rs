@@ -1,6 +1,6 @@
 //! One client at work: commits its share, and goes on until it has everybody's events.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use latchwork::protocol::WaitingOn;
@@ -67,7 +67,7 @@ pub enum NodeError {
     #[error("no thread for the replicator: {0}")]
     Spawn(String),
     /// A commit was refused.
-    #[error("client {client}: {error}")]
+    #[error("{client}: {error}")]
     Commit {
         /// Which one.
         client: String,
@@ -94,9 +94,14 @@ pub fn work<U: Upstream<SqliteLog>>(
     progress.committed.store(already, Ordering::Relaxed);
     let replicator = Replicator::builder(log, upstream).push_batch(job.push_batch).spawn();
     let replicator = replicator.map_err(|error| NodeError::Spawn(error.to_string()))?;
+    let refused = AtomicBool::new(false);
     let committed = std::thread::scope(|scope| {
-        let committing = scope.spawn(|| commit(&replicator, already, share, job, deadline, progress));
-        follow(&replicator, job, deadline, progress);
+        let committing = scope.spawn(|| {
+            let committed = commit(&replicator, already, share, job, deadline, progress);
+            refused.store(committed.is_err(), Ordering::Release);
+            committed
+        });
+        follow(&replicator, job, deadline, &refused, progress);
         committing.join().expect("committing does not panic")
     })?;
     // Its own events are among everybody's: with those applied, this waits for nothing.
@@ -152,13 +157,13 @@ fn commit(
     Ok(next - already)
 }
 
-/// Returns once everybody's events are here, it cannot go on, or the time is over.
-fn follow(replicator: &Replicator<SqliteLog>, job: &Job, deadline: Instant, progress: &Progress) {
+/// Returns once everybody's events are here, it cannot go on, a commit was refused, or the time is over.
+fn follow(replicator: &Replicator<SqliteLog>, job: &Job, deadline: Instant, refused: &AtomicBool, progress: &Progress) {
     let updates = replicator.updates();
     let mut head = updates.snapshot.upstream_head.global;
     progress.applied.store(head, Ordering::Relaxed);
-    while head < job.events() && Instant::now() < deadline {
-        // Not for ever: a failure is no update.
+    while head < job.events() && Instant::now() < deadline && !refused.load(Ordering::Acquire) {
+        // Not for ever: neither a failure nor a refused commit is an update.
         match updates.receiver.recv_timeout(Duration::from_millis(200)) {
             Ok(update) => head = update.upstream_head.global,
             Err(_) if matches!(replicator.status().waiting_on, WaitingOn::Owner(_)) => return,
