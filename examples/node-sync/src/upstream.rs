@@ -1,0 +1,251 @@
+//! One file that orders everybody's events, shared by processes.
+//!
+//! # Pushing
+//!
+//! One immediate transaction: nobody else writes between the look at the head and the commit. Whatever fails before the
+//! commit has certainly not been applied; a commit that fails leaves the outcome unknown.
+//!
+//! # Live pulls
+//!
+//! SQLite tells no other process of a commit. So whoever has committed *rings*: it writes a byte into the file
+//! `…-bell`, which every upstream watches through the operating system. The bell rings only after the commit: whoever
+//! hears it finds the events. It counts an [`Epoch`]; a pull reads that before it looks into the file, and parks only
+//! past what it read.
+//!
+//! A process that dies between commit and bell has not rung. Therefore a pull that hears nothing looks again after
+//! [`LOOK_AGAIN`].
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use latchwork::log::Log;
+use latchwork::sync_state::Position;
+use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
+use latchwork::{Epoch, Interrupt, Waited};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use crate::event::Entry;
+use crate::file::{self, Kind, OpenError};
+
+/// How long a pull that hears nothing waits before it looks all the same.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// An upstream in a file.
+pub struct SqliteUpstream {
+    id: String,
+    page: usize,
+    pushing: Mutex<Connection>,
+    pulling: Mutex<Connection>,
+    bell: Mutex<File>,
+    /// Counts what the watcher heard.
+    rung: Arc<Epoch>,
+    _watcher: Mutex<RecommendedWatcher>,
+}
+
+impl SqliteUpstream {
+    /// Opens the file, or makes one. A pull's pages have `page` events at most.
+    ///
+    /// # Errors
+    ///
+    /// If it is no upstream, or cannot be watched.
+    pub fn open(path: &Path, page: usize) -> Result<Self, OpenError> {
+        let why = |reason: String| OpenError::Other { path: path.to_owned(), reason };
+        let pushing = file::open(path, Kind::Upstream)?;
+        let pulling = file::open(path, Kind::Upstream)?;
+        let id = identity(&pushing).map_err(|error| file::explain(path, &error))?;
+        let bell_path = bell_path(path);
+        let bell = OpenOptions::new().create(true).truncate(false).write(true).open(&bell_path);
+        let bell = bell.map_err(|error| why(format!("its bell: {error}")))?;
+        let rung = Arc::new(Epoch::new());
+        let heard = Arc::clone(&rung);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Opening the file is no ring. An error may have swallowed one.
+            if event.is_err() || event.is_ok_and(|event| !event.kind.is_access()) {
+                heard.bump();
+            }
+        });
+        let mut watcher = watcher.map_err(|error| why(error.to_string()))?;
+        watcher.watch(&bell_path, RecursiveMode::NonRecursive).map_err(|error| why(error.to_string()))?;
+        Ok(Self {
+            id,
+            page: page.max(1),
+            pushing: Mutex::new(pushing),
+            pulling: Mutex::new(pulling),
+            bell: Mutex::new(bell),
+            rung,
+            _watcher: Mutex::new(watcher),
+        })
+    }
+
+    /// What tells this upstream from all others.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn ring(&self) {
+        let mut bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner);
+        // The events are in the file; whoever does not hear of them looks again by itself.
+        let _unheard = bell.seek(SeekFrom::Start(0)).and_then(|_| bell.write_all(b"!"));
+    }
+
+    /// Takes the batch in if it follows the head. Nothing has been applied if this fails; the caller commits.
+    fn take<L>(&self, db: &Connection, batch: &Batch<L>) -> Result<(), PushError<Position>>
+    where
+        L: Log<Entry = Entry, Position = Position>,
+    {
+        if identity(db).map_err(not_applied)? != self.id {
+            let error = "the file is another upstream than before".into();
+            return Err(PushError::Fatal { kind: FatalKind::IdentityMismatch, error });
+        }
+        let head = head(db).map_err(not_applied)?;
+        if batch.base != head {
+            return Err(PushError::Behind { head: Some(head) });
+        }
+        let mut previous = head;
+        for entry in &batch.entries {
+            if entry.seq.client != 0 || entry.seq.global != previous.global + 1 {
+                let error = format!("{} does not follow {previous}", entry.seq).into();
+                return Err(PushError::Fatal { kind: FatalKind::Other, error });
+            }
+            file::append(db, entry).map_err(not_applied)?;
+            previous = entry.seq.position();
+        }
+        Ok(())
+    }
+
+    /// What follows `cursor`, and how much is beyond.
+    fn read(&self, cursor: Position) -> rusqlite::Result<Page<Entry>> {
+        let db = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        // One transaction, so that both queries see the same events.
+        let snapshot = db.unchecked_transaction()?;
+        let head = head(&snapshot)?;
+        let mut select = db.prepare_cached("SELECT * FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let entries = select.query_map((cursor.global, self.page), file::entry)?;
+        let entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
+        let last = entries.last().map_or(cursor.global, |entry| entry.seq.global);
+        let more = match head.global.saturating_sub(last) {
+            0 => More::None,
+            rest => More::Events(rest),
+        };
+        Ok(Page { entries, more })
+    }
+}
+
+impl<L> Upstream<L> for SqliteUpstream
+where
+    L: Log<Entry = Entry, Position = Position>,
+{
+    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<Position>> {
+        if let Err(interrupted) = interrupt.check() {
+            return Err(PushError::Unavailable { retry_after: None, error: interrupted.into() });
+        }
+        let mut db = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(not_applied)?;
+        self.take(&transaction, batch)?;
+        transaction.commit().map_err(|error| match error.sqlite_error_code() {
+            // Of these SQLite promises that the transaction is still open; dropping it has rolled it back.
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => not_applied(error),
+            _ => PushError::Uncertain { error: error.into() },
+        })?;
+        self.ring();
+        Ok(())
+    }
+
+    fn pull<'a>(
+        &'a self,
+        cursor: Position,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<Entry>, PullError>> + 'a {
+        Pages { upstream: self, interrupt, cursor, caught_up: false, ended: false }
+    }
+}
+
+/// A live pull.
+struct Pages<'a> {
+    upstream: &'a SqliteUpstream,
+    interrupt: &'a Interrupt,
+    cursor: Position,
+    /// Whether a page has said that there is no more.
+    caught_up: bool,
+    ended: bool,
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<Page<Entry>, PullError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            // Before the look: a bell that rings after it is past this.
+            let seen = self.upstream.rung.current();
+            if let Err(interrupted) = self.interrupt.check() {
+                self.ended = true;
+                return Some(Err(PullError::Unavailable { retry_after: None, error: interrupted.into() }));
+            }
+            let page = match self.upstream.read(self.cursor) {
+                Ok(page) => page,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(unreadable(error)));
+                }
+            };
+            if page.entries.is_empty() && self.caught_up {
+                let until = Instant::now() + LOOK_AGAIN;
+                let (Waited::Ready(_) | Waited::TimedOut | Waited::Interrupted(_)) =
+                    self.upstream.rung.wait_past_interruptible(seen, self.interrupt, Some(until));
+                continue;
+            }
+            if let Some(last) = page.entries.last() {
+                self.cursor = last.seq.position();
+            }
+            self.caught_up |= page.more == More::None;
+            return Some(Ok(page));
+        }
+        None
+    }
+}
+
+/// The bell of the upstream in this file.
+#[must_use]
+pub fn bell_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-bell");
+    name.into()
+}
+
+fn identity(db: &Connection) -> rusqlite::Result<String> {
+    db.prepare_cached("SELECT id FROM identity")?.query_row([], |row| row.get(0))
+}
+
+fn head(db: &Connection) -> rusqlite::Result<Position> {
+    let global = db.prepare_cached("SELECT max(seq) FROM log")?.query_row([], |row| row.get::<_, Option<u64>>(0))?;
+    Ok(Position { global: global.unwrap_or(0), client: 0 })
+}
+
+/// Whether another attempt may find it better.
+fn may_pass(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed, SystemIoFailure};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseBusy | DatabaseLocked | DiskFull | FileLockingProtocolFailed | SystemIoFailure)
+    )
+}
+
+/// An error before the commit.
+fn not_applied(error: rusqlite::Error) -> PushError<Position> {
+    if may_pass(&error) {
+        return PushError::Unavailable { retry_after: None, error: error.into() };
+    }
+    PushError::Fatal { kind: FatalKind::Other, error: error.into() }
+}
+
+fn unreadable(error: rusqlite::Error) -> PullError {
+    if may_pass(&error) {
+        return PullError::Unavailable { retry_after: None, error: error.into() };
+    }
+    PullError::Fatal { kind: FatalKind::Other, error: error.into() }
+}

@@ -1,0 +1,108 @@
+//! The upstream file, with logs in memory on top of it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchwork::sync_state::SyncState;
+use latchwork::upstream::FatalKind;
+use latchwork::{Replicator, Settled};
+use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
+use node_sync::file::{self, Kind, OpenError};
+use node_sync::upstream::SqliteUpstream;
+use rusqlite::Connection;
+
+const SOON: Duration = Duration::from_secs(30);
+
+type Client = Replicator<SyncState<SharedEvent>>;
+
+fn event(client: &str, number: u64) -> SharedEvent {
+    let edit = Edit { todo: format!("{client}-{number}"), change: Change::Put("milk".into()) };
+    Arc::new(TodoEvent { client: client.into(), number, edit })
+}
+
+fn client(path: &Path) -> Client {
+    Replicator::builder(SyncState::default(), SqliteUpstream::open(path, 10).unwrap()).spawn().unwrap()
+}
+
+fn log(path: &Path) -> Vec<(u64, String, u64)> {
+    let db = Connection::open(path).unwrap();
+    let mut select = db.prepare("SELECT seq, client, number FROM log ORDER BY seq").unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn two_clients_that_commit_at_once_are_ordered_without_gap_loss_or_repetition() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    let clients = [("alice", client(&path)), ("bob", client(&path))];
+    std::thread::scope(|scope| {
+        for (name, client) in &clients {
+            scope.spawn(move || (0..100).for_each(|number| drop(client.commit(vec![event(name, number)]).unwrap())));
+        }
+    });
+    for (_, client) in &clients {
+        client.flush(SOON).unwrap();
+    }
+    let log = log(&path);
+    assert!(log.iter().map(|row| row.0).eq(1..=200));
+    for (name, _) in &clients {
+        assert!(log.iter().filter(|row| row.1 == *name).map(|row| row.2).eq(0..100), "{name}");
+    }
+}
+
+#[test]
+fn a_push_into_a_locked_file_is_unavailable_and_goes_through_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    let client = client(&path);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let ticket = client.commit(vec![event("alice", 0)]).unwrap();
+    while client.status().counters.unavailable == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!((client.status().counters.uncertain, log(&path).len()), (0, 0));
+    other.execute_batch("COMMIT").unwrap();
+    assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
+    assert_eq!(log(&path).len(), 1);
+}
+
+#[test]
+fn an_upstream_that_became_another_one_is_fatal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    let client = client(&path);
+    Connection::open(&path).unwrap().execute_batch("UPDATE identity SET id = 'another'").unwrap();
+    drop(client.commit(vec![event("alice", 0)]).unwrap());
+    let is_mismatch = |waiting_on: &latchwork::protocol::WaitingOn| {
+        use latchwork::protocol::{Failure, WaitingOn};
+        matches!(waiting_on, WaitingOn::Owner(Failure::Upstream { kind: FatalKind::IdentityMismatch, .. }))
+    };
+    while !is_mismatch(&client.status().waiting_on) {
+        std::thread::yield_now();
+    }
+    assert!(log(&path).is_empty());
+}
+
+#[test]
+fn what_is_no_upstream_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("text");
+    fs::write(&text, "not a database, and long enough for SQLite to see that it has the wrong header".repeat(20))
+        .unwrap();
+    let foreign = dir.path().join("foreign.db");
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let client = dir.path().join("client.db");
+    drop(file::open(&client, Kind::Client).unwrap());
+    for path in [&text, &foreign, &client] {
+        let before = fs::read(path).unwrap();
+        let error = SqliteUpstream::open(path, 10).err().unwrap();
+        let expected = if *path == text { "is not a database" } else { "another kind" };
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(fs::read(path).unwrap(), before);
+    }
+    assert!(matches!(SqliteUpstream::open(dir.path(), 10).err().unwrap(), OpenError::Other { .. }));
+}
