@@ -180,7 +180,7 @@ index! {
         clear_as_another_thread_restarts_leaves_no_orphan: "I12", 3 threads, exhaustive,
             finds { ClearOrphansRun: "an orphan runs on" };
         /// `join` and another thread's `stop` at once end the worker.
-        join_as_another_thread_stops_ends_it: "I1, I16", 3 threads, 3, finds { StopMissesRun: DEADLOCK };
+        join_as_another_thread_stops_ends_it: "I1, I16", 3 threads, 4, finds { StopMissesRun: DEADLOCK };
         /// Whoever joins a worker gets it back, wherever its run was.
         join_ends_a_run_that_is_about_to_park: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// `join` and `stop` at once end the worker.
@@ -232,7 +232,7 @@ index! {
         an_empty_one_shot_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
         /// A push whose answer was lost is not sent twice.
-        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, exhaustive,
+        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, 7,
             finds { ResendUncertain: "not everything is at upstream once" };
         /// The same, whenever time passes.
         an_uncertain_push_is_not_sent_twice_at_any_time: "I5, I14", 3 threads, 3,

@@ -30,8 +30,8 @@
 //!   `replicator::rebase_resumes_the_pusher`.
 //! - *For every schedule* in which a push is rejected, lost, or cannot be delivered, and a catch-up ends with or without
 //!   events, upstream comes back, or a backoff ends: the commit settles, and upstream has it once. Exhaustively where time
-//!   is at its end from the start (but for a live pull that is replaced: up to five preemptions); with time that ends at
-//!   any moment, up to three.
+//!   is at its end from the start (but for a live pull that is replaced, up to five preemptions, and a push that was taken
+//!   without an answer, up to seven); with time that ends at any moment, up to three.
 //! - *For every schedule with at most three preemptions* (two where it stops) in which a resume, a restart, a request to
 //!   try again or a stop meets a push that is accepted, rejected, lost or backs off: the same; after a stop, what is not
 //!   confirmed is in the report. (`matrix::…`)
