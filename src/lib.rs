@@ -109,6 +109,7 @@ mod interrupt;
 pub mod known_bugs;
 mod latch;
 pub mod log;
+mod panics;
 mod parker;
 pub mod protocol;
 mod queue;

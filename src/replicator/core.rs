@@ -16,6 +16,7 @@ use super::update::Update;
 use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
+use crate::panics::panic_message;
 use crate::protocol::{Effects, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Instant, Sender, contain};
@@ -216,12 +217,4 @@ impl<L: Log> State<L> {
             self.waiting_on = (waiting_on, now.max(self.waiting_on.1));
         }
     }
-}
-
-pub(super) fn panic_message(payload: Box<dyn std::any::Any + Send>) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-    let message = text.unwrap_or("(no message)").to_owned();
-    // The payload is the user's too, and so is its drop.
-    let _dropped = contain(move || drop(payload));
-    message
 }

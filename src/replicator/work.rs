@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 
-use super::core::{Aftermath, Core, State, panic_message, topic};
+use super::core::{Aftermath, Core, State, topic};
 use super::trace::trace;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::log::Log;
+use crate::panics::panic_message;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
 use crate::sync::{contain, random};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};

@@ -6,6 +6,7 @@ use std::fmt;
 use super::BoxError;
 use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
+use crate::panics::panic_message;
 use crate::sync::{Arc, contain};
 
 /// What a body is told about its present run.
@@ -71,13 +72,6 @@ pub(super) fn run_once(body: &mut impl FnMut(&Run) -> Result<(), BoxError>, run:
     match contain(|| body(run)) {
         Ok(Ok(())) => Ended::Completed,
         Ok(Err(error)) => Ended::Failed(error.into()),
-        Err(payload) => {
-            let message = payload.downcast_ref::<String>().map(String::as_str);
-            let message = message.or_else(|| payload.downcast_ref::<&str>().copied());
-            let message = Arc::from(message.unwrap_or("(no message)"));
-            // The payload is the user's too, and so is its drop.
-            let _dropped = contain(move || drop(payload));
-            Ended::Panicked(message)
-        }
+        Err(payload) => Ended::Panicked(panic_message(payload).into()),
     }
 }
