@@ -54,7 +54,6 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut woken = self.woken.lock();
         *woken = !bug!(UnparkLeavesNoToken);
-        // Under the lock, so that a model need not explore it as a step of its own.
-        self.woken.notify_all(0);
+        self.woken.notify_all(&mut woken, 0);
     }
 }

@@ -79,13 +79,11 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     }
 
     /// Wakes the threads that wait for these topics, and returns the tasks.
-    ///
-    /// Under the lock: threads join under it too, so that a model need not explore the notification as a step of its own.
-    fn notify(&self, inner: &mut Inner<S, TOPICS>, topics: Topics) -> Wakers {
+    fn notify(&self, inner: &mut MutexGuard<'_, Inner<S, TOPICS>>, topics: Topics) -> Wakers {
         let mut wakers = Wakers::new();
         for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
             if inner.blocked[topic] > 0 && !bug!(ChangeWakesNobody) {
-                self.inner.notify_all(topic);
+                self.inner.notify_all(inner, topic);
             }
             wakers.append(&mut inner.waiting[topic].take());
         }

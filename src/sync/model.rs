@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use loom::sync::Condvar;
 pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
 pub(crate) use loom::thread_local;
@@ -45,29 +44,52 @@ impl<T> Mutex<T> {
 
 struct Shared<T, const TOPICS: usize> {
     value: Mutex<T>,
-    changed: [Condvar; TOPICS],
+    /// Who waits for each topic. Touched under the lock alone, so it is no step of its own: every order in which threads
+    /// join and are notified is an order in which they take the lock.
+    waiting: [Waiting; TOPICS],
+}
+
+/// Threads that are parked, or will be before another thread runs.
+#[derive(Default)]
+struct Waiting(std::sync::Mutex<Vec<loom::thread::Thread>>);
+
+impl Waiting {
+    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<loom::thread::Thread>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn notify_all(&self) {
+        let woken = std::mem::take(&mut *self.threads());
+        woken.iter().for_each(loom::thread::Thread::unpark);
+    }
 }
 
 /// What the clock knows of a blocked thread.
 trait Blocked: Send + Sync {
-    /// Wakes the thread. It is either asleep or has not yet looked at the clock: the lock sees to that.
+    /// Wakes the threads that wait for this topic.
     fn wake(&self, topic: usize);
 }
 
 impl<T: Send, const TOPICS: usize> Blocked for Shared<T, TOPICS> {
     fn wake(&self, topic: usize) {
-        drop(self.value.lock());
-        self.changed[topic].notify_all();
+        let _locked = self.value.lock();
+        self.waiting[topic].notify_all();
     }
 }
 
 /// A value under a lock, and threads that wait for it to change: for one of so many topics each.
+///
+/// A condition variable of loom's is an object by itself: waiting on it and notifying it are steps that are explored in
+/// every order. Here a thread joins in the critical section in which it looks, and is notified in the one that changes what
+/// it looked at, so the steps are those of the lock, and a thread sleeps as one asleep on loom's condition variable does:
+/// parked, and unparked once. (Only by that: a model whose threads call `unpark` on each other brings in wake-ups without
+/// a reason.)
 pub(crate) struct Monitor<T, const TOPICS: usize = 1>(Arc<Shared<T, TOPICS>>);
 
 impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     pub(crate) fn new(value: T) -> Self {
-        let changed = std::array::from_fn(|_| Condvar::new());
-        Self(Arc::new(Shared { value: Mutex::new(value), changed }))
+        let waiting = std::array::from_fn(|_| Waiting::default());
+        Self(Arc::new(Shared { value: Mutex::new(value), waiting }))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -84,19 +106,21 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
         if deadline.is_none() && !SPURIOUS.get() {
             return (self.block(guard, topic), false);
         }
-        let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let passed = || deadline.is_some_and(|deadline| CLOCK.now() >= deadline.0);
+        if SPURIOUS.get() {
+            CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
+        }
+        // From this look at the clock until it is parked nobody else runs: whoever moves the clock later finds the entry.
         if passed() {
             return (guard, true);
         }
-        // Known to the clock first, the time read second: whoever moves the clock after this read finds the entry.
-        let entry = Entry { deadline, topic, who: self.0.clone() };
+        CLOCK.blocked().push(Entry { deadline, topic, who: self.0.clone() });
+        let guard = self.block(guard, topic);
         let key = Arc::as_ptr(&self.0).cast::<()>();
-        CLOCK.blocked.lock().push(entry);
-        let guard = if passed() { guard } else { self.block(guard, topic) };
-        let mut blocked = CLOCK.blocked.lock();
         let same = |entry: &Entry| {
             Arc::as_ptr(&entry.who).cast::<()>() == key && (entry.deadline, entry.topic) == (deadline, topic)
         };
+        let mut blocked = CLOCK.blocked();
         let own = blocked.iter().position(same).expect("an entry is taken out by whoever made it");
         blocked.remove(own);
         drop(blocked);
@@ -104,11 +128,19 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     }
 
     fn block<'a>(&'a self, guard: MutexGuard<'a, T>, topic: usize) -> MutexGuard<'a, T> {
-        self.0.changed[topic].wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.waiting[topic].threads().push(loom::thread::current());
+        drop(guard);
+        loom::thread::park();
+        let guard = self.lock();
+        // Notified, it is not there any more; woken by somebody else, it still is.
+        let own = loom::thread::current().id();
+        self.0.waiting[topic].threads().retain(|thread| thread.id() != own);
+        guard
     }
 
-    pub(crate) fn notify_all(&self, topic: usize) {
-        self.0.changed[topic].notify_all();
+    /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
+    pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
+        self.0.waiting[topic].notify_all();
     }
 }
 
@@ -120,14 +152,16 @@ struct Entry {
 }
 
 struct Clock {
-    /// Nanoseconds since the model began. Grows only.
+    /// Nanoseconds since the model began. Grows only. Read and written `SeqCst`: nobody reads a clock as it was before.
     now: AtomicU64,
-    /// Who is blocked, until when; in the order in which they came.
-    blocked: Mutex<Vec<Entry>>,
+    /// Looks and wake-ups of models that expect wake-ups without a reason, which have no time to be put in order by.
+    spurious: AtomicU64,
+    /// Who is blocked, until when; in the order in which they came. No step of a model: `now` and `spurious` are.
+    blocked: std::sync::Mutex<Vec<Entry>>,
 }
 
 loom::lazy_static! {
-    static ref CLOCK: Clock = Clock { now: AtomicU64::new(0), blocked: Mutex::new(Vec::new()) };
+    static ref CLOCK: Clock = Clock::new();
 }
 
 std::thread_local! {
@@ -137,19 +171,32 @@ std::thread_local! {
 }
 
 impl Clock {
+    fn new() -> Self {
+        let now = AtomicU64::new(0);
+        now.store(0, Ordering::SeqCst);
+        Self { now, spurious: AtomicU64::new(0), blocked: Default::default() }
+    }
+
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn blocked(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
+        self.blocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn set(&self, now: u64) {
-        self.now.store(now, Ordering::Release);
+        self.now.store(now, Ordering::SeqCst);
         self.wake(|deadline| deadline.is_some_and(|deadline| deadline.0 <= now));
     }
 
     fn wake(&self, due: impl Fn(Option<Instant>) -> bool) {
-        let blocked = self.blocked.lock();
-        let woken: Vec<_> = blocked
+        let woken: Vec<_> = self
+            .blocked()
             .iter()
             .filter(|entry| due(entry.deadline))
             .map(|entry| (entry.topic, Arc::clone(&entry.who)))
             .collect();
-        drop(blocked);
         woken.iter().for_each(|(topic, who)| who.wake(*topic));
     }
 }
@@ -183,6 +230,7 @@ impl Drop for ExpectSpurious {
 
 /// Wakes every blocked thread without a reason.
 pub fn wake_spuriously() {
+    CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
     CLOCK.wake(|_| true);
 }
 
@@ -194,7 +242,7 @@ impl Instant {
     /// The model's time.
     #[must_use]
     pub fn now() -> Self {
-        Self(CLOCK.now.load(Ordering::Acquire))
+        Self(CLOCK.now())
     }
 
     /// As [`std::time::Instant::checked_add`]. From the end of time nothing is later.

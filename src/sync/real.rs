@@ -48,7 +48,8 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
         (guard, passed)
     }
 
-    pub(crate) fn notify_all(&self, topic: usize) {
+    /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
+    pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
         self.changed[topic].notify_all();
     }
 }
