@@ -4,12 +4,16 @@
 //!   to choose (one execution) fails.
 //! - Environment variables that would weaken a search are refused.
 //! - Each known bug is switched on in turn, and the same search must end with exactly the failure that is expected.
-//! - One model runs at a time, whatever the number of test threads: two side by side are slower than one after the other,
-//!   and a known bug is on for the whole process.
+//! - Each model runs in a process of its own, as many at a time as there are test threads. A known bug is on for a whole
+//!   process; and two models that share one get in each other's way, for loom maps and unmaps the stacks of an
+//!   execution's threads each time, which one process does one after the other. Two processes do not slow each other.
+//!
+//! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger.
 
 use std::any::Any;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::panic;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread;
@@ -61,9 +65,48 @@ struct Search {
 impl Model {
     /// Searches, prints a line, and panics if the property does not hold or a known bug is not found.
     pub fn check(self) {
+        refuse_weakening();
+        match std::env::var(PLACE).as_deref() {
+            Err(_) => self.check_in_a_process(),
+            Ok(CHILD) => {
+                end_with_the_parent();
+                self.check_here();
+                std::process::exit(CHECKED);
+            }
+            Ok("here") => self.check_here(),
+            Ok(other) => panic!("{PLACE}: expected \"here\" or nothing, got {other:?}"),
+        }
+    }
+
+    /// Runs this test, and no other, in a process of its own, and passes on what it says and how it ends.
+    fn check_in_a_process(&self) {
+        let mut child = Command::new(std::env::current_exe().expect("the path of these tests"));
+        child.args(["--exact", self.name, "--nocapture"]).env(PLACE, CHILD).stdin(Stdio::piped());
+        if !shows_everything() {
+            // The harness's own words are on stdout.
+            child.stdout(Stdio::null()).stderr(Stdio::piped());
+        }
+        let mut child = child.spawn().expect("a process for the model");
+        // Open as long as this process lives; `wait_with_output` would close it.
+        let _alive = child.stdin.take();
+        let ended = child.wait_with_output().expect("the model's process is this one's child");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        if ended.status.code() == Some(CHECKED) {
+            said.lines().for_each(say);
+        } else {
+            let Self { name, property, invariants, .. } = self;
+            let (property, status) = (property.trim(), ended.status);
+            let failure = format!("{name}: {property} [{invariants}] FAILED (its process: {status})");
+            eprintln!("{}\n{failure}", said.trim_end());
+            // Without the hook's words: where this line stands helps nobody.
+            panic::resume_unwind(Box::new(failure));
+        }
+    }
+
+    fn check_here(&self) {
+        // For those who run several here; in a model's own process it is free.
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        refuse_weakening();
 
         let search = self.search("model", self.scenario);
         if let Some(failure) = search.failure {
@@ -149,6 +192,31 @@ pub fn steps(scenario: impl Fn() + Copy + Send + Sync + 'static) -> usize {
     };
     silence_expected_failures();
     (1..100).find(fits).expect("a scenario of a few steps")
+}
+
+/// Where models run: in a process each, unless this variable says otherwise.
+const PLACE: &str = "LATCHWORK_MODELS";
+
+/// What the variable says to a process that was started for one model.
+const CHILD: &str = "in a process of its own";
+
+/// How such a process ends if all is well. Not 0: so does the harness, too, when it knows of no test by that name.
+const CHECKED: i32 = 64;
+
+/// Ends this process when the one that started it has ended, however that came: a search may have hours before it. The
+/// other end of stdin says so.
+fn end_with_the_parent() {
+    let wait = || {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(1);
+    };
+    thread::Builder::new().name("parent".into()).spawn(wait).expect("a thread that waits for the parent's end");
+}
+
+/// Whether the harness was asked to keep nothing to itself.
+fn shows_everything() -> bool {
+    std::env::args().any(|argument| ["--nocapture", "--no-capture"].contains(&argument.as_str()))
+        || std::env::var_os("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0")
 }
 
 fn refuse_weakening() {
