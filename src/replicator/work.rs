@@ -39,31 +39,30 @@ impl<L: Log> Party<L> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         mut ask: impl FnMut(&mut State<L>, Time) -> Next<T>,
     ) -> Option<T> {
+        let mut report = Some(report);
         let mut now = core.now();
-        let mut until = None;
-        let mut look = |state: &mut State<L>, now, until| {
-            let next = ask(state, now);
-            state.looked(self.topic, now);
-            let known = matches!(next, Next::Wait(time) if time == until) && !trace!(owed());
-            (!known).then_some(next)
-        };
-        let change = |state: &mut State<L>| self.transition(state, report, now);
-        let mut next =
-            core.state.change_and_block(change, |after| after.run(), self.topic, |state| look(state, now, until));
         loop {
-            trace!(emit());
-            match next {
-                Waited::Ready(Next::Do(what)) => return Some(what),
-                Waited::Ready(Next::Stop) => return None,
-                Waited::Ready(Next::Wait(time)) => until = time,
-                Waited::TimedOut | Waited::Interrupted(_) => {
-                    now = core.now();
-                    trace!(doing("clock"));
-                    let _contained = core.apply(|state| ((), (self.tick)(&mut state.protocol, now)));
+            let change = |state: &mut State<L>| match report.take() {
+                Some(report) => self.transition(state, report, now),
+                None => self.transition(state, |state, now| (self.tick)(&mut state.protocol, now), now),
+            };
+            let look = |state: &mut State<L>| {
+                let next = ask(state, now);
+                state.looked(self.topic, now);
+                match next {
+                    Next::Do(what) => Ok(Some(Some(what))),
+                    Next::Stop => Ok(Some(None)),
+                    Next::Wait(_) if trace!(owed()) => Ok(None),
+                    Next::Wait(until) => Err(until.and_then(|time| core.instant(time))),
                 }
+            };
+            let next = core.state.change_and_block(change, |after| after.run(), self.topic, look);
+            trace!(emit());
+            if let Waited::Ready(Some(next)) = next {
+                return next;
             }
-            let deadline = until.and_then(|time| core.instant(time));
-            next = core.state.block(self.topic, deadline, |state| look(state, now, until));
+            now = core.now();
+            trace!(doing("clock"));
         }
     }
 
