@@ -8,6 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::panic_message;
+use crate::points::point;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
 use crate::sync::{contain, random};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
@@ -44,7 +45,8 @@ impl<L: Log> Party<L> {
         let mut look = |state: &mut State<L>, now, until| {
             let next = ask(state, now);
             state.looked(self.topic, now);
-            let known = matches!(next, Next::Wait(time) if time == until) && !trace!(owed());
+            let known = matches!(next, Next::Wait(time) if time == until);
+            let known = known && !trace!(owed()) && !point!(owed BeforeParking);
             (!known).then_some(next)
         };
         let change = |state: &mut State<L>| self.transition(state, report, now);
@@ -55,7 +57,10 @@ impl<L: Log> Party<L> {
             match next {
                 Waited::Ready(Next::Do(what)) => return Some(what),
                 Waited::Ready(Next::Stop) => return None,
-                Waited::Ready(Next::Wait(time)) => until = time,
+                Waited::Ready(Next::Wait(time)) => {
+                    point!(BeforeParking);
+                    until = time;
+                }
                 Waited::TimedOut | Waited::Interrupted(_) => {
                     now = core.now();
                     trace!(doing("clock"));
@@ -145,6 +150,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, interrupt)) = next {
         let outcome = contain(|| upstream.push(&batch, &interrupt)).map_err(panic_message);
+        point!(AfterReply);
         if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
             return Ok(());
         }
@@ -204,6 +210,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
+                point!(BeforeQueueChange);
                 party.report(core, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());
