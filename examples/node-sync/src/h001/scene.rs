@@ -310,3 +310,15 @@ pub fn show(bug: KnownBug, order: Order, stalls: bool) -> Result<Scene, StageErr
     let _on = (bug != KnownBug::None).then(|| bug.switch_on());
     Director::new()?.play(order, stalls)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_that_ships_is_not_taken_for_stalled() {
+        for order in [Order::AnswerFirst, Order::PageFirst] {
+            assert!(show(KnownBug::None, order, true).is_err(), "{order:?}");
+        }
+    }
+}
