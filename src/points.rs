@@ -11,9 +11,9 @@
 //!
 //! # Before parking
 //!
-//! Looking, finding nothing and parking is one critical section, and must be. A worker that has not been at
-//! [`BeforeParking`](Point::BeforeParking) since it was elsewhere leaves that section without parking, is delayed, looks
-//! again, and parks if it still finds nothing. Only if somebody has asked to be called: otherwise it parks at once.
+//! Looking, finding nothing and parking is one critical section, and must be. A worker that has not been at `BeforeParking`
+//! since it was elsewhere leaves that section without parking, is delayed, looks again, and parks if it still finds nothing.
+//! Only if somebody has asked to be called: otherwise it parks at once.
 
 /// Reaches a point; `false` for `owed` and nothing for all others in a normal build.
 #[cfg(not(feature = "__known-bugs"))]
