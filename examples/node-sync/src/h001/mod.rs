@@ -141,6 +141,12 @@ Read downwards. Names like `pull-advance` are what the replicator tells through 
 counts whatever could end a wait of the pusher's.
 ";
 
+const REBASE_ONLY: &str = "\
+Merging a page is a *rebase* if what is pending has to be rolled back and done again on top of it,
+and an *advance* if it can stay as it is. Either brings what the pusher waits for; only the rebase
+woke it. These todos do not touch each other, so this is an advance:
+";
+
 const FIRST_FIX: &str = "\
 The first published fix: when an advance is merged, wake the pusher if it is parked. In the order
 above that helps:";
@@ -184,6 +190,7 @@ fn text(parts: &Parts, colour: bool) -> String {
         rule("H001: something is pending, and is never sent"),
         INTRODUCTION.to_owned(),
         rule("1. The stall: only a rebase wakes the pusher (known bug ResumeOnRebaseOnly)"),
+        format!("{REBASE_ONLY}\n"),
         h001.draw(Option::None, colour),
         why(h001, colour),
         rule("2. The first fix, and the order that defeats it (known bug ParkedFlag)"),

@@ -230,11 +230,11 @@ fn step(name: &'static str, fields: &Fields) -> Step {
     Step { from, to, event: Some(name), text, epoch: Some(fields.number("epoch")) }
 }
 
-/// Whom the pusher waits for. At what time a clock would ring is another each time.
+/// Whom the pusher waits for, or that there is nothing to wait for. At what time a clock would ring is another each time.
 fn without_time(cause: &str) -> String {
-    let until = cause.split(": ").next().unwrap_or_default();
-    match until.split_once(", until ") {
-        Some((clock, _)) => format!("{clock}, in an hour"),
-        None => until.to_owned(),
+    match (cause.split_once(": "), cause.split_once(", until ")) {
+        (Some(("nobody", why)), _) => why.to_owned(),
+        (_, Some((clock, _))) => format!("{clock}, in an hour"),
+        _ => cause.to_owned(),
     }
 }
