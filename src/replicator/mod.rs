@@ -64,6 +64,7 @@ pub use self::update::{Snapshot, Update, Updates};
 use crate::backoff::Backoff;
 use crate::known_bugs::bug;
 use crate::log::Log;
+use crate::points::point;
 use crate::protocol::{Direction, Effects, Protocol, Push, Resend, Settings, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Arc, abandoned, unbounded};
@@ -256,6 +257,7 @@ impl<L: Log> Replicator<L> {
         &self,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        point!(BeforeQueueChange);
         trace!(doing("commit"));
         let admitted = self.core.apply(|state| {
             if state.closed || state.protocol.is_stopped() {

@@ -8,6 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::panic_message;
+use crate::points::point;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
 use crate::sync::{contain, random};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
@@ -52,14 +53,18 @@ impl<L: Log> Party<L> {
                 match next {
                     Next::Do(what) => Ok(Some(Some(what))),
                     Next::Stop => Ok(Some(None)),
-                    Next::Wait(_) if trace!(owed()) => Ok(None),
+                    Next::Wait(_) if trace!(owed()) || point!(owed BeforeParking) => Ok(None),
                     Next::Wait(until) => Err(until.and_then(|time| core.instant(time))),
                 }
             };
             let next = core.state.change_and_block(change, |after| after.run(), self.topic, look);
             trace!(emit());
-            if let Waited::Ready(Some(next)) = next {
-                return next;
+            match next {
+                Waited::Ready(Some(next)) => return next,
+                Waited::Ready(None) => {
+                    point!(BeforeParking);
+                }
+                Waited::TimedOut | Waited::Interrupted(_) => {}
             }
             now = core.now();
             trace!(doing("clock"));
@@ -144,6 +149,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, interrupt)) = next {
         let outcome = contain(|| upstream.push(&batch, &interrupt)).map_err(panic_message);
+        point!(AfterReply);
         if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
             return Ok(());
         }
@@ -203,6 +209,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
+                point!(BeforeQueueChange);
                 party.report(core, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());

@@ -1,12 +1,13 @@
 //! The command: see `--help`.
 
+mod h001;
 mod run;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use node_sync::job::Job;
 
@@ -18,8 +19,10 @@ use node_sync::job::Job;
 ///
 /// Exit code: 0 if everything arrived everywhere, 1 if not, 2 if it could not begin.
 #[derive(Debug, Parser)]
-#[command(name = "node-sync", version, max_term_width = 100)]
+#[command(name = "node-sync", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Todos that each client adds, one number for each client.
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "400,391")]
     todos: Vec<u64>,
@@ -59,6 +62,20 @@ pub struct Args {
     /// How often a client tells its parent how far it is, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 250, hide = true)]
     tick: u64,
+}
+
+/// What else it can do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows H001: a pusher that waits for ever, why, and that it is gone.
+    ///
+    /// The code that ships is run with the known bug switched on, on a stage where the same happens each time. Exit code:
+    /// 0 if everything was as it is told, 1 if not.
+    H001 {
+        /// What is printed.
+        #[arg(long, value_enum, default_value_t = h001::Format::Text)]
+        format: h001::Format,
+    },
 }
 
 /// Where upstream is.
@@ -116,6 +133,15 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Command::H001 { format }) = args.command {
+        return match h001::run(format) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("node-sync h001: {error}");
+                ExitCode::from(1)
+            }
+        };
+    }
     let done = match args.impossible() {
         Some(sentence) => Err(sentence.into()),
         None => run::run(&args),
