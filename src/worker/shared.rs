@@ -89,6 +89,25 @@ pub struct Status {
     pub last_exit: Option<Exit>,
 }
 
+impl fmt::Display for Status {
+    /// What comes after "the worker".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, requested, stopping, .. } = *self;
+        match self.phase {
+            Phase::Idle => write!(f, "is idle after run {generation}")?,
+            Phase::Running => write!(f, "is in run {generation}")?,
+            Phase::BackingOff { .. } => write!(f, "backs off after run {generation}")?,
+            Phase::GivenUp => write!(f, "has given up after run {generation}")?,
+            Phase::Stopped => return write!(f, "has stopped after run {generation}"),
+        }
+        match (stopping, requested) {
+            (true, _) => f.write_str(", and is to stop"),
+            (false, true) => f.write_str(", and owes another"),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
 impl Handle {
     /// The worker's name, which is its thread's.
     #[must_use]
