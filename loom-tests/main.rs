@@ -12,6 +12,7 @@
 mod data;
 mod deep;
 mod executor;
+mod lanes;
 mod runner;
 mod scenarios;
 

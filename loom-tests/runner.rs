@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use latchwork::known_bugs::KnownBug;
 use serde_json::{Value, json};
 
-use crate::{data, deep};
+use crate::{data, deep, lanes};
 
 /// What loom says when every thread waits for another. The states of the threads follow it.
 pub const DEADLOCK: &str = "deadlock; threads = ";
@@ -60,11 +60,11 @@ macro_rules! bound {
 pub(crate) use bound;
 
 /// How a search ended.
-struct Search {
-    executions: usize,
+pub struct Search {
+    pub executions: usize,
     time: Duration,
     /// What the failing execution panicked with.
-    failure: Option<Box<dyn Any + Send>>,
+    pub failure: Option<Box<dyn Any + Send>>,
 }
 
 /// A search for a defect that is there.
@@ -91,6 +91,9 @@ impl Model {
             deep::asked_for().is_none(),
             "a deep search looks for no known bug: it is for `cargo models --deep` alone"
         );
+        if lanes::are_asked_for() {
+            lanes::show(self);
+        }
         match place.as_deref() {
             None => self.check_in_a_process(),
             Some("here") => self.check_here(),
@@ -133,10 +136,11 @@ impl Model {
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
 
-        let search = self.search("model", self.scenario);
+        let search = self.search(self.scenario);
         let mut failures = Vec::new();
         let mut hunts = Vec::new();
         if let Some(failure) = &search.failure {
+            lanes::explain(self, None, self.scenario, search.executions);
             failures.push(format!("execution {} ended with: {}", search.executions, message(&**failure)));
         } else if search.executions <= 1 {
             failures.push("there was nothing to explore".into());
@@ -219,21 +223,24 @@ impl Model {
 
     /// Searches for a failure that must be there.
     fn hunt(&self, name: String, scenario: fn(), expected: &str) -> Hunt {
-        let Search { executions, failure, .. } = self.search(EXPECTED_TO_FAIL, scenario);
+        let Search { executions, failure, .. } = self.search(scenario);
         let found = match failure.as_deref().map(message) {
             None => Err(format!("known bug {name} was not found in {executions} executions: this model cannot fail")),
             Some(message) if is_as_expected(message, expected) => Ok(executions),
-            Some(message) => Err(format!("known bug {name}: expected failure {expected:?}, got {message:?}")),
+            Some(message) => {
+                lanes::explain(self, Some(&name), scenario, executions);
+                Err(format!("known bug {name}: expected failure {expected:?}, got {message:?}"))
+            }
         };
         Hunt { name, found }
     }
 
-    /// On a thread of its own, named `thread`, so that a failure leaves nothing behind.
-    fn search(&self, thread: &str, scenario: fn()) -> Search {
+    /// On a thread of its own, so that a failure leaves nothing behind.
+    pub fn search(&self, scenario: fn()) -> Search {
         let executions = Arc::new(AtomicUsize::new(0));
         let (builder, count) = (self.builder(), Arc::clone(&executions));
         let started = Instant::now();
-        let ended = on_a_thread(thread, move || {
+        let ended = on_a_thread(EXPECTED_TO_FAIL, move || {
             builder.check(move || {
                 count.fetch_add(1, Ordering::Relaxed);
                 scenario();
@@ -331,16 +338,22 @@ pub fn message(failure: &(dyn Any + Send)) -> &str {
         .unwrap_or("(no message)")
 }
 
-/// The name of the threads whose panics are expected and not worth a line.
+/// The name of the threads whose panics are expected, or told in other words.
 const EXPECTED_TO_FAIL: &str = "expected to fail";
+
+/// The name of the threads whose panics are said in other words, but for where an assertion failed.
+pub const REPLAYED: &str = "model";
 
 fn silence_expected_failures() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if thread::current().name() != Some(EXPECTED_TO_FAIL) {
-                usual(info);
+            let is_a_verdict = || [DEADLOCK, SPINS].iter().any(|verdict| message(info.payload()).starts_with(verdict));
+            match thread::current().name() {
+                Some(EXPECTED_TO_FAIL) => {}
+                Some(REPLAYED) if is_a_verdict() => {}
+                _ => usual(info),
             }
         }));
     });

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use latchwork::Interrupt;
 use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::sync::model::{say, waits};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
@@ -96,10 +97,13 @@ impl Scripted {
     /// Takes events that follow `base`.
     pub fn take(&self, base: u64, events: impl Iterator<Item = Event>) -> Result<(), PushError<u64>> {
         let mut log = self.lock();
-        if base != log.events.len() as u64 && !self.unchecked {
+        let head = log.events.len();
+        if base != head as u64 && !self.unchecked {
+            say(format_args!("upstream is at {head}: no batch that follows {base}"));
             return Err(PushError::Behind { head: None });
         }
         log.events.extend(events);
+        say(format_args!("upstream takes it, and is at {}", log.events.len()));
         Ok(())
     }
 
@@ -136,6 +140,7 @@ impl Scripted {
             }
             let mut log = self.lock();
             if given {
+                waits("upstream has nothing more");
                 while !log.closed {
                     log = self.log.1.wait(log).unwrap();
                 }
@@ -145,6 +150,7 @@ impl Scripted {
             given = true;
             if let Feed::Foreign(event) | Feed::ForeignPage(event) = feed {
                 log.events.push(event);
+                say(format_args!("{event:?} of another client is at upstream: {}", log.events.len()));
             }
             Some(Ok(Self::page(&log.events, cursor)))
         })
