@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use latchwork::sync::model::{say, waits};
 use loom::sync::{Condvar, Mutex};
 
 struct Signal {
@@ -15,6 +16,7 @@ struct Signal {
 impl Wake for Signal {
     fn wake(self: Arc<Self>) {
         *self.woken.lock().unwrap() = true;
+        say("wakes a task");
         self.changed.notify_one();
     }
 }
@@ -23,6 +25,7 @@ impl Signal {
     fn sleep(&self) {
         let mut woken = self.woken.lock().unwrap();
         while !*woken {
+            waits("its task has not been woken");
             woken = self.changed.wait(woken).unwrap();
         }
         *woken = false;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::queue::{Condition, Wait, WaitQueue};
-use crate::sync::{AtomicU64, Instant, Ordering, const_fn};
+use crate::sync::{AtomicU64, Instant, Ordering, const_fn, note};
 use crate::wait::{Waited, block, block_on, deadline};
 
 /// The mark: somebody waits. The count stands above it.
@@ -79,6 +79,7 @@ impl Epoch {
     pub fn bump(&self) -> u64 {
         let release = if bug!(RelaxedBump) { Ordering::Relaxed } else { Ordering::AcqRel };
         let former = self.state.fetch_add(ONE, release);
+        note!(bumps(&self.queue, former / ONE + 1));
         if former & AWAITED != 0 && !bug!(BumpWakesNobody) {
             self.queue.release(|| {
                 self.state.fetch_and(!AWAITED, Ordering::AcqRel);
@@ -149,7 +150,9 @@ impl Condition for Past<'_> {
     }
 
     fn check(&self) -> Option<u64> {
-        self.past(self.epoch.load())
+        let state = self.epoch.load();
+        note!(counts(&self.epoch.queue, state / ONE, self.seen));
+        self.past(state)
     }
 
     fn mark(&self) -> Option<u64> {

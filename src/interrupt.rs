@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::known_bugs::bug;
 use crate::latch::{Latch, Opened};
 use crate::queue::for_each_unwinding;
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, note};
 use crate::wait::Waited;
 
 /// Why something was interrupted.
@@ -96,7 +96,9 @@ impl Interrupt {
     /// A token that is not set.
     #[must_use]
     pub fn new() -> Self {
-        Self { token: Arc::new(Token { set: Latch::new(), note: Mutex::new(Note::default()) }) }
+        let set = Latch::new();
+        note!(names(&set.queue, "interrupt"));
+        Self { token: Arc::new(Token { set, note: Mutex::new(Note::default()) }) }
     }
 
     /// Sets the token and its children and wakes whoever waits for them. Returns whether it was the first to do so; only
@@ -210,6 +212,7 @@ impl Token {
             note.cause = Some(cause);
         }
         let children = std::mem::take(&mut note.children);
+        note!(says_why(&self.set.queue, cause, first));
         drop(note);
         if bug!(SecondSetterReturnsEarly) && !first {
             return false;

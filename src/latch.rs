@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::queue::{Condition, Wait, WaitQueue};
-use crate::sync::{AtomicU8, Instant, Ordering, const_fn};
+use crate::sync::{AtomicU8, Instant, Ordering, const_fn, note};
 use crate::wait::{Waited, block, block_on, deadline};
 
 const CLOSED: u8 = 0;
@@ -50,7 +50,7 @@ const AWAITED: u8 = 2;
 pub struct Latch {
     /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.
     state: AtomicU8,
-    queue: WaitQueue,
+    pub(crate) queue: WaitQueue,
 }
 
 impl Latch {
@@ -84,13 +84,17 @@ impl Latch {
         while state != AWAITED {
             // Also when it is open already: what was written before this call must be seen by whoever passes after it.
             match self.state.compare_exchange(state, OPEN, release, Ordering::Relaxed) {
-                Ok(_) => return state == CLOSED,
+                Ok(_) => {
+                    note!(turns(&self.queue, true, state == CLOSED));
+                    return state == CLOSED;
+                }
                 Err(actual) => state = actual,
             }
         }
         let mut changed = false;
         self.queue.release(|| {
             changed = self.state.swap(OPEN, Ordering::AcqRel) != OPEN;
+            note!(turns(&self.queue, true, changed));
             true
         });
         changed
@@ -102,7 +106,9 @@ impl Latch {
     pub fn close(&self) -> bool {
         // Whoever closes it has passed it: what was written before `open` is seen.
         let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
-        self.state.compare_exchange(OPEN, CLOSED, acquire, Ordering::Relaxed).is_ok()
+        let changed = self.state.compare_exchange(OPEN, CLOSED, acquire, Ordering::Relaxed).is_ok();
+        note!(turns(&self.queue, false, changed));
+        changed
     }
 
     /// Lets through exactly those who wait now; the latch stays closed. Returns how many there were.
@@ -119,9 +125,14 @@ impl Latch {
             return changed.into();
         }
         if self.state.load(Ordering::Relaxed) != AWAITED {
+            note!(releases(&self.queue, false));
             return 0;
         }
-        self.queue.release(|| self.state.compare_exchange(AWAITED, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+        self.queue.release(|| {
+            let awaited = self.state.compare_exchange(AWAITED, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            note!(releases(&self.queue, awaited));
+            awaited
+        })
     }
 
     /// Whether the latch is open.
@@ -131,17 +142,25 @@ impl Latch {
         self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire }) == OPEN
     }
 
+    /// Whether somebody who would wait may pass at once.
+    #[inline]
+    fn look(&self) -> bool {
+        let open = self.is_open();
+        note!(looks(&self.queue, open));
+        open
+    }
+
     /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
     #[inline]
     pub fn wait(&self) {
-        if !self.is_open() {
+        if !self.look() {
             block(self);
         }
     }
 
     /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited {
-        if self.is_open() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
+        if self.look() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
     }
 
     /// As [`wait`](Self::wait), until `deadline` at most.
@@ -176,7 +195,7 @@ impl Condition for &Latch {
     }
 
     fn check(&self) -> Option<()> {
-        self.is_open().then_some(())
+        self.look().then_some(())
     }
 
     fn mark(&self) -> Option<()> {

@@ -13,7 +13,7 @@
 use std::task::Wake;
 
 use crate::known_bugs::bug;
-use crate::sync::{Arc, Instant, Monitor};
+use crate::sync::{Arc, Instant, Monitor, note};
 
 pub(crate) struct Parker {
     /// The token.
@@ -26,7 +26,9 @@ crate::sync::thread_local! {
 
 impl Parker {
     fn new() -> Self {
-        Self { woken: Monitor::new(false) }
+        let woken = Monitor::new(false);
+        note!(owns(woken.thing()));
+        Self { woken }
     }
 
     /// The calling thread's own. A token left by an earlier wait is a return for no reason, no more.
@@ -39,6 +41,7 @@ impl Parker {
         let mut woken = self.woken.lock();
         let mut passed = false;
         if !*woken {
+            note!(because(""));
             (woken, passed) = self.woken.wait(woken, 0, deadline);
         }
         *woken = false;
@@ -54,6 +57,7 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut woken = self.woken.lock();
         *woken = !bug!(UnparkLeavesNoToken);
+        note!(unparks(self.woken.thing()));
         self.woken.notify_all(&mut woken, 0);
     }
 }

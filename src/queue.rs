@@ -23,12 +23,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::known_bugs::bug;
-use crate::sync::{Mutex, abandoned, const_fn};
+use crate::sync::{Mutex, abandoned, const_fn, note};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before somebody waits.
 pub(crate) struct WaitQueue {
     /// `None` until the first waiter comes; kept from then on.
-    waiting: Mutex<Option<Box<Waiting>>>,
+    pub(crate) waiting: Mutex<Option<Box<Waiting>>>,
 }
 
 /// Who waits, under somebody's lock.
@@ -62,6 +62,7 @@ impl WaitQueue {
             return 0;
         }
         let wakers = waiting.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
+        note!(empties(self));
         drop(waiting);
         wake_all(wakers)
     }
@@ -174,6 +175,7 @@ impl<C: Condition> Wait<C> {
             return None;
         }
         let waker = waiting.leave(&place);
+        note!(leaves(self.condition.queue()));
         if waiting.is_empty() {
             self.condition.unmark();
         }
@@ -188,6 +190,7 @@ impl<C: Condition> Wait<C> {
         let waiting = slot.get_or_insert_default();
         if let Some(place) = self.place.take() {
             let Some(present) = waiting.at(&place).filter(|_| !bug!(ParkIsTrusted)) else {
+                note!(is_through(self.condition.queue()));
                 drop(slot);
                 // Let through, or woken for a change that came before this wait began.
                 return match self.condition.let_through() {
@@ -205,6 +208,7 @@ impl<C: Condition> Wait<C> {
             return Poll::Ready(output);
         }
         self.place = Some(waiting.join(waker));
+        note!(joins(self.condition.queue()));
         Poll::Pending
     }
 }

@@ -604,6 +604,17 @@ mod worker {
     }
 
     #[test]
+    fn its_status_says_what_it_does() {
+        let worker = Worker::spawn("said", until_interrupted).unwrap();
+        assert_eq!(worker.status().to_string(), "is in run 1");
+        worker.clear();
+        assert_eq!(worker.status().to_string(), "is idle after run 1");
+        worker.restart().unwrap();
+        until(|| worker.status().phase == Phase::Running);
+        assert_eq!(worker.join().to_string(), "has stopped after run 2");
+    }
+
+    #[test]
     fn dropping_a_worker_stops_it_and_waits_for_its_end() {
         struct Ends(Arc<AtomicBool>);
         impl Drop for Ends {

@@ -19,7 +19,8 @@ fn check(scenario: impl Fn() + Send + Sync + 'static) {
     model.preemption_bound = Some(3);
     // A search that is cut short would pass.
     (model.max_duration, model.max_permutations) = (None, None);
-    model.check(scenario);
+    // A failing execution is shown.
+    latchwork::sync::model::check(&model, scenario);
 }
 
 /// An item that comes just as the delay of an earlier one ends is in this batch or in the next.

@@ -9,8 +9,8 @@ use latchwork::upstream::Upstream;
 use latchwork::{Epoch, Latch, Replicator, Settled};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use loom::thread;
 
+use super::thread;
 use super::upstream::{Answer, Event, Feed, Scripted};
 
 /// A queue, an epoch: the sender reads the epoch, then looks; the writer appends, then bumps. Ends when the sender has got

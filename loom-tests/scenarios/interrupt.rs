@@ -2,9 +2,8 @@
 
 use latchwork::sync::model::end_time;
 use latchwork::{Cause, Interrupt, Interrupted};
-use loom::thread;
 
-use super::SOON;
+use super::{SOON, thread};
 use crate::executor::block_on;
 
 fn setter(interrupt: &Interrupt, cause: Cause) -> thread::JoinHandle<bool> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use latchwork::sync::model::{end_time, expect_spurious, wake_spuriously};
+use latchwork::sync::model::{end_time, expect_spurious, say, wake_spuriously};
 use latchwork::{Cause, Interrupt, Latch, Waited};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{SOON, spawn};
+use super::{SOON, spawn, thread};
 use crate::executor::{Task, block_on, poll_once};
 
 /// Main opens; one thread waits. Ends when the thread has been joined.
@@ -187,7 +187,7 @@ pub fn a_waiter_that_times_out_takes_nobody_elses_wake() {
     let latch = Arc::new(Latch::new());
     let mut waiter = Task::new(latch.wait_async());
     assert!(waiter.poll().is_pending());
-    let clock = loom::thread::spawn(end_time);
+    let clock = thread::spawn(end_time);
     assert_eq!(latch.wait_timeout(SOON), Waited::TimedOut);
     assert!(latch.open());
     waiter.run();
@@ -272,6 +272,7 @@ where
             spawn(&entered, move |entered| {
                 let leave = enter();
                 let before = entered.load(Ordering::Relaxed);
+                say(format_args!("has entered, and counts {before} before it"));
                 entered.store(before + 1, Ordering::Relaxed);
                 leave();
             })

@@ -9,13 +9,14 @@ pub mod interrupt;
 pub mod latch;
 pub mod matrix;
 pub mod replicator;
+mod thread;
 pub mod upstream;
 pub mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use loom::thread::JoinHandle;
+use thread::JoinHandle;
 
 /// A deadline within reach of the models' clock.
 const SOON: Duration = Duration::from_secs(1);
@@ -23,5 +24,5 @@ const SOON: Duration = Duration::from_secs(1);
 /// Starts a thread with a share of `with`.
 fn spawn<T: 'static, R: 'static>(with: &Arc<T>, steps: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R> {
     let with = Arc::clone(with);
-    loom::thread::spawn(move || steps(&with))
+    thread::spawn(move || steps(&with))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use latchwork::Interrupt;
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::Direction;
-use latchwork::sync::model::end_time;
+use latchwork::sync::model::{end_time, say, waits};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
@@ -150,10 +150,13 @@ impl Scripted {
     /// Takes events that follow `base`.
     pub fn take(&self, base: u64, events: impl Iterator<Item = Event>) -> Result<(), PushError<u64>> {
         let mut log = self.lock();
-        if base != log.events.len() as u64 && !self.unchecked {
+        let head = log.events.len();
+        if base != head as u64 && !self.unchecked {
+            say(format_args!("upstream is at {head}: no batch that follows {base}"));
             return Err(PushError::Behind { head: None });
         }
         log.events.extend(events);
+        say(format_args!("upstream takes it, and is at {}", log.events.len()));
         Ok(())
     }
 
@@ -192,6 +195,7 @@ impl Scripted {
                 return unavailable();
             }
             if given {
+                waits("upstream has nothing more");
                 let mut closed = self.closed.0.lock().unwrap();
                 while !*closed {
                     closed = self.closed.1.wait(closed).unwrap();
@@ -203,6 +207,7 @@ impl Scripted {
             let mut log = self.lock();
             if let Feed::Foreign(event) | Feed::News(event) | Feed::ForeignPage(event) = feed {
                 log.events.push(event);
+                say(format_args!("{event:?} of another client is at upstream: {}", log.events.len()));
             }
             let more = if let Feed::Foreign(_) = feed { More::Unknown } else { More::None };
             Some(Ok(Page { entries: Self::entries(&log.events, cursor), more }))

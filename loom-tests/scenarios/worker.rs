@@ -9,8 +9,8 @@ use latchwork::sync::model::end_time;
 use latchwork::worker::{BoxError, Ended, Handle, Phase};
 use latchwork::{Backoff, Cause, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 use loom::sync::atomic::{AtomicBool, Ordering};
-use loom::thread::JoinHandle;
 
+use super::thread::{self, JoinHandle};
 use super::{SOON, spawn};
 use crate::executor::block_on;
 
@@ -347,7 +347,7 @@ pub fn a_wait_for_idle_that_times_out_has_one_outcome() {
 /// Does one thing to a worker, on a thread of its own.
 fn meanwhile<R: 'static>(worker: &Worker, act: impl FnOnce(&Handle) -> R + 'static) -> JoinHandle<R> {
     let handle = worker.handle().clone();
-    loom::thread::spawn(move || act(&handle))
+    thread::spawn(move || act(&handle))
 }
 
 /// Runs end at once; main and a thread restart. Ends when the worker is idle.

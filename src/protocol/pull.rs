@@ -1,5 +1,8 @@
 //! The puller's half.
 
+use std::fmt;
+
+use super::status::at;
 use super::{Effects, Failure, Protocol, Signal, Time};
 use crate::known_bugs::bug;
 use crate::log::Log;
@@ -31,6 +34,21 @@ pub enum Pull {
         /// Why.
         error: Failure,
     },
+}
+
+impl fmt::Display for Pull {
+    /// What comes after "the puller".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("is idle"),
+            Self::Pulling { ticket, caught_up, ending, .. } => {
+                let caught_up = if *caught_up { ", which has caught up" } else { "" };
+                write!(f, "is in pull {ticket}{caught_up}{}", if *ending { ", and is to end" } else { "" })
+            }
+            Self::Waiting { until } => write!(f, "backs off until {}", at(*until)),
+            Self::Failed { error } => write!(f, "has failed: {error}"),
+        }
+    }
 }
 
 /// What a puller is to do.
@@ -192,5 +210,26 @@ impl<L: Log> Protocol<L> {
         let delay = self.settings.backoff.delay(self.pull_attempts, random);
         self.pull_attempts = self.pull_attempts.saturating_add(1);
         delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_is_said_in_words() {
+        let pulling = |caught_up, ending| Pull::Pulling { ticket: 2, caught_up, news: false, ending };
+        let states = [
+            (Pull::Idle, "is idle"),
+            (pulling(false, false), "is in pull 2"),
+            (pulling(true, false), "is in pull 2, which has caught up"),
+            (pulling(false, true), "is in pull 2, and is to end"),
+            (Pull::Waiting { until: Time::from_secs(1) }, "backs off until 1s"),
+            (Pull::Failed { error: Failure::Panicked { message: "no".into() } }, "has failed: a panic in no"),
+        ];
+        for (state, words) in states {
+            assert_eq!(state.to_string(), words);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::status::at;
 use super::{Direction, Effects, Failure, Protocol, Resend, Signal, Time};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
@@ -56,6 +57,34 @@ pub enum Push<P> {
         /// Whether a push may have been taken without an answer.
         uncertain: bool,
     },
+}
+
+impl<P: fmt::Debug> fmt::Display for Push<P> {
+    /// What comes after "the pusher".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("is idle"),
+            Self::Sending { ticket, count, lost, .. } => {
+                let events = if *count == 1 { "event" } else { "events" };
+                let lost = if *lost { ", which a rebase has overtaken" } else { "" };
+                write!(f, "sends push {ticket}, of {count} {events}{lost}")
+            }
+            Self::Behind { since, target, until, pull } => {
+                write!(f, "is behind since epoch {since}, until ")?;
+                match target {
+                    Some(target) => write!(f, "upstream's head is {target:?}")?,
+                    None => f.write_str("there is news")?,
+                }
+                match until {
+                    Some(until) => write!(f, ", and asks for a catch-up at {}", at(*until)),
+                    None => write!(f, " or pull {pull} has caught up"),
+                }
+            }
+            Self::Uncertain { pull, .. } => write!(f, "is uncertain until pull {pull} has caught up"),
+            Self::Waiting { until, .. } => write!(f, "backs off until {}", at(*until)),
+            Self::Failed { error, .. } => write!(f, "has failed: {error}"),
+        }
+    }
 }
 
 /// What a pusher is to do.
@@ -336,6 +365,39 @@ impl<L: Log> Protocol<L> {
         match direction {
             Direction::Push => !self.push_paused,
             Direction::Pull => !self.pull_paused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_says_what_ends_it() {
+        let ms = Duration::from_millis;
+        let behind = |target, until| Push::Behind { since: 4, target, until, pull: 2 };
+        let failed = Push::Failed { error: Failure::Log { error: "a gap".into() }, uncertain: false };
+        let states: [(Push<u64>, &str); 10] = [
+            (Push::Idle, "is idle"),
+            (Push::Sending { ticket: 3, count: 1, epoch: 0, lost: false }, "sends push 3, of 1 event"),
+            (
+                Push::Sending { ticket: 3, count: 2, epoch: 0, lost: true },
+                "sends push 3, of 2 events, which a rebase has overtaken",
+            ),
+            (behind(None, None), "is behind since epoch 4, until there is news or pull 2 has caught up"),
+            (behind(Some(9), None), "is behind since epoch 4, until upstream's head is 9 or pull 2 has caught up"),
+            (
+                behind(None, Some(ms(250))),
+                "is behind since epoch 4, until there is news, and asks for a catch-up at 250ms",
+            ),
+            (Push::Uncertain { pull: 2, until: ms(0) }, "is uncertain until pull 2 has caught up"),
+            (Push::Waiting { until: ms(100), asked: false }, "backs off until 100ms"),
+            (Push::Waiting { until: Time::MAX, asked: true }, "backs off until the end of time"),
+            (failed, "has failed: the log refused what upstream sent: a gap"),
+        ];
+        for (state, words) in states {
+            assert_eq!(state.to_string(), words);
         }
     }
 }

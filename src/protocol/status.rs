@@ -56,13 +56,18 @@ impl fmt::Display for WaitingOn {
             Self::Pusher => f.write_str("the pusher"),
             Self::Puller => f.write_str("the puller"),
             Self::Upstream(direction) => write!(f, "upstream's answer to a {direction}"),
-            Self::Clock(until) => write!(f, "the clock, until {until:?}"),
-            Self::Connectivity(until) => write!(f, "the connection, tried again at {until:?}"),
+            Self::Clock(until) => write!(f, "the clock, until {}", at(*until)),
+            Self::Connectivity(until) => write!(f, "the connection, tried again at {}", at(*until)),
             Self::Gate(direction) => write!(f, "whoever paused the {direction} direction"),
             Self::Owner(failure) => write!(f, "the owner: {failure}"),
             Self::Stopped => f.write_str("nobody any more: stopped"),
         }
     }
+}
+
+/// A point in time, in words.
+pub(super) fn at(time: Time) -> String {
+    if time == Time::MAX { "the end of time".into() } else { format!("{time:?}") }
 }
 
 /// Why a direction cannot go on by itself.

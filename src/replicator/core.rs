@@ -20,7 +20,7 @@ use crate::panics::panic_message;
 use crate::points::point;
 use crate::protocol::{Effects, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
-use crate::sync::{Instant, Sender, contain};
+use crate::sync::{Instant, Sender, contain, note};
 use crate::watched::{Topics, Wakers, Watched};
 
 /// Who waits for what.
@@ -99,6 +99,7 @@ impl<L: Log> Core<L> {
             #[cfg(feature = "tracing")]
             pusher_woken_by: None,
         };
+        state.tell();
         Self { state: Watched::new(state), origin: Instant::now() }
     }
 
@@ -206,9 +207,16 @@ impl<L: Log> State<L> {
 
     /// The worker of this topic has looked, and may have begun something. It knows how things stand.
     pub(super) fn looked(&mut self, topic: usize, now: Time) {
+        note!(step());
         match topic {
-            topic::PUSHER => self.told.0 = self.protocol.push_signal(),
-            _ => self.told.1 = self.protocol.pull_signal(),
+            topic::PUSHER => {
+                self.told.0 = self.protocol.push_signal();
+                note!(because(self.protocol.push()));
+            }
+            _ => {
+                self.told.1 = self.protocol.pull_signal();
+                note!(because(self.protocol.pull()));
+            }
         }
         self.note(now);
     }
@@ -220,5 +228,21 @@ impl<L: Log> State<L> {
         if waiting_on != self.waiting_on.0 {
             self.waiting_on = (waiting_on, now.max(self.waiting_on.1));
         }
+        self.tell();
+    }
+
+    /// Says in a model how things stand.
+    fn tell(&self) {
+        note!(stands("the replicator:", || {
+            let (protocol, log) = (&self.protocol, self.protocol.log());
+            let parts = vec![
+                format!("{} pending", log.pending()),
+                format!("upstream's head {:?}", log.upstream_head()),
+                format!("epoch {}", protocol.epoch()),
+                format!("the pusher {}", protocol.push()),
+                format!("the puller {}", protocol.pull()),
+            ];
+            (parts, format!("head {:?}; the next move is owed by {}", log.head(), protocol.waiting_on()))
+        }));
     }
 }

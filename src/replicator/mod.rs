@@ -67,7 +67,7 @@ use crate::log::Log;
 use crate::points::point;
 use crate::protocol::{Direction, Effects, Protocol, Push, Resend, Settings, WaitingOn};
 use crate::queue::wake_all;
-use crate::sync::{Arc, abandoned, unbounded};
+use crate::sync::{Arc, abandoned, note, unbounded};
 use crate::upstream::Upstream;
 use crate::wait::{Waited, deadline};
 use crate::watched::Wakers;
@@ -310,6 +310,7 @@ impl<L: Log> Replicator<L> {
             let last = *last.get_or_insert_with(|| state.tickets.last());
             state.tickets.all_settled(last).then_some(())
         };
+        note!(because("not everything has settled"));
         self.core.state.block(topic::SETTLED, deadline(timeout), settled)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
-use crate::sync::Arc;
+use crate::sync::{Arc, note};
 use crate::wait::{Waited, deadline};
 use crate::watched::{Wakers, Watched};
 
@@ -40,6 +40,7 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     /// Blocks until the commit has settled.
     #[must_use]
     pub fn wait(&self) -> Settled<P> {
+        note!(because("its commit has not settled"));
         match self.slot.block(0, None, |settled| *settled) {
             Waited::Ready(settled) => settled,
             Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
@@ -48,6 +49,7 @@ impl<P: Copy + Send + 'static> Ticket<P> {
 
     /// As [`wait`](Self::wait), for `timeout` at most.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited<Settled<P>> {
+        note!(because("its commit has not settled"));
         self.slot.block(0, deadline(timeout), |settled| *settled)
     }
 

@@ -10,19 +10,43 @@
 //! worker that has something to tell (`owed`) does not go to sleep: it tells, looks again, and parks if it still finds
 //! nothing. If something has come meanwhile, `resume` follows on `park` at once.
 
-/// Calls a function of this room; `false` for `owed` and nothing for all others without the feature.
+/// Says some of it in the lanes of a model.
+macro_rules! words {
+    // What these do is said where it is known how it ended.
+    (doing("push")) => {};
+    (doing("catch-up")) => {};
+    (doing("clock")) => {
+        $crate::sync::note!(does("the time has come"))
+    };
+    (doing($what:expr)) => {
+        $crate::sync::note!(does($what))
+    };
+    (merged($protocol:expr, $merged:expr)) => {
+        $crate::sync::note!(add(if $merged.is_rebase() { "rebase" } else { "advance" }))
+    };
+    ($($call:tt)+) => {};
+}
+pub(super) use words;
+
+/// Calls a function of this room; `false` for `owed` and no more than words for all others without the feature.
 #[cfg(not(feature = "tracing"))]
 macro_rules! trace {
     (owed()) => {
         false
     };
-    ($($call:tt)+) => {};
+    ($($call:tt)+) => {
+        $crate::replicator::trace::words!($($call)+)
+    };
 }
 
-/// Calls a function of this room; `false` for `owed` and nothing for all others without the feature.
+/// Calls a function of this room; `false` for `owed` and no more than words for all others without the feature.
 #[cfg(feature = "tracing")]
 macro_rules! trace {
+    (owed()) => {
+        $crate::replicator::trace::on::owed()
+    };
     ($($call:tt)+) => {
+        $crate::replicator::trace::words!($($call)+);
         $crate::replicator::trace::on::$($call)+
     };
 }

@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::panics::panic_message;
 use crate::points::point;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
-use crate::sync::{contain, random};
+use crate::sync::{contain, note, random};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
 use crate::wait::Waited;
 use crate::watched::Topics;
@@ -145,6 +145,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             Next::Wait(None)
         }
     };
+    note!(is("pusher"));
     trace!(start(core));
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, interrupt)) = next {
@@ -166,6 +167,7 @@ fn push_ended<L: Log>(
     now: Time,
 ) -> Effects<L::Entry> {
     trace!(doing("push"));
+    note!(answers(batch.ticket, &outcome));
     state.calls.push = None;
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -203,6 +205,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
         NextPull::Wait(until) => Next::Wait(until),
         NextPull::Stop => Next::Stop,
     };
+    note!(is("puller"));
     let mut next = party.next(core, nothing, ask);
     while let Some((ticket, cursor, interrupt)) = next {
         let outcome = contain(|| {
@@ -225,6 +228,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
 
 fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
     trace!(doing("catch-up"));
+    note!(say(format_args!("a page of {}", page.entries.len())));
     state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|error| {
         state.last_error = Some(error.to_string());
         give_up_pull()
@@ -239,6 +243,7 @@ fn pull_ended<L: Log>(
     now: Time,
 ) -> Effects<L::Entry> {
     trace!(doing("catch-up"));
+    note!(say(format_args!("pull {ticket} is over")));
     state.calls.pull = None;
     if !state.protocol.is_pulling(ticket) {
         return Effects::default();

@@ -27,7 +27,7 @@ use model as imp;
 
 pub use imp::Instant;
 pub(crate) use imp::{
-    AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, const_fn, contain, random, thread, thread_local,
+    AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, const_fn, contain, note, random, thread, thread_local,
 };
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;

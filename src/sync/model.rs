@@ -11,6 +11,14 @@
 //! [`wake_spuriously`] wakes every thread that is blocked at that point, with nothing changed. Hold an
 //! [`expect_spurious`] guard from the model's first line: it makes blocked threads known, which costs steps and is
 //! therefore not done in every model.
+//!
+//! # What a failing model did
+//!
+//! [`check`] in the place of loom's shows the execution that failed: a lane for each thread, in which the crate says what it
+//! has done, who has parked, and who has woken whom. A model says something of its own with [`say`], [`waits`] and
+//! [`within`].
+
+pub(crate) mod lanes;
 
 use std::cell::Cell;
 use std::fmt;
@@ -25,20 +33,54 @@ pub(crate) use loom::thread_local;
 
 pub(crate) use crossbeam_channel as channel;
 
+pub use self::lanes::{Lanes, check, record, recorded, say, waits, within};
+use self::lanes::{Thing, words};
+
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Builder, JoinHandle, ThreadId, current};
+    pub(crate) use loom::thread::{JoinHandle, ThreadId, current};
+
+    /// loom's, and the thread has a lane in which it begins and ends.
+    pub(crate) struct Builder(loom::thread::Builder);
+
+    impl Builder {
+        pub(crate) fn new() -> Self {
+            Self(loom::thread::Builder::new())
+        }
+
+        pub(crate) fn name(self, name: String) -> Self {
+            Self(self.0.name(name))
+        }
+
+        pub(crate) fn spawn<T: Send + 'static>(
+            self,
+            steps: impl FnOnce() -> T + Send + 'static,
+        ) -> std::io::Result<JoinHandle<T>> {
+            self.0.spawn(|| super::within(steps))
+        }
+    }
 }
 
 /// loom's mutex with the interface of `parking_lot`'s: no poisoning.
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+pub(crate) struct Mutex<T> {
+    value: loom::sync::Mutex<T>,
+    /// What lanes call it.
+    thing: Thing,
+}
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        Self { value: loom::sync::Mutex::new(value), thing: Thing::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        words::locks();
+        let guard = self.value.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        words::goes_on();
+        guard
+    }
+
+    pub(crate) fn thing(&self) -> Thing {
+        self.thing
     }
 }
 
@@ -61,6 +103,7 @@ impl Waiting {
     fn notify_all(&self) {
         let woken = std::mem::take(&mut *self.threads());
         woken.iter().for_each(loom::thread::Thread::unpark);
+        words::wakes(&woken);
     }
 }
 
@@ -104,7 +147,7 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, bool) {
         if deadline.is_none() && !SPURIOUS.get() {
-            return (self.block(guard, topic), false);
+            return (self.block(guard, topic, None), false);
         }
         let passed = || deadline.is_some_and(|deadline| CLOCK.now() >= deadline.0);
         if SPURIOUS.get() {
@@ -115,7 +158,7 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
             return (guard, true);
         }
         CLOCK.blocked().push(Entry { deadline, topic, who: self.0.clone() });
-        let guard = self.block(guard, topic);
+        let guard = self.block(guard, topic, deadline);
         let key = Arc::as_ptr(&self.0).cast::<()>();
         let same = |entry: &Entry| {
             Arc::as_ptr(&entry.who).cast::<()>() == key && (entry.deadline, entry.topic) == (deadline, topic)
@@ -127,7 +170,8 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
         (guard, passed())
     }
 
-    fn block<'a>(&'a self, guard: MutexGuard<'a, T>, topic: usize) -> MutexGuard<'a, T> {
+    fn block<'a>(&'a self, guard: MutexGuard<'a, T>, topic: usize, deadline: Option<Instant>) -> MutexGuard<'a, T> {
+        words::parks(deadline);
         self.0.waiting[topic].threads().push(loom::thread::current());
         drop(guard);
         loom::thread::park();
@@ -141,6 +185,10 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
     pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
         self.0.waiting[topic].notify_all();
+    }
+
+    pub(crate) fn thing(&self) -> Thing {
+        self.0.value.thing
     }
 }
 
@@ -187,6 +235,10 @@ impl Clock {
 
     fn set(&self, now: u64) {
         self.now.store(now, Ordering::SeqCst);
+        match now {
+            u64::MAX => say("time ends"),
+            now => say(format_args!("the clock shows {:?}", Duration::from_nanos(now))),
+        }
         self.wake(|deadline| deadline.is_some_and(|deadline| deadline.0 <= now));
     }
 
@@ -231,6 +283,7 @@ impl Drop for ExpectSpurious {
 /// Wakes every blocked thread without a reason.
 pub fn wake_spuriously() {
     CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
+    say("wakes whoever sleeps, for no reason");
     CLOCK.wake(|_| true);
 }
 
@@ -323,3 +376,11 @@ macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => { $(#[$meta])* $vis fn $($rest)* };
 }
 pub(crate) use const_fn;
+
+/// Says something in the lane of the thread that says it, by calling a function of [`lanes`]: nothing in a normal build.
+macro_rules! note {
+    ($($call:tt)+) => {
+        $crate::sync::model::lanes::words::$($call)+
+    };
+}
+pub(crate) use note;

@@ -10,7 +10,7 @@ use super::run::{Ended, Exit, Run, run_once};
 use super::{BoxError, RestartPolicy, Stopped};
 use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
-use crate::sync::{Arc, Instant, contain, random, thread};
+use crate::sync::{Arc, Instant, contain, note, random, thread};
 use crate::wait::{Waited, deadline};
 use crate::watched::Watched;
 
@@ -89,6 +89,25 @@ pub struct Status {
     pub last_exit: Option<Exit>,
 }
 
+impl fmt::Display for Status {
+    /// What comes after "the worker".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, requested, stopping, .. } = *self;
+        match self.phase {
+            Phase::Idle => write!(f, "is idle after run {generation}")?,
+            Phase::Running => write!(f, "is in run {generation}")?,
+            Phase::BackingOff { .. } => write!(f, "backs off after run {generation}")?,
+            Phase::GivenUp => write!(f, "has given up after run {generation}")?,
+            Phase::Stopped => return write!(f, "has stopped after run {generation}"),
+        }
+        match (stopping, requested) {
+            (true, _) => f.write_str(", and is to stop"),
+            (false, true) => f.write_str(", and owes another"),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
 impl Handle {
     /// The worker's name, which is its thread's.
     #[must_use]
@@ -117,6 +136,8 @@ impl Handle {
             if present.is_none() && !bug!(BackoffSwallowsRestart) {
                 state.activity = Activity::Idle;
             }
+            note!(does("restart"));
+            self.shared.tell(state);
             Ok((state.generation + 1, present))
         })?;
         interrupt(present, Cause::Restart);
@@ -150,9 +171,12 @@ impl Handle {
             if let Activity::BackingOff { .. } = state.activity {
                 state.activity = Activity::Idle;
             }
+            note!(does("clear"));
+            self.shared.tell(state);
             (state.generation, present)
         });
         interrupt(present, Cause::Clear);
+        note!(because("the run has not ended"));
         let waited = self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()));
         if bug!(ClearOrphansRun) {
             self.shared.state.look(|state| state.activity = Activity::Idle);
@@ -165,6 +189,8 @@ impl Handle {
     pub fn stop(&self) -> bool {
         let (first, present) = self.shared.state.change(|state| {
             let first = !std::mem::replace(&mut state.stopping, true);
+            note!(does("stop"));
+            self.shared.tell(state);
             (first, state.ask_to_end(Cause::Stop).filter(|_| !bug!(StopMissesRun)))
         });
         interrupt(present, Cause::Stop);
@@ -178,6 +204,7 @@ impl Handle {
     /// If called from the worker's own body, which would wait for itself.
     pub fn wait_idle(&self) {
         self.shared.assert_other_thread("wait_idle");
+        note!(because("the worker is not idle"));
         let _no_deadline = self.shared.wait(None, State::idle);
     }
 
@@ -188,6 +215,7 @@ impl Handle {
     /// As [`wait_idle`](Self::wait_idle).
     pub fn wait_idle_timeout(&self, timeout: Duration) -> Waited {
         self.shared.assert_other_thread("wait_idle_timeout");
+        note!(because("the worker is not idle"));
         self.shared.wait(deadline(timeout), State::idle)
     }
 
@@ -353,6 +381,12 @@ impl Shared {
         );
     }
 
+    /// Says in a model how things stand.
+    #[allow(unused_variables, reason = "a normal build says nothing")]
+    fn tell(&self, state: &State) {
+        note!(stands(format_args!("worker {}", self.name), || (vec![state.status().to_string()], String::new())));
+    }
+
     fn wait<T>(&self, deadline: Option<Instant>, look: impl FnMut(&mut State) -> Option<T>) -> Waited<T> {
         self.state.block(0, deadline, look)
     }
@@ -360,19 +394,31 @@ impl Shared {
     /// Waits until the thread has done its last step.
     pub(super) fn wait_stopped(&self, what: &str, deadline: Option<Instant>) -> Waited<Status> {
         self.assert_other_thread(what);
+        note!(because("the worker has not stopped"));
         self.wait(deadline, State::stopped)
     }
 
     /// Ends a run and blocks until the next is due; `None` once the worker is to stop.
     fn turn(&self, run: &Run, ended: Ended) -> Option<Run> {
-        let look = |state: &mut State| match state.next() {
-            Next::Run(run) => Ok(Some(run)),
-            Next::Stop => Ok(None),
-            Next::Wait(until) => Err(until),
+        let look = |state: &mut State| {
+            note!(step());
+            let next = state.next();
+            self.tell(state);
+            note!(because("no run is due"));
+            match next {
+                Next::Run(run) => Ok(Some(run)),
+                Next::Stop => Ok(None),
+                Next::Wait(until) => Err(until),
+            }
         };
         // What is dropped and the wakers are user code, and the thread must outlive their panics.
         let turned = contain(|| {
-            let change = |state: &mut State| (state.run_ended(run, ended), 1);
+            let change = |state: &mut State| {
+                note!(say(format_args!("run {} is over", run.generation)));
+                let former = state.run_ended(run, ended);
+                self.tell(state);
+                (former, 1)
+            };
             self.state.change_and_block(change, drop, 0, look)
         });
         let mut next = turned.unwrap_or(Waited::TimedOut);
@@ -408,5 +454,10 @@ pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Re
         next = shared.turn(&run, ended);
     }
     let _contained = contain(move || drop(body));
-    let _contained = contain(|| shared.state.change(|state| state.activity = Activity::Stopped));
+    let _contained = contain(|| {
+        shared.state.change(|state| {
+            state.activity = Activity::Stopped;
+            shared.tell(state);
+        });
+    });
 }

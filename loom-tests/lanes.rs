@@ -1,0 +1,194 @@
+//! A failure, shown: the execution that failed, as lanes, and how to run exactly that one again.
+//!
+//! How to read it is said in `loom-tests/README.md`; some are kept in `loom-tests/lanes/`.
+//!
+//! A search keeps no record of what it does, which would slow it down. When it has failed it is run again, with a record
+//! of the execution that failed; loom takes the same way each time.
+
+use std::env;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use latchwork::sync::model::{Lanes, record, recorded};
+
+use crate::runner::{Model, REPLAYED, message, on_a_thread, say};
+
+/// The known bug that is shown, or the name of what another engine had in its place.
+const SHOW: &str = "LATCHWORK_SHOW";
+
+/// The file with the path of the execution that is shown.
+const REPLAY: &str = "LATCHWORK_REPLAY";
+
+/// Whether an execution is to be shown, and nothing to be checked.
+pub fn are_asked_for() -> bool {
+    [SHOW, REPLAY].iter().any(|name| env::var_os(name).is_some())
+}
+
+/// Shows the execution that was asked for, and ends as a failed test does: nothing was checked.
+pub fn show(model: &Model) -> ! {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let bug = env::var(SHOW).ok();
+    let known = || model.known_bugs.iter().find(|(known, _)| Some(format!("{known:?}")) == bug);
+    let built = || model.twins.iter().find(|(name, ..)| Some(*name) == bug.as_deref());
+    let (scenario, _on) = match (known(), built()) {
+        (Some((known, _)), _) => (model.scenario, Some(known.switch_on())),
+        (None, Some((_, scenario, _))) => (*scenario, None),
+        (None, None) if bug.is_none() => (model.scenario, None),
+        (None, None) => {
+            let all = model.known_bugs.iter().map(|(known, _)| format!("{known:?}"));
+            let all: Vec<_> = all.chain(model.twins.iter().map(|(name, ..)| (*name).into())).collect();
+            panic!("{}: {SHOW}: expected one of its known bugs ({}), got {bug:?}", model.name, all.join(", "))
+        }
+    };
+    match env::var_os(REPLAY) {
+        Some(path) => {
+            let path = Path::new(&path);
+            assert!(path.is_file(), "{REPLAY}: there is no file {}", path.display());
+            match run(model, scenario, path, 1) {
+                Ok(lanes) => say(&text(model, bug.as_deref(), &lanes, path)),
+                Err(error) => panic!("{}: {} cannot be run: {error}", model.name, path.display()),
+            }
+        }
+        None => {
+            let search = model.search(scenario);
+            assert!(search.failure.is_some(), "{}: none of {} executions fails", model.name, search.executions);
+            explain(model, bug.as_deref(), scenario, search.executions);
+        }
+    }
+    panic::resume_unwind(Box::new("shown"))
+}
+
+/// Shows the execution, by number, with which a search of `scenario` has ended.
+pub fn explain(model: &Model, bug: Option<&str>, scenario: fn(), execution: usize) {
+    let path = path_of(model.name, bug);
+    // loom would begin with it.
+    let _ = std::fs::remove_file(&path);
+    match run(model, scenario, &path, execution) {
+        Ok(lanes) => say(&text(model, bug, &lanes, &path)),
+        Err(error) => say(&format!("{}: execution {execution} cannot be shown: {error}", model.name)),
+    }
+}
+
+/// Where loom's path to the failing execution is kept.
+fn path_of(model: &str, bug: Option<&str>) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(file_name(model, bug)).with_extension("path")
+}
+
+fn file_name(model: &str, bug: Option<&str>) -> String {
+    [model].into_iter().chain(bug).collect::<Vec<_>>().join("-").replace("::", "-")
+}
+
+/// Runs a search up to this execution, which must be the one that fails, with a record of it. It begins with what `path`
+/// leads to, if there is such a file, or else with the first one; just before the last one, `path` is written.
+fn run(model: &Model, scenario: fn(), path: &Path, execution: usize) -> Result<Lanes, String> {
+    let mut builder = model.builder();
+    builder.checkpoint_file = Some(path.into());
+    builder.checkpoint_interval = if path.exists() { usize::MAX } else { execution };
+    let (begun, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
+    let (count, keep) = (Arc::clone(&begun), Arc::clone(&kept));
+    let ended = on_a_thread(REPLAYED, move || {
+        let steps = move || match (count.fetch_add(1, Ordering::Relaxed) + 1).cmp(&execution) {
+            std::cmp::Ordering::Less => scenario(),
+            std::cmp::Ordering::Equal => record(scenario),
+            std::cmp::Ordering::Greater => panic::resume_unwind(Box::new(PASSED)),
+        };
+        let ended = catch_unwind(AssertUnwindSafe(|| builder.check(steps)));
+        let failure = ended.as_ref().err().map(|failure| message(&**failure)).filter(|failure| *failure != PASSED);
+        *keep.lock().unwrap_or_else(PoisonError::into_inner) = recorded(failure);
+    });
+    let lanes = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    lanes.filter(|_| ended.is_ok()).ok_or_else(|| {
+        let begun = begun.load(Ordering::Relaxed);
+        format!("execution {begun} failed before it; is the model deterministic?")
+    })
+}
+
+fn text(model: &Model, bug: Option<&str>, lanes: &Lanes, path: &Path) -> String {
+    let name = model.name;
+    let with = bug.map(|bug| format!(", with {bug}")).unwrap_or_default();
+    let bug = bug.map(|bug| format!("{SHOW}={bug} ")).unwrap_or_default();
+    let here = env::current_dir().ok();
+    let path = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display();
+    format!(
+        "\n{name}{with}\n\n{lanes}\n{AGAIN}\n{bug}{REPLAY}={path} RUSTFLAGS=\"--cfg loom\" \\\n    \
+         cargo test --test models -- --exact {name}\n",
+    )
+}
+
+/// What ends a search that has got past the execution that was to be shown.
+const PASSED: &str = "it did not fail";
+
+/// What stands above the command.
+const AGAIN: &str = "The same again:";
+
+/// What a process of its own shows: the lanes, and the file of the command below them.
+fn shown(model: &str, bug: Option<&str>, path: Option<&str>) -> (String, String) {
+    let mut process = std::process::Command::new(env::current_exe().expect("the path of these tests"));
+    process.args(["--exact", model]).env_remove("RUST_BACKTRACE");
+    process.envs(bug.map(|bug| (SHOW, bug))).envs(path.map(|path| (REPLAY, path)));
+    let output = process.output().expect("a process");
+    assert!(!output.status.success(), "what is shown is no check, and passes none");
+    let said = String::from_utf8(output.stderr).expect("text");
+    let begins = said.find(&format!("\n{model}")).unwrap_or_else(|| panic!("nothing is shown:\n{said}")) + 1;
+    let (lanes, command) = said[begins..].split_once(AGAIN).expect("a command");
+    let (_, path) = command.split_once(&format!("{REPLAY}=")).expect("a file");
+    (lanes.into(), path.split_whitespace().next().expect("a file").into())
+}
+
+/// The text that is kept of what is shown of each, and the same from the file that the command names.
+fn is_shown_as_kept(model: &str, bug: &str) {
+    let (lanes, path) = shown(model, Some(bug), None);
+    let (again, _) = shown(model, Some(bug), Some(&path));
+    assert!(again == lanes, "the execution that is replayed is another one: searched\n{lanes}\nreplayed\n{again}");
+
+    let name = format!("{}.txt", file_name(model, Some(bug)));
+    let (kept, new) = (Path::new("loom-tests/lanes").join(&name), Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
+    if std::fs::read_to_string(&kept).unwrap_or_default() != lanes {
+        std::fs::write(&new, &lanes).expect("a file below the target directory");
+        panic!("{} is not what is shown now, which is in {}:\n{lanes}", kept.display(), new.display());
+    }
+}
+
+/// The execution that fails with the bug, without the bug.
+#[test]
+fn an_execution_that_does_not_fail_any_more_is_shown() {
+    let model = "replicator::rebase_resumes_the_pusher";
+    let (lanes, path) = shown(model, Some("ResumeOnAdvanceOnly"), None);
+    assert!(lanes.contains("Deadlock"), "{lanes}");
+    let (lanes, _) = shown(model, None, Some(&path));
+    assert!(lanes.contains("Nothing failed."), "{lanes}");
+}
+
+/// A deadlock of a primitive.
+#[test]
+fn a_waker_that_misses_its_waiter_is_shown() {
+    is_shown_as_kept("latch::open_lets_a_thread_through", "WakeWithoutLock");
+}
+
+/// H001.
+#[test]
+fn an_advance_that_wakes_nobody_is_shown() {
+    is_shown_as_kept("replicator::advance_resumes_the_pusher", "ResumeOnRebaseOnly");
+}
+
+/// Its first published fix.
+#[test]
+fn an_advance_that_comes_before_the_park_is_shown() {
+    is_shown_as_kept("replicator::advance_resumes_the_pusher", "ParkedFlag");
+}
+
+/// A failed assertion.
+#[test]
+fn a_failed_assertion_is_shown() {
+    is_shown_as_kept("worker::a_restart_is_never_lost", "RestartLost");
+}
+
+/// A search without end.
+#[test]
+fn somebody_who_looks_for_ever_is_shown() {
+    is_shown_as_kept("replicator::a_failure_is_visible_and_a_restart_ends_it", "SilentExit");
+}

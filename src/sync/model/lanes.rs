@@ -1,0 +1,385 @@
+//! What an execution of a model did, in the words of the crate: for whoever has to understand one that failed.
+//!
+//! A model that fails can be run once more, exactly as it failed, with a **record**: each thread has a lane, and what it
+//! says stands in the order in which it happened. The crate says what it has done right where it took effect (`note!`),
+//! the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
+//!
+//! A record is no step of a model: it is kept in a variable of the real thread that loom runs all threads of a model on,
+//! and nobody looks at it but whoever prints it. Where none is kept, a word is one look at a flag, and is not put
+//! together. In a normal build there are no words.
+
+mod show;
+pub(crate) mod words;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Display};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use loom::thread::{Thread, ThreadId};
+
+std::thread_local! {
+    static KEPT: Cell<bool> = const { Cell::new(false) };
+    static RECORD: RefCell<Option<Lanes>> = const { RefCell::new(None) };
+}
+
+/// Runs a model's `scenario` and keeps a record of this execution: to be called where the model begins.
+pub fn record(scenario: impl FnOnce()) {
+    RECORD.set(Some(Lanes::default()));
+    KEPT.set(true);
+    within(scenario);
+}
+
+/// The record of the latest execution that was [recorded](record) on this real thread: to be called where `check` has
+/// panicked, with the panic's message.
+#[must_use]
+pub fn recorded(failure: Option<&str>) -> Option<Lanes> {
+    KEPT.set(false);
+    let mut lanes = RECORD.take()?;
+    lanes.end = failure.map_or(End::Passed, End::of);
+    if let (End::Failed(_), Some(lane)) = (&lanes.end, lanes.failed) {
+        lanes.row(lane, "fails".into());
+    }
+    lanes.spell_out();
+    Some(lanes)
+}
+
+/// Checks `scenario`, as `model.check(scenario)` does. If it fails, the search is run again up to the execution that failed,
+/// which is shown on stderr: its [`Lanes`].
+///
+/// # Panics
+///
+/// If the check fails, as it does.
+pub fn check(model: &loom::model::Builder, scenario: impl Fn() + Send + Sync + 'static) {
+    let (scenario, begun) = (Arc::new(scenario), Arc::new(AtomicUsize::new(0)));
+    let search = |with_record: usize| {
+        begun.store(0, Ordering::Relaxed);
+        let (scenario, begun) = (Arc::clone(&scenario), Arc::clone(&begun));
+        let execution = move || {
+            if begun.fetch_add(1, Ordering::Relaxed) + 1 == with_record { record(&*scenario) } else { scenario() }
+        };
+        catch_unwind(AssertUnwindSafe(|| model.check(execution)))
+    };
+    let Err(failure) = search(0) else { return };
+    let again = search(begun.load(Ordering::Relaxed));
+    match again.map_err(|failure| recorded(Some(&message(&*failure)))) {
+        Err(Some(lanes)) => eprintln!("\n{lanes}"),
+        _ => eprintln!("the same search did not fail where it had failed: the model is not deterministic"),
+    }
+    resume_unwind(failure);
+}
+
+fn message(failure: &(dyn Any + Send)) -> String {
+    failure
+        .downcast_ref::<String>()
+        .cloned()
+        .or(failure.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or("a panic without a message".into())
+}
+
+/// Says in the calling thread's lane what it has done.
+pub fn say(words: impl Display) {
+    if kept() {
+        let words = words.to_string();
+        on(|lanes, lane| lanes.row(lane, words));
+    }
+}
+
+/// Says in the calling thread's lane what it is about to wait for, which loom knows how to wait for and latchwork does
+/// not. Whatever the thread says next, it waits no longer.
+pub fn waits(reason: impl Display) {
+    if kept() {
+        let reason = reason.to_string();
+        on(|lanes, lane| {
+            lanes.row(lane, format!("waits: {reason}"));
+            lanes.lanes[lane].place = Place::Waits { row: lanes.rows.len(), reason };
+        });
+    }
+}
+
+/// Runs `steps`, which is all that the calling thread does: its lane says when it has ended, or that it has failed.
+pub fn within<T>(steps: impl FnOnce() -> T) -> T {
+    /// The lane that is left when this is dropped.
+    struct Leaves(Option<usize>);
+
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            let Some(lane) = self.0 else { return };
+            RECORD.with_borrow_mut(|lanes| {
+                let Some(lanes) = lanes else { return };
+                if std::thread::panicking() {
+                    // The others, whose steps nobody takes any more, are unwound after the one that has failed.
+                    lanes.failed.get_or_insert(lane);
+                } else {
+                    lanes.lanes[lane].place = Place::Ended;
+                }
+            });
+        }
+    }
+
+    let mut leaves = Leaves(None);
+    on(|_, lane| leaves.0 = Some(lane));
+    steps()
+}
+
+/// What an execution did, lane by lane. [`Display`] shows it, in some 110 columns.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    rows: Vec<Row>,
+    /// How things stand that have said so.
+    states: Vec<State>,
+    /// What gates are that are not latches.
+    names: Vec<(Thing, &'static str)>,
+    /// Whom a parker belongs to.
+    parkers: Vec<(Thing, usize)>,
+    /// How many locks have been made.
+    things: usize,
+    /// The lane in which the failure came up.
+    failed: Option<usize>,
+    end: End,
+}
+
+/// How an execution ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum End {
+    /// Everybody waited for another.
+    Deadlock,
+    /// Somebody looked again and again for something that never came.
+    Spins,
+    /// With this panic.
+    Failed(String),
+    #[default]
+    Passed,
+}
+
+impl End {
+    /// What a panic says, in the words of loom or of an assertion.
+    fn of(failure: &str) -> Self {
+        if failure.starts_with("deadlock; threads = ") {
+            Self::Deadlock
+        } else if failure.starts_with("Model exceeded maximum number of branches.") {
+            Self::Spins
+        } else {
+            Self::Failed(failure.into())
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Lane {
+    thread: ThreadId,
+    /// loom's number: 0 for the model's main thread.
+    number: usize,
+    name: String,
+    /// What it is about to do.
+    doing: Option<&'static str>,
+    /// Why it would park.
+    reason: String,
+    /// The queues that it stands in.
+    queues: Vec<Thing>,
+    place: Place,
+}
+
+/// Where a thread is.
+#[derive(Debug)]
+enum Place {
+    Going,
+    /// For this lock.
+    Locks,
+    Parked {
+        row: usize,
+        reason: String,
+    },
+    Waits {
+        row: usize,
+        reason: String,
+    },
+    Ended,
+}
+
+/// How a thing stands.
+#[derive(Debug)]
+struct State {
+    thing: String,
+    /// Those that change are news.
+    parts: Vec<String>,
+    /// What is said at the end only.
+    more: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    lane: usize,
+    words: String,
+    /// Whether nothing is added to it any more.
+    closed: bool,
+}
+
+/// A lock, by number, and whatever it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Thing(usize);
+
+/// Stand before the number of a thing or lane, which is replaced by its name once all names are known; `END` after it.
+const THING: char = '\u{1}';
+const LANE: char = '\u{2}';
+const END: char = '\u{3}';
+
+impl Thing {
+    /// A lock that is being made.
+    pub(super) fn new() -> Self {
+        if !KEPT.get() {
+            return Self(0);
+        }
+        RECORD.with_borrow_mut(|lanes| {
+            let lanes = lanes.as_mut().expect("a record is kept");
+            lanes.things += 1;
+            Self(lanes.things)
+        })
+    }
+}
+
+impl Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{THING}{}{END}", self.0)
+    }
+}
+
+/// The name of a lane.
+fn named(lane: usize) -> String {
+    format!("{LANE}{lane}{END}")
+}
+
+/// Whether what is said now is kept. A thread that unwinds has nothing to say: the execution is over.
+fn kept() -> bool {
+    KEPT.get() && !std::thread::panicking()
+}
+
+/// Calls `f` with the calling thread's lane, if a record is kept. No words of others' may be put together by it: those may
+/// say something themselves.
+fn on(f: impl FnOnce(&mut Lanes, usize)) {
+    if !kept() {
+        return;
+    }
+    let thread = loom::thread::current();
+    RECORD.with_borrow_mut(|lanes| {
+        let lanes = lanes.as_mut().expect("a record is kept");
+        let lane = lanes.lane(&thread);
+        if let Place::Waits { .. } = lanes.lanes[lane].place {
+            lanes.lanes[lane].place = Place::Going;
+        }
+        f(lanes, lane);
+    });
+}
+
+impl Lanes {
+    /// The lane of a thread.
+    fn lane(&mut self, thread: &Thread) -> usize {
+        let id = thread.id();
+        if let Some(lane) = self.lanes.iter().position(|lane| lane.thread == id) {
+            return lane;
+        }
+        let number: String = format!("{id:?}").chars().filter(char::is_ascii_digit).collect();
+        let number = number.parse().unwrap_or(self.lanes.len());
+        let name = match (thread.name(), number) {
+            (Some(name), _) => name.into(),
+            (None, 0) => "main".into(),
+            (None, number) => format!("thread {number}"),
+        };
+        self.lanes.push(Lane {
+            thread: id,
+            number,
+            name,
+            doing: None,
+            reason: String::new(),
+            queues: Vec::new(),
+            place: Place::Going,
+        });
+        self.lanes.len() - 1
+    }
+
+    /// How `thing` stands from now on, in one part at least. Returns what is new about it.
+    fn stand(&mut self, thing: &str, parts: Vec<String>, more: String) -> String {
+        let Some(known) = self.states.iter_mut().find(|state| state.thing == thing) else {
+            let news = format!("{thing} {}", parts[0]);
+            self.states.push(State { thing: thing.into(), parts, more });
+            return news;
+        };
+        known.more = more;
+        let former = std::mem::replace(&mut known.parts, parts);
+        let news = former.iter().zip(&known.parts).filter(|(former, now)| former != now);
+        news.map(|(_, now)| now.as_str()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What kind of thing this is, if it is not a latch.
+    fn kind(&self, thing: Thing) -> Option<&'static str> {
+        self.names.iter().find(|(other, _)| *other == thing).map(|(_, kind)| *kind)
+    }
+
+    /// What a gate is that is open or closed.
+    fn state(&self, gate: Thing, open: bool) -> &'static str {
+        match (self.kind(gate), open) {
+            (Some(_), true) => "set",
+            (Some(_), false) => "not set",
+            (None, true) => "open",
+            (None, false) => "closed",
+        }
+    }
+
+    fn row(&mut self, lane: usize, words: String) {
+        self.rows.push(Row { lane, words, closed: false });
+    }
+
+    /// Nothing is added any more to what the lane has said.
+    fn close(&mut self, lane: usize) {
+        if let Some(row) = self.rows.last_mut().filter(|row| row.lane == lane) {
+            row.closed = true;
+        }
+    }
+
+    fn add(&mut self, lane: usize, words: &str) {
+        match self.rows.last_mut().filter(|row| row.lane == lane && !row.closed) {
+            Some(row) => {
+                row.words.push_str("; ");
+                row.words.push_str(words);
+            }
+            None => self.row(lane, words.into()),
+        }
+    }
+
+    /// Puts names in the place of marks: from here on they are known.
+    fn spell_out(&mut self) {
+        let mut gates: Vec<_> = self.rows.iter().flat_map(|row| things(&row.words)).collect();
+        gates.sort_by_key(|gate| gate.0);
+        gates.dedup();
+        let kinds: Vec<_> = gates.iter().map(|gate| self.kind(*gate).unwrap_or("latch")).collect();
+        let which = |at: usize| {
+            let same = |other: &usize| kinds[*other] == kinds[at];
+            let alone = (0..kinds.len()).filter(same).count() == 1;
+            if alone { kinds[at].into() } else { format!("{} {}", kinds[at], (0..=at).filter(same).count()) }
+        };
+        let marks = (0..).zip(&gates).map(|(at, gate)| (gate.to_string(), which(at)));
+        let lanes = (0..).zip(&self.lanes).map(|(at, lane)| (named(at), lane.name.clone()));
+        let names: Vec<(String, String)> = marks.chain(lanes).collect();
+        let spell = |words: &mut String| {
+            for (mark, name) in &names {
+                *words = words.replace(mark, name);
+            }
+        };
+        self.rows.iter_mut().for_each(|row| spell(&mut row.words));
+        self.states.iter_mut().for_each(|state| spell(&mut state.thing));
+        for lane in &mut self.lanes {
+            if let Place::Parked { reason, .. } | Place::Waits { reason, .. } = &mut lane.place {
+                spell(reason);
+            }
+        }
+    }
+}
+
+/// The things that some words mention.
+fn things(words: &str) -> impl Iterator<Item = Thing> + '_ {
+    let numbers = words.split(THING).skip(1).filter_map(|part| part.split_once(END));
+    numbers.filter_map(|(number, _)| number.parse().ok()).map(Thing)
+}
