@@ -9,6 +9,8 @@
 //! says its bound.
 #![cfg(loom)]
 
+mod data;
+mod deep;
 mod executor;
 mod runner;
 mod scenarios;
@@ -18,39 +20,46 @@ use std::time::Duration;
 use latchwork::Latch;
 use latchwork::known_bugs::KnownBug;
 use runner::{DEADLOCK, Model, SPINS};
+use serde_json::json;
 
-/// Turns the index into tests. An entry: property, name, invariants, threads, bound, known bugs.
+/// Turns the index into tests. An entry: property, name, invariants, threads, bound, known bugs; where another engine had
+/// it otherwise, that (`built`); and for `cargo models --deep`, the same in larger sizes (`larger`).
 macro_rules! index {
     ($($(#[doc = $about:literal])* mod $room:ident { $(
         #[doc = $property:literal]
         $name:ident: $invariants:literal, $threads:literal threads, $bound:tt,
-        finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($twin:ident: $twin_failure:expr),* $(,)? })?;
-    )* })*) => { $(
-        $(#[doc = $about])*
-        mod $room {
-            use super::*;
-            $(
-                #[doc = $property]
-                #[test]
-                fn $name() {
-                    Model {
-                        name: concat!(stringify!($room), "::", stringify!($name)),
-                        property: $property,
-                        invariants: $invariants,
-                        threads: $threads,
-                        bound: runner::bound!($bound),
-                        scenario: scenarios::$room::$name,
-                        known_bugs: &[$((KnownBug::$bug, $failure)),*],
-                        twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
+        finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($twin:ident: $twin_failure:expr),* $(,)? })?
+        $(larger { $($larger:ident),* $(,)? })?;
+    )* })*) => {
+        $(
+            $(#[doc = $about])*
+            mod $room {
+                $(
+                    #[doc = $property]
+                    #[test]
+                    fn $name() {
+                        super::check(concat!(stringify!($room), "::", stringify!($name)));
                     }
-                    .check();
-                }
-            )*
-        }
-    )*
-        /// The known bugs that the index names.
-        const FOUND: &[KnownBug] = &[$($($(KnownBug::$bug,)*)*)*];
+                )*
+            }
+        )*
+
+        const MODELS: &[Model] = &[$($(Model {
+            name: concat!(stringify!($room), "::", stringify!($name)),
+            property: $property,
+            invariants: $invariants,
+            threads: $threads,
+            bound: runner::bound!($bound),
+            scenario: scenarios::$room::$name,
+            known_bugs: &[$((KnownBug::$bug, $failure)),*],
+            twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
+            larger: &[$($((stringify!($larger), scenarios::$room::$larger)),*)?],
+        },)*)*];
     };
+}
+
+fn check(name: &str) {
+    MODELS.iter().find(|model| model.name == name).expect("a test for each model").check();
 }
 
 index! {
@@ -215,11 +224,13 @@ index! {
     mod replicator {
         /// After an advance the pusher looks again: idle, sending, accepted, rejected or behind. (H001.)
         advance_resumes_the_pusher: "I1, I2", 3 threads, exhaustive,
-            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK };
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK } larger { two_commits_meet_an_advance };
         /// After a rebase the pusher looks again.
-        rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK };
+        rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK }
+            larger { two_pending_meet_a_rebase };
         /// Two commits and two events of others: everything drains.
-        two_and_two_drain: "I1, I2, I14", 3 threads, 3, finds { PublishForgetsPusher: DEADLOCK };
+        two_and_two_drain: "I1, I2, I14", 3 threads, 3, finds { PublishForgetsPusher: DEADLOCK }
+            larger { three_and_two_drain };
         /// A rejection that arrives after its batch was confirmed holds nothing up.
         a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind.
@@ -558,7 +569,20 @@ fn passing_an_open_latch_is_one_atomic_load() {
 fn every_known_bug_is_in_the_index() {
     // The state search finds this one (tests/search): it takes two clients and more events than a model can hold.
     const FOUND_BY_SEARCH: &[KnownBug] = &[KnownBug::PrefixBypass];
+    let found: Vec<_> = MODELS.iter().flat_map(|model| model.known_bugs).map(|(bug, _)| bug).collect();
     let missing: Vec<_> =
-        KnownBug::ALL.iter().filter(|bug| !FOUND.contains(bug) && !FOUND_BY_SEARCH.contains(bug)).collect();
+        KnownBug::ALL.iter().filter(|bug| !found.contains(bug) && !FOUND_BY_SEARCH.contains(bug)).collect();
     assert!(missing.is_empty(), "no model finds {missing:?}");
+}
+
+/// For `cargo models`: what there is, before anything is explored.
+#[test]
+fn the_index_is_written_down() {
+    for bug in KnownBug::ALL {
+        data::note(&json!({ "known_bug": { "name": format!("{bug:?}"), "story": bug.story().trim() } }));
+    }
+    for Model { name, bound, larger, .. } in MODELS {
+        let larger: Vec<_> = larger.iter().map(|(name, _)| name).collect();
+        data::note(&json!({ "listed": { "name": name, "bound": bound, "larger": larger } }));
+    }
 }

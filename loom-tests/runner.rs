@@ -20,6 +20,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::known_bugs::KnownBug;
+use serde_json::{Value, json};
+
+use crate::{data, deep};
 
 /// What loom says when every thread waits for another. The states of the threads follow it.
 pub const DEADLOCK: &str = "deadlock; threads = ";
@@ -41,6 +44,8 @@ pub struct Model {
     pub known_bugs: &'static [(KnownBug, &'static str)],
     /// The same scenario as somebody else built it, with the failure expected.
     pub twins: &'static [(&'static str, fn(), &'static str)],
+    /// The same property in sizes that take hours; see [`deep`].
+    pub larger: &'static [(&'static str, fn())],
 }
 
 /// A bound as the index writes it.
@@ -62,15 +67,26 @@ struct Search {
     failure: Option<Box<dyn Any + Send>>,
 }
 
+/// A search for a defect that is there.
+struct Hunt {
+    name: String,
+    /// After how many executions, or what came instead.
+    found: Result<usize, String>,
+}
+
 impl Model {
     /// Searches, prints a line, and panics if the property does not hold or a known bug is not found.
-    pub fn check(self) {
+    pub fn check(&self) {
         refuse_weakening();
         match std::env::var(PLACE).as_deref() {
             Err(_) => self.check_in_a_process(),
             Ok(CHILD) => {
                 end_with_the_parent();
-                self.check_here();
+                if let Some(deep) = deep::asked_for() {
+                    deep.search(self);
+                } else {
+                    self.check_here();
+                }
                 std::process::exit(CHECKED);
             }
             Ok("here") => self.check_here(),
@@ -97,42 +113,99 @@ impl Model {
             let Self { name, property, invariants, .. } = self;
             let (property, status) = (property.trim(), ended.status);
             let failure = format!("{name}: {property} [{invariants}] FAILED (its process: {status})");
+            if status.code() != Some(FAILED) {
+                let died = json!({ "name": name, "property": property, "how": status.to_string() });
+                data::note(&json!({ "died": died }));
+            }
             eprintln!("{}\n{failure}", said.trim_end());
             // Without the hook's words: where this line stands helps nobody.
             panic::resume_unwind(Box::new(failure));
         }
     }
 
+    /// Searches in this process. Writes down what was explored, whatever came of it.
     fn check_here(&self) {
         // For those who run several here; in a model's own process it is free.
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
 
         let search = self.search("model", self.scenario);
-        if let Some(failure) = search.failure {
-            say(&format!("{}: FAILED in execution {}", self.name, search.executions));
-            panic::resume_unwind(failure);
-        }
-        assert!(search.executions > 1, "{}: there was nothing to explore", self.name);
-
-        let found: Vec<_> = self
-            .known_bugs
-            .iter()
-            .map(|(bug, expected)| {
+        let mut failures = Vec::new();
+        let mut hunts = Vec::new();
+        if let Some(failure) = &search.failure {
+            failures.push(format!("execution {} ended with: {}", search.executions, message(&**failure)));
+        } else if search.executions <= 1 {
+            failures.push("there was nothing to explore".into());
+        } else {
+            hunts.extend(self.known_bugs.iter().map(|(bug, expected)| {
                 let _on = bug.switch_on();
-                self.find(&format!("{bug:?}"), self.scenario, expected)
-            })
-            .collect();
-        let twins = self.twins.iter().map(|(name, scenario, expected)| self.find(name, *scenario, expected));
-        let found: Vec<_> = found.into_iter().chain(twins).collect();
-        say(&self.line(&search, &found));
+                self.hunt(format!("{bug:?}"), self.scenario, expected)
+            }));
+            hunts.extend(
+                self.twins.iter().map(|(name, scenario, expected)| self.hunt((*name).into(), *scenario, expected)),
+            );
+            failures.extend(hunts.iter().filter_map(|hunt| hunt.found.as_ref().err().cloned()));
+        }
+        data::note(&self.explored(&search, &hunts, &failures));
+        assert!(failures.is_empty(), "{}: {}", self.name, failures.join("\n"));
+        say(&self.line(&search, &hunts));
+    }
+
+    /// What was explored, for the report.
+    fn explored(&self, search: &Search, hunts: &[Hunt], failures: &[String]) -> Value {
+        let Self { name, property, invariants, threads, bound, .. } = self;
+        let (bugs, twins) = hunts.split_at(hunts.len().min(self.known_bugs.len()));
+        let found = |hunts: &[Hunt]| -> Vec<_> {
+            hunts.iter().map(|hunt| json!({ "name": hunt.name, "after": hunt.found.as_ref().ok() })).collect()
+        };
+        json!({ "model": {
+            "name": name,
+            "property": property.trim(),
+            "invariants": invariants.split(", ").collect::<Vec<_>>(),
+            "threads": threads,
+            "bound": bound,
+            "steps": if failures.is_empty() { self.steps() } else { 0 },
+            "executions": search.executions,
+            "known_bugs": found(bugs),
+            "twins": found(twins),
+            "failures": failures,
+        }})
+    }
+
+    /// The number of steps of the first execution, in which every thread goes as far as it can.
+    fn steps(&self) -> usize {
+        let fits = |steps: usize| {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let mut builder = self.builder();
+            builder.max_branches = steps;
+            let (count, scenario) = (Arc::clone(&begun), self.scenario);
+            let ended = on_a_thread(EXPECTED_TO_FAIL, move || {
+                builder.check(move || {
+                    if count.fetch_add(1, Ordering::Relaxed) > 0 {
+                        panic::resume_unwind(Box::new("one execution is enough"));
+                    }
+                    scenario();
+                });
+            });
+            ended.is_ok() || begun.load(Ordering::Relaxed) > 1
+        };
+        let (mut too_few, mut enough) = (0, MAX_STEPS);
+        while too_few + 1 < enough {
+            let half = too_few.midpoint(enough);
+            *(if fits(half) { &mut enough } else { &mut too_few }) = half;
+        }
+        enough
     }
 
     /// The line a model prints.
-    fn line(&self, search: &Search, found: &[String]) -> String {
+    fn line(&self, search: &Search, hunts: &[Hunt]) -> String {
         let Self { name, property, invariants, threads, bound, .. } = self;
         let bound = bound.map_or_else(|| "exhaustive".into(), |bound| format!("bounded {bound}"));
         let (executions, seconds) = (search.executions, search.time.as_secs_f64());
+        let found: Vec<_> = hunts
+            .iter()
+            .map(|Hunt { name, found }| format!("{name} after {}", found.as_ref().map_or(0, |after| *after)))
+            .collect();
         let found = if found.is_empty() { String::new() } else { format!("; finds {}", found.join(", ")) };
         format!(
             "{name}: {} [{invariants}] {threads} threads, {bound}, {executions} executions, {seconds:.2} s{found}",
@@ -140,41 +213,50 @@ impl Model {
         )
     }
 
-    /// Searches for a failure that must be there. Returns what was found, and when.
-    fn find(&self, bug: &str, scenario: fn(), expected: &str) -> String {
-        let search = self.search(EXPECTED_TO_FAIL, scenario);
-        let executions = search.executions;
-        let Some(failure) = search.failure else {
-            panic!("{}: known bug {bug} was not found in {executions} executions: this model cannot fail", self.name)
+    /// Searches for a failure that must be there.
+    fn hunt(&self, name: String, scenario: fn(), expected: &str) -> Hunt {
+        let Search { executions, failure, .. } = self.search(EXPECTED_TO_FAIL, scenario);
+        let found = match failure.as_deref().map(message) {
+            None => Err(format!("known bug {name} was not found in {executions} executions: this model cannot fail")),
+            Some(message) if is_as_expected(message, expected) => Ok(executions),
+            Some(message) => Err(format!("known bug {name}: expected failure {expected:?}, got {message:?}")),
         };
-        let message = message(&*failure);
-        let as_expected =
-            if [DEADLOCK, SPINS].contains(&expected) { message.starts_with(expected) } else { message == expected };
-        assert!(as_expected, "{}: known bug {bug}: expected failure {expected:?}, got {message:?}", self.name);
-        format!("{bug} after {executions}")
+        Hunt { name, found }
     }
 
     /// On a thread of its own, named `thread`, so that a failure leaves nothing behind.
     fn search(&self, thread: &str, scenario: fn()) -> Search {
-        silence_expected_failures();
         let executions = Arc::new(AtomicUsize::new(0));
-        let mut builder = loom::model::Builder::new();
-        builder.max_threads = self.threads;
-        builder.max_branches = 10_000;
-        builder.max_duration = None;
-        builder.max_permutations = None;
-        builder.preemption_bound = self.bound;
-        let count = Arc::clone(&executions);
+        let (builder, count) = (self.builder(), Arc::clone(&executions));
         let started = Instant::now();
-        let check = move || {
+        let ended = on_a_thread(thread, move || {
             builder.check(move || {
                 count.fetch_add(1, Ordering::Relaxed);
                 scenario();
             });
-        };
-        let ended = thread::Builder::new().name(thread.into()).spawn(check).expect("a thread for the model").join();
+        });
         Search { executions: executions.load(Ordering::Relaxed), time: started.elapsed(), failure: ended.err() }
     }
+
+    /// Without any limit but the bound that the index gives.
+    pub fn builder(&self) -> loom::model::Builder {
+        let mut builder = loom::model::Builder::new();
+        builder.max_threads = self.threads;
+        builder.max_branches = MAX_STEPS;
+        builder.max_duration = None;
+        builder.max_permutations = None;
+        builder.preemption_bound = self.bound;
+        builder
+    }
+}
+
+/// More than any execution takes.
+const MAX_STEPS: usize = 10_000;
+
+/// Runs a search on a thread of that name.
+pub fn on_a_thread(name: &str, search: impl FnOnce() + Send + 'static) -> thread::Result<()> {
+    silence_expected_failures();
+    thread::Builder::new().name(name.into()).spawn(search).expect("a thread for the model").join()
 }
 
 /// The number of steps that `scenario`, on one thread, takes on what threads share, each lock and atomic operation being
@@ -183,14 +265,8 @@ pub fn steps(scenario: impl Fn() + Copy + Send + Sync + 'static) -> usize {
     let fits = |steps: &usize| {
         let mut builder = loom::model::Builder::new();
         builder.max_branches = *steps;
-        thread::Builder::new()
-            .name(EXPECTED_TO_FAIL.into())
-            .spawn(move || builder.check(scenario))
-            .expect("a thread for the model")
-            .join()
-            .is_ok()
+        on_a_thread(EXPECTED_TO_FAIL, move || builder.check(scenario)).is_ok()
     };
-    silence_expected_failures();
     (1..100).find(fits).expect("a scenario of a few steps")
 }
 
@@ -202,6 +278,9 @@ const CHILD: &str = "in a process of its own";
 
 /// How such a process ends if all is well. Not 0: so does the harness, too, when it knows of no test by that name.
 const CHECKED: i32 = 64;
+
+/// How the harness ends a process whose test has failed.
+const FAILED: i32 = 101;
 
 /// Ends this process when the one that started it has ended, however that came: a search may have hours before it. The
 /// other end of stdin says so.
@@ -235,7 +314,12 @@ fn refuse_weakening() {
     }
 }
 
-fn message(failure: &(dyn Any + Send)) -> &str {
+fn is_as_expected(message: &str, expected: &str) -> bool {
+    if [DEADLOCK, SPINS].contains(&expected) { message.starts_with(expected) } else { message == expected }
+}
+
+/// What a failing execution panicked with.
+pub fn message(failure: &(dyn Any + Send)) -> &str {
     failure
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -259,6 +343,6 @@ fn silence_expected_failures() {
 }
 
 /// Prints past the test harness, which keeps what passing tests print.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

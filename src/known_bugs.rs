@@ -32,19 +32,27 @@ mod switch {
     static ON: AtomicU8 = AtomicU8::new(0);
 
     macro_rules! known_bugs {
-        ($($(#[$meta:meta])* $name:ident,)*) => {
+        ($($(#[doc = $story:literal])+ $name:ident,)*) => {
             /// A defect that can be switched on. The names are those of the crate's list of known bugs.
             #[derive(Debug, Clone, Copy, PartialEq, Eq)]
             #[repr(u8)]
             pub enum KnownBug {
                 /// No bug: the code as it ships.
                 None,
-                $($(#[$meta])* $name,)*
+                $($(#[doc = $story])+ $name,)*
             }
 
             impl KnownBug {
                 /// Every one of them.
                 pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+                /// What goes wrong, in words.
+                pub fn story(self) -> &'static str {
+                    match self {
+                        Self::None => "",
+                        $(Self::$name => concat!($($story),+),)*
+                    }
+                }
             }
         };
     }

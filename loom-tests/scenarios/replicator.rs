@@ -103,17 +103,43 @@ pub fn rebase_resumes_the_pusher() {
     model.drains(&["a", "b"]);
 }
 
+/// `--deep`: as [`advance_resumes_the_pusher`], with two commits.
+pub fn two_commits_meet_an_advance() {
+    let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[Feed::Foreign("c")], Feed::Silence));
+    let tickets = ["a", "b"].map(|event| model.commit(event));
+    assert!(tickets.iter().all(|ticket| matches!(ticket.wait(), Settled::Confirmed(_))));
+    model.drained(&["a", "b", "c"]);
+}
+
+/// `--deep`: as [`rebase_resumes_the_pusher`], with two events pending, sent one by one.
+pub fn two_pending_meet_a_rebase() {
+    let upstream = Scripted::new(&[], &[Feed::Foreign("c")], Feed::Silence);
+    let log = MemoryLog::rebasing().with_pending(0, ["a", "b"]);
+    let replicator = Replicator::builder(log, upstream.clone()).push_batch(NonZeroUsize::MIN).spawn().unwrap();
+    Model { replicator, upstream }.drains(&["a", "b", "c"]);
+}
+
 /// Two events pending, sent one by one, and two events of others that come in one page. Ends when all is settled.
 pub fn two_and_two_drain() {
-    let upstream = Scripted::new(&[], &[Feed::ForeignPage("c"), Feed::ForeignPage("d")], Feed::Page);
+    these_and_two_drain(&["a", "b"]);
+}
+
+/// `--deep`: the same with three.
+pub fn three_and_two_drain() {
+    these_and_two_drain(&["a", "b", "c"]);
+}
+
+fn these_and_two_drain(events: &[Event]) {
+    let upstream = Scripted::new(&[], &[Feed::ForeignPage("x"), Feed::ForeignPage("y")], Feed::Page);
     let one = NonZeroUsize::MIN;
     let replicator =
         Replicator::builder(MemoryLog::rebasing(), upstream.clone()).one_shot_pull().push_batch(one).spawn().unwrap();
     let model = Model { replicator, upstream };
-    model.commit("a");
+    let (first, others) = events.split_first().expect("at least one");
+    model.commit(first);
     model.replicator.retry_now();
-    model.commit("b");
-    model.drains_at_least(&["a", "b"]);
+    others.iter().for_each(|event| drop(model.commit(event)));
+    model.drains_at_least(events);
 }
 
 impl Model {

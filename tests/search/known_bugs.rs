@@ -5,7 +5,9 @@
 //! another law: that nothing is sent any more, or something twice. The same search of the code as it ships finds nothing.
 
 use latchwork::known_bugs::KnownBug;
+use serde_json::json;
 
+use super::data;
 use super::faults::Fault::{self, *};
 use super::laws::Law::{self, *};
 use super::model::Config;
@@ -63,6 +65,12 @@ fn every_known_bug_is_found_and_without_it_nothing() {
             let (_, path) = seen.breach.unwrap_or_else(|| panic!("{bug:?} went unnoticed by {law:?}"));
             let (actions, distinct) = (path.len(), seen.distinct);
             say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()));
+            data::note(&json!({ "breach": {
+                "known_bug": format!("{bug:?}"),
+                "law": law.name(),
+                "actions": actions,
+                "distinct": distinct,
+            }}));
         }
     }
 }

@@ -57,6 +57,8 @@
 
 mod calls;
 mod client;
+#[path = "../../loom-tests/data.rs"]
+mod data;
 mod faults;
 mod graph;
 // In the published package there is no dependency of the crate on itself, and so no switch.

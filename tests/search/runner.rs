@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use stateright::{Checker, HasDiscoveries, Model, UniformChooser};
 
+use super::data;
 use super::model::{Action, Config, Search};
 
 /// One search at a time: known bugs are switched on for the whole process, and two searches side by side are slower than
@@ -92,17 +94,22 @@ pub fn hold(config: Config) -> Seen {
     say(&format!("search {:<44} {}", config.name, seen.counts()));
     assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
     assert!(seen.longest.is_some(), "{}: steps can go round in a circle", config.name);
+    // Not the depth: it depends on which of two threads came first.
+    let Seen { states, distinct, longest, .. } = seen;
+    data::note(&json!({ "space": { "name": config.name, "distinct": distinct, "states": states, "steps": longest } }));
     seen
 }
 
 /// Walks at random until so many states have been visited, and expects that no law is broken.
-pub fn wander(config: Config, states: usize) {
+pub fn wander(config: Config, target: usize) {
     let begun = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let search = Search { walks: true, ..Search::new(config) };
-    let checker = search.checker().threads(threads).target_state_count(states);
+    let checker = search.checker().threads(threads).target_state_count(target);
     let seen = see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_simulation(1, UniformChooser), begun);
     let Seen { states, depth, time, .. } = seen;
     say(&format!("walks  {:<44} {states:>9} states visited, longest walk {depth}, {time:.1?}", config.name));
     assert!(seen.breach.is_none(), "{}:\n{}", config.name, seen.story());
+    // Not what was visited: that depends on which of two threads came first.
+    data::note(&json!({ "walk": { "name": config.name, "states": target } }));
 }
