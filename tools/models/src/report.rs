@@ -1,0 +1,132 @@
+//! The report: what it holds, and in which order.
+
+use serde::Deserialize;
+
+use crate::invariants;
+
+/// What was explored. Two are equal if their texts are.
+#[derive(Debug, Default, PartialEq)]
+pub struct Report {
+    pub models: Vec<Model>,
+    pub bugs: Vec<Bug>,
+    pub laws: Vec<String>,
+    pub spaces: Vec<Space>,
+    pub walks: Vec<Walk>,
+    pub breaches: Vec<Breach>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Model {
+    pub name: String,
+    pub property: String,
+    pub invariants: Vec<String>,
+    pub threads: usize,
+    /// The greatest number of preemptions; `None` if the search is exhaustive.
+    pub bound: Option<usize>,
+    pub steps: usize,
+    pub executions: usize,
+    #[serde(skip)]
+    pub known_bugs: Vec<Hit>,
+    #[serde(skip)]
+    pub twins: Vec<Hit>,
+}
+
+/// A defect, and after how many executions it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    pub name: String,
+    pub after: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Bug {
+    pub name: String,
+    pub story: String,
+}
+
+/// What the state search has seen all of.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Space {
+    pub name: String,
+    pub distinct: usize,
+    pub transitions: usize,
+    /// The most steps in a row without a commit and without a fault.
+    pub steps: usize,
+}
+
+/// Where the state search has walked at random.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Walk {
+    pub name: String,
+    pub states: usize,
+}
+
+/// A known bug that breaks a law of the state search.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Breach {
+    pub known_bug: String,
+    pub law: String,
+    /// The number of actions on a shortest way there.
+    pub actions: usize,
+    pub distinct: usize,
+}
+
+impl Report {
+    /// The order of the report, whichever came first: by invariant, then as the names go. What the known bugs, the laws
+    /// and the state search give comes as it stands in their lists.
+    pub fn put_in_order(&mut self) -> Result<(), String> {
+        for Model { name, invariants, .. } in &self.models {
+            if let Some(other) = invariants.iter().find(|name| invariants::position(name).is_none()) {
+                return Err(format!("{name} is of an invariant {other:?} that nobody knows"));
+            }
+        }
+        let mut spaces: Vec<_> = self.spaces.iter().map(|space| &space.name).collect();
+        spaces.sort_unstable();
+        if let Some(twice) = spaces.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two spaces of the state search have the name {:?}", twice[0]));
+        }
+        let first = |model: &Model| invariants::position(&model.invariants[0]);
+        self.models.sort_by(|one, other| first(one).cmp(&first(other)).then_with(|| one.name.cmp(&other.name)));
+        self.laws.sort_by_key(|law| law.split(':').next().and_then(invariants::position));
+        let law = |breach: &Breach| self.laws.iter().position(|law| *law == breach.law);
+        // Stable: for one law, the bugs stay in order.
+        self.breaches.sort_by_key(law);
+        Ok(())
+    }
+
+    /// The models of an invariant that are told under it: it is the first that they name.
+    pub fn told_under<'a>(&'a self, invariant: &'a str) -> impl Iterator<Item = &'a Model> {
+        self.models.iter().filter(move |model| model.invariants[0] == invariant)
+    }
+
+    /// All models of an invariant.
+    pub fn models_of<'a>(&'a self, invariant: &'a str) -> impl Iterator<Item = &'a Model> {
+        self.models.iter().filter(move |model| model.invariants.iter().any(|name| name == invariant))
+    }
+
+    /// The laws of an invariant: the text after its name, and the whole.
+    pub fn laws_of<'a>(&'a self, invariant: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.laws.iter().filter_map(move |law| Some((law.strip_prefix(invariant)?.strip_prefix(": ")?, law.as_str())))
+    }
+
+    pub fn breaches_of<'a>(&'a self, law: &'a str) -> impl Iterator<Item = &'a Breach> {
+        self.breaches.iter().filter(move |breach| breach.law == law)
+    }
+
+    /// The models that find a known bug.
+    pub fn finders<'a>(&'a self, bug: &'a str) -> impl Iterator<Item = &'a Model> {
+        self.models.iter().filter(move |model| model.known_bugs.iter().any(|hit| hit.name == bug))
+    }
+
+    /// The laws that a known bug breaks.
+    pub fn broken_by<'a>(&'a self, bug: &'a str) -> impl Iterator<Item = &'a Breach> {
+        self.breaches.iter().filter(move |breach| breach.known_bug == bug)
+    }
+}
+
+impl Model {
+    /// How far it is searched.
+    pub fn reach(&self) -> String {
+        self.bound.map_or_else(|| "exhaustive".to_owned(), |bound| format!("at most {bound} preemptions"))
+    }
+}

@@ -1,0 +1,85 @@
+//! Runs what is explored.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs, io};
+
+use crate::data::Data;
+
+/// Where things are.
+pub struct Place {
+    /// The repository.
+    pub root: PathBuf,
+    /// Of the normal build.
+    target: PathBuf,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.ancestors().nth(2).expect("tools/models is two levels deep").to_owned();
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        Self { root, target }
+    }
+
+    pub fn report(&self) -> PathBuf {
+        self.root.join("loom-tests/REPORT.md")
+    }
+
+    /// The model build has a target directory of its own: neither build throws away what the other has built.
+    pub fn models(&self) -> PathBuf {
+        self.target.join("loom")
+    }
+
+    /// cargo, for the normal build.
+    fn cargo(&self) -> Command {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
+            cargo.env_remove(name);
+        }
+        cargo
+    }
+
+    /// cargo, for the model build.
+    pub fn cargo_loom(&self) -> Command {
+        let mut cargo = self.cargo();
+        cargo.env("CARGO_TARGET_DIR", self.models()).env("RUSTFLAGS", "--cfg loom");
+        cargo
+    }
+
+    /// Runs the models whose names contain `filter`, so many at a time, and, if there is no filter, the state search.
+    /// Gives what they wrote down, and whether everything passed.
+    pub fn explore(&self, filter: Option<&str>, jobs: Option<usize>) -> io::Result<(Data, bool)> {
+        let file = self.models().join("explored.jsonl");
+        fs::create_dir_all(self.models())?;
+        fs::write(&file, "")?;
+        let mut models = self.cargo_loom();
+        models.args(["test", "--quiet", "--test", "models"]).env("LATCHWORK_DATA", &file);
+        models.arg("--").args(filter);
+        if filter.is_some() {
+            models.arg("the_index_is_written_down");
+        }
+        if let Some(jobs) = jobs {
+            models.arg(format!("--test-threads={jobs}"));
+        }
+        let mut passed = run(&mut models)?;
+        if filter.is_none() {
+            let mut search = self.cargo();
+            search.args(["test", "--quiet", "--test", "search"]).env("LATCHWORK_DATA", &file);
+            passed &= run(search.env_remove("LATCHWORK_SEARCH"))?;
+        }
+        Ok((self.data(&file)?, passed))
+    }
+
+    pub fn data(&self, file: &Path) -> io::Result<Data> {
+        let text = fs::read_to_string(file)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+        Data::read(&text).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
+    }
+}
+
+/// Runs it, with the harness's own words out of the way: what is told stands on stderr.
+fn run(command: &mut Command) -> io::Result<bool> {
+    Ok(command.stdin(Stdio::null()).stdout(io::stderr()).status()?.success())
+}
