@@ -141,5 +141,8 @@ impl Deep {
             process::exit(STOPPED);
         }
         fs::write(checkpoint.done(), executions.to_string()).expect("a directory that can be written to");
+        if let Some(last) = checkpoint.latest() {
+            fs::remove_file(checkpoint.path(last)).expect("it was there");
+        }
     }
 }

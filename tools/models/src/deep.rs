@@ -36,9 +36,21 @@ impl Search {
         self.size.as_ref().map_or_else(|| self.model.clone(), |size| format!("{}, {size}", self.model))
     }
 
-    fn file(&self, directory: &Path, extension: &str) -> PathBuf {
+    /// What its files begin with.
+    fn stem(&self) -> String {
         let size = self.size.as_ref().map_or_else(String::new, |size| format!("+{size}"));
-        directory.join(format!("{}{size}.{extension}", self.model.replace("::", ".")))
+        format!("{}{size}.", self.model.replace("::", "."))
+    }
+
+    fn file(&self, directory: &Path, extension: &str) -> PathBuf {
+        directory.join(self.stem() + extension)
+    }
+
+    /// The number of executions before the checkpoint, which its name says.
+    fn so_far(&self, directory: &Path) -> io::Result<usize> {
+        let number = |name: &str| name.strip_prefix(&self.stem())?.strip_suffix(".path")?.parse().ok();
+        let entries = fs::read_dir(directory)?.filter_map(Result::ok);
+        Ok(entries.filter_map(|entry| number(entry.file_name().to_str()?)).max().unwrap_or(0))
     }
 }
 
@@ -64,10 +76,13 @@ pub fn search(place: &Place, filter: Option<&str>, jobs: Option<usize>, time: Op
     fs::create_dir_all(&directory)?;
     println!("checkpoints: {}", directory.display());
     let (mut waiting, mut outcome) = (VecDeque::new(), Outcome::default());
-    for search in searches(&models, &directory, filter)? {
+    for mut search in searches(&models, &directory, filter)? {
         match fs::read_to_string(search.file(&directory, "done")) {
             Ok(executions) => outcome.ended.push((search.name(), executions.parse().unwrap_or(0))),
-            Err(_) => waiting.push_back(search),
+            Err(_) => {
+                search.executions = search.so_far(&directory)?;
+                waiting.push_back(search);
+            }
         }
     }
     if waiting.is_empty() && outcome.ended.is_empty() {
