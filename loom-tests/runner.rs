@@ -78,19 +78,23 @@ impl Model {
     /// Searches, prints a line, and panics if the property does not hold or a known bug is not found.
     pub fn check(&self) {
         refuse_weakening();
-        match std::env::var(PLACE).as_deref() {
-            Err(_) => self.check_in_a_process(),
-            Ok(CHILD) => {
-                end_with_the_parent();
-                if let Some(deep) = deep::asked_for() {
-                    deep.search(self);
-                } else {
-                    self.check_here();
-                }
-                std::process::exit(CHECKED);
+        let place = std::env::var(PLACE).ok();
+        if place.as_deref() == Some(CHILD) {
+            end_with_the_parent();
+            match deep::asked_for() {
+                Some(deep) => deep.search(self),
+                None => self.check_here(),
             }
-            Ok("here") => self.check_here(),
-            Ok(other) => panic!("{PLACE}: expected \"here\" or nothing, got {other:?}"),
+            std::process::exit(CHECKED);
+        }
+        assert!(
+            deep::asked_for().is_none(),
+            "a deep search looks for no known bug: it is for `cargo models --deep` alone"
+        );
+        match place.as_deref() {
+            None => self.check_in_a_process(),
+            Some("here") => self.check_here(),
+            Some(other) => panic!("{PLACE}: expected \"here\" or nothing, got {other:?}"),
         }
     }
 

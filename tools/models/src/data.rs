@@ -112,7 +112,8 @@ impl Data {
                     report.models.push(model);
                 } else {
                     let what = format!("`{}` [{}]: {}", model.name, model.invariants.join(", "), model.property);
-                    self.broken.push(Broken { what, how: failures.join("\n") });
+                    let how = failures.iter().map(|failure| in_words(failure)).collect::<Vec<_>>().join("\n");
+                    self.broken.push(Broken { what, how });
                 }
             }
             Line::Space(Searched { space, failure: None }) => report.spaces.push(space),
@@ -127,5 +128,52 @@ impl Data {
                 self.broken.push(Broken { what, how });
             }
         }
+    }
+}
+
+/// A failure as the models write it down, with loom's own verdicts in words.
+fn in_words(failure: &str) -> String {
+    if let Some((before, threads)) = failure.split_once("deadlock; threads = ") {
+        // loom numbers the threads as they were started: [(Id(0), Blocked(…)), (Id(1), Terminated)]
+        let state = |thread: &str| Some((thread.split_once(')')?.0.to_owned(), thread.contains("Blocked")));
+        let blocked = threads.split("Id(").filter_map(state).filter(|(_, blocked)| *blocked);
+        let names: Vec<_> = blocked
+            .map(|(number, _)| if number == "0" { "main".to_owned() } else { format!("thread {number}") })
+            .collect();
+        return format!("{before}a deadlock: {} asleep, and nobody is left to wake them", names.join(", "));
+    }
+    if let Some((before, _)) = failure.split_once("Model exceeded maximum number of branches.") {
+        return format!("{before}no end: a thread looks again and again for something that never comes");
+    }
+    failure.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Data, in_words};
+
+    #[test]
+    fn verdicts_are_put_into_words() {
+        let verdict = "execution 41 ended with: deadlock; threads = [(Id(0), Blocked(Location(None))), \
+                       (Id(1), Terminated), (Id(2), Blocked(Location(None)))]";
+        let words = "execution 41 ended with: a deadlock: main, thread 2 asleep, and nobody is left to wake them";
+        assert_eq!(in_words(verdict), words);
+        assert_eq!(in_words("it is set without a cause"), "it is set without a cause");
+    }
+
+    #[test]
+    fn what_does_not_hold_is_no_part_of_the_report() {
+        let line = |failures: &str| {
+            format!(
+                r#"{{"model":{{"name":"latch::a","property":"It opens.","invariants":["I1"],"threads":2,"bound":null,
+                "steps":9,"executions":7,"known_bugs":[],"twins":[],"failures":[{failures}]}}}}"#
+            )
+            .replace('\n', "")
+        };
+        let passed = Data::read(&line("")).unwrap();
+        assert_eq!((passed.report.models.len(), passed.broken.len()), (1, 0));
+        let failed = Data::read(&line("\"it did not\"")).unwrap();
+        assert_eq!((failed.report.models.len(), failed.broken.len()), (0, 1));
+        assert_eq!(failed.broken[0].what, "`latch::a` [I1]: It opens.");
     }
 }

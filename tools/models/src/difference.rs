@@ -214,8 +214,8 @@ impl Differences {
             writeln!(text, "{}:", kind.title()).expect("a string");
             for Difference { what, how, .. } in those {
                 let (what, how) = (what.replace('`', ""), how.replace('`', "").replace('\n', "\n    "));
-                let gap = if kind == Kind::Broken { "\n    " } else { " " };
-                writeln!(text, "  {what}:{gap}{how}").expect("a string");
+                let gap = if kind == Kind::Broken { "\n    " } else { ": " };
+                writeln!(text, "  {what}{gap}{how}").expect("a string");
             }
         }
         text
