@@ -91,6 +91,12 @@ impl Data {
         Ok(data)
     }
 
+    /// The models of the index that nothing was written down about.
+    pub fn unexplored(&self) -> impl Iterator<Item = &str> {
+        let explored = |name: &str| self.report.models.iter().any(|model| model.name == name);
+        self.listed.iter().map(|listed| listed.name.as_str()).filter(move |name| !explored(name))
+    }
+
     fn take(&mut self, line: Line) {
         let report = &mut self.report;
         match line {

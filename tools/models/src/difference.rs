@@ -40,7 +40,14 @@ pub struct Difference {
     pub how: String,
 }
 
-/// Differences, and which models they are about.
+/// What was looked at: only of that anything can be said to be gone.
+pub struct Scope<'a> {
+    pub models: &'a dyn Fn(&str) -> bool,
+    pub bugs: bool,
+    pub search: bool,
+}
+
+/// Differences.
 #[derive(Debug, Default)]
 pub struct Differences(pub Vec<Difference>);
 
@@ -60,8 +67,8 @@ impl Differences {
         }
     }
 
-    /// What has become of `old`. Of what was not `looked_at` nothing is said.
-    pub fn between(old: &Report, new: &Report, looked_at: impl Fn(&str) -> bool) -> Self {
+    /// What has become of `old`.
+    pub fn between(old: &Report, new: &Report, scope: &Scope) -> Self {
         let mut all = Self::default();
         let named = |model: &Model| format!("`{}`", model.name);
         pair(
@@ -70,7 +77,7 @@ impl Differences {
             |one, other| one.name == other.name,
             |old, new| match (old, new) {
                 (Some(old), Some(new)) => all.model(old, new),
-                (Some(old), None) if looked_at(&old.name) => {
+                (Some(old), None) if (scope.models)(&old.name) => {
                     let reach = old.reach();
                     all.add(Kind::Less, named(old), format!("the model is gone: {} ({reach})", old.property));
                 }
@@ -89,7 +96,7 @@ impl Differences {
                 (Some(old), Some(new)) if old.story != new.story => {
                     all.add(Kind::Other, format!("known bug `{}`", new.name), format!("now reads: {}", new.story));
                 }
-                (Some(old), None) if looked_at("known bugs") => {
+                (Some(old), None) if scope.bugs => {
                     all.add(Kind::Less, format!("known bug `{}`", old.name), format!("is gone: {}", old.story));
                 }
                 (None, Some(new)) => {
@@ -98,7 +105,7 @@ impl Differences {
                 _ => {}
             },
         );
-        if looked_at("state search") {
+        if scope.search {
             all.search(old, new);
         }
         all
@@ -117,6 +124,10 @@ impl Differences {
             }
             _ => {}
         }
+        let mut otherwise = Vec::new();
+        otherwise.extend(numbers("executions", old.executions, new.executions));
+        otherwise.extend(numbers("steps", old.steps, new.steps));
+        otherwise.extend(numbers("threads", old.threads, new.threads));
         for (word, old, new) in [("known bug", &old.known_bugs, &new.known_bugs), ("twin", &old.twins, &new.twins)] {
             pair(
                 old,
@@ -129,22 +140,22 @@ impl Differences {
                         self.add(Kind::More, &what, format!("{word} `{}` found, after {after}", new.name));
                     }
                     (Some(old), Some(new)) if old.after != new.after => {
-                        let (before, after) = (number(old.after), count(new.after, "execution"));
-                        self.add(Kind::Other, &what, format!("{word} `{}` found after {before} → {after}", new.name));
+                        let (before, after) = (number(old.after), number(new.after));
+                        otherwise.push(format!("{word} `{}` found after {before} → {after}", new.name));
                     }
                     _ => {}
                 },
             );
         }
-        self.number(&what, "threads", old.threads, new.threads);
-        self.number(&what, "steps", old.steps, new.steps);
-        self.number(&what, "executions", old.executions, new.executions);
         if old.property != new.property {
-            self.add(Kind::Other, &what, format!("the property now reads: {}", new.property));
+            otherwise.push(format!("its property reads now: {}", new.property));
         }
         let (before, after) = (old.invariants.join(", "), new.invariants.join(", "));
         if before != after {
-            self.add(Kind::Other, &what, format!("invariants {before} → {after}"));
+            otherwise.push(format!("invariants {before} → {after}"));
+        }
+        if !otherwise.is_empty() {
+            self.add(Kind::Other, what, otherwise.join("; "));
         }
     }
 
@@ -202,8 +213,8 @@ impl Differences {
     }
 
     fn number(&mut self, what: &str, unit: &str, old: usize, new: usize) {
-        if old != new {
-            self.add(Kind::Other, what, format!("{} → {} {unit}", number(old), number(new)));
+        if let Some(how) = numbers(unit, old, new) {
+            self.add(Kind::Other, what, how);
         }
     }
 
@@ -244,6 +255,11 @@ impl Differences {
     }
 }
 
+/// What became of a number, if anything.
+fn numbers(unit: &str, old: usize, new: usize) -> Option<String> {
+    (old != new).then(|| format!("{} → {} {unit}", number(old), number(new)))
+}
+
 /// Calls `with` for what is on both sides, or on one of them: first in the order of the old, then what is new.
 fn pair<T>(old: &[T], new: &[T], same: impl Fn(&T, &T) -> bool, mut with: impl FnMut(Option<&T>, Option<&T>)) {
     for one in old {
@@ -256,7 +272,7 @@ fn pair<T>(old: &[T], new: &[T], same: impl Fn(&T, &T) -> bool, mut with: impl F
 
 #[cfg(test)]
 mod tests {
-    use super::{Differences, Kind};
+    use super::{Differences, Kind, Scope};
     use crate::report::{Bug, Hit, Model, Report};
 
     fn model() -> Model {
@@ -280,7 +296,8 @@ mod tests {
 
     /// What is said when the model becomes `new`.
     fn said(new: &[Model]) -> Vec<(Kind, String)> {
-        let differences = Differences::between(&report(&[model()]), &report(new), |_| true);
+        let all = Scope { models: &|_| true, bugs: true, search: true };
+        let differences = Differences::between(&report(&[model()]), &report(new), &all);
         differences.0.into_iter().map(|difference| (difference.kind, difference.how)).collect()
     }
 
@@ -289,6 +306,8 @@ mod tests {
         assert_eq!(said(&[model()]), []);
         let more = said(&[Model { executions: 141_002, ..model() }]);
         assert_eq!(more, [(Kind::Other, "139,867 → 141,002 executions".into())]);
+        let both = said(&[Model { executions: 141_002, steps: 91, ..model() }]);
+        assert_eq!(both, [(Kind::Other, "139,867 → 141,002 executions; 89 → 91 steps".into())]);
         let bounded = said(&[Model { bound: Some(3), ..model() }]);
         assert_eq!(bounded, [(Kind::Less, "no longer exhaustive: at most 3 preemptions".into())]);
         let blind = said(&[Model { known_bugs: Vec::new(), ..model() }]);
@@ -302,7 +321,8 @@ mod tests {
 
     #[test]
     fn what_was_not_looked_at_is_not_missed() {
-        let differences = Differences::between(&report(&[model()]), &Report::default(), |_| false);
+        let nothing = Scope { models: &|_| false, bugs: false, search: false };
+        let differences = Differences::between(&report(&[model()]), &Report::default(), &nothing);
         assert_eq!(differences.0, []);
     }
 }

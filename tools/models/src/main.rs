@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod text;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::{fs, io};
 use clap::{Parser, ValueEnum};
 
 use data::{Broken, Data};
-use difference::Differences;
+use difference::{Differences, Scope};
 use report::Report;
 use run::Place;
 
@@ -85,23 +86,13 @@ fn act(args: &Args) -> io::Result<bool> {
         Some(file) => (place.data(file)?, true),
         None => place.explore(args.filter.as_deref(), args.jobs)?,
     };
-    let Data { report, mut broken, listed, .. } = data;
-    if !passed && broken.is_empty() {
-        let (what, how) = ("the models and the state search".into(), "something failed; the output is above".into());
-        broken.push(Broken { what, how });
-        // Perhaps nothing was explored at all: what would be missing says nothing.
-        return compare(args, &report, &report, &broken, &place.report());
+    if args.check || args.filter.is_some() || !passed || !data.broken.is_empty() {
+        return compare(args, &place, data, passed);
     }
-    if args.check || args.filter.is_some() || !broken.is_empty() {
-        let old = args.against.clone().unwrap_or_else(|| place.report());
-        return compare(args, &read(&old)?, &report, &broken, &old);
+    if let Some(name) = data.unexplored().next() {
+        return Err(io::Error::other(format!("{name} was not explored: the report is not written")));
     }
-    if let Some(unexplored) = listed.iter().find(|listed| !report.models.iter().any(|model| model.name == listed.name))
-    {
-        return Err(io::Error::other(format!("{} was not explored: the report is not written", unexplored.name)));
-    }
-    let text = text::write(&report);
-    fs::write(place.report(), text)?;
+    fs::write(place.report(), text::write(&data.report))?;
     println!("written: loom-tests/REPORT.md");
     Ok(true)
 }
@@ -112,34 +103,49 @@ fn read(file: &Path) -> io::Result<Report> {
     text::read(&text).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
 }
 
-fn compare(args: &Args, old: &Report, new: &Report, broken: &[Broken], file: &Path) -> io::Result<bool> {
-    // What failed is told as such, not as missing; and when something failed, what comes after it may not have run.
-    let failed = |name: &str| broken.iter().any(|broken| broken.what.contains(name));
-    let looked_at = |name: &str| match &args.filter {
-        Some(filter) => name.contains(filter.as_str()) && !failed(name),
-        None => !failed(name),
+fn compare(args: &Args, place: &Place, mut data: Data, passed: bool) -> io::Result<bool> {
+    let file = args.against.clone().unwrap_or_else(|| place.report());
+    let old = read(&file)?;
+    if data.broken.is_empty() && args.filter.is_none() {
+        let unexplored: Vec<_> = data.unexplored().map(str::to_owned).collect();
+        let how = "was not explored";
+        data.broken.extend(unexplored.iter().map(|name| Broken { what: format!("`{name}`"), how: how.into() }));
+    }
+    if data.broken.is_empty() && !passed {
+        let (what, how) =
+            ("the models, or the state search".into(), "something failed; the output above says what".into());
+        data.broken.push(Broken { what, how });
+    }
+    let Data { report: new, broken, listed, .. } = &data;
+    // When something does not hold, what comes after it may not have run.
+    let all_ran = broken.is_empty();
+    let selected = |name: &str| args.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+    let is_listed = |name: &str| listed.iter().any(|listed| listed.name == name);
+    let gone = |name: &str| if listed.is_empty() { all_ran } else { !is_listed(name) };
+    let scope = Scope {
+        models: &|name| selected(name) && gone(name),
+        bugs: all_ran || !listed.is_empty(),
+        search: args.filter.is_none() && (all_ran || !new.laws.is_empty()),
     };
     let mut differences = Differences::default();
     differences.broken(broken);
-    differences.0.append(&mut Differences::between(old, new, looked_at).0);
-    let name = file.strip_prefix(Place::new().root).unwrap_or(file).display();
-    let markdown = args.format == Format::Markdown;
-    if differences.is_empty() {
-        // What was not looked at has not changed; of the rest, only words that say nothing may have.
-        let stale = args.filter.is_none() && fs::read_to_string(file)? != text::write(new);
-        if stale {
-            println!(
-                "{name}: what is explored is the same, and the words around it are not; `cargo models` writes them"
-            );
-        } else {
-            let models = text::count(new.models.len(), "model");
-            println!("{name}: nothing has changed ({models})");
-        }
-        return Ok(!stale);
+    differences.0.append(&mut Differences::between(&old, new, &scope).0);
+
+    let name = file.strip_prefix(&place.root).unwrap_or(&file).display().to_string();
+    let stale = differences.is_empty() && args.filter.is_none() && fs::read_to_string(&file)? != text::write(new);
+    let mut said = match args.format {
+        Format::Text => differences.text(),
+        Format::Markdown => differences.markdown(),
+    };
+    if stale {
+        said += &format!(
+            "{name}: what is explored is the same, and the words around it are not: `cargo models` writes them\n"
+        );
+    } else if differences.is_empty() {
+        said += &format!("{name}: nothing has changed ({})\n", text::count(new.models.len(), "model"));
+    } else if all_ran && args.filter.is_none() && args.against.is_none() {
+        said += &format!("{name} says otherwise; if this is as it should be, write it with `cargo models`\n");
     }
-    print!("{}", if markdown { differences.markdown() } else { differences.text() });
-    if broken.is_empty() && args.filter.is_none() {
-        println!("{name} says otherwise; if that is as it should be, write it with `cargo models`");
-    }
-    Ok(false)
+    io::stdout().write_all(said.as_bytes())?;
+    Ok(differences.is_empty() && !stale)
 }
