@@ -3,7 +3,8 @@
 //! Run them with `RUSTFLAGS="--cfg loom" cargo test`. This file is the **index**, and the index is the code: each entry
 //! gives the property, the invariant behind it, the greatest number of threads (loom's own main thread included), the
 //! bound, and the **known bugs** that the same model must find when they are switched on in the shipped code, each with
-//! the failure that is expected. What a model does, step by step, stands in `scenarios/`.
+//! the failure that is expected. What a model does, step by step, stands in `scenarios/`; what came of all of them in
+//! `REPORT.md`, which `cargo models` writes. `README.md` says how to read it, and how to write a model.
 //!
 //! *Exhaustive* means: every interleaving, without a bound on preemptions, and the search ended by itself. Anything less
 //! says its bound.

@@ -111,12 +111,14 @@ pub fn two_commits_meet_an_advance() {
     model.drained(&["a", "b", "c"]);
 }
 
-/// `--deep`: as [`rebase_resumes_the_pusher`], with two events pending, sent one by one.
+/// `--deep`: as [`rebase_resumes_the_pusher`], with two events pending, sent one by one. Pulls are one-shot: a push that a
+/// rebase overtakes asks for another one.
 pub fn two_pending_meet_a_rebase() {
-    let upstream = Scripted::new(&[], &[Feed::Foreign("c")], Feed::Silence);
+    let upstream = Scripted::new(&[], &[Feed::ForeignPage("c")], Feed::Page);
     let log = MemoryLog::rebasing().with_pending(0, ["a", "b"]);
-    let replicator = Replicator::builder(log, upstream.clone()).push_batch(NonZeroUsize::MIN).spawn().unwrap();
-    Model { replicator, upstream }.drains(&["a", "b", "c"]);
+    let replicator =
+        Replicator::builder(log, upstream.clone()).one_shot_pull().push_batch(NonZeroUsize::MIN).spawn().unwrap();
+    Model { replicator, upstream }.drains_at_least(&["a", "b"]);
 }
 
 /// Two events pending, sent one by one, and two events of others that come in one page. Ends when all is settled.
