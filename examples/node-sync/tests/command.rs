@@ -1,10 +1,9 @@
 //! The command: what it says and how it ends.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rusqlite::Connection;
+use node_sync::file::{self, Kind};
 
 fn node_sync(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_node-sync")).args(args).output().unwrap()
@@ -46,40 +45,18 @@ fn a_job_is_continued_where_it_ended() {
     is_refused(&["--dir", dir, "--todos", "30,20"], "has more events than this job");
 }
 
+/// When a file is closed, a process loses all its locks on it: whoever looks into one by itself would take them from
+/// SQLite, and the next process that closes the file would take its journal away.
 #[test]
-fn what_cannot_begin_says_so_in_one_sentence() {
-    is_refused(&["--upstream", "memory"], "cannot be shared by processes");
-    is_refused(&["--time-limit", "0"], "the time limit must be");
-    assert_eq!(node_sync(&["--push-batch", "0"]).status.code(), Some(2));
-    assert_eq!(node_sync(&["--todos", "many"]).status.code(), Some(2));
-
+fn opening_a_file_again_leaves_the_locks_of_those_who_have_it_open() {
     let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    let refused =
-        |dir: &Path, expected: &str| is_refused(&["--dir", dir.to_str().unwrap(), "--todos", "3,3"], expected);
-    let file = at("file");
-    fs::write(&file, "text").unwrap();
-    refused(&file, "is not a directory");
-
-    let text = at("text");
-    fs::create_dir(&text).unwrap();
-    fs::write(text.join("upstream.db"), "this is no database at all. ".repeat(100)).unwrap();
-    refused(&text, "upstream.db is not a database");
-    assert!(fs::read_to_string(text.join("upstream.db")).unwrap().starts_with("this is no"));
-
-    let foreign = at("foreign");
-    fs::create_dir(&foreign).unwrap();
-    Connection::open(foreign.join("client2.db")).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    let before = fs::read(foreign.join("client2.db")).unwrap();
-    refused(&foreign, "client2.db is a database of another kind");
-    assert_eq!(fs::read(foreign.join("client2.db")).unwrap(), before);
-
-    let locked = at("locked");
-    finishes(&["--dir", locked.to_str().unwrap(), "--todos", "3,3"], "equal");
-    for name in ["upstream.db", "client1.db"] {
-        let other = Connection::open(locked.join(name)).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        refused(&locked, &format!("{name} is locked by another process"));
-    }
-    finishes(&["--dir", locked.to_str().unwrap(), "--todos", "3,3"], "equal");
+    let (path, dir) = (dir.path().join("upstream.db"), dir.path().to_str().unwrap());
+    let open = file::open(&path, Kind::Upstream).unwrap();
+    let journal = dir.to_owned() + "/upstream.db-wal";
+    open.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, u64>(0)).unwrap();
+    drop(file::open(&path, Kind::Upstream).unwrap());
+    finishes(&["--dir", dir, "--todos", "3,3"], "equal");
+    assert!(Path::new(&journal).exists(), "the journal of an open file is gone");
+    drop(open);
+    assert!(!Path::new(&journal).exists());
 }
