@@ -99,3 +99,50 @@ fn rows(job: &Job, progress: &[Progress]) -> Vec<Row> {
         applied: sum(|row| row.applied),
     }]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::thread;
+
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+    use node_sync::faults::Faults;
+
+    use super::*;
+
+    fn job(clients: usize) -> Job {
+        let one = NonZeroUsize::MIN;
+        let todos = vec![10; clients];
+        let faults = Faults::default();
+        Job { todos, edit_every: 0, commit_batch: one, push_batch: one, page: one, max_pending: one, faults, seed: 1 }
+    }
+
+    /// Shows bars until this is to be seen.
+    fn shows(clients: usize, expected: &str) {
+        let (job, ended) = (job(clients), Latch::new());
+        let progress: Vec<_> = (0..clients).map(|_| Progress::default()).collect();
+        let terminal = InMemoryTerm::new(20, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let display = Display::Bars(MultiProgress::with_draw_target(target));
+        thread::scope(|scope| {
+            scope.spawn(|| display.show(&job, &progress, &ended));
+            progress[0].set(7, 5);
+            while !terminal.contents().contains(expected) {
+                thread::yield_now();
+            }
+            ended.open();
+        });
+        assert_eq!(terminal.contents(), "", "the summary has the terminal for itself");
+    }
+
+    #[test]
+    fn bars_show_how_far_each_client_is() {
+        shows(2, "] synced 5/20, committed 7/10\nclient2 [");
+    }
+
+    #[test]
+    fn many_clients_have_one_bar() {
+        shows(30, "30 clients [");
+        shows(30, "] synced 5/9000, committed 7/300");
+    }
+}

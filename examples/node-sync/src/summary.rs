@@ -10,6 +10,7 @@ use node_sync::faults::Fault;
 use node_sync::file::Kind;
 use node_sync::job::Job;
 use node_sync::node::{self, Report};
+use node_sync::process;
 use node_sync::trail::Activity;
 use serde::Serialize;
 
@@ -36,6 +37,8 @@ pub struct Summary {
     clients: Vec<Report>,
     files: Vec<Contents>,
     wrong: Vec<String>,
+    /// Of this process, with the check of the files.
+    peak_memory_kib: Option<u64>,
 }
 
 impl Summary {
@@ -79,6 +82,7 @@ impl Summary {
             clients,
             files,
             wrong,
+            peak_memory_kib: process::peak_memory_kib(),
         })
     }
 
