@@ -81,3 +81,31 @@ fn debug_says_little_and_takes_no_lock() {
     let worker = Worker::spawn("shown", |_: &Run| Ok::<(), Interrupted>(())).unwrap();
     assert_eq!(format!("{worker:?}"), "Worker { name: \"shown\", .. }");
 }
+
+#[test]
+fn a_batch_that_nobody_sent_is_an_answer_to_nothing() {
+    use latchwork::log::{MemoryEntry, MemoryLog};
+    use latchwork::protocol::{NextPush, Protocol, Settings};
+    use latchwork::upstream::{Batch, Memory, PushError, Upstream};
+    use std::time::Duration;
+
+    let entry = |position| MemoryEntry { position, event: position };
+    let upstream = Memory::<MemoryLog<u64>>::new(0);
+    let push = |base, position| upstream.push(&Batch::new(base, vec![entry(position)]), &Interrupt::new());
+    assert!(push(0, 1).is_ok());
+    assert!(matches!(push(0, 1), Err(PushError::Behind { head: Some(1) })));
+
+    let mut protocol = Protocol::new(MemoryLog::new(), Settings::default());
+    protocol.commit(vec![1]).unwrap();
+    let NextPush::Send(sent) = protocol.next_push(Duration::ZERO) else { panic!("there is something to send") };
+    let (before, stranger) = (protocol.clone(), Batch::new(sent.base, sent.entries.clone()));
+    assert!(protocol.push_ended(stranger, Ok(()), 0, Duration::ZERO).unwrap().merged.is_none());
+    assert_eq!(protocol, before);
+    assert!(protocol.push_ended(sent, Ok(()), 0, Duration::ZERO).unwrap().merged.is_some());
+}
+
+#[test]
+#[should_panic(expected = "expected at least one event in a batch, got none")]
+fn a_batch_of_nothing_is_none() {
+    let _ = latchwork::upstream::Batch::<latchwork::log::MemoryLog<u64>>::new(0, Vec::new());
+}

@@ -56,6 +56,21 @@ pub struct Batch<L: Log> {
     pub(crate) ticket: u64,
 }
 
+impl<L: Log> Batch<L> {
+    /// A batch that nobody sent: to try an upstream with, alone. A protocol knows its own batches, and takes no answer to
+    /// this one.
+    ///
+    /// # Panics
+    ///
+    /// If it is to have no events.
+    #[must_use]
+    pub fn new(base: L::Position, entries: Vec<L::Entry>) -> Self {
+        assert!(!entries.is_empty(), "expected at least one event in a batch, got none");
+        // Pushes are numbered from 1.
+        Self { base, entries, ticket: 0 }
+    }
+}
+
 impl<L: Log> Clone for Batch<L> {
     fn clone(&self) -> Self {
         Self { base: self.base, entries: self.entries.clone(), ticket: self.ticket }

@@ -1,14 +1,19 @@
 //! Whether files agree, and each with itself.
+//!
+//! Files are read from one end to the other and never kept: it takes no more memory for more events.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Rows};
 use serde::Serialize;
 
-use crate::event::{Entry, Todo};
-use crate::file::{self, Kind, OpenError};
+use crate::event::{Edit, Entry, Todo};
+use crate::file::{self, FileError, Kind};
+
+/// How many of the things that are wrong with a file are told.
+const TOLD: usize = 5;
 
 /// What is in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,13 +22,13 @@ pub struct Contents {
     pub events: u64,
     /// A digest of the log.
     pub log: u64,
-    /// A digest of the todos.
+    /// A digest of the todos that the log leads to.
     pub todos: u64,
     /// How many todos there are.
     pub todo_count: u64,
     /// Events of each author.
     pub authors: BTreeMap<String, u64>,
-    /// What is wrong with it, in words.
+    /// What is wrong with it, in words; the first few.
     pub wrong: Vec<String>,
 }
 
@@ -33,52 +38,92 @@ pub struct Contents {
 /// # Errors
 ///
 /// If it cannot be read.
-pub fn contents(path: &Path, kind: Kind) -> Result<Contents, OpenError> {
+pub fn contents(path: &Path, kind: Kind) -> Result<Contents, FileError> {
     let db = file::open(path, kind)?;
     read(&db, kind).map_err(|error| file::explain(path, &error))
 }
 
 fn read(db: &Connection, kind: Kind) -> rusqlite::Result<Contents> {
+    let mut contents =
+        Contents { events: 0, log: 0, todos: 0, todo_count: 0, authors: BTreeMap::new(), wrong: Vec::new() };
+    read_log(db, &mut contents)?;
+    let mut pending = 0;
+    if kind == Kind::Client {
+        pending = db.query_row("SELECT count(*) FROM pending", [], |row| row.get(0))?;
+    }
+    // What is pending is in the todos and not in the log: there is nothing to compare.
+    let stored = kind == Kind::Client && pending == 0;
+    contents.note(pending > 0, || format!("{pending} events are still pending"));
+    read_todos(db, stored, &mut contents)?;
+    Ok(contents)
+}
+
+impl Contents {
+    fn note(&mut self, wrong: bool, what: impl FnOnce() -> String) {
+        if wrong && self.wrong.len() < TOLD {
+            self.wrong.push(what());
+        }
+    }
+}
+
+fn read_log(db: &Connection, contents: &mut Contents) -> rusqlite::Result<()> {
     let mut hasher = DefaultHasher::new();
-    let (mut events, mut authors, mut wrong) = (0_u64, BTreeMap::<String, u64>::new(), Vec::new());
-    let mut todos = BTreeMap::<String, Todo>::new();
     let mut select = db.prepare("SELECT * FROM log ORDER BY seq")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let Entry { seq, parent, event } = file::entry(row)?;
-        events += 1;
-        if seq.global != events {
-            wrong.push(format!("expected e{events} next, got {seq}"));
-        }
-        let next = authors.entry(event.client.clone()).or_default();
-        if event.number != *next {
-            wrong.push(format!("{seq} is event {} of {}: expected event {next}", event.number, event.client));
-        }
-        *next = event.number + 1;
+        contents.events += 1;
+        let number = contents.events;
+        contents.note(seq.global != number, || format!("expected e{number} next, got {seq}"));
+        let next = contents.authors.entry(event.client.clone()).or_default();
+        let expected = std::mem::replace(next, event.number + 1);
+        contents.note(event.number != expected, || {
+            format!("{seq} is event {} of {}: expected event {expected}", event.number, event.client)
+        });
         (seq, parent, &event.client, event.number, file::edit_to_text(&event.edit)?).hash(&mut hasher);
-        let edit = &event.edit;
-        match edit.change.apply(todos.remove(&edit.todo)) {
-            Some(todo) => drop(todos.insert(edit.todo.clone(), todo)),
-            None => drop(todos.remove(&edit.todo)),
-        }
     }
-    let log = hasher.finish();
-    if kind == Kind::Client {
-        let pending: u64 = db.query_row("SELECT count(*) FROM pending", [], |row| row.get(0))?;
-        if pending > 0 {
-            wrong.push(format!("{pending} events are still pending"));
-        } else if stored(db)? != todos {
-            wrong.push("the todos are not what the log says".to_owned());
-        }
-    }
-    let mut hasher = DefaultHasher::new();
-    todos.hash(&mut hasher);
-    Ok(Contents { events, log, todos: hasher.finish(), todo_count: todos.len() as u64, authors, wrong })
+    contents.log = hasher.finish();
+    Ok(())
 }
 
-/// The table of todos.
-fn stored(db: &Connection) -> rusqlite::Result<BTreeMap<String, Todo>> {
-    let mut select = db.prepare("SELECT todo, title, done FROM todos")?;
-    let rows = select.query_map([], |row| Ok((row.get(0)?, Todo { title: row.get(1)?, done: row.get(2)? })))?;
-    rows.collect()
+/// Does what the log says to one todo after the other, and compares it with the table of todos if that is `stored`. Both
+/// come in the order of their names, so neither need be kept.
+fn read_todos(db: &Connection, stored: bool, contents: &mut Contents) -> rusqlite::Result<()> {
+    let mut hasher = DefaultHasher::new();
+    let mut edits = db.prepare("SELECT edit FROM log ORDER BY edit ->> 'todo', seq")?;
+    let mut edits = edits.query([])?;
+    let mut table = if stored { Some(db.prepare("SELECT todo, title, done FROM todos ORDER BY todo")?) } else { None };
+    let mut table = table.as_mut().map(|select| select.query([])).transpose()?;
+    let mut equal = true;
+    let mut next = next_edit(&mut edits)?;
+    while let Some(edit) = next.take() {
+        let name = edit.todo;
+        let mut todo = edit.change.apply(None);
+        next = next_edit(&mut edits)?;
+        while let Some(edit) = next.take_if(|edit| edit.todo == name) {
+            todo = edit.change.apply(todo);
+            next = next_edit(&mut edits)?;
+        }
+        let Some(todo) = todo else { continue };
+        (&name, &todo).hash(&mut hasher);
+        contents.todo_count += 1;
+        if let Some(rows) = &mut table {
+            equal &= next_stored(rows)? == Some((name, todo));
+        }
+    }
+    if let Some(rows) = &mut table {
+        equal &= next_stored(rows)?.is_none();
+    }
+    contents.note(!equal, || "the todos are not what the log says".to_owned());
+    contents.todos = hasher.finish();
+    Ok(())
+}
+
+fn next_edit(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Edit>> {
+    rows.next()?.map(|row| file::edit_from_text(&row.get::<_, String>(0)?)).transpose()
+}
+
+fn next_stored(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(String, Todo)>> {
+    let todo = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Todo { title: row.get(1)?, done: row.get(2)? }));
+    rows.next()?.map(todo).transpose()
 }

@@ -13,8 +13,9 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use latchwork::log::{Log, Merged};
 use latchwork::sync_state::{LogError, Position, RehydrateError};
@@ -24,7 +25,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use thiserror::Error;
 
 use crate::event::{Edit, Entry, SharedEvent, Todo, TodoEvent};
-use crate::file::{self, Kind, OpenError};
+use crate::file::{self, FileError, Kind};
+use crate::trail::{Activity, Point, Trail};
 
 /// Why a log did not take what it was handed. State and file are as they were.
 #[derive(Debug, Error)]
@@ -45,29 +47,21 @@ pub enum ClientLogError {
         found: u64,
     },
     /// The file could not be written.
-    #[error("the client's file: {0}")]
-    File(#[from] rusqlite::Error),
-}
-
-/// Where the time of a log went.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Spent {
-    /// In commits.
-    pub committing: Duration,
-    /// In merges.
-    pub merging: Duration,
-    /// Pending events that were rolled back and applied again.
-    pub reapplied: u64,
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A client's log in its file.
 pub struct SqliteLog {
     state: SyncState<SharedEvent>,
     db: Connection,
+    path: PathBuf,
     client: String,
     /// How many events this client has committed, ever: the number of its next one. The last ones of them are pending.
     committed: u64,
-    spent: Spent,
+    /// How many pending events were rolled back and applied again.
+    reapplied: u64,
+    trail: Arc<Trail>,
 }
 
 /// From these and the pending events the state follows.
@@ -105,7 +99,7 @@ impl SqliteLog {
     /// # Errors
     ///
     /// If it is something else, or somebody else's.
-    pub fn open(path: &Path, client: &str, upstream_id: &str) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, client: &str, upstream_id: &str) -> Result<Self, FileError> {
         let mut db = file::open(path, Kind::Client)?;
         let why = |error| file::explain(path, &error);
         let begin = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(why)?;
@@ -121,12 +115,19 @@ impl SqliteLog {
         for (what, expected, found) in [("client", client, owner), ("upstream", upstream_id, upstream)] {
             if expected != found {
                 let (expected, found) = (format!("{what} {expected}"), format!("{what} {found}"));
-                return Err(OpenError::OtherOwner { path: path.to_owned(), expected, found });
+                return Err(FileError::OtherOwner { path: path.to_owned(), expected, found });
             }
         }
         begin.commit().map_err(why)?;
         let (state, committed) = load(&db, client).map_err(why)?;
-        Ok(Self { state, db, client: client.to_owned(), committed, spent: Spent::default() })
+        let (path, client) = (path.to_owned(), client.to_owned());
+        Ok(Self { state, db, path, client, committed, reapplied: 0, trail: Arc::default() })
+    }
+
+    /// The same log, saying what it does.
+    #[must_use]
+    pub fn with_trail(self, trail: Arc<Trail>) -> Self {
+        Self { trail, ..self }
     }
 
     /// How many events this client has committed, ever.
@@ -135,10 +136,10 @@ impl SqliteLog {
         self.committed
     }
 
-    /// Where the time went.
+    /// How many pending events were rolled back and applied again since it was opened.
     #[must_use]
-    pub fn spent(&self) -> Spent {
-        self.spent
+    pub fn reapplied(&self) -> u64 {
+        self.reapplied
     }
 
     /// Whether these are this client's next events.
@@ -162,7 +163,10 @@ impl SqliteLog {
             insert.execute((event.number, &event.edit.todo, file::edit_to_text(&event.edit)?, undo))?;
         }
         self.write_heads(self.committed + entries.len() as u64)?;
-        transaction.commit()
+        self.trail.at(Point::CommitWritten);
+        transaction.commit()?;
+        self.trail.at(Point::CommitDurable);
+        Ok(())
     }
 
     /// Returns how many pending events were applied again.
@@ -185,6 +189,9 @@ impl SqliteLog {
         for todo in touched {
             undone.extend(roll_back(&self.db, todo)?);
         }
+        if !undone.is_empty() {
+            self.trail.at(Point::RolledBack);
+        }
         for entry in new {
             apply(&self.db, &entry.event.edit)?;
             file::append(&self.db, entry)?;
@@ -196,7 +203,9 @@ impl SqliteLog {
             update.execute((number, undo.map(|todo| todo_to_text(&todo)).transpose()?))?;
         }
         self.write_heads(self.committed)?;
+        self.trail.at(if merged.is_rebase() { Point::RebaseWritten } else { Point::AdvanceWritten });
         transaction.commit()?;
+        self.trail.at(Point::MergeDurable);
         Ok(undone.len() as u64)
     }
 
@@ -251,10 +260,10 @@ impl Log for SqliteLog {
         if let Err(error) = self.write_commit(&events) {
             let pending = self.state.pending().take(before).map(|entry| SharedEvent::clone(entry.event)).collect();
             self.put_back(heads, pending);
-            return Err(error.into());
+            return Err(file::explain(&self.path, &error).into());
         }
         self.committed += events.len() as u64;
-        self.spent.committing += begun.elapsed();
+        self.trail.took(Activity::Committing, begun.elapsed());
         Ok(count)
     }
 
@@ -271,15 +280,16 @@ impl Log for SqliteLog {
             return Ok(merged);
         }
         match self.write_merge(&merged) {
-            Ok(reapplied) => self.spent.reapplied += reapplied,
+            Ok(reapplied) => self.reapplied += reapplied,
             Err(error) => {
                 let confirmed = merged.confirmed().iter().map(|entry| &entry.event);
                 let pending = confirmed.chain(self.state.pending().map(|entry| entry.event)).cloned().collect();
                 self.put_back(heads, pending);
-                return Err(error.into());
+                return Err(file::explain(&self.path, &error).into());
             }
         }
-        self.spent.merging += begun.elapsed();
+        let activity = if merged.is_rebase() { Activity::Rebasing } else { Activity::Advancing };
+        self.trail.took(activity, begun.elapsed());
         Ok(merged)
     }
 }

@@ -2,27 +2,42 @@
 
 use std::num::NonZeroUsize;
 
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::chance;
 use crate::event::{Change, Edit};
+use crate::faults::Faults;
 
 /// The todo that everybody edits.
 pub const SHARED: &str = "shared";
 
-/// What is to be done.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What is to be done. These are options of the command.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct Job {
-    /// How many todos each client adds.
+    /// Todos that each client adds: one number for each client.
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "400,391")]
     pub todos: Vec<u64>,
-    /// After so many todos a client edits the one that all share; never if 0.
+    /// After so many todos a client edits one that all share, so that rebases have something to redo; 0 is never.
+    #[arg(long, value_name = "N", default_value_t = 10)]
     pub edit_every: u64,
-    /// Events in a commit.
+    /// Events in a commit. Each commit is durable before it returns.
+    #[arg(long, value_name = "N", default_value = "1")]
     pub commit_batch: NonZeroUsize,
     /// The most events in a push.
+    #[arg(long, value_name = "N", default_value = "100")]
     pub push_batch: NonZeroUsize,
-    /// The most events in a page.
+    /// The most events in a page of a pull.
+    #[arg(long, value_name = "N", default_value = "100")]
     pub page: NonZeroUsize,
-    /// Chooses the titles.
+    /// With so many events pending a client waits before it commits more. What is pending is kept in memory.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub max_pending: NonZeroUsize,
+    /// What goes wrong, and how often.
+    #[arg(long, value_name = "FAULTS", default_value = "none", long_help = Faults::help())]
+    pub faults: Faults,
+    /// Chooses the faults, and the titles of the todos.
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }
 
@@ -71,11 +86,6 @@ impl Share {
 fn title(seed: u64, client: u64, number: u64) -> String {
     const VERBS: [&str; 8] = ["buy", "fetch", "mend", "paint", "read", "sell", "sort", "wash"];
     const THINGS: [&str; 8] = ["apples", "the bike", "bread", "the fence", "letters", "milk", "the roof", "tea"];
-    // SplitMix64.
-    let mut mixed = seed ^ (client << 48) ^ number;
-    mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
+    let mixed = chance::mix(seed, &[client, number]);
     format!("{} {}", VERBS[mixed as usize % 8], THINGS[(mixed >> 8) as usize % 8])
 }

@@ -1,50 +1,35 @@
 //! The command: see `--help`.
 
 mod h001;
+mod progress;
 mod run;
+mod summary;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use node_sync::job::Job;
+use node_sync::process;
 
 /// Syncs todo lists between clients through one upstream, and checks that everything arrived everywhere.
 ///
 /// Each client has a SQLite file of its own, with its log and its todos; upstream is another file. All clients commit at
 /// once, so their pushes meet: one is taken, the others are behind, pull, rebase what they have pending, and push again.
 /// At the end all files are read and compared.
-///
-/// Exit code: 0 if everything arrived everywhere, 1 if not, 2 if it could not begin.
 #[derive(Debug, Parser)]
-#[command(name = "node-sync", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "node-sync", version, max_term_width = 100, after_long_help = AFTER, args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Todos that each client adds, one number for each client.
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "400,391")]
-    todos: Vec<u64>,
-    /// After so many todos a client edits one todo that all share, so that rebases have something to redo; 0 is never.
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    edit_every: u64,
-    /// Events in a commit. Each commit is durable before it returns.
-    #[arg(long, value_name = "N", default_value = "1")]
-    commit_batch: NonZeroUsize,
-    /// The most events in a push.
-    #[arg(long, value_name = "N", default_value = "100")]
-    push_batch: NonZeroUsize,
-    /// The most events in a page of a pull.
-    #[arg(long, value_name = "N", default_value = "100")]
-    page: NonZeroUsize,
-    /// Chooses the titles of the todos.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// Where upstream is: in a file, or in memory (with `--processes one`).
+    #[command(flatten)]
+    job: Job,
+    /// Where upstream is.
     #[arg(long, value_enum, default_value_t = Place::File)]
     upstream: Place,
-    /// Whether each client is a process of its own, or all are threads of one.
+    /// How clients run.
     #[arg(long, value_enum, default_value_t = Processes::Many)]
     processes: Processes,
     /// Where the files are, and stay. What is there is continued. Otherwise a temporary directory that is removed.
@@ -56,12 +41,9 @@ pub struct Args {
     /// Prints the summary as JSON, and no progress.
     #[arg(long)]
     json: bool,
-    /// Works as this client, for a parent process.
-    #[arg(long, value_name = "INDEX", hide = true)]
-    client: Option<usize>,
-    /// How often a client tells its parent how far it is, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 250, hide = true)]
-    tick: u64,
+    /// Works as a client, as standard input says.
+    #[arg(long, hide = true)]
+    client: bool,
 }
 
 /// What else it can do.
@@ -78,36 +60,50 @@ enum Command {
     },
 }
 
+const AFTER: &str = "\
+What the summary says:
+  behind     pushes that came too late: others had been faster
+  advances   merges that left what was pending as it was
+  rebases    merges that gave pending events new numbers
+  re-done    pending changes that were rolled back and applied again, because others changed the same todo
+
+Examples:
+  Two clients with 400 and 391 todos:
+      node-sync
+  Twelve clients that all change the same todo, as threads of one process:
+      node-sync --todos 50,50,50,50,50,50,50,50,50,50,50,50 --edit-every 1 --processes one
+  Every tenth push is refused, and of every twentieth nobody knows what became of it:
+      node-sync --faults reject=0.1,lose-answer=0.05
+  Everything goes wrong, another way with each seed:
+      node-sync --faults all=0.1 --seed 7
+  The stall that this is about, how it comes, and that it is gone:
+      node-sync h001
+  Many todos, in large steps:
+      node-sync --todos 50000,50000 --commit-batch 100 --push-batch 1000 --page 1000
+  Files to look at, and to continue:
+      node-sync --dir /tmp/todos && node-sync --dir /tmp/todos --todos 500,500
+
+Exit code: 0 if everything arrived everywhere, 1 if not, 2 if it could not begin or could not go on.";
+
 /// Where upstream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Place {
-    /// In `upstream.db`.
+    /// In a file, `upstream.db`.
     File,
-    /// In memory.
+    /// In memory; with `--processes one`.
     Memory,
 }
 
 /// How clients run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Processes {
-    /// As threads.
+    /// As threads of one process.
     One,
-    /// As processes.
+    /// Each as a process of its own.
     Many,
 }
 
 impl Args {
-    fn job(&self) -> Job {
-        Job {
-            todos: self.todos.clone(),
-            edit_every: self.edit_every,
-            commit_batch: self.commit_batch,
-            push_batch: self.push_batch,
-            page: self.page,
-            seed: self.seed,
-        }
-    }
-
     /// What is wrong with the options, in a sentence.
     fn impossible(&self) -> Option<&'static str> {
         const MANY: u64 = 100_000_000;
@@ -118,13 +114,10 @@ impl Args {
             () if self.upstream == Place::Memory && self.dir.is_some() => {
                 Some("an upstream in memory cannot be continued: --dir needs --upstream file")
             }
-            () if self.todos.len() > 64 => Some("more than 64 clients are too many"),
-            () if self.todos.iter().any(|&todos| todos > MANY) => Some("more than 100000000 todos are too many"),
+            () if self.job.todos.len() > 64 => Some("more than 64 clients are too many"),
+            () if self.job.todos.iter().any(|&todos| todos > MANY) => Some("more than 100000000 todos are too many"),
             () if self.time_limit == 0 || self.time_limit > 1_000_000 => {
-                Some("the time limit must be between 1 and 1000000 seconds")
-            }
-            () if self.client.is_some_and(|index| index >= self.todos.len() || self.dir.is_none()) => {
-                Some("a client needs its number of todos and a directory")
+                Some("the time limit must be from 1 to 1000000 seconds")
             }
             () => None,
         }
@@ -132,7 +125,10 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return explain(&error),
+    };
     if let Some(Command::H001 { format }) = args.command {
         return match h001::run(format) {
             Ok(()) => ExitCode::SUCCESS,
@@ -144,6 +140,7 @@ fn main() -> ExitCode {
     }
     let done = match args.impossible() {
         Some(sentence) => Err(sentence.into()),
+        None if args.client => process::run().map_err(Into::into),
         None => run::run(&args),
     };
     match done {
@@ -154,4 +151,16 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What is wrong with the options as they were written, in a sentence; or what was asked for.
+fn explain(error: &clap::Error) -> ExitCode {
+    if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
+        let _unread = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    eprintln!("node-sync: {sentence}; --help has the options");
+    ExitCode::from(2)
 }

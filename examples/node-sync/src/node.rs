@@ -1,16 +1,49 @@
 //! One client at work: commits its share, and goes on until it has everybody's events.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use latchwork::protocol::WaitingOn;
+use latchwork::protocol::{Failure, Pull, Push};
+use latchwork::replicator::Status;
+use latchwork::sync_state::Position;
 use latchwork::upstream::Upstream;
-use latchwork::{Replicator, Settled};
+use latchwork::{Backoff, Cause, Interrupt, Replicator, Ticket, Waited};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::client::SqliteLog;
+use crate::faults::{Fault, Faulty, Injected};
+use crate::file::FileError;
 use crate::job::{Job, Share};
+use crate::trail::{Activity, Trail};
+use crate::upstream::SqliteUpstream;
+
+/// How long to wait after failures. Upstream is a file on this machine: what kept it busy is soon over.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
+
+/// How long a client that is behind waits for news before it asks for them.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How often a client that hears nothing looks whether there is still anything to hear.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// One client's work.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// What all clients are to do.
+    pub job: &'a Job,
+    /// What this one is to do.
+    pub share: &'a Share,
+    /// When it gives up.
+    pub deadline: Instant,
+    /// Set when it is to end before.
+    pub stop: &'a Interrupt,
+    /// How far it is.
+    pub progress: &'a Progress,
+}
 
 /// How far a client is.
 #[derive(Debug, Default)]
@@ -19,6 +52,20 @@ pub struct Progress {
     pub committed: AtomicU64,
     /// Events of anybody that upstream has ordered and that are applied here.
     pub applied: AtomicU64,
+}
+
+impl Progress {
+    /// Notes how far it is.
+    pub fn set(&self, committed: u64, applied: u64) {
+        self.committed.store(committed, Ordering::Relaxed);
+        self.applied.store(applied, Ordering::Relaxed);
+    }
+
+    /// How far it is: events committed, events applied.
+    #[must_use]
+    pub fn get(&self) -> (u64, u64) {
+        (self.committed.load(Ordering::Relaxed), self.applied.load(Ordering::Relaxed))
+    }
 }
 
 /// What a client has done.
@@ -52,20 +99,30 @@ pub struct Report {
     pub rebases: u64,
     /// Pending events that were rolled back and applied again.
     pub reapplied: u64,
-    /// Time in commits, in milliseconds.
-    pub committing_ms: u64,
-    /// Time in merges, in milliseconds.
-    pub merging_ms: u64,
-    /// From the start to the end, in milliseconds.
-    pub elapsed_ms: u64,
+    /// Faults that it met.
+    pub faults: BTreeMap<Fault, u64>,
+    /// From the start to the end, in microseconds.
+    pub elapsed_us: u64,
+    /// Where that time went, in microseconds. Its threads work side by side, so there may be more of it.
+    pub spent_us: BTreeMap<Activity, u64>,
+    /// The most memory that its process had, in KiB, where the system tells.
+    pub peak_memory_kib: Option<u64>,
 }
 
-/// Why a client could not work at all.
+/// Why a client could not go on.
 #[derive(Debug, Error)]
 pub enum NodeError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// No threads.
-    #[error("no thread for the replicator: {0}")]
-    Spawn(String),
+    #[error("{client}: no thread for the replicator: {error}")]
+    Spawn {
+        /// Which one.
+        client: String,
+        /// Why.
+        error: String,
+    },
     /// A commit was refused.
     #[error("{client}: {error}")]
     Commit {
@@ -74,46 +131,78 @@ pub enum NodeError {
         /// Why.
         error: String,
     },
+    /// Pushing or pulling has failed, and trying again cannot help.
+    #[error("{client}: {failure}")]
+    Failed {
+        /// Which one.
+        client: String,
+        /// Why.
+        failure: Failure,
+    },
 }
 
-/// Does a client's share of the job until everything has arrived or `deadline` is there.
+/// The upstream's file in this directory.
+#[must_use]
+pub fn upstream_path(dir: &Path) -> PathBuf {
+    dir.join("upstream.db")
+}
+
+/// A client's file in this directory.
+#[must_use]
+pub fn client_path(dir: &Path, client: &str) -> PathBuf {
+    dir.join(format!("{client}.db"))
+}
+
+/// Does a client's work with the files in this directory.
 ///
 /// # Errors
 ///
-/// If it cannot start or cannot commit. What did not arrive is in the report.
-pub fn work<U: Upstream<SqliteLog>>(
-    log: SqliteLog,
-    upstream: U,
-    share: &Share,
-    job: &Job,
-    deadline: Instant,
-    progress: &Progress,
-) -> Result<Report, NodeError> {
+/// If it cannot begin or cannot go on. What did not arrive in time is in the report.
+pub fn work_in(dir: &Path, trail: Arc<Trail>, task: Task<'_>) -> Result<Report, NodeError> {
+    let upstream = SqliteUpstream::open(&upstream_path(dir), task.job.page.get())?.with_trail(Arc::clone(&trail));
+    let log = SqliteLog::open(&client_path(dir, &task.share.client), &task.share.client, upstream.id())?;
+    work(log.with_trail(Arc::clone(&trail)), upstream, &trail, task)
+}
+
+/// Does a client's work until everything has arrived, the time is over, or it is to stop.
+///
+/// # Errors
+///
+/// If it cannot begin or cannot go on. What did not arrive in time is in the report.
+pub fn work<U>(log: SqliteLog, upstream: U, trail: &Trail, task: Task<'_>) -> Result<Report, NodeError>
+where
+    U: Upstream<SqliteLog>,
+{
     let begun = Instant::now();
+    let Task { job, share, progress, .. } = task;
+    let client = share.client.clone();
     let already = log.committed();
     progress.committed.store(already, Ordering::Relaxed);
-    let replicator = Replicator::builder(log, upstream).push_batch(job.push_batch).spawn();
-    let replicator = replicator.map_err(|error| NodeError::Spawn(error.to_string()))?;
-    let refused = AtomicBool::new(false);
-    let committed = std::thread::scope(|scope| {
-        let committing = scope.spawn(|| {
-            let committed = commit(&replicator, already, share, job, deadline, progress);
-            refused.store(committed.is_err(), Ordering::Release);
-            committed
-        });
-        follow(&replicator, job, deadline, &refused, progress);
-        committing.join().expect("committing does not panic")
-    })?;
-    // Its own events are among everybody's: with those applied, this waits for nothing.
-    let _drained = replicator.flush(deadline.saturating_duration_since(Instant::now()));
-    let (status, spent) = (replicator.status(), replicator.with_log(SqliteLog::spent));
-    let complete = status.pending == 0 && status.upstream_head.global == job.events();
-    let _unfinished = replicator.shutdown(Duration::from_secs(1));
+    let injected = Arc::new(Injected::default());
+    let upstream = Faulty::new(upstream, job, share, Arc::clone(&injected));
+    let replicator = Replicator::builder(log, upstream)
+        .push_batch(job.push_batch)
+        .backoff(BACKOFF)
+        .catch_up_grace(GRACE)
+        .spawn()
+        .map_err(|error| NodeError::Spawn { client: client.clone(), error: error.to_string() })?;
+    // If either half fails the other is to end.
+    let over = task.stop.child();
+    let failed = |_: &NodeError| {
+        over.set(Cause::Stop);
+    };
+    let halves = std::thread::scope(|scope| {
+        let committing = scope.spawn(|| commit(&replicator, already, trail, task, &over).inspect_err(failed));
+        let followed = follow(&replicator, task, &over).inspect_err(failed);
+        (committing.join().expect("committing does not panic"), followed)
+    });
+    let (committed, ()) = (halves.0?, halves.1?);
+    let (status, reapplied) = (replicator.status(), replicator.with_log(SqliteLog::reapplied));
+    let _pending = replicator.shutdown(Duration::ZERO);
     let counters = status.counters;
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Ok(Report {
-        client: share.client.clone(),
-        complete,
+        client,
+        complete: status.pending == 0 && status.upstream_head.global == job.events(),
         waiting_on: status.waiting_on.to_string(),
         last_error: status.last_error,
         committed,
@@ -125,50 +214,71 @@ pub fn work<U: Upstream<SqliteLog>>(
         pages: counters.pages,
         advances: counters.advances,
         rebases: counters.rebases,
-        reapplied: spent.reapplied,
-        committing_ms: millis(spent.committing),
-        merging_ms: millis(spent.merging),
-        elapsed_ms: millis(begun.elapsed()),
+        reapplied,
+        faults: injected.counts(),
+        elapsed_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        spent_us: trail.micros(),
+        peak_memory_kib: None,
     })
 }
 
+/// Commits the share, but for what is committed already. Returns how many events that were.
 fn commit(
     replicator: &Replicator<SqliteLog>,
     already: u64,
-    share: &Share,
-    job: &Job,
-    deadline: Instant,
-    progress: &Progress,
+    trail: &Trail,
+    task: Task<'_>,
+    over: &Interrupt,
 ) -> Result<u64, NodeError> {
-    let total = share.events(job);
+    let Task { job, share, deadline, progress, .. } = task;
+    let (total, batch) = (share.events(job), job.commit_batch.get());
+    // What was pending from the start is not among these.
+    let mut pending = VecDeque::<Ticket<Position>>::new();
     let mut next = already;
-    let mut last = None;
-    while next < total && Instant::now() < deadline {
-        let until = total.min(next + job.commit_batch.get() as u64);
+    while next < total && Instant::now() < deadline && !over.is_set() {
+        if (pending.len() + 1) * batch > job.max_pending.get() {
+            if let Some(oldest) = pending.front() {
+                if let Waited::TimedOut = trail.time(Activity::AwaitingRoom, || oldest.wait_timeout(LOOK)) {
+                    continue;
+                }
+                pending.pop_front();
+            }
+        }
+        let until = total.min(next + batch as u64);
         let edits = (next..until).map(|number| share.edit(job, number)).collect();
+        let (begun, writing) = (Instant::now(), trail.so_far(Activity::Committing));
         let ticket = replicator.commit(edits);
-        last =
-            Some(ticket.map_err(|error| NodeError::Commit { client: share.client.clone(), error: error.to_string() })?);
+        let writing = trail.so_far(Activity::Committing) - writing;
+        trail.took(Activity::AwaitingTurn, begun.elapsed().saturating_sub(writing));
+        let refused = |error| NodeError::Commit { client: share.client.clone(), error };
+        pending.push_back(ticket.map_err(|error| refused(error.to_string()))?);
         next = until;
         progress.committed.store(next, Ordering::Relaxed);
     }
-    let settled = last.and_then(|ticket| ticket.settled());
-    debug_assert!(!matches!(settled, Some(Settled::Rejected)), "this log gives up no event");
     Ok(next - already)
 }
 
-/// Returns once everybody's events are here, it cannot go on, a commit was refused, or the time is over.
-fn follow(replicator: &Replicator<SqliteLog>, job: &Job, deadline: Instant, refused: &AtomicBool, progress: &Progress) {
+/// Returns once everybody's events are here, the time is over, or it is to end.
+fn follow(replicator: &Replicator<SqliteLog>, task: Task<'_>, over: &Interrupt) -> Result<(), NodeError> {
+    let Task { job, share, deadline, progress, .. } = task;
     let updates = replicator.updates();
     let mut head = updates.snapshot.upstream_head.global;
     progress.applied.store(head, Ordering::Relaxed);
-    while head < job.events() && Instant::now() < deadline && !refused.load(Ordering::Acquire) {
-        // Not for ever: neither a failure nor a refused commit is an update.
-        match updates.receiver.recv_timeout(Duration::from_millis(200)) {
-            Ok(update) => head = update.upstream_head.global,
-            Err(_) if matches!(replicator.status().waiting_on, WaitingOn::Owner(_)) => return,
-            Err(_) => {}
+    while head < job.events() && Instant::now() < deadline && !over.is_set() {
+        // Not for ever: a failure is no update.
+        if let Ok(update) = updates.receiver.recv_timeout(LOOK) {
+            head = update.upstream_head.global;
+            progress.applied.store(head, Ordering::Relaxed);
+        } else if let Some(failure) = failure(replicator.status()) {
+            return Err(NodeError::Failed { client: share.client.clone(), failure });
         }
-        progress.applied.store(head, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn failure(status: Status<Position>) -> Option<Failure> {
+    match (status.push, status.pull) {
+        (Push::Failed { error, .. }, _) | (_, Pull::Failed { error }) => Some(error),
+        _ => None,
     }
 }

@@ -12,8 +12,13 @@
 //! hears it finds the events. It counts an [`Epoch`]; a pull reads that before it looks into the file, and parks only
 //! past what it read.
 //!
-//! A process that dies between commit and bell has not rung. Therefore a pull that hears nothing looks again after
-//! [`LOOK_AGAIN`].
+//! A process that dies between commit and bell has not rung, and not every file system tells of writes. Therefore a pull
+//! that hears nothing looks again after [`LOOK_AGAIN`].
+//!
+//! # A disk that is full, or broken
+//!
+//! It is the commit that fails, and then nobody can say whether it will be found in the file: the outcome is unknown. Once
+//! a pull has shown it, the next push is not tried but says what was wrong, for the owner to decide.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -29,21 +34,32 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::event::Entry;
-use crate::file::{self, Kind, OpenError};
+use crate::file::{self, FileError, Kind};
+use crate::trail::{Activity, Point, Trail};
 
 /// How long a pull that hears nothing waits before it looks all the same.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An upstream in a file.
 pub struct SqliteUpstream {
+    path: PathBuf,
     id: String,
     page: usize,
-    pushing: Mutex<Connection>,
+    look_again: Duration,
+    pushing: Mutex<Pushing>,
     pulling: Mutex<Connection>,
     bell: Mutex<File>,
     /// Counts what the watcher heard.
     rung: Arc<Epoch>,
-    _watcher: Mutex<RecommendedWatcher>,
+    /// `None` where the system does not tell of changes, or not any more: then only looking again is left.
+    _watcher: Option<Mutex<RecommendedWatcher>>,
+    trail: Arc<Trail>,
+}
+
+struct Pushing {
+    db: Connection,
+    /// Why the last commit failed, until somebody has been told.
+    failed: Option<FileError>,
 }
 
 impl SqliteUpstream {
@@ -51,34 +67,39 @@ impl SqliteUpstream {
     ///
     /// # Errors
     ///
-    /// If it is no upstream, or cannot be watched.
-    pub fn open(path: &Path, page: usize) -> Result<Self, OpenError> {
-        let why = |reason: String| OpenError::Other { path: path.to_owned(), reason };
-        let pushing = file::open(path, Kind::Upstream)?;
+    /// If it is no upstream, or cannot be written.
+    pub fn open(path: &Path, page: usize) -> Result<Self, FileError> {
+        let db = file::open(path, Kind::Upstream)?;
         let pulling = file::open(path, Kind::Upstream)?;
-        let id = identity(&pushing).map_err(|error| file::explain(path, &error))?;
+        let id = identity(&db).map_err(|error| file::explain(path, &error))?;
         let bell_path = bell_path(path);
         let bell = OpenOptions::new().create(true).truncate(false).write(true).open(&bell_path);
-        let bell = bell.map_err(|error| why(format!("its bell: {error}")))?;
+        let bell = bell.map_err(|error| file::explain_io(&bell_path, &error))?;
         let rung = Arc::new(Epoch::new());
-        let heard = Arc::clone(&rung);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Opening the file is no ring. An error may have swallowed one.
-            if event.is_err() || event.is_ok_and(|event| !event.kind.is_access()) {
-                heard.bump();
-            }
-        });
-        let mut watcher = watcher.map_err(|error| why(error.to_string()))?;
-        watcher.watch(&bell_path, RecursiveMode::NonRecursive).map_err(|error| why(error.to_string()))?;
         Ok(Self {
+            path: path.to_owned(),
             id,
             page: page.max(1),
-            pushing: Mutex::new(pushing),
+            look_again: LOOK_AGAIN,
+            pushing: Mutex::new(Pushing { db, failed: None }),
             pulling: Mutex::new(pulling),
             bell: Mutex::new(bell),
+            _watcher: watch(&bell_path, Arc::clone(&rung)).map(Mutex::new).ok(),
             rung,
-            _watcher: Mutex::new(watcher),
+            trail: Arc::default(),
         })
+    }
+
+    /// The same upstream, whose pulls look again after another time than [`LOOK_AGAIN`].
+    #[must_use]
+    pub fn with_look_again(self, look_again: Duration) -> Self {
+        Self { look_again, ..self }
+    }
+
+    /// The same upstream, saying what it does.
+    #[must_use]
+    pub fn with_trail(self, trail: Arc<Trail>) -> Self {
+        Self { trail, ..self }
     }
 
     /// What tells this upstream from all others.
@@ -98,11 +119,11 @@ impl SqliteUpstream {
     where
         L: Log<Entry = Entry, Position = Position>,
     {
-        if identity(db).map_err(not_applied)? != self.id {
+        if identity(db).map_err(|error| self.not_applied(error))? != self.id {
             let error = "the file is another upstream than before".into();
             return Err(PushError::Fatal { kind: FatalKind::IdentityMismatch, error });
         }
-        let head = head(db).map_err(not_applied)?;
+        let head = head(db).map_err(|error| self.not_applied(error))?;
         if batch.base != head {
             return Err(PushError::Behind { head: Some(head) });
         }
@@ -112,10 +133,27 @@ impl SqliteUpstream {
                 let error = format!("{} does not follow {previous}", entry.seq).into();
                 return Err(PushError::Fatal { kind: FatalKind::Other, error });
             }
-            file::append(db, entry).map_err(not_applied)?;
+            file::append(db, entry).map_err(|error| self.not_applied(error))?;
             previous = entry.seq.position();
         }
         Ok(())
+    }
+
+    /// An error before the commit.
+    fn not_applied(&self, error: rusqlite::Error) -> PushError<Position> {
+        let (passes, error) = (may_pass(&error), file::explain(&self.path, &error).into());
+        match passes {
+            true => PushError::Unavailable { retry_after: None, error },
+            false => PushError::Fatal { kind: FatalKind::Other, error },
+        }
+    }
+
+    fn unreadable(&self, error: rusqlite::Error) -> PullError {
+        let (passes, error) = (may_pass(&error), file::explain(&self.path, &error).into());
+        match passes {
+            true => PullError::Unavailable { retry_after: None, error },
+            false => PullError::Fatal { kind: FatalKind::Other, error },
+        }
     }
 
     /// What follows `cursor`, and how much is beyond.
@@ -144,14 +182,26 @@ where
         if let Err(interrupted) = interrupt.check() {
             return Err(PushError::Unavailable { retry_after: None, error: interrupted.into() });
         }
-        let mut db = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(not_applied)?;
-        self.take(&transaction, batch)?;
-        transaction.commit().map_err(|error| match error.sqlite_error_code() {
-            // Of these SQLite promises that the transaction is still open; dropping it has rolled it back.
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => not_applied(error),
-            _ => PushError::Uncertain { error: error.into() },
+        let Pushing { db, failed } = &mut *self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = failed.take() {
+            return Err(PushError::Fatal { kind: FatalKind::Other, error: error.into() });
+        }
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = self.trail.time(Activity::AwaitingLock, || db.transaction_with_behavior(immediate));
+        let transaction = transaction.map_err(|error| self.not_applied(error))?;
+        self.trail.time(Activity::Pushing, || {
+            self.take(&transaction, batch)?;
+            self.trail.at(Point::PushWritten);
+            transaction.commit().map_err(|error| match error.sqlite_error_code() {
+                // Of these SQLite promises that the transaction is still open; dropping it has rolled it back.
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => self.not_applied(error),
+                _ => {
+                    let error = failed.insert(file::explain(&self.path, &error)).clone();
+                    PushError::Uncertain { error: error.into() }
+                }
+            })
         })?;
+        self.trail.at(Point::PushDurable);
         self.ring();
         Ok(())
     }
@@ -186,18 +236,23 @@ impl Iterator for Pages<'_> {
                 self.ended = true;
                 return Some(Err(PullError::Unavailable { retry_after: None, error: interrupted.into() }));
             }
-            let page = match self.upstream.read(self.cursor) {
+            let SqliteUpstream { rung, trail, look_again, .. } = self.upstream;
+            let page = match trail.time(Activity::Reading, || self.upstream.read(self.cursor)) {
                 Ok(page) => page,
                 Err(error) => {
                     self.ended = true;
-                    return Some(Err(unreadable(error)));
+                    return Some(Err(self.upstream.unreadable(error)));
                 }
             };
             if page.entries.is_empty() && self.caught_up {
-                let until = Instant::now() + LOOK_AGAIN;
+                let until = Instant::now() + *look_again;
+                let listen = || rung.wait_past_interruptible(seen, self.interrupt, Some(until));
                 let (Waited::Ready(_) | Waited::TimedOut | Waited::Interrupted(_)) =
-                    self.upstream.rung.wait_past_interruptible(seen, self.interrupt, Some(until));
+                    trail.time(Activity::Listening, listen);
                 continue;
+            }
+            if !page.entries.is_empty() {
+                trail.at(Point::PageRead);
             }
             if let Some(last) = page.entries.last() {
                 self.cursor = last.seq.position();
@@ -217,6 +272,18 @@ pub fn bell_path(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Counts what happens to the bell for as long as the watcher lives.
+fn watch(bell: &Path, rung: Arc<Epoch>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Opening the file is no ring. An error may have swallowed one.
+        if event.is_err() || event.is_ok_and(|event| !event.kind.is_access()) {
+            rung.bump();
+        }
+    })?;
+    watcher.watch(bell, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
 fn identity(db: &Connection) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT id FROM identity")?.query_row([], |row| row.get(0))
 }
@@ -228,24 +295,6 @@ fn head(db: &Connection) -> rusqlite::Result<Position> {
 
 /// Whether another attempt may find it better.
 fn may_pass(error: &rusqlite::Error) -> bool {
-    use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed, SystemIoFailure};
-    matches!(
-        error.sqlite_error_code(),
-        Some(DatabaseBusy | DatabaseLocked | DiskFull | FileLockingProtocolFailed | SystemIoFailure)
-    )
-}
-
-/// An error before the commit.
-fn not_applied(error: rusqlite::Error) -> PushError<Position> {
-    if may_pass(&error) {
-        return PushError::Unavailable { retry_after: None, error: error.into() };
-    }
-    PushError::Fatal { kind: FatalKind::Other, error: error.into() }
-}
-
-fn unreadable(error: rusqlite::Error) -> PullError {
-    if may_pass(&error) {
-        return PullError::Unavailable { retry_after: None, error: error.into() };
-    }
-    PullError::Fatal { kind: FatalKind::Other, error: error.into() }
+    use ErrorCode::{DatabaseBusy, DatabaseLocked, FileLockingProtocolFailed};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed))
 }

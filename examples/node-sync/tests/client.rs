@@ -48,7 +48,7 @@ fn a_rebase_puts_pending_changes_on_top_of_what_came_in() {
     // On top of what Bob says, ours has the last word, and its undo is Bob's.
     let merged = log.merge(theirs(vec![put("shared", "b"), put("theirs", "t")])).unwrap();
     assert!(matches!(merged, Merged::Rebase { moved: 3, .. }));
-    assert_eq!(log.spent().reapplied, 2);
+    assert_eq!(log.reapplied(), 2);
     assert_eq!(title(&path, "shared").unwrap(), "a2");
     assert_eq!(title(&path, "theirs").unwrap(), "t");
     let undo: String = Connection::open(&path)

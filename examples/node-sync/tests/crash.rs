@@ -1,100 +1,184 @@
-//! Client processes that are killed at random points lose nothing and apply nothing twice.
+//! Client processes that are killed lose nothing and apply nothing twice.
 //!
-//! `NODE_SYNC_KILLS` sets how often, `NODE_SYNC_SEED` when; the kernel's scheduling is not repeatable.
+//! Half of the kills are aimed: the client stands still at a [`Point`] between two of its steps, and is killed there. The
+//! others come at any moment. `NODE_SYNC_KILLS` sets how many there are, `NODE_SYNC_SEED` chooses them; the kernel's
+//! scheduling is not repeatable.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::io::Read;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use node_sync::chance;
+use node_sync::faults::Faults;
+use node_sync::job::{Job, Share};
+use node_sync::node::{client_path, upstream_path};
+use node_sync::process::{ClientProcess, Message, Messages, Order};
+use node_sync::trail::{Hold, Point};
 use rusqlite::Connection;
 
-/// No kill begins later than this after the first; what remains is synced then.
-const LIMIT: Duration = Duration::from_secs(20);
+/// What a client takes to get to a point, and far longer.
+const LONG: Duration = Duration::from_secs(30);
 
 fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// Enough that they are not done before the last kill.
-fn todos(kills: u64) -> String {
-    format!("{},{}", 100 * kills, 100 * kills - kills)
+/// More than can be done before the last kill. Every third event is of the todo that both edit.
+fn endless() -> Job {
+    let some = |number| NonZeroUsize::new(number).unwrap();
+    Job {
+        todos: vec![10_000_000, 10_000_000],
+        edit_every: 2,
+        commit_batch: some(1),
+        push_batch: some(20),
+        page: some(20),
+        max_pending: some(200),
+        faults: Faults::default(),
+        seed: 1,
+    }
 }
 
-fn client(dir: &Path, index: usize, todos: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_node-sync"));
-    command.args([
-        "--client",
-        &index.to_string(),
-        "--todos",
-        todos,
-        "--tick",
-        "2",
-        "--push-batch",
-        "20",
-        "--page",
-        "20",
-    ]);
-    command.arg("--dir").arg(dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+/// A client that is to be killed.
+struct Victim {
+    dir: PathBuf,
+    share: Share,
+    process: ClientProcess,
+    messages: Messages,
+    /// The most commits that it has told of.
+    told: u64,
 }
 
-/// Kills it. Returns how many commits it has told of.
-fn kill(mut client: Child) -> u64 {
-    client.kill().unwrap();
-    client.wait().unwrap();
-    let mut told = String::new();
-    client.stdout.take().unwrap().read_to_string(&mut told).unwrap();
-    assert!(!told.contains("{\"error\""), "{told}");
-    let committed = |line: &str| -> Option<u64> {
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        line["progress"]["committed"].as_u64()
-    };
-    told.lines().filter_map(committed).max().unwrap_or(0)
+impl Victim {
+    fn start(dir: &Path, index: usize, hold: Option<Hold>) -> Self {
+        let (job, dir) = (endless(), dir.to_owned());
+        let share = job.shares()[index].clone();
+        let tick = Duration::from_millis(2);
+        let order = Order { dir: dir.clone(), job, index, time_limit: LONG, tick, hold };
+        let (process, messages) = ClientProcess::start(Path::new(env!("CARGO_BIN_EXE_node-sync")), &order).unwrap();
+        Self { dir, share, process, messages, told: 0 }
+    }
+
+    /// Hears what it tells until it stands still, or to the end. Returns where it stands.
+    fn hear(&mut self) -> Option<Point> {
+        for message in &mut self.messages {
+            match message.unwrap() {
+                Message::Progress { committed, .. } => self.told = self.told.max(committed),
+                Message::Held(point) => return Some(point),
+                Message::Report(report) => panic!("it ended: {report:?}"),
+                Message::Error(error) => panic!("it could not go on: {error}"),
+            }
+        }
+        None
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        assert_eq!(self.hear(), None);
+        // Everything that it committed is either confirmed or pending, and nothing is both.
+        let kept = Kept::of(&self.dir, &self.share);
+        assert!(kept.committed >= self.told, "it told of {} commits: {kept:?}", self.told);
+        assert_eq!(kept.confirmed + kept.pending, kept.committed, "{kept:?}");
+        assert_eq!(kept.first_pending.unwrap_or(kept.committed), kept.confirmed, "{kept:?}");
+    }
+
+    /// Whether it is where it says: inside a transaction or right behind one.
+    fn stands_at(&self, point: Point) {
+        let kept = Kept::of(&self.dir, &self.share);
+        let (own, upstream) = (client_path(&self.dir, &self.share.client), upstream_path(&self.dir));
+        match point {
+            Point::CommitWritten | Point::AdvanceWritten | Point::RolledBack | Point::RebaseWritten => {
+                assert!(is_locked(&own), "{point:?}: nothing is being written");
+            }
+            Point::PushWritten => assert!(is_locked(&upstream), "{point:?}: nothing is being written"),
+            Point::CommitDurable => assert!(kept.committed > self.told, "{point:?}: it is acknowledged"),
+            Point::PushDurable => assert!(kept.upstream > kept.confirmed, "{point:?}: the client knows"),
+            // Commits wait until others have been told.
+            Point::MergeDurable => assert!(!is_locked(&own), "{point:?}: something is being written"),
+            // Of this nothing is to be seen: all others go on.
+            Point::PageRead => {}
+        }
+    }
 }
 
-/// How many events the client has committed, and how many of those are neither confirmed nor pending.
-fn kept(dir: &Path, index: usize) -> (u64, i64) {
-    let name = format!("client{}", index + 1);
-    let db = Connection::open(dir.join(format!("{name}.db"))).unwrap();
-    let rows = "SELECT committed, committed - (SELECT count(*) FROM pending)
-                    - (SELECT count(*) FROM log WHERE client = ?1) FROM heads";
-    db.query_row(rows, [&name], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+/// What the files say of a client.
+#[derive(Debug)]
+struct Kept {
+    committed: u64,
+    pending: u64,
+    first_pending: Option<u64>,
+    /// Its events in its own log.
+    confirmed: u64,
+    /// Its events in upstream's.
+    upstream: u64,
+}
+
+impl Kept {
+    fn of(dir: &Path, share: &Share) -> Self {
+        let db = Connection::open(client_path(dir, &share.client)).unwrap();
+        let own = "SELECT committed, (SELECT count(*) FROM pending), (SELECT min(number) FROM pending),
+                       (SELECT count(*) FROM log WHERE client = ?1) FROM heads";
+        let own = db.query_row(own, [&share.client], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        let (committed, pending, first_pending, confirmed) = own.unwrap();
+        let upstream = Connection::open(upstream_path(dir)).unwrap();
+        let count = "SELECT count(*) FROM log WHERE client = ?1";
+        let upstream = upstream.query_row(count, [&share.client], |row| row.get(0)).unwrap();
+        Self { committed, pending, first_pending, confirmed, upstream }
+    }
+}
+
+fn is_locked(path: &Path) -> bool {
+    let db = Connection::open(path).unwrap();
+    db.busy_timeout(Duration::ZERO).unwrap();
+    db.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
+}
+
+/// The fewest todos with so many events or more.
+fn todos_for(events: u64, job: &Job) -> u64 {
+    (0..).find(|todos| todos + todos / job.edit_every >= events).unwrap()
 }
 
 #[test]
 fn killed_clients_lose_nothing_and_apply_nothing_twice() {
-    let (kills, seed) = (setting("NODE_SYNC_KILLS", 60), setting("NODE_SYNC_SEED", 1));
-    let todos = todos(kills);
+    let (kills, seed) = (setting("NODE_SYNC_KILLS", 54), setting("NODE_SYNC_SEED", 1));
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let prepared = Command::new(env!("CARGO_BIN_EXE_node-sync")).args(["--todos", "0,0", "--dir"]).arg(dir).output();
-    assert!(prepared.unwrap().status.success());
+    let node_sync = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_node-sync"));
+        command.args(["--edit-every", "2", "--dir"]).arg(dir);
+        command
+    };
+    assert!(node_sync().args(["--todos", "0,0"]).output().unwrap().status.success());
     let begun = Instant::now();
-    let mut random = seed;
-    let mut clients = [0, 1].map(|index| Some(client(dir, index, &todos)));
-    let (mut done, mut at_work) = (0, 0);
-    while done < kills && begun.elapsed() < LIMIT {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let mut landed = BTreeMap::<String, u64>::new();
+    for round in 0..kills.div_ceil(2) {
+        let point = Point::ALL[round as usize % Point::ALL.len()];
+        let times = 1 + chance::mix(seed, &[round, 0]) % 5;
+        let index = chance::mix(seed, &[round, 1]) as usize % 2;
+        let mut aimed = Victim::start(dir, index, Some((point, times)));
+        let other = Victim::start(dir, 1 - index, None);
+        assert_eq!(aimed.hear(), Some(point), "seed {seed}, round {round}");
+        aimed.stands_at(point);
+        aimed.kill();
+        *landed.entry(format!("{point:?}")).or_default() += 1;
         // What is tried here is any moment, so there is no event to wait for.
-        sleep(Duration::from_micros(2_000 + (random >> 33) % 50_000));
-        let index = (random >> 62) as usize % 2;
-        let told = kill(clients[index].take().expect("both are running"));
-        let (committed, lost) = kept(dir, index);
-        assert!(committed >= told, "it told of {told} commits, and {committed} are there (seed {seed}, kill {done})");
-        assert_eq!(lost, 0, "seed {seed}, kill {done}");
-        at_work += u64::from(told > 0);
-        clients[index] = Some(client(dir, index, &todos));
-        done += 1;
+        sleep(Duration::from_micros(chance::mix(seed, &[round, 2]) % 20_000));
+        other.kill();
+        *landed.entry("at any moment".to_owned()).or_default() += 1;
     }
-    for client in clients.into_iter().flatten() {
-        kill(client);
-    }
-    assert!(at_work > 0, "no kill met a client at work");
-    let finished = Command::new(env!("CARGO_BIN_EXE_node-sync")).args(["--todos", &todos, "--dir"]).arg(dir).output();
-    let finished = finished.unwrap();
+    let took = begun.elapsed();
+    // What is left is committed and synced by clients that are not killed.
+    let job = endless();
+    let kept: Vec<_> = job.shares().iter().map(|share| Kept::of(dir, share)).collect();
+    let todos: Vec<_> = kept.iter().map(|kept| todos_for(kept.committed, &job).to_string()).collect();
+    let finished = node_sync().args(["--todos", &todos.join(",")]).output().unwrap();
     let said = String::from_utf8(finished.stdout).unwrap();
-    println!("{done} kills, {at_work} of clients that had told of commits, in {:?}\n{said}", begun.elapsed());
+    println!("{} kills in {took:?}: {landed:?}\n{said}", landed.values().sum::<u64>());
     assert!(finished.status.success(), "seed {seed}: {said}");
+    let events: u64 = kept.iter().map(|kept| kept.committed).sum();
+    assert!(kills < 20 || events > kills, "the clients had hardly anything to lose: {events} events");
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchwork::sync_state::SyncState;
-use latchwork::upstream::FatalKind;
-use latchwork::{Replicator, Settled};
+use latchwork::sync_state::{Position, SyncState};
+use latchwork::upstream::{Batch, FatalKind, PushError, Upstream};
+use latchwork::{Interrupt, Replicator, Settled};
 use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
-use node_sync::file::{self, Kind, OpenError};
+use node_sync::file::{self, FileError, Kind};
 use node_sync::upstream::SqliteUpstream;
 use rusqlite::Connection;
 
@@ -51,6 +51,27 @@ fn two_clients_that_commit_at_once_are_ordered_without_gap_loss_or_repetition() 
     for (name, _) in &clients {
         assert!(log.iter().filter(|row| row.1 == *name).map(|row| row.2).eq(0..100), "{name}");
     }
+}
+
+#[test]
+fn a_batch_is_taken_only_if_it_follows_the_head_and_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    let upstream = SqliteUpstream::open(&path, 10).unwrap();
+    let push = |base: u64, entries| {
+        let batch = Batch::<SyncState<SharedEvent>>::new(Position { global: base, client: 0 }, entries);
+        upstream.push(&batch, &Interrupt::new())
+    };
+    let entries = SyncState::default().number((0..3).map(|number| event("alice", number))).unwrap();
+    push(0, entries[..2].to_vec()).unwrap();
+    let behind = push(0, entries[..2].to_vec());
+    assert!(matches!(behind, Err(PushError::Behind { head: Some(Position { global: 2, client: 0 }) })), "{behind:?}");
+    // It begins where it should, and does not go on so.
+    let broken = push(2, vec![entries[2].clone(), entries[1].clone()]);
+    assert!(matches!(broken, Err(PushError::Fatal { kind: FatalKind::Other, .. })), "{broken:?}");
+    assert_eq!(log(&path).len(), 2);
+    push(2, entries[2..].to_vec()).unwrap();
+    assert!(log(&path).into_iter().eq((1..=3).map(|seq| (seq, "alice".to_owned(), seq - 1))));
 }
 
 #[test]
@@ -104,5 +125,5 @@ fn what_is_no_upstream_is_refused_and_left_alone() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(fs::read(path).unwrap(), before);
     }
-    assert!(matches!(SqliteUpstream::open(dir.path(), 10).err().unwrap(), OpenError::Other { .. }));
+    assert!(matches!(SqliteUpstream::open(dir.path(), 10).err().unwrap(), FileError::Other { .. }));
 }

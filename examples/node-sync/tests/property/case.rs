@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
+use node_sync::faults::Faults;
 use node_sync::job::Job;
 
 /// A run: all that is drawn from its seed.
@@ -61,6 +62,8 @@ impl Case {
             commit_batch: number(self.commit_batch),
             push_batch: number(self.push_batch),
             page: number(self.page),
+            max_pending: NonZeroUsize::MAX,
+            faults: Faults::default(),
             seed: self.seed,
         }
     }

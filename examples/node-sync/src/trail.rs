@@ -1,0 +1,160 @@
+//! What a client does: for how long, and where it can be made to stand still.
+//!
+//! The code of a client says where it is, a line each: [`Trail::time`] around what takes time, [`Trail::at`] between two
+//! steps that a kill may come between. The summary shows the times; the crash test kills clients at the points.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// Something that takes time. Threads of a client do these side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// Writing a commit into the client's file, until it is durable.
+    Committing,
+    /// A commit waits for its turn at the log, because a merge is being written.
+    AwaitingTurn,
+    /// No commit, because too much is pending.
+    AwaitingRoom,
+    /// Applying what upstream has ordered, where what is pending stays as it is.
+    Advancing,
+    /// Applying what upstream has ordered, and what is pending anew on top of it.
+    Rebasing,
+    /// A push waits for the lock of upstream's file.
+    AwaitingLock,
+    /// Writing a push into upstream's file, until it is durable.
+    Pushing,
+    /// Reading a page of upstream's file.
+    Reading,
+    /// A pull waits for news.
+    Listening,
+}
+
+/// A moment between two steps, after which the next would make a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Point {
+    /// A commit is written and not yet durable.
+    CommitWritten,
+    /// A commit is durable and not yet acknowledged.
+    CommitDurable,
+    /// A push is written into upstream's file, which is locked, and not yet durable.
+    PushWritten,
+    /// Upstream has a push for good, has told nobody, and the client does not know.
+    PushDurable,
+    /// A page has been read and not yet been applied.
+    PageRead,
+    /// An advance is written and not yet durable.
+    AdvanceWritten,
+    /// Pending changes are rolled back and not yet applied again.
+    RolledBack,
+    /// A rebase is written and not yet durable.
+    RebaseWritten,
+    /// A merge is durable and nobody has been told.
+    MergeDurable,
+}
+
+/// Where a client is to stand still: at this point, when it comes there for this time, the first being 1.
+pub type Hold = (Point, u64);
+
+/// Where a client has been.
+#[derive(Default)]
+pub struct Trail {
+    nanos: [AtomicU64; Activity::ALL.len()],
+    hold: Option<Held>,
+}
+
+struct Held {
+    point: Point,
+    /// How often it is still to be passed, and this time.
+    left: AtomicU64,
+    say: Box<dyn Fn(Point) + Send + Sync>,
+}
+
+impl Activity {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Committing,
+        Self::AwaitingTurn,
+        Self::AwaitingRoom,
+        Self::Advancing,
+        Self::Rebasing,
+        Self::AwaitingLock,
+        Self::Pushing,
+        Self::Reading,
+        Self::Listening,
+    ];
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::CommitWritten,
+        Self::CommitDurable,
+        Self::PushWritten,
+        Self::PushDurable,
+        Self::PageRead,
+        Self::AdvanceWritten,
+        Self::RolledBack,
+        Self::RebaseWritten,
+        Self::MergeDurable,
+    ];
+}
+
+impl Trail {
+    /// A trail on which the client is to stand still. `say` is called when it does.
+    #[must_use]
+    pub fn with_hold((point, times): Hold, say: impl Fn(Point) + Send + Sync + 'static) -> Self {
+        let hold = Held { point, left: AtomicU64::new(times), say: Box::new(say) };
+        Self { hold: Some(hold), ..Self::default() }
+    }
+
+    /// Does something, and notes how long it takes.
+    pub fn time<T>(&self, activity: Activity, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = work();
+        self.took(activity, begun.elapsed());
+        result
+    }
+
+    /// Notes that something took so long.
+    pub fn took(&self, activity: Activity, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos[activity as usize].fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// How long this has taken so far.
+    #[must_use]
+    pub fn so_far(&self, activity: Activity) -> Duration {
+        Duration::from_nanos(self.nanos[activity as usize].load(Ordering::Relaxed))
+    }
+
+    /// How long everything has taken so far, in microseconds.
+    #[must_use]
+    pub fn micros(&self) -> BTreeMap<Activity, u64> {
+        let micros = |activity| u64::try_from(self.so_far(activity).as_micros()).unwrap_or(u64::MAX);
+        Activity::ALL.into_iter().map(|activity| (activity, micros(activity))).collect()
+    }
+
+    /// The client is here. If it is to stand still here, this does not return.
+    pub fn at(&self, point: Point) {
+        let Some(hold) = self.hold.as_ref().filter(|hold| hold.point == point) else { return };
+        if hold.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            (hold.say)(point);
+            loop {
+                thread::park();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Trail").field(&self.micros()).finish()
+    }
+}

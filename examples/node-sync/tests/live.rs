@@ -1,0 +1,136 @@
+//! Live pulls: news comes by the bell, and without it all the same; and while there is none, nothing is done.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchwork::Replicator;
+use latchwork::replicator::{Update, Updates};
+use latchwork::sync_state::SyncState;
+use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
+use node_sync::upstream::{SqliteUpstream, bell_path};
+use rusqlite::Connection;
+
+type Log = SyncState<SharedEvent>;
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
+
+fn client(path: &Path, look_again: Duration) -> Replicator<Log> {
+    let upstream = SqliteUpstream::open(path, 10).unwrap().with_look_again(look_again);
+    Replicator::builder(SyncState::default(), upstream).spawn().unwrap()
+}
+
+fn event(number: u64) -> SharedEvent {
+    let edit = Edit { todo: format!("alice-{number}"), change: Change::Put("milk".into()) };
+    SharedEvent::new(TodoEvent { client: "alice".into(), number, edit })
+}
+
+/// What a process leaves behind that is killed before it rings.
+fn append_without_a_ring(path: &Path, number: u64) {
+    let edit = serde_json::to_string(&event(number).edit).unwrap();
+    let insert = "INSERT INTO log VALUES (?1, 0, 0, 'alice', ?2, ?3)";
+    Connection::open(path).unwrap().execute(insert, (number + 1, number, edit)).unwrap();
+}
+
+fn next(updates: &Updates<Log>, within: Duration) -> Option<Arc<Update<Log>>> {
+    updates.receiver.recv_timeout(within).ok()
+}
+
+#[test]
+fn a_commit_is_heard_of_by_the_bell() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    // Bob would look again too late for this test.
+    let (alice, bob) = (client(&path, HOUR), client(&path, HOUR));
+    let updates = bob.updates();
+    for number in 0..20 {
+        drop(alice.commit(vec![event(number)]).unwrap());
+        assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, number + 1);
+    }
+}
+
+#[test]
+fn a_commit_without_a_ring_is_found_by_looking_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    let alice = client(&path, Duration::from_millis(50));
+    let updates = alice.updates();
+    drop(alice.commit(vec![event(0)]).unwrap());
+    assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, 1);
+    let rung = || fs::metadata(bell_path(&path)).unwrap().modified().unwrap();
+    let before = rung();
+    append_without_a_ring(&path, 1);
+    assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, 2);
+    assert_eq!(rung(), before, "it was the bell");
+}
+
+#[test]
+fn a_bell_that_is_taken_away_makes_news_late_and_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    let bob = client(&path, Duration::from_millis(50));
+    let updates = bob.updates();
+    fs::remove_file(bell_path(&path)).unwrap();
+    // Alice makes another bell, which Bob does not watch.
+    let alice = client(&path, HOUR);
+    for number in 0..3 {
+        drop(alice.commit(vec![event(number)]).unwrap());
+        assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, number + 1);
+    }
+}
+
+/// Of a client process that waits for what nobody commits.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_without_news_burns_no_time() {
+    use std::num::NonZeroUsize;
+    use std::thread::sleep;
+
+    use node_sync::faults::Faults;
+    use node_sync::job::Job;
+    use node_sync::process::{ClientProcess, Message, Order};
+
+    let one = NonZeroUsize::MIN;
+    let job = Job {
+        todos: vec![3, 1],
+        edit_every: 0,
+        commit_batch: one,
+        push_batch: one,
+        page: one,
+        max_pending: one,
+        faults: Faults::default(),
+        seed: 1,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let order = Order {
+        dir: dir.path().to_owned(),
+        job,
+        index: 0,
+        time_limit: Duration::from_secs(60),
+        tick: Duration::from_millis(100),
+        hold: None,
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_node-sync"));
+    let (mut client, mut messages) = ClientProcess::start(program, &order).unwrap();
+    let synced = |message| matches!(message, Message::Progress { applied: 3, .. });
+    assert!(messages.any(|message| synced(message.unwrap())), "it did not sync what it has");
+    // User and system time, in hundredths of a second.
+    let stat = format!("/proc/{}/stat", client.id());
+    let burnt = || -> u64 {
+        let stat = fs::read_to_string(&stat).unwrap();
+        let after_the_name = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        after_the_name.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    };
+    let before = burnt();
+    // Time is what is measured.
+    sleep(Duration::from_secs(2));
+    let burnt = burnt() - before;
+    println!("{burnt} hundredths of a second in 2 seconds");
+    assert!(burnt <= 4, "expected next to nothing, got {burnt} hundredths of a second in 2 seconds");
+    client.ask_to_end();
+    assert!(messages.any(|message| matches!(message.unwrap(), Message::Report(_))), "it ended without a report");
+    client.wait().unwrap();
+}
