@@ -103,7 +103,8 @@ impl Latch {
         // Whoever closes it has passed it: what was written before `open` is seen.
         let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
         // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are.
-        self.state.fetch_and(!OPEN, acquire) & OPEN != 0
+        let kept = if bug!(CloseForgetsWaiters) { CLOSED } else { !OPEN };
+        self.state.fetch_and(kept, acquire) & OPEN != 0
     }
 
     /// Lets through exactly those who wait now; the latch stays closed. Returns how many there were.
