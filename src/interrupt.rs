@@ -120,8 +120,9 @@ impl Interrupt {
 
     /// Why the token was set; `None` if it is not.
     #[must_use]
+    #[inline]
     pub fn cause(&self) -> Option<Cause> {
-        if self.is_set() { self.token.note.lock().cause } else { None }
+        if self.is_set() { self.noted() } else { None }
     }
 
     /// An error if the token is set, for use with `?`.
@@ -129,8 +130,9 @@ impl Interrupt {
     /// # Errors
     ///
     /// [`Interrupted`], if it is.
+    #[inline]
     pub fn check(&self) -> Result<(), Interrupted> {
-        self.cause().map_or(Ok(()), |cause| Err(Interrupted { cause }))
+        if self.is_set() { Err(Interrupted { cause: self.why() }) } else { Ok(()) }
     }
 
     /// A token that is set when this one is, with the same cause, and that can be set alone.
@@ -196,8 +198,14 @@ impl Interrupt {
     }
 
     /// The cause of a token that is known to be set.
+    #[cold]
     fn why(&self) -> Cause {
-        self.token.note.lock().cause.expect("the cause is written before the latch opens")
+        self.noted().expect("the cause is written before the latch opens")
+    }
+
+    /// The cause, once it is noted.
+    fn noted(&self) -> Option<Cause> {
+        self.token.note.lock().cause
     }
 }
 

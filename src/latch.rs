@@ -47,6 +47,8 @@ const AWAITED: u8 = 2;
 ///     ready.open();
 /// });
 /// ```
+// The queue's pointer is packed and must not lie across two pages: joining would take more than twice as long.
+#[repr(align(16))]
 pub struct Latch {
     /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.
     state: AtomicU8,
@@ -106,7 +108,9 @@ impl Latch {
     pub fn close(&self) -> bool {
         // Whoever closes it has passed it: what was written before `open` is seen.
         let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
-        let changed = self.state.compare_exchange(OPEN, CLOSED, acquire, Ordering::Relaxed).is_ok();
+        // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are.
+        let kept = if bug!(CloseForgetsWaiters) { CLOSED } else { !OPEN };
+        let changed = self.state.fetch_and(kept, acquire) & OPEN != 0;
         note!(turns(&self.queue, false, changed));
         changed
     }
@@ -154,8 +158,15 @@ impl Latch {
     #[inline]
     pub fn wait(&self) {
         if !self.look() {
-            block(self);
+            self.wait_until_open();
         }
+    }
+
+    /// Out of line, so that passing stays a look and a branch that is not taken.
+    #[cold]
+    #[inline(never)]
+    fn wait_until_open(&self) {
+        block(self);
     }
 
     /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
