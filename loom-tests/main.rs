@@ -272,44 +272,254 @@ index! {
         a_pause_is_not_taken_for_success: "I5", 3 threads, exhaustive,
             finds { InferredSuccess: "confirmed, and upstream has never seen it" };
     }
-    /// What users and time can cause, meeting every outcome of a push.
+    /// Everything that can happen, meeting a pusher in every state.
     mod matrix {
-        /// Time that passes, at any moment of a push that is rejected.
-        time_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
-        /// Time that passes, at any moment of a push that is lost.
-        time_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
-        /// A resume, at any moment of a push that is accepted.
-        resume_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds { ChangeWakesNobody: DEADLOCK };
-        /// A resume, at any moment of a push that is rejected.
-        resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
-        /// A resume, at any moment of a push that is lost.
-        resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
-        /// A resume, at any moment of a push that backs off.
-        resume_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
-        /// A pause and resume of pulls, at any moment of a push that is rejected.
-        pull_resume_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
-        /// A pause and resume of pulls, at any moment of a push that is lost.
-        pull_resume_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
-        /// A restart, at any moment of a push that is rejected.
-        restart_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
-        /// A restart, at any moment of a push that is lost.
-        restart_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
-        /// A restart, at any moment of a push that backs off.
-        restart_meets_a_push_that_backs_off: "I1, I12", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
-        /// A request to try again now, at any moment of a push that is accepted.
-        retry_meets_a_push_that_is_accepted: "I1, I12", 3 threads, 3, finds { ChangeWakesNobody: DEADLOCK };
-        /// A request to try again now, at any moment of a push that is rejected.
-        retry_meets_a_push_that_is_rejected: "I1, I12", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
-        /// A request to try again now, at any moment of a push that is lost.
-        retry_meets_a_push_that_is_lost: "I1, I12", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
-        /// A shutdown, at any moment of a push that is accepted.
-        stop_meets_a_push_that_is_accepted: "I8, I16", 3 threads, 3, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
-        /// A shutdown, at any moment of a push that is rejected.
-        stop_meets_a_push_that_is_rejected: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
-        /// A shutdown, at any moment of a push that is lost.
-        stop_meets_a_push_that_is_lost: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
-        /// A shutdown, at any moment of a push that backs off.
-        stop_meets_a_push_that_backs_off: "I8, I16", 3 threads, 2, finds { DrainLosesDequeued: "what was not confirmed is not in the report" };
+        /// An advance meets a pusher that is idle as something is committed.
+        advance_meets_idle: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// An advance meets a pusher that is about to be accepted.
+        advance_meets_accepted: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// An advance meets a pusher that is about to be rejected.
+        advance_meets_rejected: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// An advance meets a pusher that is behind.
+        advance_meets_behind: "I1, I2", 3 threads, exhaustive, finds { ResumeOnRebaseOnly: DEADLOCK };
+        /// An advance meets a pusher that is about to be left without an answer.
+        advance_meets_lost: "I1, I2", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// An advance meets a pusher that is uncertain.
+        advance_meets_uncertain: "I1, I2", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// An advance meets a pusher that is about to be told to come back later.
+        advance_meets_refused: "I1, I2", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// An advance meets a pusher that backs off.
+        advance_meets_backing_off: "I1, I2", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// An advance meets a pusher that is paused.
+        advance_meets_paused: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A rebase meets a pusher that is idle as something is committed.
+        rebase_meets_idle: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnAdvanceOnly: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A rebase meets a pusher that is about to be accepted.
+        rebase_meets_accepted: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnAdvanceOnly: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A rebase meets a pusher that is about to be rejected.
+        rebase_meets_rejected: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnAdvanceOnly: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A rebase meets a pusher that is behind.
+        rebase_meets_behind: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK };
+        /// A rebase meets a pusher that is about to be left without an answer.
+        rebase_meets_lost: "I1, I2", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// A rebase meets a pusher that is uncertain.
+        rebase_meets_uncertain: "I1, I2", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A rebase meets a pusher that is about to be told to come back later.
+        rebase_meets_refused: "I1, I2", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// A rebase meets a pusher that backs off.
+        rebase_meets_backing_off: "I1, I2", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// A rebase meets a pusher that is paused.
+        rebase_meets_paused: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnAdvanceOnly: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is idle as something is committed.
+        catch_up_meets_idle: "I1, I3", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is about to be accepted.
+        catch_up_meets_accepted: "I1, I3", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is about to be rejected.
+        catch_up_meets_rejected: "I1, I3", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, ResumeOnAdvanceOnly: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is behind.
+        catch_up_meets_behind: "I1, I3", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, EmptyCatchUpWakesNobody: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is about to be left without an answer.
+        catch_up_meets_lost: "I1, I3", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is uncertain.
+        catch_up_meets_uncertain: "I1, I3", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is about to be told to come back later.
+        catch_up_meets_refused: "I1, I3", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that backs off.
+        catch_up_meets_backing_off: "I1, I3", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// A catch-up that brings nothing meets a pusher that is paused.
+        catch_up_meets_paused: "I1, I3", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is idle as something is committed.
+        news_meets_idle: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is about to be accepted.
+        news_meets_accepted: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is about to be rejected.
+        news_meets_rejected: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is behind.
+        news_meets_behind: "I1, I2", 3 threads, exhaustive, finds { ResumeOnRebaseOnly: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is about to be left without an answer.
+        news_meets_lost: "I1, I2", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is uncertain.
+        news_meets_uncertain: "I1, I2", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is about to be told to come back later.
+        news_meets_refused: "I1, I2", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that backs off.
+        news_meets_backing_off: "I1, I2", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// A catch-up that brings news meets a pusher that is paused.
+        news_meets_paused: "I1, I2", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, PageDroppedWhileBusy: DEADLOCK };
+        /// A reconnect meets a pusher that is idle as something is committed.
+        reconnect_meets_idle: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A reconnect meets a pusher that is about to be accepted.
+        reconnect_meets_accepted: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A reconnect meets a pusher that is about to be rejected.
+        reconnect_meets_rejected: "I1, I6", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, ResumeOnAdvanceOnly: DEADLOCK };
+        /// A reconnect meets a pusher that is behind.
+        reconnect_meets_behind: "I1, I6", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, EmptyCatchUpWakesNobody: DEADLOCK };
+        /// A reconnect meets a pusher that is about to be left without an answer.
+        reconnect_meets_lost: "I1, I6", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// A reconnect meets a pusher that is uncertain.
+        reconnect_meets_uncertain: "I1, I6", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A reconnect meets a pusher that is about to be told to come back later.
+        reconnect_meets_refused: "I1, I6", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A reconnect meets a pusher that backs off.
+        reconnect_meets_backing_off: "I1, I6", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, ParkOffline: DEADLOCK };
+        /// A reconnect meets a pusher that is paused.
+        reconnect_meets_paused: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// Time that ends meets a pusher that is idle as something is committed.
+        time_meets_idle: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// Time that ends meets a pusher that is about to be accepted.
+        time_meets_accepted: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// Time that ends meets a pusher that is about to be rejected.
+        time_meets_rejected: "I1, I6", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, ResumeOnAdvanceOnly: DEADLOCK };
+        /// Time that ends meets a pusher that is behind.
+        time_meets_behind: "I1, I6", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, EmptyCatchUpWakesNobody: DEADLOCK };
+        /// Time that ends meets a pusher that is about to be left without an answer.
+        time_meets_lost: "I1, I6", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// Time that ends meets a pusher that is uncertain.
+        time_meets_uncertain: "I1, I6", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// Time that ends meets a pusher that is about to be told to come back later.
+        time_meets_refused: "I1, I6", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// Time that ends meets a pusher that backs off.
+        time_meets_backing_off: "I1, I6", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// Time that ends meets a pusher that is paused.
+        time_meets_paused: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is idle as something is committed.
+        resume_meets_idle: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is about to be accepted.
+        resume_meets_accepted: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is about to be rejected.
+        resume_meets_rejected: "I1, I12", 3 threads, exhaustive, finds { ParkedFlag: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is behind.
+        resume_meets_behind: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is about to be left without an answer.
+        resume_meets_lost: "I1, I12", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is uncertain.
+        resume_meets_uncertain: "I1, I12", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is about to be told to come back later.
+        resume_meets_refused: "I1, I12", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK, InferredSuccess: "not everything is at upstream once" };
+        /// A pause and resume of pushes meets a pusher that backs off.
+        resume_meets_backing_off: "I1, I12", 3 threads, exhaustive, finds { LookAgainEndsNoWait: DEADLOCK };
+        /// A pause and resume of pushes meets a pusher that is paused.
+        resume_meets_paused: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is idle as something is committed.
+        pull_resume_meets_idle: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is about to be accepted.
+        pull_resume_meets_accepted: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is about to be rejected.
+        pull_resume_meets_rejected: "I1, I12", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, ResumeOnAdvanceOnly: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is behind.
+        pull_resume_meets_behind: "I1, I12", 3 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK, EmptyCatchUpWakesNobody: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is about to be left without an answer.
+        pull_resume_meets_lost: "I1, I12", 3 threads, 4,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is uncertain.
+        pull_resume_meets_uncertain: "I1, I12", 3 threads, 4,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is about to be told to come back later.
+        pull_resume_meets_refused: "I1, I12", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that backs off.
+        pull_resume_meets_backing_off: "I1, I12", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
+        /// A pause and resume of pulls meets a pusher that is paused.
+        pull_resume_meets_paused: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A restart meets a pusher that is idle as something is committed.
+        restart_meets_idle: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A restart meets a pusher that is about to be accepted.
+        restart_meets_accepted: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A restart meets a pusher that is about to be rejected.
+        restart_meets_rejected: "I1, I12", 3 threads, exhaustive, finds { ParkedFlag: DEADLOCK };
+        /// A restart meets a pusher that is behind.
+        restart_meets_behind: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A restart meets a pusher that is about to be left without an answer.
+        restart_meets_lost: "I1, I12", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A restart meets a pusher that is uncertain.
+        restart_meets_uncertain: "I1, I12", 3 threads, exhaustive,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A restart meets a pusher that is about to be told to come back later.
+        restart_meets_refused: "I1, I12", 3 threads, exhaustive,
+            finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A restart meets a pusher that backs off.
+        restart_meets_backing_off: "I1, I12", 3 threads, exhaustive, finds { LookAgainEndsNoWait: DEADLOCK };
+        /// A restart meets a pusher that is paused.
+        restart_meets_paused: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A request to try again now meets a pusher that is idle as something is committed.
+        retry_meets_idle: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A request to try again now meets a pusher that is about to be accepted.
+        retry_meets_accepted: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A request to try again now meets a pusher that is about to be rejected.
+        retry_meets_rejected: "I1, I6", 3 threads, 3, finds { ParkedFlag: DEADLOCK };
+        /// A request to try again now meets a pusher that is behind.
+        retry_meets_behind: "I1, I6", 3 threads, 3, finds { PublishForgetsPusher: DEADLOCK };
+        /// A request to try again now meets a pusher that is about to be left without an answer.
+        retry_meets_lost: "I1, I6", 3 threads, 3,
+            finds { EmptyCatchUpWakesNobody: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+        /// A request to try again now meets a pusher that is uncertain.
+        retry_meets_uncertain: "I1, I6", 3 threads, 3, finds { EmptyCatchUpWakesNobody: DEADLOCK };
+        /// A request to try again now meets a pusher that is about to be told to come back later.
+        retry_meets_refused: "I1, I6", 3 threads, 3, finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+        /// A request to try again now meets a pusher that backs off.
+        retry_meets_backing_off: "I1, I6", 3 threads, exhaustive, finds { LookAgainEndsNoWait: DEADLOCK };
+        /// A request to try again now meets a pusher that is paused.
+        retry_meets_paused: "I1, I6", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A stop meets a pusher that is idle as something is committed.
+        stop_meets_idle: "I8, I16", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A stop meets a pusher that is about to be accepted.
+        stop_meets_accepted: "I8, I16", 3 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
+        /// A stop meets a pusher that is about to be rejected.
+        stop_meets_rejected: "I8, I16", 3 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
+        /// A stop meets a pusher that is behind.
+        stop_meets_behind: "I8, I16", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A stop meets a pusher that is about to be left without an answer.
+        stop_meets_lost: "I8, I16", 3 threads, 3, finds { ChangeWakesNobody: DEADLOCK };
+        /// A stop meets a pusher that is uncertain.
+        stop_meets_uncertain: "I8, I16", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A stop meets a pusher that is about to be told to come back later.
+        stop_meets_refused: "I8, I16", 3 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
+        /// A stop meets a pusher that backs off.
+        stop_meets_backing_off: "I8, I16", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
+        /// A stop meets a pusher that is paused.
+        stop_meets_paused: "I8, I16", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
     }
     /// What stands in the place of other engines' bugs.
     mod engines {

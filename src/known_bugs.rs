@@ -129,6 +129,8 @@ mod switch {
         CatchUpPolledAfterRun,
         /// The end of a backoff leads to waiting for a new commit.
         RetryReturnsToIdle,
+        /// Whoever resumes, restarts or asks to try again ends no wait of the pusher's.
+        LookAgainEndsNoWait,
         /// A page that arrives during a push is dropped.
         PageDroppedWhileBusy,
         /// A snapshot is read, then the subscription begins.
@@ -169,6 +171,22 @@ mod switch {
         }
     }
 
+    /// Switches whatever bug is on off again, as long as the guard lives: for a way to a state that is not what is checked.
+    #[must_use = "no bug is on as long as the guard lives"]
+    pub fn suspend() -> Suspended {
+        Suspended(ON.swap(0, Ordering::Relaxed))
+    }
+
+    /// No known bug is on as long as this lives.
+    #[derive(Debug)]
+    pub struct Suspended(u8);
+
+    impl Drop for Suspended {
+        fn drop(&mut self) {
+            ON.store(self.0, Ordering::Relaxed);
+        }
+    }
+
     /// A known bug is on as long as this lives.
     #[derive(Debug)]
     pub struct Switched(());
@@ -181,4 +199,4 @@ mod switch {
 }
 
 #[cfg(feature = "__known-bugs")]
-pub use switch::{KnownBug, Switched};
+pub use switch::{KnownBug, Suspended, Switched, suspend};

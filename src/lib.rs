@@ -111,6 +111,8 @@ mod latch;
 pub mod log;
 mod panics;
 mod parker;
+#[doc(hidden)]
+pub mod points;
 pub mod protocol;
 mod queue;
 pub mod replicator;

@@ -96,19 +96,29 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
         &self,
         topic: usize,
         deadline: Option<Instant>,
-        look: impl FnMut(&mut S) -> Option<T>,
+        mut look: impl FnMut(&mut S) -> Option<T>,
     ) -> Waited<T> {
-        self.block_with(self.inner.lock(), topic, deadline, look)
+        self.block_until(topic, |state| look(state).ok_or(deadline))
     }
 
-    /// As [`change_topics`](Self::change_topics) and then [`block`](Self::block), in one critical section unless something
-    /// has to be done in between: `change` may say what, and it is done by `between`.
+    /// As [`block`](Self::block), with a deadline that depends on the state: `look` says what it has found, or until when to
+    /// wait for it.
+    pub(crate) fn block_until<T>(
+        &self,
+        topic: usize,
+        look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
+    ) -> Waited<T> {
+        self.block_with(self.inner.lock(), topic, look)
+    }
+
+    /// As [`change_topics`](Self::change_topics) and then [`block_until`](Self::block_until), in one critical section unless
+    /// something has to be done in between: `change` may say what, and it is done by `between`.
     pub(crate) fn change_and_block<A, T>(
         &self,
         change: impl FnOnce(&mut S) -> (Option<A>, Topics),
         between: impl FnOnce(A),
         topic: usize,
-        look: impl FnMut(&mut S) -> Option<T>,
+        look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
     ) -> Waited<T> {
         let mut inner = self.inner.lock();
         let (first, topics) = change(&mut inner.state);
@@ -119,24 +129,22 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
             first.map(between);
             inner = self.inner.lock();
         }
-        self.block_with(inner, topic, None, look)
+        self.block_with(inner, topic, look)
     }
 
     fn block_with<'a, T>(
         &'a self,
         mut inner: MutexGuard<'a, Inner<S, TOPICS>>,
         topic: usize,
-        deadline: Option<Instant>,
-        mut look: impl FnMut(&mut S) -> Option<T>,
+        mut look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
     ) -> Waited<T> {
         let mut passed = false;
         loop {
-            if let Some(found) = look(&mut inner.state) {
-                return Waited::Ready(found);
-            }
-            if passed {
-                return Waited::TimedOut;
-            }
+            let deadline = match look(&mut inner.state) {
+                Ok(found) => return Waited::Ready(found),
+                Err(_) if passed => return Waited::TimedOut,
+                Err(deadline) => deadline,
+            };
             inner.blocked[topic] += 1;
             (inner, passed) = self.inner.wait(inner, topic, deadline);
             inner.blocked[topic] -= 1;

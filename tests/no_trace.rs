@@ -1,4 +1,4 @@
-//! A normal build contains no trace of the known bugs.
+//! A normal build contains no trace of the known bugs, nor of the points where tests hold a thread up.
 //!
 //! This test looks for their names in its own executable, in which the crate is linked, debug information included. With
 //! the feature `__known-bugs` it must find them: what can find nothing shows nothing.
@@ -8,12 +8,15 @@ use latchwork::{Epoch, Interrupt, Interrupted, Latch, Run, Worker};
 
 const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The names, from the one place that has them; not known to the compiler of this test.
+/// The names, from the two places that have them; not known to the compiler of this test.
 fn names() -> Vec<String> {
-    let source = std::fs::read_to_string(format!("{MANIFEST}/src/known_bugs.rs")).unwrap();
-    let list = source.split("known_bugs! {\n").nth(1).and_then(|rest| rest.split("\n    }\n").next()).unwrap();
-    let names = list.lines().map(str::trim).filter_map(|line| line.strip_suffix(','));
-    names.filter(|name| name.chars().all(char::is_alphanumeric)).map(String::from).collect()
+    let list = |of: &str| {
+        let source = std::fs::read_to_string(format!("{MANIFEST}/src/{of}.rs")).unwrap();
+        let list = source.split(&format!("    {of}! {{\n")).nth(1).and_then(|rest| rest.split("\n    }\n").next());
+        let names = list.unwrap().lines().map(str::trim).filter_map(|line| line.strip_suffix(','));
+        names.filter(|name| name.chars().all(char::is_alphanumeric)).map(String::from).collect::<Vec<_>>()
+    };
+    [list("known_bugs"), list("points")].concat()
 }
 
 /// Has the primitives, and with them the code where the switches stand, linked.
@@ -27,11 +30,15 @@ fn link() {
     worker.wait_idle();
     worker.join();
     #[cfg(feature = "__known-bugs")]
-    assert_eq!(names(), latchwork::known_bugs::KnownBug::ALL.iter().map(|bug| format!("{bug:?}")).collect::<Vec<_>>());
+    {
+        let bugs = latchwork::known_bugs::KnownBug::ALL.iter().map(|bug| format!("{bug:?}"));
+        let points = latchwork::points::Point::ALL.iter().map(|point| format!("{point:?}"));
+        assert_eq!(names(), bugs.chain(points).collect::<Vec<_>>());
+    }
 }
 
 #[test]
-fn a_normal_build_contains_no_trace_of_the_known_bugs() {
+fn a_normal_build_contains_no_trace_of_known_bugs_and_points() {
     link();
     let names = names();
     assert!(names.len() > 20, "expected the list of known bugs, got {names:?}");

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use latchwork::Interrupt;
 use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::protocol::Direction;
+use latchwork::sync::model::end_time;
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
@@ -36,13 +38,16 @@ pub enum Feed {
     Page,
     /// A page with all there is, then the pull stays open and gives out nothing more.
     PageThenSilence,
-    /// As `PageThenSilence`, but it ends when it is interrupted. (The others end with the model, which is cheaper: each
-    /// step of waiting for an interrupt would be explored against the end of the model.)
+    /// As `PageThenSilence`, but it ends when it is interrupted. (The others end with the model, or all of them if the
+    /// upstream is [heedful](Scripted::heedful): to wait for an interrupt takes more steps.)
     Heedful,
     /// Nothing, and the pull stays open.
     Silence,
-    /// Another client's event arrives at upstream this moment; then as `PageThenSilence`.
+    /// Another client's event arrives at upstream this moment: a page that says nothing of whether there is more, and the
+    /// pull stays open.
     Foreign(Event),
+    /// The same, and the page says that there is no more.
+    News(Event),
     /// Another client's event arrives at upstream this moment; then as `Page`.
     ForeignPage(Event),
     /// It could not be reached.
@@ -52,19 +57,28 @@ pub enum Feed {
 #[derive(Default)]
 struct Log {
     events: Vec<Event>,
-    closed: bool,
+    /// Whether what was held has been let go: nothing is held from then on.
+    released: bool,
 }
 
 /// Clones are the same upstream.
 #[derive(Clone)]
 pub struct Scripted {
     log: Arc<(Mutex<Log>, Condvar)>,
+    /// Whether the model is over. By itself, so that staying open is no step that a push meets.
+    closed: Arc<(Mutex<bool>, Condvar)>,
     answers: &'static [Answer],
     feeds: &'static [Feed],
     /// What follows the script of pulls.
     then: Feed,
     /// Whether a batch is taken whatever it follows.
     unchecked: bool,
+    /// The first push and the first pull that is held before it does anything.
+    hold: [usize; 2],
+    /// Whether every pull that stays open ends when it is interrupted.
+    heedful: bool,
+    /// Whether time ends as soon as a pull has given out everything.
+    ends_time: bool,
     /// How many pushes and pulls there were. Touched by one thread each: no step of the model.
     calls: Arc<[AtomicUsize; 2]>,
     /// How many pushes were interrupted.
@@ -74,7 +88,47 @@ pub struct Scripted {
 impl Scripted {
     pub fn new(answers: &'static [Answer], feeds: &'static [Feed], then: Feed) -> Self {
         let log = Arc::new((Mutex::new(Log::default()), Condvar::new()));
-        Self { log, answers, feeds, then, unchecked: false, calls: Arc::default(), interrupted: Arc::default() }
+        let closed = Arc::new((Mutex::new(false), Condvar::new()));
+        let (calls, interrupted) = Default::default();
+        let (unchecked, heedful, ends_time, hold) = (false, false, false, [usize::MAX; 2]);
+        Self { log, closed, answers, feeds, then, unchecked, heedful, ends_time, hold, calls, interrupted }
+    }
+
+    /// Every pull that stays open ends when it is interrupted.
+    pub fn heedful(mut self) -> Self {
+        self.heedful = true;
+        self
+    }
+
+    /// Time ends as soon as a pull has given out everything.
+    pub fn ending_time(mut self) -> Self {
+        self.ends_time = true;
+        self
+    }
+
+    /// Holds each push and each pull from these on, before it does anything, until [`release`](Self::release).
+    pub fn holding(mut self, push: usize, pull: usize) -> Self {
+        self.hold = [push, pull];
+        self
+    }
+
+    /// Lets go whatever is held.
+    pub fn release(&self) {
+        self.lock().released = true;
+        self.log.1.notify_all();
+    }
+
+    /// Counts a call. Whether a call is held is settled before the model begins: it is no step otherwise.
+    fn call(&self, direction: Direction) -> usize {
+        let direction = direction as usize;
+        let call = self.calls[direction].fetch_add(1, Ordering::Relaxed);
+        if call >= self.hold[direction] {
+            let mut log = self.lock();
+            while !log.released {
+                log = self.log.1.wait(log).unwrap();
+            }
+        }
+        call
     }
 
     /// Takes every batch, as backends do that know nothing of a log's numbers.
@@ -89,8 +143,8 @@ impl Scripted {
 
     /// The model is over: ends the pulls that stay open.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.log.1.notify_all();
+        *self.closed.0.lock().unwrap() = true;
+        self.closed.1.notify_all();
     }
 
     /// Takes events that follow `base`.
@@ -119,10 +173,13 @@ impl Scripted {
         cursor: u64,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
-        let call = self.calls[1].fetch_add(1, Ordering::Relaxed);
+        let call = self.call(Direction::Pull);
         let feed = self.feeds.get(call).copied().unwrap_or(self.then);
         let mut given = feed == Feed::Silence;
         std::iter::from_fn(move || {
+            if given && self.ends_time {
+                end_time();
+            }
             if given && matches!(feed, Feed::Page | Feed::ForeignPage(_)) {
                 return None;
             }
@@ -130,38 +187,37 @@ impl Scripted {
             if feed == Feed::Unavailable {
                 return unavailable();
             }
-            if given && feed == Feed::Heedful {
+            if given && (feed == Feed::Heedful || self.heedful) {
                 interrupt.wait();
                 return unavailable();
             }
-            let mut log = self.lock();
             if given {
-                while !log.closed {
-                    log = self.log.1.wait(log).unwrap();
+                let mut closed = self.closed.0.lock().unwrap();
+                while !*closed {
+                    closed = self.closed.1.wait(closed).unwrap();
                 }
                 let error = "the model is over".into();
                 return Some(Err(PullError::Fatal { kind: FatalKind::Other, error }));
             }
             given = true;
-            if let Feed::Foreign(event) | Feed::ForeignPage(event) = feed {
+            let mut log = self.lock();
+            if let Feed::Foreign(event) | Feed::News(event) | Feed::ForeignPage(event) = feed {
                 log.events.push(event);
             }
-            Some(Ok(Self::page(&log.events, cursor)))
+            let more = if let Feed::Foreign(_) = feed { More::Unknown } else { More::None };
+            Some(Ok(Page { entries: Self::entries(&log.events, cursor), more }))
         })
     }
 
-    fn page(log: &[Event], cursor: u64) -> Page<MemoryEntry<Event>> {
-        let entries = (1..)
-            .zip(log.iter().copied())
-            .skip(cursor as usize)
-            .map(|(position, event)| MemoryEntry { position, event });
-        Page { entries: entries.collect(), more: More::None }
+    fn entries(log: &[Event], cursor: u64) -> Vec<MemoryEntry<Event>> {
+        let entries = (1..).zip(log.iter().copied()).skip(cursor as usize);
+        entries.map(|(position, event)| MemoryEntry { position, event }).collect()
     }
 }
 
 impl Upstream<MemoryLog<Event>> for Scripted {
     fn push(&self, batch: &Batch<MemoryLog<Event>>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
-        let call = self.calls[0].fetch_add(1, Ordering::Relaxed);
+        let call = self.call(Direction::Push);
         let answer = self.answers.get(call).copied().unwrap_or(Answer::Honest);
         let lost = || PushError::Uncertain { error: "the answer was lost".into() };
         match answer {

@@ -46,6 +46,7 @@ pub use self::push::{NextPush, Push};
 pub use self::settings::{Resend, Settings};
 pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, WaitingOn};
+use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 
 /// A point in time: how long after an origin of the driver's choice.
@@ -256,7 +257,7 @@ impl<L: Log> Protocol<L> {
         match direction {
             Direction::Push => {
                 self.push_attempts = 0;
-                if let Push::Waiting { .. } | Push::Behind { .. } = self.push {
+                if matches!(self.push, Push::Waiting { .. } | Push::Behind { .. }) && !bug!(LookAgainEndsNoWait) {
                     self.push = Push::Idle;
                 }
             }

@@ -17,6 +17,7 @@ use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::panics::panic_message;
+use crate::points::point;
 use crate::protocol::{Effects, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Instant, Sender, contain};
@@ -74,6 +75,9 @@ pub(super) struct Aftermath {
 
 impl Aftermath {
     pub(super) fn run(self) {
+        if !self.interrupts.is_empty() {
+            point!(BeforeRestart);
+        }
         for interrupt in self.interrupts {
             interrupt.set(self.cause);
         }

@@ -64,6 +64,7 @@ pub use self::update::{Snapshot, Update, Updates};
 use crate::backoff::Backoff;
 use crate::known_bugs::bug;
 use crate::log::Log;
+use crate::points::point;
 use crate::protocol::{Direction, Effects, Protocol, Push, Resend, Settings, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Arc, abandoned, unbounded};
@@ -256,6 +257,7 @@ impl<L: Log> Replicator<L> {
         &self,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        point!(BeforeQueueChange);
         trace!(doing("commit"));
         let admitted = self.core.apply(|state| {
             if state.closed || state.protocol.is_stopped() {
@@ -293,18 +295,22 @@ impl<L: Log> Replicator<L> {
     ///
     /// If it has not: how much is pending, and who owes the next move.
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
-        let mut last = None;
-        let settled = |state: &mut core::State<L>| {
-            let last = *last.get_or_insert_with(|| state.tickets.last());
-            state.tickets.all_settled(last).then_some(())
-        };
-        match self.core.state.block(topic::SETTLED, deadline(timeout), settled) {
+        match self.settle(timeout) {
             Waited::Ready(()) => Ok(()),
             Waited::TimedOut | Waited::Interrupted(_) => Err(self.core.state.look(|state| FlushError {
                 pending: state.protocol.log().pending(),
                 waiting_on: state.protocol.waiting_on(),
             })),
         }
+    }
+
+    fn settle(&self, timeout: Duration) -> Waited {
+        let mut last = None;
+        let settled = |state: &mut core::State<L>| {
+            let last = *last.get_or_insert_with(|| state.tickets.last());
+            state.tickets.all_settled(last).then_some(())
+        };
+        self.core.state.block(topic::SETTLED, deadline(timeout), settled)
     }
 
     /// As [`flush`](Self::flush), without a limit and without blocking the thread, under any executor.
@@ -385,7 +391,7 @@ impl<L: Log> Replicator<L> {
     ///
     /// Commits are refused from the moment it stops.
     pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L::Entry> {
-        let _drained = self.flush(timeout);
+        let _drained = self.settle(timeout);
         self.stop();
         let workers = self.workers.take().into_iter().flatten();
         let joined = join_all(workers, timeout);

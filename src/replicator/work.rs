@@ -8,6 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::panic_message;
+use crate::points::point;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
 use crate::sync::{contain, random};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
@@ -39,31 +40,34 @@ impl<L: Log> Party<L> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         mut ask: impl FnMut(&mut State<L>, Time) -> Next<T>,
     ) -> Option<T> {
+        let mut report = Some(report);
         let mut now = core.now();
-        let mut until = None;
-        let mut look = |state: &mut State<L>, now, until| {
-            let next = ask(state, now);
-            state.looked(self.topic, now);
-            let known = matches!(next, Next::Wait(time) if time == until) && !trace!(owed());
-            (!known).then_some(next)
-        };
-        let change = |state: &mut State<L>| self.transition(state, report, now);
-        let mut next =
-            core.state.change_and_block(change, |after| after.run(), self.topic, |state| look(state, now, until));
         loop {
+            let change = |state: &mut State<L>| match report.take() {
+                Some(report) => self.transition(state, report, now),
+                None => self.transition(state, |state, now| (self.tick)(&mut state.protocol, now), now),
+            };
+            let look = |state: &mut State<L>| {
+                let next = ask(state, now);
+                state.looked(self.topic, now);
+                match next {
+                    Next::Do(what) => Ok(Some(Some(what))),
+                    Next::Stop => Ok(Some(None)),
+                    Next::Wait(_) if trace!(owed()) || point!(owed BeforeParking) => Ok(None),
+                    Next::Wait(until) => Err(until.and_then(|time| core.instant(time))),
+                }
+            };
+            let next = core.state.change_and_block(change, |after| after.run(), self.topic, look);
             trace!(emit());
             match next {
-                Waited::Ready(Next::Do(what)) => return Some(what),
-                Waited::Ready(Next::Stop) => return None,
-                Waited::Ready(Next::Wait(time)) => until = time,
-                Waited::TimedOut | Waited::Interrupted(_) => {
-                    now = core.now();
-                    trace!(doing("clock"));
-                    let _contained = core.apply(|state| ((), (self.tick)(&mut state.protocol, now)));
+                Waited::Ready(Some(next)) => return next,
+                Waited::Ready(None) => {
+                    point!(BeforeParking);
                 }
+                Waited::TimedOut | Waited::Interrupted(_) => {}
             }
-            let deadline = until.and_then(|time| core.instant(time));
-            next = core.state.block(self.topic, deadline, |state| look(state, now, until));
+            now = core.now();
+            trace!(doing("clock"));
         }
     }
 
@@ -145,6 +149,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, interrupt)) = next {
         let outcome = contain(|| upstream.push(&batch, &interrupt)).map_err(panic_message);
+        point!(AfterReply);
         if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
             return Ok(());
         }
@@ -204,6 +209,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
+                point!(BeforeQueueChange);
                 party.report(core, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());

@@ -365,25 +365,22 @@ impl Shared {
 
     /// Ends a run and blocks until the next is due; `None` once the worker is to stop.
     fn turn(&self, run: &Run, ended: Ended) -> Option<Run> {
-        let mut until = None;
-        let look = |state: &mut State, until| match state.next() {
-            Next::Wait(time) if time == until => None,
-            next => Some(next),
+        let look = |state: &mut State| match state.next() {
+            Next::Run(run) => Ok(Some(run)),
+            Next::Stop => Ok(None),
+            Next::Wait(until) => Err(until),
         };
         // What is dropped and the wakers are user code, and the thread must outlive their panics.
         let turned = contain(|| {
             let change = |state: &mut State| (state.run_ended(run, ended), 1);
-            self.state.change_and_block(change, drop, 0, |state| look(state, None))
+            self.state.change_and_block(change, drop, 0, look)
         });
         let mut next = turned.unwrap_or(Waited::TimedOut);
         loop {
             match next {
-                Waited::Ready(Next::Run(run)) => return Some(run),
-                Waited::Ready(Next::Stop) => return None,
-                Waited::Ready(Next::Wait(time)) => until = time,
-                Waited::TimedOut | Waited::Interrupted(_) => {}
+                Waited::Ready(next) => return next,
+                Waited::TimedOut | Waited::Interrupted(_) => next = self.state.block_until(0, look),
             }
-            next = self.state.block(0, until, |state| look(state, until));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command: see `--help`.
 
+mod h001;
 mod progress;
 mod run;
 mod summary;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use node_sync::job::Job;
 use node_sync::process;
@@ -19,8 +20,10 @@ use node_sync::process;
 /// once, so their pushes meet: one is taken, the others are behind, pull, rebase what they have pending, and push again.
 /// At the end all files are read and compared.
 #[derive(Debug, Parser)]
-#[command(name = "node-sync", version, max_term_width = 100, after_long_help = AFTER)]
+#[command(name = "node-sync", version, max_term_width = 100, args_conflicts_with_subcommands = true, after_long_help = AFTER)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     job: Job,
     /// Where upstream is.
@@ -66,6 +69,20 @@ Examples:
 
 Exit code: 0 if everything arrived everywhere, 1 if not, 2 if it could not begin or could not go on.";
 
+/// What else it can do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows H001: a pusher that waits for ever, why, and that it is gone.
+    ///
+    /// The code that ships is run with the known bug switched on, on a stage where the same happens each time. Exit code:
+    /// 0 if everything was as it is told, 1 if not.
+    H001 {
+        /// What is printed.
+        #[arg(long, value_enum, default_value_t = h001::Format::Text)]
+        format: h001::Format,
+    },
+}
+
 /// Where upstream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Place {
@@ -110,6 +127,15 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return explain(&error),
     };
+    if let Some(Command::H001 { format }) = args.command {
+        return match h001::run(format) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("node-sync h001: {error}");
+                ExitCode::from(1)
+            }
+        };
+    }
     let done = match args.impossible() {
         Some(sentence) => Err(sentence.into()),
         None if args.client => process::run().map_err(Into::into),

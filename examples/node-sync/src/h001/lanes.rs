@@ -1,0 +1,192 @@
+//! A story as lanes of text: one line for each step, time going down.
+
+use super::story::{Lane, Step};
+
+/// How a piece of text looks on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Dim,
+    Bold,
+    Good,
+    Bad,
+}
+
+impl Style {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "0",
+            Self::Dim => "2",
+            Self::Bold => "1",
+            Self::Good => "1;32",
+            Self::Bad => "1;31",
+        }
+    }
+
+    /// The text as a terminal shows it in this style; as it is elsewhere.
+    pub fn paint(self, text: &str, colour: bool) -> String {
+        if colour && self != Self::Plain { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
+    }
+}
+
+/// The greatest number of columns.
+pub const WIDTH: usize = 100;
+const HEADING: &str = "epoch";
+
+const fn column(lane: Lane) -> usize {
+    match lane {
+        Lane::Client => 10,
+        Lane::Pusher => 32,
+        Lane::Puller => 63,
+        Lane::Upstream => WIDTH - 1,
+    }
+}
+
+/// A line of cells, so that what is drawn over a lane replaces it.
+struct Row(Vec<(char, Style)>);
+
+impl Row {
+    fn blank() -> Self {
+        Self(vec![(' ', Style::Plain); WIDTH])
+    }
+
+    /// Nothing but the lanes.
+    fn lanes() -> Self {
+        let mut row = Self::blank();
+        Lane::ALL.iter().for_each(|lane| row.put(column(*lane), "│", Style::Dim));
+        row
+    }
+
+    fn put(&mut self, at: usize, text: &str, style: Style) {
+        for (cell, char) in self.0.iter_mut().skip(at).zip(text.chars()) {
+            *cell = (char, style);
+        }
+    }
+
+    /// A step's label, the event's name standing out; `shown` is the part of it that goes on this line.
+    fn label(&mut self, at: usize, step: &Step, shown: &str, first: bool) {
+        self.put(at, shown, Style::Plain);
+        if let Some(event) = step.event.filter(|_| first) {
+            self.put(at, event, Style::Bold);
+        }
+    }
+
+    fn epoch(&mut self, epoch: Option<u64>) {
+        if let Some(epoch) = epoch {
+            self.put(0, &format!("{epoch:>width$}", width = HEADING.len()), Style::Dim);
+        }
+    }
+
+    fn print(&self, colour: bool, out: &mut String) {
+        let end = self.0.iter().rposition(|(char, _)| *char != ' ').map_or(0, |last| last + 1);
+        for run in self.0[..end].chunk_by(|a, b| a.1 == b.1) {
+            let text: String = run.iter().map(|(char, _)| char).collect();
+            out.push_str(&run[0].1.paint(&text, colour));
+        }
+        out.push('\n');
+    }
+}
+
+/// The steps, and at last what has become of the pusher. Of `known` steps at the beginning nothing is shown.
+pub fn draw(steps: &[Step], known: usize, stalled: bool, colour: bool) -> String {
+    let mut rows = vec![heading(), Row::lanes()];
+    if known > 0 {
+        let mut row = Row::lanes();
+        Lane::ALL.iter().for_each(|lane| row.put(column(*lane), "┆", Style::Dim));
+        row.put(column(Lane::Client) + 2, "(as in 1)", Style::Dim);
+        rows.push(row);
+    }
+    for step in &steps[known..] {
+        match step.to {
+            Some(to) => rows.push(message(step, to)),
+            None => rows.extend(note(step)),
+        }
+    }
+    rows.push(Row::lanes());
+    let (mark, text, style) = if stalled {
+        ("✗", " parked, and nobody wakes it", Style::Bad)
+    } else {
+        ("✓", " nothing is pending", Style::Good)
+    };
+    if let Some(row) = rows.last_mut() {
+        row.put(column(Lane::Pusher), mark, style);
+        row.put(column(Lane::Pusher) + 1, text, style);
+    }
+    let mut out = String::new();
+    rows.iter().for_each(|row| row.print(colour, &mut out));
+    out
+}
+
+fn heading() -> Row {
+    let mut row = Row::blank();
+    row.put(0, HEADING, Style::Dim);
+    for lane in Lane::ALL {
+        let name = lane.name();
+        let at = column(lane).saturating_sub(name.len() / 2).min(WIDTH - name.len());
+        row.put(at, name, Style::Bold);
+    }
+    row
+}
+
+/// Beside its lane, on as many lines as it takes. Upstream's stand on its left: there is no room on the right.
+fn note(step: &Step) -> Vec<Row> {
+    let at = column(step.from);
+    let next = Lane::ALL.into_iter().map(column).find(|column| *column > at);
+    let room = next.unwrap_or(at + column(Lane::Upstream) - column(Lane::Puller)) - at - 4;
+    let label = step.label();
+    let lines = wrap(&label, room);
+    let rows = lines.iter().enumerate().map(|(index, line)| {
+        let mut row = Row::lanes();
+        if index == 0 {
+            row.put(at, "●", Style::Plain);
+            row.epoch(step.epoch);
+        }
+        let from = if next.is_some() { at + 2 } else { at - 1 - line.chars().count() };
+        row.label(from, step, line, index == 0);
+        row
+    });
+    rows.collect()
+}
+
+/// From lane to lane.
+fn message(step: &Step, to: Lane) -> Row {
+    let (from, to) = (column(step.from), column(to));
+    let (left, right) = (from.min(to), from.max(to));
+    let mut row = Row::lanes();
+    row.epoch(step.epoch);
+    row.put(left, &"─".repeat(right - left), Style::Dim);
+    let label = format!(" {} ", step.label());
+    let room = right - left - 4;
+    assert!(label.chars().count() <= room, "no room for {label:?} in {room} columns");
+    let start = if from < to {
+        row.put(left, "├", Style::Dim);
+        row.put(right - 1, "►", Style::Dim);
+        left + 2
+    } else {
+        row.put(left + 1, "◄", Style::Dim);
+        row.put(left, "│", Style::Dim);
+        row.put(right, "┤", Style::Dim);
+        right - 1 - label.chars().count()
+    };
+    row.put(start, " ", Style::Plain);
+    row.put(start + label.chars().count() - 1, " ", Style::Plain);
+    row.label(start + 1, step, &step.label(), true);
+    row
+}
+
+/// Words in lines of so many columns.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}

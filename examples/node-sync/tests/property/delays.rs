@@ -1,0 +1,114 @@
+//! Where threads are delayed: the points of the replicator, and a log's rollback.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use latchwork::log::{Log, Merged};
+use latchwork::points::Point;
+
+use crate::case::{Case, Chance, Storage};
+use crate::run::Kept;
+
+const LONGEST_DELAY: Duration = Duration::from_millis(15);
+/// At each place, in a run.
+const DELAYS: u64 = 10;
+
+/// For each place, whom to delay and how many delays are left.
+pub struct Delays(Vec<(Chance, AtomicU64)>);
+
+/// The place after the points.
+pub const ROLLBACK: usize = Point::ALL.len();
+
+impl Delays {
+    pub fn new(case: &Case) -> Self {
+        Self(
+            (0..=ROLLBACK as u64)
+                .map(|place| (Chance::new(case, place, case.delays), AtomicU64::new(DELAYS)))
+                .collect(),
+        )
+    }
+
+    fn at(&self, place: usize) {
+        let (chance, left) = &self.0[place];
+        let Some(mut rng) = chance.hit() else { return };
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if taken.is_ok() {
+            thread::sleep(LONGEST_DELAY.mul_f64(rng.f64()));
+        }
+    }
+
+    /// How often each place was visited, and how many delays there were.
+    pub fn visits(&self) -> Vec<(u64, u64)> {
+        let count = |(chance, left): &(Chance, AtomicU64)| {
+            (chance.visits.load(Ordering::Relaxed), DELAYS - left.load(Ordering::Relaxed))
+        };
+        self.0.iter().map(count).collect()
+    }
+}
+
+/// Those of the present run.
+static PRESENT: Mutex<Option<Arc<Delays>>> = Mutex::new(None);
+
+/// From now on these are the delays.
+pub fn set(delays: Option<Arc<Delays>>) {
+    *PRESENT.lock().unwrap_or_else(PoisonError::into_inner) = delays;
+}
+
+/// A thread has come to this place.
+pub fn delay(place: usize) {
+    let present = PRESENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(delays) = present {
+        delays.at(place);
+    }
+}
+
+/// A log that rolls back slowly.
+pub struct Slow<L> {
+    log: L,
+    rolls_back: bool,
+}
+
+impl<L: Log> Slow<L> {
+    pub fn new(log: L, case: &Case) -> Self {
+        Self { log, rolls_back: case.storage != Storage::Memory }
+    }
+}
+
+impl<L: Kept> Log for Slow<L> {
+    type Event = L::Event;
+    type Entry = L::Entry;
+    type Position = L::Position;
+    type Error = L::Error;
+
+    fn head(&self) -> L::Position {
+        self.log.head()
+    }
+    fn upstream_head(&self) -> L::Position {
+        self.log.upstream_head()
+    }
+    fn pending(&self) -> usize {
+        self.log.pending()
+    }
+    fn position(entry: &L::Entry) -> L::Position {
+        L::position(entry)
+    }
+    fn number(&self, events: Vec<L::Event>) -> Result<Vec<L::Entry>, L::Error> {
+        self.log.number(events)
+    }
+    fn admit(&mut self, entries: Vec<L::Entry>) -> Result<usize, L::Error> {
+        self.log.admit(entries)
+    }
+    fn batch(&self, max: NonZeroUsize) -> Vec<L::Entry> {
+        self.log.batch(max)
+    }
+    fn merge(&mut self, page: Vec<L::Entry>) -> Result<Merged<L::Entry>, L::Error> {
+        let first = self.log.batch(NonZeroUsize::MIN);
+        if self.rolls_back && first.iter().zip(&page).any(|(pending, new)| L::event(pending) != L::event(new)) {
+            delay(ROLLBACK);
+        }
+        self.log.merge(page)
+    }
+}
