@@ -20,7 +20,7 @@ use node_sync::process;
 /// once, so their pushes meet: one is taken, the others are behind, pull, rebase what they have pending, and push again.
 /// At the end all files are read and compared.
 #[derive(Debug, Parser)]
-#[command(name = "node-sync", version, max_term_width = 100, after_long_help = AFTER, args_conflicts_with_subcommands = true)]
+#[command(name = "node-sync", version, max_term_width = 100, args_conflicts_with_subcommands = true, after_long_help = AFTER)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -44,20 +44,6 @@ pub struct Args {
     /// Works as a client, as standard input says.
     #[arg(long, hide = true)]
     client: bool,
-}
-
-/// What else it can do.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Shows H001: a pusher that waits for ever, why, and that it is gone.
-    ///
-    /// The code that ships is run with the known bug switched on, on a stage where the same happens each time. Exit code:
-    /// 0 if everything was as it is told, 1 if not.
-    H001 {
-        /// What is printed.
-        #[arg(long, value_enum, default_value_t = h001::Format::Text)]
-        format: h001::Format,
-    },
 }
 
 const AFTER: &str = "\
@@ -84,6 +70,20 @@ Examples:
       node-sync --dir /tmp/todos && node-sync --dir /tmp/todos --todos 500,500
 
 Exit code: 0 if everything arrived everywhere, 1 if not, 2 if it could not begin or could not go on.";
+
+/// What else it can do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows H001: a pusher that waits for ever, why, and that it is gone.
+    ///
+    /// The code that ships is run with the known bug switched on, on a stage where the same happens each time. Exit code:
+    /// 0 if everything was as it is told, 1 if not.
+    H001 {
+        /// What is printed.
+        #[arg(long, value_enum, default_value_t = h001::Format::Text)]
+        format: h001::Format,
+    },
+}
 
 /// Where upstream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -67,7 +67,7 @@ fn impossible_options() {
         ("--faults rain=0.1", "\"rain\" is no fault: those are reject, disconnect, lose-answer, lose-echo, delay"),
         ("--processes some", "invalid value 'some' for '--processes"),
         ("--frobnicate", "unexpected argument '--frobnicate' found"),
-        ("todo", "unexpected argument 'todo' found"),
+        ("todo", "unrecognized subcommand 'todo'"),
     ] {
         is_refused(node_sync().args(options.split(' ')), expected);
     }

@@ -62,6 +62,7 @@ impl Case {
             commit_batch: number(self.commit_batch),
             push_batch: number(self.push_batch),
             page: number(self.page),
+            // The test has its own faults, and commits without a limit.
             max_pending: NonZeroUsize::MAX,
             faults: Faults::default(),
             seed: self.seed,
