@@ -1,0 +1,270 @@
+//! What keeps events until upstream has confirmed them: the replicator, and a loop as one writes it by hand.
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use latchwork::log::Log;
+use latchwork::protocol::Direction;
+use latchwork::sync_state::Event;
+use latchwork::upstream::{Batch, Page, PullError, PushError, Upstream};
+use latchwork::{Interrupt, Replicator, Settled, Ticket};
+use parking_lot::{Condvar, Mutex};
+
+pub const BATCH: usize = 50;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    id: u64,
+    body: [u64; 2],
+}
+
+impl Event for Edit {
+    fn is_local_only(&self) -> bool {
+        false
+    }
+    fn is_same_as(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+pub fn edit(id: u64) -> Edit {
+    Edit { id, body: [id; 2] }
+}
+
+/// An upstream that takes whatever comes, at once, and has nothing to give.
+pub struct AtOnce;
+
+impl<L: Log> Upstream<L> for AtOnce {
+    fn push(&self, batch: &Batch<L>, _: &Interrupt) -> Result<(), PushError<L::Position>> {
+        black_box(&batch.entries);
+        Ok(())
+    }
+
+    fn pull<'a>(
+        &'a self,
+        _: L::Position,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
+        std::iter::from_fn(|| {
+            interrupt.wait();
+            None
+        })
+    }
+}
+
+/// Keeps events until upstream has confirmed them.
+pub trait Engine: Sized {
+    type Ticket;
+    fn start() -> Self;
+    fn commit(&self, events: Vec<Edit>) -> Self::Ticket;
+    /// Waits until upstream has confirmed what was committed.
+    fn confirmed(&self, ticket: &Self::Ticket);
+    fn pending(&self) -> usize;
+    fn pause(&self);
+    fn resume(&self);
+}
+
+/// The replicator, on a log.
+pub struct Ours<L: Log>(pub Replicator<L>);
+
+impl<L: Log<Event = Edit> + Default> Engine for Ours<L> {
+    type Ticket = Ticket<L::Position>;
+
+    fn start() -> Self {
+        let batch = NonZeroUsize::new(BATCH).expect("it is fifty");
+        let started = Replicator::builder(L::default(), AtOnce).push_batch(batch).spawn();
+        Self(started.expect("there are threads"))
+    }
+
+    fn commit(&self, events: Vec<Edit>) -> Self::Ticket {
+        self.0.commit(events).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn confirmed(&self, ticket: &Self::Ticket) {
+        assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
+    }
+
+    fn pending(&self) -> usize {
+        self.0.status().pending
+    }
+
+    fn pause(&self) {
+        self.0.pause(Direction::Push);
+    }
+
+    fn resume(&self) {
+        self.0.resume(Direction::Push);
+    }
+}
+
+/// The loop: a queue under a lock, and a thread that a channel wakes. It knows of no failures, merges or pulls.
+pub struct ByHand<T: Tells> {
+    shared: Arc<Shared<T>>,
+    wake: Option<Sender<()>>,
+    pusher: Option<JoinHandle<()>>,
+}
+
+/// How the loop tells whoever committed something.
+pub trait Tells: Default + Send + 'static {
+    type Ticket;
+    /// Events were committed; the last of them has this number.
+    fn committed(&mut self, last: u64) -> Self::Ticket;
+    /// So many events are confirmed.
+    fn confirmed(&mut self, confirmed: u64);
+    fn wait(shared: &Shared<Self>, ticket: &Self::Ticket);
+}
+
+pub struct Shared<T> {
+    queue: Mutex<Queue<T>>,
+    settled: Condvar,
+}
+
+#[derive(Default)]
+pub struct Queue<T> {
+    pending: VecDeque<Edit>,
+    confirmed: u64,
+    paused: bool,
+    tells: T,
+}
+
+/// A channel for each commit, which tells the last event's number: a ticket as this crate's is one.
+#[derive(Default)]
+pub struct Each(VecDeque<(u64, Sender<u64>)>);
+
+impl Tells for Each {
+    type Ticket = Receiver<u64>;
+
+    fn committed(&mut self, last: u64) -> Receiver<u64> {
+        let (sender, receiver) = bounded(1);
+        self.0.push_back((last, sender));
+        receiver
+    }
+
+    fn confirmed(&mut self, confirmed: u64) {
+        while self.0.front().is_some_and(|(last, _)| *last <= confirmed) {
+            let Some((last, ticket)) = self.0.pop_front() else { return };
+            // Nobody may wait for it any more.
+            let _told = ticket.send(last);
+        }
+    }
+
+    fn wait(_: &Shared<Self>, ticket: &Receiver<u64>) {
+        ticket.recv().expect("every commit is confirmed");
+    }
+}
+
+/// Nothing for each commit: whoever waits compares their number with how many are confirmed. Enough as long as nothing
+/// can be rejected.
+#[derive(Default)]
+pub struct Counts;
+
+impl Tells for Counts {
+    type Ticket = u64;
+
+    fn committed(&mut self, last: u64) -> u64 {
+        last
+    }
+
+    fn confirmed(&mut self, _: u64) {}
+
+    fn wait(shared: &Shared<Self>, ticket: &u64) {
+        let mut queue = shared.queue.lock();
+        while queue.confirmed < *ticket {
+            shared.settled.wait(&mut queue);
+        }
+    }
+}
+
+/// An event with its number, as it travels.
+struct Entry {
+    _number: u64,
+    _event: Edit,
+}
+
+impl<T: Tells> Shared<T> {
+    fn push(&self, wake: &Receiver<()>) {
+        for () in wake {
+            while let Some(batch) = self.batch() {
+                // What upstream does with it.
+                black_box(&batch);
+                let mut queue = self.queue.lock();
+                queue.pending.drain(..batch.len());
+                queue.confirmed += batch.len() as u64;
+                let confirmed = queue.confirmed;
+                queue.tells.confirmed(confirmed);
+                drop(queue);
+                self.settled.notify_all();
+            }
+        }
+    }
+
+    fn batch(&self) -> Option<Vec<Entry>> {
+        let queue = self.queue.lock();
+        if queue.paused || queue.pending.is_empty() {
+            return None;
+        }
+        let events = queue.pending.iter().take(BATCH).cloned();
+        Some((queue.confirmed + 1..).zip(events).map(|(_number, _event)| Entry { _number, _event }).collect())
+    }
+}
+
+impl<T: Tells> ByHand<T> {
+    fn wake(&self) {
+        // Full means that it is to look anyway.
+        let _woken = self.wake.as_ref().expect("it has not been dropped").try_send(());
+    }
+}
+
+impl<T: Tells> Engine for ByHand<T> {
+    type Ticket = T::Ticket;
+
+    fn start() -> Self {
+        let shared = Arc::new(Shared { queue: Mutex::default(), settled: Condvar::new() });
+        let (wake, woken) = bounded(1);
+        let pusher = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.push(&woken)
+        });
+        Self { shared, wake: Some(wake), pusher: Some(pusher) }
+    }
+
+    fn commit(&self, events: Vec<Edit>) -> T::Ticket {
+        let mut queue = self.shared.queue.lock();
+        queue.pending.extend(events);
+        let last = queue.confirmed + queue.pending.len() as u64;
+        let ticket = queue.tells.committed(last);
+        drop(queue);
+        self.wake();
+        ticket
+    }
+
+    fn confirmed(&self, ticket: &T::Ticket) {
+        T::wait(&self.shared, ticket);
+    }
+
+    fn pending(&self) -> usize {
+        self.shared.queue.lock().pending.len()
+    }
+
+    fn pause(&self) {
+        self.shared.queue.lock().paused = true;
+    }
+
+    fn resume(&self) {
+        self.shared.queue.lock().paused = false;
+        self.wake();
+    }
+}
+
+impl<T: Tells> Drop for ByHand<T> {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(pusher) = self.pusher.take() {
+            pusher.join().expect("the pusher does not panic");
+        }
+    }
+}

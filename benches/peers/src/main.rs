@@ -1,0 +1,98 @@
+//! This crate and what one would take instead, side by side: in one process, in turns, pinned.
+//!
+//! `cargo run --release -p peers-bench` prints each goal with the measured figure and a verdict.
+
+mod advance;
+mod cpus;
+mod engines;
+mod gates;
+mod path;
+mod report;
+mod restarts;
+mod sizes;
+mod tasks;
+mod turns;
+mod wake;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::cpus::Cpus;
+use crate::report::Report;
+
+/// This crate and what one would take instead, side by side.
+#[derive(Parser)]
+struct Options {
+    /// Only to see that everything runs: a few short rounds, whose figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+    /// How many times as many rounds as usual.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// Only the rows whose names contain this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where to write the figures.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where to draw the picture.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// What every row needs.
+pub struct Bench {
+    pub report: Report,
+    pub cpus: Cpus,
+    quick: bool,
+    rounds: usize,
+}
+
+impl Bench {
+    /// How many rounds there are to be, where so many are usual.
+    pub fn rounds(&self, usual: usize) -> usize {
+        if self.quick { 2 } else { usual * self.rounds }
+    }
+
+    /// How many times to do something in one turn, where so many are usual.
+    pub fn count(&self, usual: usize) -> usize {
+        if self.quick { usual.div_ceil(100) } else { usual }
+    }
+}
+
+type Row = (&'static str, fn(&mut Bench));
+
+const ROWS: &[Row] = &[
+    ("pass", gates::pass_open),
+    ("open-close", gates::open_close),
+    ("interrupt", gates::check_interrupt),
+    ("wake", wake::round_trips),
+    ("tasks", tasks::thousand),
+    ("restart", restarts::restart),
+    ("burst", restarts::burst),
+    ("path", path::commit_to_confirmed),
+    ("million", path::million_pending),
+    ("advance", advance::advance),
+    ("status", path::status),
+    ("memory", sizes::pending),
+    ("bytes", sizes::primitives),
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::parse();
+    let (quick, rounds) = (options.quick, options.rounds);
+    let mut bench = Bench { report: Report::default(), cpus: Cpus::of_this_machine(), quick, rounds };
+    for (name, row) in ROWS.iter().filter(|(name, _)| name.contains(&options.only)) {
+        eprintln!("{name} …");
+        row(&mut bench);
+    }
+    print!("{}", bench.report.tables());
+    if let Some(path) = options.json {
+        std::fs::write(path, serde_json::to_string_pretty(&bench.report)?)?;
+    }
+    if let Some(path) = options.svg {
+        svg::save(path, &bench.report.picture())?;
+    }
+    Ok(())
+}
