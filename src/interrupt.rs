@@ -120,8 +120,9 @@ impl Interrupt {
 
     /// Why the token was set; `None` if it is not.
     #[must_use]
+    #[inline]
     pub fn cause(&self) -> Option<Cause> {
-        if self.is_set() { self.token.note.lock().cause } else { None }
+        if self.is_set() { self.noted() } else { None }
     }
 
     /// An error if the token is set, for use with `?`.
@@ -129,6 +130,7 @@ impl Interrupt {
     /// # Errors
     ///
     /// [`Interrupted`], if it is.
+    #[inline]
     pub fn check(&self) -> Result<(), Interrupted> {
         self.cause().map_or(Ok(()), |cause| Err(Interrupted { cause }))
     }
@@ -197,7 +199,11 @@ impl Interrupt {
 
     /// The cause of a token that is known to be set.
     fn why(&self) -> Cause {
-        self.token.note.lock().cause.expect("the cause is written before the latch opens")
+        self.noted().expect("the cause is written before the latch opens")
+    }
+
+    fn noted(&self) -> Option<Cause> {
+        self.token.note.lock().cause
     }
 }
 
