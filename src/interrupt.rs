@@ -132,7 +132,7 @@ impl Interrupt {
     /// [`Interrupted`], if it is.
     #[inline]
     pub fn check(&self) -> Result<(), Interrupted> {
-        self.cause().map_or(Ok(()), |cause| Err(Interrupted { cause }))
+        if self.is_set() { Err(Interrupted { cause: self.why() }) } else { Ok(()) }
     }
 
     /// A token that is set when this one is, with the same cause, and that can be set alone.
@@ -198,10 +198,12 @@ impl Interrupt {
     }
 
     /// The cause of a token that is known to be set.
+    #[cold]
     fn why(&self) -> Cause {
         self.noted().expect("the cause is written before the latch opens")
     }
 
+    /// The cause, once it is noted.
     fn noted(&self) -> Option<Cause> {
         self.token.note.lock().cause
     }
