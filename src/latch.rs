@@ -154,8 +154,15 @@ impl Latch {
     #[inline]
     pub fn wait(&self) {
         if !self.look() {
-            block(self);
+            self.wait_until_open();
         }
+    }
+
+    /// Out of line, so that passing stays a look and a branch that is not taken.
+    #[cold]
+    #[inline(never)]
+    fn wait_until_open(&self) {
+        block(self);
     }
 
     /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
