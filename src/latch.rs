@@ -106,7 +106,8 @@ impl Latch {
     pub fn close(&self) -> bool {
         // Whoever closes it has passed it: what was written before `open` is seen.
         let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
-        let changed = self.state.compare_exchange(OPEN, CLOSED, acquire, Ordering::Relaxed).is_ok();
+        // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are.
+        let changed = self.state.fetch_and(!OPEN, acquire) & OPEN != 0;
         note!(turns(&self.queue, false, changed));
         changed
     }
