@@ -75,6 +75,8 @@ index! {
         open_lets_threads_and_tasks_through: "I1, I2", 2 threads, exhaustive, finds { WakeWithoutLock: DEADLOCK };
         /// A latch that opens and closes at once loses nobody who was there.
         open_then_close_loses_nobody: "I1", 2 threads, exhaustive, finds { OpenCloseLosesWaiters: DEADLOCK };
+        /// Closing a latch that is closed forgets nobody who waits there.
+        closing_a_closed_latch_forgets_nobody: "I1", 2 threads, exhaustive, finds { CloseForgetsWaiters: DEADLOCK };
         /// `release` lets through exactly those present, and counts them.
         release_lets_through_exactly_those_present: "I1", 2 threads, exhaustive,
             finds { ReleaseOpens: "the count is not of those let through" };

@@ -62,6 +62,8 @@ mod switch {
         WakeWithoutLock,
         /// A waiter trusts the latch's present state alone: opened and closed again at once, it stays.
         OpenCloseLosesWaiters,
+        /// Closing a closed latch takes away the mark that somebody waits.
+        CloseForgetsWaiters,
         /// A waiter that gives up takes the first in the queue with it instead of itself.
         CancelledWaiterTakesWake,
         /// Giving up leaves the entry in the queue: the latch believes that somebody waits, for ever.

@@ -107,7 +107,8 @@ impl Latch {
         // Whoever closes it has passed it: what was written before `open` is seen.
         let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
         // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are.
-        let changed = self.state.fetch_and(!OPEN, acquire) & OPEN != 0;
+        let kept = if bug!(CloseForgetsWaiters) { CLOSED } else { !OPEN };
+        let changed = self.state.fetch_and(kept, acquire) & OPEN != 0;
         note!(turns(&self.queue, false, changed));
         changed
     }

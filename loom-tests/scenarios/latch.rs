@@ -50,6 +50,15 @@ pub fn open_then_close_loses_nobody() {
     assert!(!latch.is_open());
 }
 
+/// One thread waits; main closes the latch that is closed already, and opens it. Ends when the thread has been joined.
+pub fn closing_a_closed_latch_forgets_nobody() {
+    let latch = Arc::new(Latch::new());
+    let waiter = spawn(&latch, Latch::wait);
+    assert!(!latch.close());
+    assert!(latch.open());
+    waiter.join().unwrap();
+}
+
 /// Main's first task is in the queue; a thread releases; meanwhile main's second task comes, and looks again when the
 /// thread has been joined.
 pub fn release_lets_through_exactly_those_present() {
