@@ -13,7 +13,7 @@ use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::parker::Parker;
 use crate::queue::{Condition, GiveUp, Wait};
-use crate::sync::Instant;
+use crate::sync::{Instant, spin};
 
 /// How a bounded wait ended: exactly one of three outcomes.
 #[must_use = "a bounded wait may end without what it waited for"]
@@ -72,7 +72,11 @@ pub(crate) fn block_on<C: Condition + Unpin>(
     interrupt: Option<&Interrupt>,
     deadline: Option<Instant>,
 ) -> Waited<C::Output> {
-    match condition.check() {
+    if let Some(output) = condition.check() {
+        return Waited::Ready(output);
+    }
+    let come = || condition.check().map(Some).or_else(|| interrupt.is_some_and(Interrupt::is_set).then_some(None));
+    match spin(deadline, come).flatten() {
         Some(output) => Waited::Ready(output),
         None => drive(Wait::new(condition), interrupt, deadline),
     }

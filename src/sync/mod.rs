@@ -18,6 +18,8 @@
 #[cfg(not(all(loom, feature = "loom")))]
 mod real;
 #[cfg(not(all(loom, feature = "loom")))]
+mod spin;
+#[cfg(not(all(loom, feature = "loom")))]
 use real as imp;
 
 #[cfg(all(loom, feature = "loom"))]
@@ -27,7 +29,8 @@ use model as imp;
 
 pub use imp::Instant;
 pub(crate) use imp::{
-    AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, const_fn, contain, note, random, thread, thread_local,
+    AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, const_fn, contain, note, random, spin, thread,
+    thread_local,
 };
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;

@@ -9,6 +9,7 @@ pub(crate) use std::thread_local;
 /// A point in time: [`std::time::Instant`], or the model's clock in a model build.
 pub use std::time::Instant;
 
+pub(crate) use super::spin::spin;
 pub(crate) use crossbeam_channel as channel;
 
 pub(crate) mod thread {
