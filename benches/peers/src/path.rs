@@ -74,7 +74,7 @@ type OnMemoryLog = Ours<MemoryLog<Edit>>;
 pub fn commit_to_confirmed(bench: &mut Bench) {
     for placement in bench.cpus.placements() {
         for (commit, of) in [(BATCH, "commits of 50"), (1, "commits of one")] {
-            let load = Load { cpus: bench.cpus, placement, events: bench.count(50_000), commit, pending: 0 };
+            let load = Load { cpus: bench.cpus, placement, events: bench.count(20_000), commit, pending: 0 };
             let contenders = vec![
                 contender::<OnSyncState>("SyncState", load),
                 contender::<OnMemoryLog>("MemoryLog", load),
