@@ -49,17 +49,21 @@ pub fn restart(bench: &mut Bench) {
                 worker.restart().expect("it has not been stopped");
                 receiver.recv().expect("a run begins") - begin
             };
-            // On the processor where it is started: to begin on the other one a thread would have to move first.
-            let spawn = || {
+            let spawn = |placement| {
                 let begin = Instant::now();
-                thread::spawn(|| ()).join().expect("it does not panic");
+                let thread = thread::spawn(move || cpus.pin(Side::There, placement));
+                thread.join().expect("it does not panic");
                 begin.elapsed()
             };
             cpus.pin(Side::Here, placement);
-            let contenders = vec![
+            let mut contenders = vec![
                 Contender::new("restart", || average(&restart)),
-                Contender::new("thread spawn + join", || average(&spawn)),
+                Contender::new("thread spawn + join", || average(&|| spawn(placement))),
             ];
+            if placement == Placement::TwoCpus {
+                let stays = || average(&|| spawn(Placement::OneCpu));
+                contenders.push(Contender::new("thread spawn + join, on the first CPU", stays));
+            }
             let results = take_turns(bench.rounds(20), contenders);
             let what = "worker: restart until the next run's first instruction";
             let what = format!("{what}, {when}, {}", placement.text());
