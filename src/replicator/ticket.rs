@@ -137,21 +137,31 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// Settles what was merged. Returns the tasks to wake once the lock has been given up.
     pub(super) fn merged<L: Log<Position = P>>(&mut self, log: &L, merged: &Merged<L::Entry>) -> Wakers {
         let mut wakers = Wakers::new();
-        for entry in merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)) {
-            self.settle(0, Some(L::position(entry)), &mut wakers);
+        let mut confirmed = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry));
+        while let Some(first) = self.open.front_mut() {
+            let (mut last, before) = (None, first.remaining);
+            for entry in confirmed.by_ref().take(before) {
+                first.remaining -= 1;
+                last = Some(entry);
+            }
+            let Some(last) = last else { break };
+            if first.remaining > 0 {
+                break;
+            }
+            self.settled(0, Some(L::position(last)), &mut wakers);
         }
         if bug!(DroppedItemNeverSettles) {
             return wakers;
         }
         // The last first: an index counts those before it.
         for index in merged.dropped().iter().rev() {
-            self.settle(*index, None, &mut wakers);
+            self.reject(*index, &mut wakers);
         }
         wakers
     }
 
-    /// Settles the pending event at `index`: confirmed at a position, or rejected.
-    fn settle(&mut self, mut index: usize, position: Option<P>, wakers: &mut Wakers) {
+    /// Settles the pending event at `index` as rejected.
+    fn reject(&mut self, mut index: usize, wakers: &mut Wakers) {
         let mut at = 0;
         while let Some(open) = self.open.get(at).filter(|open| open.remaining <= index) {
             index -= open.remaining;
@@ -159,12 +169,16 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         }
         let Some(open) = self.open.get_mut(at) else { return };
         open.remaining -= 1;
-        open.rejected |= position.is_none();
-        if open.remaining > 0 {
-            return;
+        open.rejected = true;
+        if open.remaining == 0 {
+            self.settled(at, None, wakers);
         }
-        let settled = position.filter(|_| !open.rejected).map_or(Settled::Rejected, Settled::Confirmed);
-        let slot = self.open.remove(at).and_then(|open| open.slot);
+    }
+
+    /// The last event of this commit has settled: confirmed at a position, or rejected.
+    fn settled(&mut self, at: usize, position: Option<P>, wakers: &mut Wakers) {
+        let Some(Open { rejected, slot, .. }) = self.open.remove(at) else { return };
+        let settled = position.filter(|_| !rejected).map_or(Settled::Rejected, Settled::Confirmed);
         if let Some(slot) = slot {
             wakers.append(&mut slot.change_quietly(|slot| *slot = Some(settled)));
         }
