@@ -25,10 +25,10 @@ pub(crate) struct Watched<S, const TOPICS: usize = 1> {
 
 struct Inner<S, const TOPICS: usize> {
     state: S,
-    /// Tasks that wait.
-    waiting: [Waiting; TOPICS],
+    /// Tasks that wait; `None` until the first one comes.
+    waiting: [Option<Box<Waiting>>; TOPICS],
     /// How many threads wait.
-    blocked: [usize; TOPICS],
+    blocked: [u32; TOPICS],
 }
 
 /// Tasks to wake.
@@ -58,8 +58,7 @@ impl<S: Send + 'static> Watched<S> {
 
 impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     pub(crate) fn new(state: S) -> Self {
-        let waiting = std::array::from_fn(|_| Waiting::default());
-        Self { inner: Monitor::new(Inner { state, waiting, blocked: [0; TOPICS] }) }
+        Self { inner: Monitor::new(Inner { state, waiting: [const { None }; TOPICS], blocked: [0; TOPICS] }) }
     }
 
     /// Looks at the state, or changes what nobody waits for.
@@ -85,7 +84,9 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
             if inner.blocked[topic] > 0 && !bug!(ChangeWakesNobody) {
                 self.inner.notify_all(inner, topic);
             }
-            wakers.append(&mut inner.waiting[topic].take());
+            if let Some(waiting) = &mut inner.waiting[topic] {
+                wakers.append(&mut waiting.take());
+            }
         }
         wakers
     }
@@ -173,23 +174,18 @@ impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> W
         let mut guard = self.watched.inner.lock();
         let inner = &mut *guard;
         let found = (self.look)(&mut inner.state);
-        let waiting = &mut inner.waiting[self.topic];
-        let former = match (waker.filter(|_| found.is_none()), &self.place) {
-            (None, place) => {
-                let former = place.as_ref().and_then(|place| waiting.leave(place));
-                self.place = None;
-                former
-            }
-            (Some(waker), Some(place)) => match waiting.at(place) {
-                Some(present) => present.replace(waker),
-                None => {
-                    self.place = Some(waiting.join(waker));
-                    None
+        let slot = &mut inner.waiting[self.topic];
+        let former = match waker.filter(|_| found.is_none()) {
+            None => self.place.take().and_then(|place| slot.as_mut()?.leave(&place)),
+            Some(waker) => {
+                let waiting = slot.get_or_insert_default();
+                match self.place.as_ref().and_then(|place| waiting.at(place)) {
+                    Some(present) => present.replace(waker),
+                    None => {
+                        self.place = Some(waiting.join(waker));
+                        None
+                    }
                 }
-            },
-            (Some(waker), None) => {
-                self.place = Some(waiting.join(waker));
-                None
             }
         };
         drop(guard);
@@ -222,7 +218,9 @@ where
 impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
     fn drop(&mut self) {
         let Some(place) = self.place.take().filter(|_| !abandoned()) else { return };
-        let former = self.watched.inner.lock().waiting[self.topic].leave(&place);
+        let mut inner = self.watched.inner.lock();
+        let former = inner.waiting[self.topic].as_mut().and_then(|waiting| waiting.leave(&place));
+        drop(inner);
         drop(former);
     }
 }
