@@ -18,17 +18,30 @@
 //! taken first and then woken, and one that panics does not keep the rest asleep.
 
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::known_bugs::bug;
-use crate::sync::{Mutex, abandoned, const_fn, note};
+use crate::sync::{Mutex, MutexGuard, abandoned, const_fn, note};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before somebody waits.
 pub(crate) struct WaitQueue {
-    /// `None` until the first waiter comes; kept from then on.
-    pub(crate) waiting: Mutex<Option<Box<Waiting>>>,
+    pub(crate) waiting: Mutex<Slot>,
+}
+
+/// Where the queue is kept: `None` until the first waiter comes; `Some` from then on.
+///
+/// Beside a lock of one byte a pointer that is aligned as usual leaves seven bytes unused; this one leaves three, and the
+/// rest to the word next to the queue.
+#[repr(Rust, packed(4))]
+pub(crate) struct Slot(Option<Box<Waiting>>);
+
+/// The queue, locked. A pointer in a packed place cannot be borrowed: it is taken out meanwhile.
+struct Locked<'a> {
+    slot: MutexGuard<'a, Slot>,
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Who waits, under somebody's lock.
@@ -51,13 +64,19 @@ pub(crate) struct Place {
 impl WaitQueue {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            Self { waiting: Mutex::new(None) }
+            Self { waiting: Mutex::new(Slot(None)) }
         }
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        let mut slot = self.waiting.lock();
+        let Slot(waiting) = std::mem::replace(&mut *slot, Slot(None));
+        Locked { slot, waiting }
     }
 
     /// Lets through everybody present, if `change`, which is called under the lock, says so. Returns how many.
     pub(crate) fn release(&self, change: impl FnOnce() -> bool) -> usize {
-        let mut waiting = self.waiting.lock();
+        let mut waiting = self.lock();
         if !change() {
             return 0;
         }
@@ -65,6 +84,27 @@ impl WaitQueue {
         note!(empties(self));
         drop(waiting);
         wake_all(wakers)
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Option<Box<Waiting>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.waiting
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.waiting
+    }
+}
+
+impl Drop for Locked<'_> {
+    /// Puts the queue back, before the lock is given up.
+    fn drop(&mut self) {
+        *self.slot = Slot(self.waiting.take());
     }
 }
 
@@ -165,7 +205,7 @@ impl<C: Condition> Wait<C> {
     /// Leaves the queue; see [`GiveUp::give_up`].
     fn leave(&mut self) -> Option<C::Output> {
         let place = self.place.take()?;
-        let mut slot = self.condition.queue().waiting.lock();
+        let mut slot = self.condition.queue().lock();
         let waiting = slot.as_mut()?;
         if waiting.at(&place).is_none() {
             drop(slot);
@@ -186,7 +226,7 @@ impl<C: Condition> Wait<C> {
 
     /// The slow path of `poll`: under the lock.
     fn join(&mut self, waker: Waker) -> Poll<C::Output> {
-        let mut slot = self.condition.queue().waiting.lock();
+        let mut slot = self.condition.queue().lock();
         let waiting = slot.get_or_insert_default();
         if let Some(place) = self.place.take() {
             let Some(present) = waiting.at(&place).filter(|_| !bug!(ParkIsTrusted)) else {

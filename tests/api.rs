@@ -52,7 +52,7 @@ const _: () = {
 /// Exact, so that whoever changes one sees it.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(size_of::<Latch>() == 24);
+    assert!(size_of::<Latch>() == 16);
     assert!(size_of::<Epoch>() == 24);
     assert!(size_of::<Interrupt>() == 8);
     assert!(size_of::<Worker>() == 16);
