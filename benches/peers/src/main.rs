@@ -68,6 +68,7 @@ const ROWS: &[Row] = &[
     ("open-close", gates::open_close),
     ("interrupt", gates::check_interrupt),
     ("wake", wake::round_trips),
+    ("vain", wake::waits_in_vain),
     ("tasks", tasks::thousand),
     ("restart", restarts::restart),
     ("burst", restarts::burst),

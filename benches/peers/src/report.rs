@@ -197,7 +197,8 @@ fn figure(figure: f64) -> String {
     match figure {
         _ if figure >= 100.0 || figure.fract() == 0.0 => format!("{figure:.0}"),
         _ if figure >= 10.0 => format!("{figure:.1}"),
-        _ => format!("{figure:.2}"),
+        _ if figure >= 0.1 => format!("{figure:.2}"),
+        _ => format!("{figure:.4}"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! One thread wakes another.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use event_listener::{Event, Listener};
 use latchwork::{Epoch, Latch};
@@ -220,4 +222,30 @@ pub fn round_trips(bench: &mut Bench) {
         }
         bench.report.note(&what, "ns", &results);
     }
+}
+
+/// Processor time, in nanoseconds, for each of many waits for nothing, of a thread that has waited for nothing before.
+fn in_vain(count: usize, wait: impl Fn(Duration)) -> f64 {
+    const LONG: Duration = Duration::from_micros(200);
+    (0..count).for_each(|_| wait(LONG));
+    let begin = ThreadTime::now();
+    (0..count).for_each(|_| wait(LONG));
+    begin.elapsed().as_nanos() as f64 / count as f64
+}
+
+/// What it costs if nothing comes.
+pub fn waits_in_vain(bench: &mut Bench) {
+    let count = bench.count(200);
+    bench.cpus.pin(Side::Here, Placement::OneCpu);
+    let (latch, gate) = (Latch::new(), ParkingLot::default());
+    let contenders = vec![
+        Contender::new("Latch", || in_vain(count, |time| assert!(!latch.wait_timeout(time).is_ready()))),
+        Contender::new("parking_lot", || {
+            in_vain(count, |time| assert!(gate.changed.wait_for(&mut gate.sent.lock(), time).timed_out()))
+        }),
+    ];
+    let results = take_turns(bench.rounds(20), contenders);
+    let what = "processor time of a wait of 200 µs for nothing";
+    bench.report.judge_ratio(what, &results, "Latch", "parking_lot", 1.1);
+    bench.report.note(what, "ns", &results);
 }
