@@ -136,8 +136,11 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
 
     fn merge(&mut self, page: Vec<MemoryEntry<E>>) -> Result<Merged<MemoryEntry<E>>, MemoryLogError> {
         let next = Self::in_order(self.upstream_head + 1, &page)?;
-        let (mut new, mut confirmed) = (Vec::new(), Vec::new());
-        for entry in page {
+        // Of one's own batch, all are.
+        let own = page.iter().zip(&self.pending).take_while(|(entry, event)| entry.event == **event).count();
+        self.pending.drain(..own);
+        let (mut new, mut confirmed) = (Vec::new(), page);
+        for entry in confirmed.split_off(own) {
             if self.pending.front() == Some(&entry.event) {
                 self.pending.pop_front();
                 confirmed.push(entry);
