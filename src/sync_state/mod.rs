@@ -219,14 +219,17 @@ impl<E: Event> SyncState<E> {
     /// [`Exhausted`] if there are not enough numbers left.
     pub fn number(&self, events: impl IntoIterator<Item = E>) -> Result<Vec<Entry<E>>, Exhausted> {
         let mut previous = self.local_head();
-        let numbered = events.into_iter().map(|event| {
+        let events = events.into_iter();
+        // Collected as a `Result`, they would not know how many there will be.
+        let mut numbered = Vec::with_capacity(events.size_hint().0);
+        for event in events {
             let local_only = event.is_local_only();
             let seq = previous.next(local_only)?;
             let parent = previous.parent_of_next(local_only);
             previous = seq;
-            Ok(Entry { seq, parent, event })
-        });
-        numbered.collect()
+            numbered.push(Entry { seq, parent, event });
+        }
+        Ok(numbered)
     }
 
     /// The state that a persisted log describes: the two heads and what was pending. [`LocalOnly`] is not part of it.
