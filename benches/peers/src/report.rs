@@ -195,10 +195,10 @@ fn with_quartiles(spread: Spread, unit: &str) -> String {
 /// Three digits are all that such measurements are worth.
 fn figure(figure: f64) -> String {
     match figure {
-        _ if figure >= 100.0 || figure.fract() == 0.0 => format!("{figure:.0}"),
+        _ if figure >= 100.0 || (figure.fract() == 0.0 && figure != 1.0) => format!("{figure:.0}"),
         _ if figure >= 10.0 => format!("{figure:.1}"),
         _ if figure >= 0.1 => format!("{figure:.2}"),
-        _ => format!("{figure:.4}"),
+        _ => format!("{figure:.3}"),
     }
 }
 
