@@ -47,6 +47,8 @@ const AWAITED: u8 = 2;
 ///     ready.open();
 /// });
 /// ```
+// The queue's pointer is packed and must not lie across two pages: joining would take more than twice as long.
+#[repr(align(16))]
 pub struct Latch {
     /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.
     state: AtomicU8,

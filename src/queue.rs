@@ -33,8 +33,8 @@ pub(crate) struct WaitQueue {
 
 /// Where the queue is kept: `None` until the first waiter comes; `Some` from then on.
 ///
-/// Beside a lock of one byte a pointer that is aligned as usual leaves seven bytes unused; this one leaves three, and the
-/// rest to the word next to the queue.
+/// Beside a lock of one byte a pointer that must be aligned leaves seven bytes unused. This one need not be, so
+/// that the bytes go to the word next to the queue.
 #[repr(Rust, packed(4))]
 pub(crate) struct Slot(Option<Box<Waiting>>);
 
