@@ -142,8 +142,8 @@ impl Report {
     /// How far each figure is from its goal: left of the line it is reached.
     pub fn picture(&self) -> Document {
         const LINE: f64 = 22.0;
-        const LEFT: f64 = 430.0;
-        const WIDTH: f64 = 900.0;
+        const LEFT: f64 = 660.0;
+        const WIDTH: f64 = 1100.0;
         // Hundredfold better to tenfold worse.
         const DECADES: (f64, f64) = (-2.0, 1.0);
         let height = LINE * (self.judged.len() as f64 + 2.0);
