@@ -144,6 +144,7 @@ impl Report {
         const LINE: f64 = 22.0;
         const LEFT: f64 = 660.0;
         const WIDTH: f64 = 1100.0;
+        const MARGIN: f64 = 40.0;
         // Hundredfold better to tenfold worse.
         const DECADES: (f64, f64) = (-2.0, 1.0);
         let height = LINE * (self.judged.len() as f64 + 2.0);
@@ -154,8 +155,9 @@ impl Report {
         let label = |text: &str, x: f64, y: f64| {
             Text::new(text).set("x", x).set("y", y).set("font-size", 12).set("font-family", "sans-serif")
         };
-        let background = Rectangle::new().set("width", "100%").set("height", "100%").set("fill", "white");
-        let mut picture = Document::new().set("viewBox", (0, 0, WIDTH, height)).add(background);
+        let background =
+            Rectangle::new().set("x", -MARGIN).set("width", "100%").set("height", "100%").set("fill", "white");
+        let mut picture = Document::new().set("viewBox", (-MARGIN, 0, WIDTH + MARGIN, height)).add(background);
         for (share, text) in [(0.01, "1/100"), (0.1, "1/10"), (1.0, "goal"), (10.0, "10 ×")] {
             let colour = if share == 1.0 { "#495057" } else { "#dee2e6" };
             let line = Line::new().set("x1", x(share)).set("x2", x(share)).set("y1", LINE).set("y2", height);
