@@ -210,7 +210,7 @@ index! {
         /// A restart ends a backoff.
         a_restart_ends_a_backoff: "I6", 2 threads, exhaustive, finds { BackoffSwallowsRestart: DEADLOCK };
         /// A restart as a backoff ends is served.
-        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, 6, finds { ChangeWakesNobody: DEADLOCK };
+        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
         /// A run that fails by itself as it is cleared is followed by nothing.
         a_run_that_fails_as_it_is_cleared_is_followed_by_nothing: "I12", 2 threads, exhaustive, finds {
             TokenIsTruth: "a cleared run is followed by another",
@@ -238,7 +238,7 @@ index! {
         /// A rejection that arrives after its batch was confirmed holds nothing up.
         a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind.
-        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, 5,
+        an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
         /// The same, whenever time passes.
         an_empty_catch_up_resumes_the_pusher_at_any_time: "I1, I3", 3 threads, 3,
@@ -247,7 +247,7 @@ index! {
         an_empty_one_shot_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
         /// A push whose answer was lost is not sent twice.
-        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, 7,
+        an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, exhaustive,
             finds { ResendUncertain: "not everything is at upstream once" };
         /// The same, whenever time passes.
         an_uncertain_push_is_not_sent_twice_at_any_time: "I5, I14", 3 threads, 3,
@@ -263,13 +263,13 @@ index! {
         /// The end of a backoff leads to an attempt.
         the_end_of_a_backoff_leads_to_an_attempt: "I6", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
         /// The same, whenever time passes.
-        the_end_of_a_backoff_leads_to_an_attempt_at_any_time: "I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
+        the_end_of_a_backoff_leads_to_an_attempt_at_any_time: "I6", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
         /// Whoever asks to try again now is heard.
         retry_now_ends_a_backoff: "I4, I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };
         /// A resume leads to an attempt.
         a_resume_leads_to_an_attempt: "I1", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
         /// A failure is visible, and a restart ends it.
-        a_failure_is_visible_and_a_restart_ends_it: "I16", 3 threads, 3, finds { SilentExit: SPINS };
+        a_failure_is_visible_and_a_restart_ends_it: "I16", 3 threads, exhaustive, finds { SilentExit: SPINS };
         /// A restart that nobody needs does no harm.
         a_needless_restart_does_no_harm: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
         /// A shutdown says what was not handed over.
@@ -545,14 +545,14 @@ index! {
         a_commit_waits_for_nobody: "I9, I10", 3 threads, exhaustive, finds {}
             built { commit_waits_for_rebase: DEADLOCK, page_holds_turn: DEADLOCK };
         /// What is sent is what is pending.
-        what_is_sent_is_what_is_pending: "I11, I15", 3 threads, 4, finds { ChangeWakesNobody: DEADLOCK } built {
+        what_is_sent_is_what_is_pending: "I11, I15", 3 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK } built {
             rebase_from_snapshot: "what is pending is not what will be sent",
             cursor_before_apply: "an event was passed over",
         };
         /// A refused commit leaves nothing behind.
         a_refused_commit_leaves_nothing_behind: "I14", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK } built { ghost_fence: DEADLOCK };
         /// An event that the log gives up is settled, once.
-        an_event_that_the_log_gives_up_is_settled: "I8", 3 threads, 4, finds { DroppedItemNeverSettles: DEADLOCK };
+        an_event_that_the_log_gives_up_is_settled: "I8", 3 threads, exhaustive, finds { DroppedItemNeverSettles: DEADLOCK };
     }
 }
 
