@@ -28,14 +28,15 @@
 //!   client and one page, in a log that advances and in one that rebases: the commit settles. Searched by loom through the
 //!   public interface of [`Replicator`], **exhaustively, without a bound**: `replicator::advance_resumes_the_pusher` and
 //!   `replicator::rebase_resumes_the_pusher`.
-//! - *For every schedule* in which a push is rejected, lost, or cannot be delivered, and a catch-up ends with or without
-//!   events, upstream comes back, or a backoff ends: the commit settles, and upstream has it once. Exhaustively where time
-//!   is at its end from the start (but for a live pull that is replaced, up to five preemptions, and a push that was taken
-//!   without an answer, up to seven); with time that ends at any moment, up to three.
-//! - *For every schedule with at most three preemptions* (two where it stops) in which a resume, a restart, a request to
-//!   try again or a stop meets a push that is accepted, rejected, lost or backs off: the same; after a stop, what is not
-//!   confirmed is in the report. (`matrix::…`)
-//! - *For every schedule with at most three preemptions* of two commits and two foreign events: both settle.
+//! - *For every schedule* in which an advance, a rebase, a finished catch-up with or without events, a reconnect, a timer, a
+//!   resume, a restart or a stop meets a pusher that is idle, about to be accepted, about to be rejected, behind, uncertain,
+//!   backing off or paused, one commit each: the same, **exhaustively** from that state on (the way to it is not explored);
+//!   after a stop the ticket has settled, and is confirmed only if upstream has the event. (`matrix::…`)
+//! - *For every schedule* from the start in which a push is rejected, lost, or cannot be delivered, and a catch-up ends with
+//!   or without events, upstream comes back, or a backoff ends: the commit settles, and upstream has it once. Exhaustively
+//!   where time is at its end from the start; with time that ends at any moment, up to three preemptions, as for what a
+//!   shutdown reports.
+//! - *For every schedule with at most four preemptions* of two commits and two foreign events: both settle.
 //! - *For every reachable state* of one to three clients' [`Protocol`](protocol::Protocol)s and one upstream, with up to
 //!   three events and four faults between them (the sizes are printed): sixteen invariants hold, there is no cycle without
 //!   a fault or a commit, and every state in which nothing can happen is drained. (`tests/search`)
