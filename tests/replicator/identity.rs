@@ -1,6 +1,6 @@
 //! Upstream says that it is another one than the log belongs to: the owner decides.
 
-use latchwork::protocol::{Failure, Pull, WaitingOn};
+use latchwork::protocol::{Direction, Failure, Pull, WaitingOn};
 use latchwork::upstream::{FatalKind, Fault};
 
 use crate::*;
@@ -40,6 +40,27 @@ fn on_another_upstream_the_owner_may_reset_the_log_and_begin_anew() {
     confirmed(&replicator.commit(items(1, 5..6)).unwrap());
     assert_eq!(ordered(&upstream), [(9, 0), (9, 1), (1, 5)]);
     assert_eq!(replicator.status().waiting_on, WaitingOn::Nobody);
+}
+
+#[test]
+fn a_new_log_catches_up_although_no_pull_is_live() {
+    let upstream = empty_upstream().one_shot();
+    foreign(&upstream, items(9, 0..2));
+    let replicator = quick(State::default(), upstream).one_shot_pull().spawn().unwrap();
+    let caught_up = || replicator.status().upstream_head.global == 2 && replicator.status().pull == Pull::Idle;
+    eventually(caught_up);
+    replicator.reset(State::default());
+    eventually(caught_up);
+}
+
+#[test]
+fn a_new_log_is_an_epoch_of_its_own() {
+    let replicator = quick(State::default(), empty_upstream().one_shot()).one_shot_pull().spawn().unwrap();
+    eventually(|| replicator.status().counters.pulls == 1 && replicator.status().pull == Pull::Idle);
+    replicator.pause(Direction::Pull);
+    let before = replicator.status().epoch;
+    replicator.reset(State::default());
+    assert_eq!(replicator.status().epoch, before + 1);
 }
 
 #[test]
