@@ -7,6 +7,7 @@ mod data;
 mod deep;
 mod difference;
 mod invariants;
+mod mutate;
 mod report;
 mod run;
 mod text;
@@ -51,6 +52,10 @@ struct Args {
     /// Stop the deep search after so many minutes
     #[arg(long, value_name = "N", requires = "deep")]
     minutes: Option<u64>,
+    /// Weaken one ordering, take away one wake-up, one count or one second look at a time, and see whether it is noticed;
+    /// the filter selects by `file:line`
+    #[arg(long, conflicts_with_all = ["check", "from", "deep", "jobs"])]
+    mutate: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
@@ -78,6 +83,9 @@ fn act(args: &Args) -> io::Result<bool> {
     if args.deep {
         let time = args.minutes.map(|minutes| Duration::from_secs(60 * minutes));
         return deep::search(&place, args.filter.as_deref(), args.jobs, time);
+    }
+    if args.mutate {
+        return mutate::try_all(&place, args.filter.as_deref());
     }
     let (data, passed) = match &args.from {
         Some(file) if file.extension().is_some_and(|extension| extension == "md") => {

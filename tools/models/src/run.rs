@@ -31,8 +31,33 @@ impl Place {
         self.target.join("loom")
     }
 
+    /// A copy of everything that git knows or would know, under the target directory. It has a
+    /// target directory of its own: cargo tells two copies of a workspace apart by nothing but the age of their files, and
+    /// would take what it has built of one for the other.
+    pub fn copy(&self, name: &str) -> io::Result<Self> {
+        let root = self.target.join(name).join("tree");
+        if root.exists() {
+            fs::remove_dir_all(&root)?;
+        }
+        let mut git = Command::new("git");
+        git.current_dir(&self.root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+        let listed = git.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+        if !listed.status.success() {
+            return Err(io::Error::other("git does not say what there is to copy"));
+        }
+        for file in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+            let (from, to) = (self.root.join(file), root.join(file));
+            // Deleted, and not committed yet.
+            if from.exists() {
+                fs::create_dir_all(to.parent().expect("it is in the copy"))?;
+                fs::copy(from, to)?;
+            }
+        }
+        Ok(Self { root, target: self.target.join(name) })
+    }
+
     /// cargo, for the normal build.
-    fn cargo(&self) -> Command {
+    pub fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
