@@ -233,7 +233,7 @@ index! {
         rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK }
             larger { two_pending_meet_a_rebase };
         /// Two commits and two events of others: everything drains.
-        two_and_two_drain: "I1, I2, I14", 3 threads, 4, finds { PublishForgetsPusher: DEADLOCK }
+        two_and_two_drain: "I1, I2, I14", 3 threads, 5, finds { PublishForgetsPusher: DEADLOCK }
             larger { three_and_two_drain };
         /// A rejection that arrives after its batch was confirmed holds nothing up.
         a_late_rejection_holds_nothing_up: "I2", 3 threads, 4, finds { LateRejection: DEADLOCK };

@@ -36,7 +36,7 @@
 //!   or without events, upstream comes back, or a backoff ends: the commit settles, and upstream has it once. Exhaustively
 //!   where time is at its end from the start; with time that ends at any moment, up to three preemptions, as for what a
 //!   shutdown reports.
-//! - *For every schedule with at most four preemptions* of two commits and two foreign events: both settle.
+//! - *For every schedule with at most five preemptions* of two commits and two foreign events: both settle.
 //! - *For every reachable state* of one to three clients' [`Protocol`](protocol::Protocol)s and one upstream, with up to
 //!   three events and four faults between them (the sizes are printed): sixteen invariants hold, there is no cycle without
 //!   a fault or a commit, and every state in which nothing can happen is drained. (`tests/search`)

@@ -104,6 +104,32 @@ fn a_batch_that_nobody_sent_is_an_answer_to_nothing() {
     assert!(protocol.push_ended(sent, Ok(()), 0, Duration::ZERO).unwrap().merged.is_some());
 }
 
+/// Whoever asks for another look as a push is in flight knows more than the answer to it.
+#[test]
+fn a_look_asked_for_during_a_push_outlives_its_rejection() {
+    use latchwork::log::MemoryLog;
+    use latchwork::protocol::{Direction, NextPush, Protocol, Push, Settings};
+    use latchwork::upstream::PushError;
+    use std::time::Duration;
+
+    type Ask = fn(&mut Protocol<MemoryLog<u64>>);
+    let asks: [(Ask, bool); 4] = [
+        (|_| (), false),
+        (|protocol| protocol.resume(Direction::Push), true),
+        (|protocol| drop(protocol.retry_now()), true),
+        (|protocol| drop(protocol.restart()), true),
+    ];
+    for (ask, looks_again) in asks {
+        let mut protocol = Protocol::new(MemoryLog::new(), Settings::default());
+        protocol.commit(vec![1]).unwrap();
+        let NextPush::Send(sent) = protocol.next_push(Duration::ZERO) else { panic!("there is something to send") };
+        ask(&mut protocol);
+        let behind = Err(PushError::Behind { head: None });
+        let _effects = protocol.push_ended(sent, behind, 0, Duration::ZERO).unwrap();
+        assert_eq!(matches!(protocol.push(), Push::Idle), looks_again, "{:?}", protocol.push());
+    }
+}
+
 #[test]
 #[should_panic(expected = "expected at least one event in a batch, got none")]
 fn a_batch_of_nothing_is_none() {
