@@ -6,8 +6,8 @@
 //! go at once, main causes what it is to cause, and waits until everything has settled.
 //!
 //! The events that upstream causes are the puller's doing, the others are main's. Two of the states, `Lost` and `Refused`, and
-//! three of the events, a resume of pulls, `retry_now` and news, are not in the theorem's matrix; where they would take too
-//! long they have a bound.
+//! two of the events, a resume of pulls and `retry_now`, are not in the theorem's matrix; where they would take too long they
+//! have a bound.
 //!
 //! Threads: main, the pusher, the puller. Time stands still unless it is what happens, or what is needed at the end.
 
