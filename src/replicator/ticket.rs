@@ -1,8 +1,13 @@
 //! What becomes of a commit: each one settles exactly once.
+//!
+//! A ticket outlives the replicator, so what becomes of its commit stands in a place of its own, under a lock of its own.
+//! Commits that are made in a row mostly settle in a row: so many of them share one place, a **group**, and a commit alone
+//! costs no allocation. What they share is the waking, too: who waits for another commit of the group looks once more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::mem::take;
 use std::time::Duration;
 
 use crate::known_bugs::bug;
@@ -25,23 +30,29 @@ pub enum Settled<P> {
 
 /// A commit on its way. Dropping it changes nothing about the commit.
 pub struct Ticket<P> {
-    slot: Arc<Slot<P>>,
+    group: Arc<Group<P>>,
+    /// The commit's place in its group.
+    place: usize,
 }
 
-type Slot<P> = Watched<Option<Settled<P>>>;
+/// What became of so many commits in a row, by their places: `None`, or nothing, as long as that is not known.
+type Group<P> = Watched<Vec<Option<Settled<P>>>>;
+
+/// How many commits there are in a group.
+const GROUP: u64 = 16;
 
 impl<P: Copy + Send + 'static> Ticket<P> {
     /// What became of the commit, if that is known.
     #[must_use]
     pub fn settled(&self) -> Option<Settled<P>> {
-        self.slot.look(|settled| *settled)
+        self.group.look(self.outcome())
     }
 
     /// Blocks until the commit has settled.
     #[must_use]
     pub fn wait(&self) -> Settled<P> {
         note!(because("its commit has not settled"));
-        match self.slot.block(0, None, |settled| *settled) {
+        match self.group.block(0, None, self.outcome()) {
             Waited::Ready(settled) => settled,
             Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
         }
@@ -50,7 +61,7 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     /// As [`wait`](Self::wait), for `timeout` at most.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited<Settled<P>> {
         note!(because("its commit has not settled"));
-        self.slot.block(0, deadline(timeout), |settled| *settled)
+        self.group.block(0, deadline(timeout), self.outcome())
     }
 
     /// As [`wait`](Self::wait), without blocking the thread, under any executor.
@@ -59,7 +70,12 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     ///
     /// Dropping the future changes nothing.
     pub fn wait_async(&self) -> impl Future<Output = Settled<P>> + Send + '_ {
-        self.slot.wait(|settled| *settled)
+        self.group.wait(self.outcome())
+    }
+
+    fn outcome(&self) -> impl Fn(&mut Vec<Option<Settled<P>>>) -> Option<Settled<P>> + Copy + Send + use<P> {
+        let place = self.place;
+        move |outcomes| outcomes.get(place).copied().flatten()
     }
 }
 
@@ -70,125 +86,150 @@ impl<P> fmt::Debug for Ticket<P> {
 }
 
 /// The commits that have not settled, in the order of their pending events.
-#[derive(Debug)]
 pub(super) struct Tickets<P> {
-    /// Their `remaining` add up to the log's pending events that are to be sent.
-    open: VecDeque<Open<P>>,
-    /// The number of the last commit.
-    last: u64,
+    /// The number of the first commit in `open`; commits are numbered from 1.
+    first: u64,
+    /// How many events of each commit are not settled. They add up to the log's pending events that are to be sent. The
+    /// first of them is at least one; behind it there may be commits that have settled out of order.
+    open: VecDeque<usize>,
+    /// Of the commits in `open` that have not settled, those of which the log gave up an event.
+    rejected: BTreeSet<u64>,
+    /// Who is told: the group of `first`, and those up to the last commit's.
+    groups: VecDeque<Arc<Group<P>>>,
 }
 
-struct Open<P> {
-    /// The commit's number. Ascending.
-    number: u64,
-    /// Events that are not settled; at least one.
-    remaining: usize,
-    /// Whether the log gave up an event of it.
-    rejected: bool,
-    /// `None` for events that were pending from the start: nobody waits for them.
-    slot: Option<Arc<Slot<P>>>,
-}
-
-impl<P> fmt::Debug for Open<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Open({})", self.remaining)
-    }
-}
+/// A commit, and what became of it.
+type Outcome<P> = (u64, Settled<P>);
 
 impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events.
     pub(super) fn new(pending: usize) -> Self {
-        let mut tickets = Self { open: VecDeque::new(), last: 0 };
-        tickets.enter(pending, None);
+        let mut tickets = Self { first: 1, open: VecDeque::new(), rejected: BTreeSet::new(), groups: VecDeque::new() };
+        tickets.begin(pending);
         tickets
     }
 
-    fn enter(&mut self, count: usize, slot: Option<Arc<Slot<P>>>) {
-        self.last += 1;
-        if count > 0 {
-            self.open.push_back(Open { number: self.last, remaining: count, rejected: false, slot });
+    /// What is pending from the start is a commit that nobody waits for.
+    fn begin(&mut self, pending: usize) {
+        if pending > 0 {
+            self.enter(pending);
         }
+    }
+
+    /// The next commit has so many events that are to be sent. Returns its number and its ticket.
+    fn enter(&mut self, count: usize) -> (u64, Ticket<P>) {
+        let number = self.first + self.open.len() as u64;
+        let at = self.group(number);
+        if at == self.groups.len() {
+            self.groups.push_back(Arc::new(Group::new(Vec::new())));
+        }
+        let group = Arc::clone(&self.groups[at]);
+        self.open.push_back(count);
+        (number, Ticket { group, place: (number % GROUP) as usize })
+    }
+
+    /// Where the group of this commit stands.
+    fn group(&self, number: u64) -> usize {
+        (number / GROUP - self.first / GROUP) as usize
     }
 
     /// A commit of `count` events that are to be sent; `head` is its last event's number. With nothing to send there is
     /// nothing to wait for: it is settled.
     pub(super) fn issue(&mut self, count: usize, head: P) -> Ticket<P> {
-        let settled = (count == 0).then_some(Settled::Confirmed(head));
-        let slot = Arc::new(Slot::new(settled));
-        self.enter(count, Some(Arc::clone(&slot)));
-        Ticket { slot }
+        let (number, ticket) = self.enter(count);
+        if count == 0 {
+            // Nobody waits for it yet.
+            let _nobody = self.settled(&[(number, Settled::Confirmed(head))]);
+        }
+        ticket
     }
 
     /// The number of the last commit.
     pub(super) fn last(&self) -> u64 {
-        self.last
+        self.first + self.open.len() as u64 - 1
     }
 
     /// The number of the first commit that has not settled.
     pub(super) fn first_open(&self) -> Option<u64> {
-        self.open.front().map(|open| open.number)
+        (!self.open.is_empty()).then_some(self.first)
     }
 
     /// Whether every commit up to this number has settled.
     pub(super) fn all_settled(&self, number: u64) -> bool {
-        self.first_open().is_none_or(|first| first > number)
+        self.first > number
     }
 
     /// Settles what was merged. Returns the tasks to wake once the lock has been given up.
     pub(super) fn merged<L: Log<Position = P>>(&mut self, log: &L, merged: &Merged<L::Entry>) -> Wakers {
-        let mut wakers = Wakers::new();
+        let mut settled = Vec::new();
         let mut confirmed = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry));
-        while let Some(first) = self.open.front_mut() {
-            let (mut last, before) = (None, first.remaining);
+        for (number, remaining) in (self.first..).zip(self.open.iter_mut()).filter(|(_, remaining)| **remaining > 0) {
+            let (mut last, before) = (None, *remaining);
             for entry in confirmed.by_ref().take(before) {
-                first.remaining -= 1;
+                *remaining -= 1;
                 last = Some(entry);
             }
-            let Some(last) = last else { break };
-            if first.remaining > 0 {
-                break;
+            let Some(last) = last.filter(|_| *remaining == 0) else { break };
+            let rejected = self.rejected.remove(&number);
+            settled.push((number, if rejected { Settled::Rejected } else { Settled::Confirmed(L::position(last)) }));
+        }
+        if !bug!(DroppedItemNeverSettles) {
+            // The last first: an index counts those before it.
+            settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));
+        }
+        self.settled(&settled)
+    }
+
+    /// The log gave up the pending event at `index`. If it was the last of its commit, that is rejected.
+    fn reject(&mut self, mut index: usize) -> Option<Outcome<P>> {
+        for (number, remaining) in (self.first..).zip(self.open.iter_mut()) {
+            if index >= *remaining {
+                index -= *remaining;
+                continue;
             }
-            self.settled(0, Some(L::position(last)), &mut wakers);
+            *remaining -= 1;
+            if *remaining == 0 {
+                self.rejected.remove(&number);
+                return Some((number, Settled::Rejected));
+            }
+            self.rejected.insert(number);
+            return None;
         }
-        if bug!(DroppedItemNeverSettles) {
-            return wakers;
+        None
+    }
+
+    /// These have no events left: tells their tickets. Returns the tasks to wake.
+    fn settled(&mut self, outcomes: &[Outcome<P>]) -> Wakers {
+        let mut wakers = Wakers::new();
+        // A group is locked, and those who wait for it woken, once for all of its commits that settle together.
+        for outcomes in outcomes.chunk_by(|(one, _), (other, _)| one / GROUP == other / GROUP) {
+            let group = &self.groups[self.group(outcomes[0].0)];
+            wakers.append(&mut group.change_quietly(|group| {
+                if group.is_empty() {
+                    group.reserve_exact(GROUP as usize);
+                }
+                for (number, settled) in outcomes {
+                    let place = (number % GROUP) as usize;
+                    group.resize(group.len().max(place + 1), None);
+                    group[place] = Some(*settled);
+                }
+            }));
         }
-        // The last first: an index counts those before it.
-        for index in merged.dropped().iter().rev() {
-            self.reject(*index, &mut wakers);
-        }
+        let done = self.open.iter().take_while(|remaining| **remaining == 0).count();
+        let groups = self.group(self.first + done as u64).min(self.groups.len());
+        self.groups.drain(..groups);
+        self.open.drain(..done);
+        self.first += done as u64;
         wakers
-    }
-
-    /// Settles the pending event at `index` as rejected.
-    fn reject(&mut self, mut index: usize, wakers: &mut Wakers) {
-        let mut at = 0;
-        while let Some(open) = self.open.get(at).filter(|open| open.remaining <= index) {
-            index -= open.remaining;
-            at += 1;
-        }
-        let Some(open) = self.open.get_mut(at) else { return };
-        open.remaining -= 1;
-        open.rejected = true;
-        if open.remaining == 0 {
-            self.settled(at, None, wakers);
-        }
-    }
-
-    /// The last event of this commit has settled: confirmed at a position, or rejected.
-    fn settled(&mut self, at: usize, position: Option<P>, wakers: &mut Wakers) {
-        let Some(Open { rejected, slot, .. }) = self.open.remove(at) else { return };
-        let settled = position.filter(|_| !rejected).map_or(Settled::Rejected, Settled::Confirmed);
-        if let Some(slot) = slot {
-            wakers.append(&mut slot.change_quietly(|slot| *slot = Some(settled)));
-        }
     }
 
     /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
     pub(super) fn close(&mut self, pending: usize) -> Wakers {
-        let slots = self.open.drain(..).filter_map(|open| open.slot);
-        let wakers = slots.flat_map(|slot| slot.change_quietly(|slot| *slot = Some(Settled::Closed))).collect();
-        self.enter(pending, None);
+        let open = (self.first..).zip(self.open.iter_mut().map(take));
+        let closed: Vec<_> = open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed)).collect();
+        self.rejected.clear();
+        let wakers = self.settled(&closed);
+        self.begin(pending);
         wakers
     }
 }
