@@ -75,6 +75,12 @@ impl<E> MemoryLog<E> {
         self
     }
 
+    /// The head, if so many numbers are left behind it.
+    fn room_for(&self, count: usize) -> Result<u64, MemoryLogError> {
+        let head = self.upstream_head + self.pending.len() as u64;
+        head.checked_add(count as u64 + 1).map(|_| head).ok_or(MemoryLogError::Overflow { head, count })
+    }
+
     /// Checks that `entries` are numbered from `expected` on; returns the number after them.
     fn in_order(mut expected: u64, entries: &[MemoryEntry<E>]) -> Result<u64, MemoryLogError> {
         for entry in entries {
@@ -117,8 +123,7 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
     }
 
     fn number(&self, events: Vec<E>) -> Result<Vec<MemoryEntry<E>>, MemoryLogError> {
-        let head = self.head();
-        head.checked_add(events.len() as u64 + 1).ok_or(MemoryLogError::Overflow { head, count: events.len() })?;
+        let head = self.room_for(events.len())?;
         Ok((head + 1..).zip(events).map(|(position, event)| MemoryEntry { position, event }).collect())
     }
 
@@ -126,6 +131,13 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
         Self::in_order(self.head() + 1, &entries)?;
         let count = entries.len();
         self.pending.extend(entries.into_iter().map(|entry| entry.event));
+        Ok(count)
+    }
+
+    fn append(&mut self, events: Vec<E>) -> Result<usize, MemoryLogError> {
+        let count = events.len();
+        self.room_for(count)?;
+        self.pending.extend(events);
         Ok(count)
     }
 
@@ -153,5 +165,15 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
             return Ok(Merged::Advance { new, confirmed });
         }
         Ok(Merged::Rebase { new, confirmed, moved: self.pending.len(), dropped: Vec::new() })
+    }
+
+    fn confirm(&mut self, batch: Vec<MemoryEntry<E>>) -> Result<Merged<MemoryEntry<E>>, MemoryLogError> {
+        if batch.len() > self.pending.len() {
+            return self.merge(batch);
+        }
+        let next = Self::in_order(self.upstream_head + 1, &batch)?;
+        self.pending.drain(..batch.len());
+        self.upstream_head = next - 1;
+        Ok(Merged::Advance { new: Vec::new(), confirmed: batch })
     }
 }

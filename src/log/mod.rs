@@ -13,9 +13,11 @@ pub use self::memory::{MemoryEntry, MemoryLog, MemoryLogError};
 /// The log numbers its events. What it promises, and what the [protocol](crate::protocol) relies on:
 ///
 /// - [`upstream_head`](Self::upstream_head) is the last event that upstream ordered **and** that has been applied here.
-///   It is the cursor to pull from, never moves back, and moves in [`merge`](Self::merge) only.
+///   It is the cursor to pull from, never moves back, and moves in [`merge`](Self::merge) and
+///   [`confirm`](Self::confirm) only.
 /// - Pending events are sent in their order, from the first on, and are confirmed in that order.
-/// - [`admit`](Self::admit) and [`merge`](Self::merge) either do all of it or return an error and do nothing.
+/// - [`admit`](Self::admit), [`merge`](Self::merge) and their shortcuts either do all of it or return an error and do
+///   nothing.
 /// - [`Merged::Rebase`] means that pending events got new numbers, so that a batch that was in flight under the old ones
 ///   cannot be accepted any more.
 ///
@@ -62,6 +64,18 @@ pub trait Log: Send + 'static {
     /// If they do not follow [`head`](Self::head): stale, out of order or with a gap. Nothing is appended then.
     fn admit(&mut self, entries: Vec<Self::Entry>) -> Result<usize, Self::Error>;
 
+    /// Numbers `events` and appends them. Returns how many of them are to be sent.
+    ///
+    /// [`number`](Self::number) and [`admit`](Self::admit) in one, which a log may do without making entries of them.
+    ///
+    /// # Errors
+    ///
+    /// If there are no numbers left. Nothing is appended then.
+    fn append(&mut self, events: Vec<Self::Event>) -> Result<usize, Self::Error> {
+        let entries = self.number(events)?;
+        self.admit(entries)
+    }
+
     /// The first events to be sent, `max` at most.
     fn batch(&self, max: NonZeroUsize) -> Vec<Self::Entry>;
 
@@ -72,6 +86,18 @@ pub trait Log: Send + 'static {
     ///
     /// If the page does not follow the upstream head or is not ascending. Nothing is applied then.
     fn merge(&mut self, page: Vec<Self::Entry>) -> Result<Merged<Self::Entry>, Self::Error>;
+
+    /// Applies the log's own batch: upstream has ordered it as it was sent. Nothing has been merged since
+    /// [`batch`](Self::batch) gave it, so these are the first of the pending events.
+    ///
+    /// [`merge`](Self::merge), which a log may do without comparing them.
+    ///
+    /// # Errors
+    ///
+    /// As [`merge`](Self::merge).
+    fn confirm(&mut self, batch: Vec<Self::Entry>) -> Result<Merged<Self::Entry>, Self::Error> {
+        self.merge(batch)
+    }
 }
 
 /// What merging did.

@@ -170,8 +170,9 @@ impl<L: Log> Protocol<L> {
     ///
     /// The log's, and nothing is appended.
     pub fn commit(&mut self, events: Vec<L::Event>) -> Result<usize, L::Error> {
-        let entries = self.log.number(events)?;
-        self.commit_numbered(entries)
+        let sent = self.log.append(events)?;
+        self.counters.commits += 1;
+        Ok(sent)
     }
 
     /// Appends local events that their author has numbered.

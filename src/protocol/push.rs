@@ -183,9 +183,11 @@ impl<L: Log> Protocol<L> {
             return Ok(self.lost_push_ended(&outcome));
         }
         match outcome {
-            Ok(()) => self.accepted(batch),
+            Ok(()) => self.accepted(batch, epoch),
             Err(PushError::Behind { head }) => Ok(self.behind(epoch, head, now)),
-            Err(PushError::Unavailable { .. }) if bug!(InferredSuccess) && self.push_paused => self.accepted(batch),
+            Err(PushError::Unavailable { .. }) if bug!(InferredSuccess) && self.push_paused => {
+                self.accepted(batch, epoch)
+            }
             Err(PushError::Unavailable { retry_after, .. }) => {
                 self.counters.unavailable += 1;
                 let delay = retry_after.unwrap_or_default().max(self.push_delay(random));
@@ -213,10 +215,11 @@ impl<L: Log> Protocol<L> {
         self.push = Push::Failed { error: failure, uncertain: false };
     }
 
-    fn accepted(&mut self, batch: Batch<L>) -> Result<Effects<L::Entry>, L::Error> {
+    /// `epoch` is that of the moment when the batch was made: if it is the same still, nothing has been merged since.
+    fn accepted(&mut self, batch: Batch<L>, epoch: u64) -> Result<Effects<L::Entry>, L::Error> {
         self.counters.accepted += 1;
         self.push_attempts = 0;
-        let effects = self.merge(batch.entries);
+        let effects = if self.epoch == epoch { self.confirm(batch.entries) } else { self.merge(batch.entries) };
         effects.inspect_err(|error| self.push = Push::Failed { error: Failure::log(error), uncertain: true })
     }
 
@@ -290,8 +293,18 @@ impl<L: Log> Protocol<L> {
             return Ok(Effects::default());
         }
         let merged = self.log.merge(entries)?;
+        Ok(self.merged(merged))
+    }
+
+    /// Applies the log's own batch.
+    fn confirm(&mut self, batch: Vec<L::Entry>) -> Result<Effects<L::Entry>, L::Error> {
+        let merged = self.log.confirm(batch)?;
+        Ok(self.merged(merged))
+    }
+
+    fn merged(&mut self, merged: Merged<L::Entry>) -> Effects<L::Entry> {
         let interrupt_push = self.advanced(&merged);
-        Ok(Effects { merged: Some(merged), interrupt_push, interrupt_pull: false })
+        Effects { merged: Some(merged), interrupt_push, interrupt_pull: false }
     }
 
     /// Upstream's head has moved. Returns whether the push in flight has lost.

@@ -116,9 +116,8 @@ impl<L: Log> Core<L> {
     /// A transition: `step` under the lock, then whatever follows from it. If `step` panics the panic's message is
     /// returned.
     pub(super) fn apply<T>(&self, step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>)) -> Result<T, String> {
-        let now = self.now();
         let (result, aftermath) = self.state.change_topics(|state| {
-            let (result, aftermath, topics) = state.transition(step, now);
+            let (result, aftermath, topics) = state.transition(step, || self.now());
             ((result, aftermath), topics)
         });
         if let Some(aftermath) = aftermath {
@@ -143,11 +142,11 @@ impl<L: Log> Core<L> {
 }
 
 impl<L: Log> State<L> {
-    /// A step, what follows from it, and who is to be woken.
+    /// A step, what follows from it, and who is to be woken. The clock is read if somebody else owes the next move then.
     pub(super) fn transition<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
-        now: Time,
+        now: impl FnOnce() -> Time,
     ) -> (Result<T, String>, Option<Aftermath>, Topics) {
         let first = self.tickets.first_open();
         let (result, effects) = match contain(|| step(self)) {
@@ -190,7 +189,7 @@ impl<L: Log> State<L> {
     }
 
     /// The one place that publishes: says who has to be woken.
-    fn publish(&mut self, now: Time) -> Topics {
+    fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
         let signals = (self.protocol.push_signal(), self.protocol.pull_signal());
         let mut topics = 0;
         if signals.0 != self.told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
@@ -218,15 +217,15 @@ impl<L: Log> State<L> {
                 note!(because(self.protocol.pull()));
             }
         }
-        self.note(now);
+        self.note(|| now);
     }
 
     /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
-    fn note(&mut self, now: Time) {
+    fn note(&mut self, now: impl FnOnce() -> Time) {
         let waiting_on = self.protocol.waiting_on();
         if waiting_on != self.waiting_on.0 {
-            self.waiting_on = (waiting_on, now.max(self.waiting_on.1));
+            self.waiting_on = (waiting_on, now().max(self.waiting_on.1));
         }
         self.tell();
     }

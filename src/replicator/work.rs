@@ -88,10 +88,10 @@ impl<L: Log> Party<L> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         now: Time,
     ) -> (Option<Aftermath>, Topics) {
-        let (reported, after, topics) = state.transition(|state| ((), report(state, now)), now);
+        let (reported, after, topics) = state.transition(|state| ((), report(state, now)), || now);
         let Err(message) = reported else { return (after, topics) };
         let step = |state: &mut State<L>| ((), self.fail_with(state, format!("the log: {message}")));
-        let (_failed, after, more) = state.transition(step, now);
+        let (_failed, after, more) = state.transition(step, || now);
         (after, topics | more)
     }
 

@@ -205,6 +205,18 @@ impl<E> Chain<E> {
         taken
     }
 
+    /// The number of the last of the first `sent` entries, if none of all entries is local-only.
+    pub(super) fn sent_base(&self, sent: usize) -> Option<SeqNum> {
+        let all = self.local.is_empty() && sent <= self.sent.len();
+        all.then(|| SeqNum::new(self.base.global + sent as u64, 0, self.generation))
+    }
+
+    /// Drops the first `sent` entries; `base` is what [`sent_base`](Self::sent_base) said.
+    pub(super) fn drop_sent(&mut self, sent: usize, base: SeqNum) {
+        self.sent.drain(..sent);
+        self.base = base;
+    }
+
     /// What the head would be if the entries behind `place` stood on `base`.
     ///
     /// # Errors

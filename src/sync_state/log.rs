@@ -69,6 +69,12 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
         Ok(self.sendable_len() - before)
     }
 
+    fn append(&mut self, events: Vec<E>) -> Result<usize, LogError> {
+        let before = self.sendable_len();
+        self.local_events(events)?;
+        Ok(self.sendable_len() - before)
+    }
+
     fn batch(&self, max: NonZeroUsize) -> Vec<Entry<E>> {
         Self::batch(self, max).map(EntryRef::to_entry).collect()
     }
@@ -84,6 +90,13 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
                 dropped: Vec::new(),
             },
         })
+    }
+
+    fn confirm(&mut self, batch: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, LogError> {
+        if self.own_batch(&batch) {
+            return Ok(Merged::Advance { new: Vec::new(), confirmed: batch });
+        }
+        Log::merge(self, batch)
     }
 }
 

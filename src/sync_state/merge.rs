@@ -3,8 +3,8 @@
 
 use super::chain::{Chain, Place};
 use super::{
-    Advance, BrokenChain, Entries, Entry, Event, LocalOnly, MergeError, Outcome, Payload, Rebase, Reject, SeqNum,
-    SyncState,
+    Advance, BrokenChain, Entries, Entry, Event, Exhausted, LocalOnly, MergeError, Outcome, Payload, Rebase, Reject,
+    SeqNum, SyncState,
 };
 
 impl<E: Event> SyncState<E> {
@@ -55,6 +55,36 @@ impl<E: Event> SyncState<E> {
             }
         }
         Ok(Outcome::Advance(Advance { passed, kept: self.chain.entries_since(end, head), confirmed: Vec::new() }))
+    }
+
+    /// Appends events under the numbers that follow.
+    pub(super) fn local_events(&mut self, events: Vec<E>) -> Result<(), Exhausted> {
+        // Asked once, here: what an event says is not ours.
+        let local_only: Vec<_> = events.iter().map(Event::is_local_only).collect();
+        let mut last = self.chain.head();
+        for local_only in &local_only {
+            last = last.next(*local_only)?;
+        }
+
+        // From here on the state changes.
+        for (event, local_only) in events.into_iter().zip(local_only) {
+            if !local_only || self.local_only != LocalOnly::Passed {
+                self.chain.push(event, local_only);
+            }
+        }
+        Ok(())
+    }
+
+    /// Upstream has ordered the first events, all of them sent ones: this batch. Returns whether they are settled; they are
+    /// not if they are others, or if there are local-only events, which settle with the sent ones before them.
+    pub(super) fn own_batch(&mut self, batch: &[Entry<E>]) -> bool {
+        let Some(base) = self.chain.sent_base(batch.len()) else { return false };
+        if batch.last().is_none_or(|last| last.seq != base) {
+            return false;
+        }
+        self.chain.drop_sent(batch.len(), base);
+        self.upstream_head = base;
+        true
     }
 
     /// Whether the entries are the chain that follows `head`.

@@ -2,9 +2,13 @@
 
 use std::num::NonZeroUsize;
 
-use latchwork::log::{Log, Merged};
+use latchwork::log::{Log, MemoryLog, Merged};
 use latchwork::sync_state::{BrokenChain, Entry, Event, LocalOnly, LogError, SyncState};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
+use crate::garbage::any_number;
+use crate::history::any_local_only;
 use crate::*;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -76,5 +80,82 @@ fn as_a_log_it_refuses_a_page_with_a_gap_and_says_what_was_expected() {
         let error = LogError::Merge(BrokenChain::Number { expected, found }.into());
         assert_eq!(Log::merge(&mut log, page), Err(error));
         assert_eq!((Log::pending(&log), Log::upstream_head(&log)), (2, number("e0").position()));
+    }
+}
+
+/// The heads, and what is pending.
+fn all(log: &SyncState<Plain>) -> (SeqNum, SeqNum, Vec<Entry<Plain>>) {
+    (SyncState::upstream_head(log), log.local_head(), log.pending().map(EntryRef::to_entry).collect())
+}
+
+fn few(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).expect("one at least")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_shortcuts_of_a_sync_state_do_what_they_abbreviate(
+        local_only in any_local_only(),
+        start in any_number(),
+        past in vec((vec(50..150_u32, 0..5), 1..4_usize, any::<bool>()), 0..5),
+        events in vec(50..150_u32, 0..5),
+        count in 1..6_usize,
+        other in any_number(),
+    ) {
+        let plain = |events: Vec<u32>| events.into_iter().map(Plain).collect::<Vec<_>>();
+        let mut log = SyncState::new(start).with_local_only(local_only);
+        for (events, own, foreign) in past {
+            let mut page = Log::batch(&log, few(own));
+            if foreign {
+                let base = page.last().map_or(SyncState::upstream_head(&log), |last| last.seq);
+                page.extend(SyncState::new(base).number([Plain(1)]).unwrap_or_default());
+            }
+            // Near the last number it may be refused.
+            let _ = (Log::merge(&mut log, page), log.append(plain(events)));
+        }
+
+        let (mut short, mut long) = (log.clone(), log);
+        let events = plain(events);
+        let admitted = Log::number(&long, events.clone()).and_then(|entries| long.admit(entries));
+        prop_assert_eq!(short.append(events), admitted);
+        prop_assert_eq!(all(&short), all(&long));
+
+        let batch = Log::batch(&long, few(count));
+        let Some(last) = batch.last() else { return Ok(()) };
+        let mut another = batch.clone();
+        another[batch.len() - 1].seq = other;
+        if other != last.seq {
+            // Compared, as any page is.
+            prop_assert_eq!(short.clone().confirm(another.clone()), Log::merge(&mut long.clone(), another));
+        }
+        prop_assert_eq!(short.confirm(batch.clone()), Log::merge(&mut long, batch));
+        prop_assert_eq!(all(&short), all(&long));
+        prop_assert_eq!(Log::number(&short, plain(vec![1])), Log::number(&long, plain(vec![1])));
+    }
+
+    #[test]
+    fn the_shortcuts_of_a_memory_log_do_what_they_abbreviate(
+        // Far from the last number, and near it.
+        head in prop_oneof![0..3_u64, u64::MAX - 9..u64::MAX - 4],
+        pending in vec(any::<u8>(), 0..4),
+        events in vec(any::<u8>(), 0..4),
+        count in 1..6_usize,
+        more: bool,
+    ) {
+        let mut short = MemoryLog::new().with_pending(head, pending);
+        let mut long = short.clone();
+        let admitted = long.number(events.clone()).and_then(|entries| long.admit(entries));
+        prop_assert_eq!(short.append(events), admitted);
+        prop_assert_eq!(&short, &long);
+        let mut batch = long.batch(few(count));
+        if more && head < 10 {
+            // Not its own batch: there are not so many pending.
+            let own = MemoryLog::new().with_pending(head + batch.len() as u64, vec![0; 9]);
+            batch.extend(own.batch(NonZeroUsize::MIN.saturating_add(long.pending())));
+        }
+        prop_assert_eq!(short.confirm(batch.clone()), long.merge(batch));
+        prop_assert_eq!(&short, &long);
     }
 }
