@@ -114,6 +114,9 @@ index! {
         /// A wake-up without a reason lets nobody through.
         a_wake_without_a_reason_lets_nobody_through: "I1", 2 threads, exhaustive,
             finds { ParkIsTrusted: "it passed a closed latch" };
+        /// Whoever gives way before it sleeps misses nothing.
+        whoever_gives_way_before_it_sleeps_misses_nothing: "I1, I9", 2 threads, exhaustive,
+            finds { GivesWayAndForgets: DEADLOCK, UnparkLeavesNoToken: DEADLOCK };
         /// `open` and `close` say who changed something.
         open_and_close_say_who_changed_something: "I9", 3 threads, exhaustive, finds {};
         /// Taking turns by closing one latch keeps two out of the same section.
@@ -229,6 +232,9 @@ index! {
         /// After an advance the pusher looks again: idle, sending, accepted, rejected or behind. (H001.)
         advance_resumes_the_pusher: "I1, I2", 3 threads, exhaustive,
             finds { ResumeOnRebaseOnly: DEADLOCK, ParkedFlag: DEADLOCK } larger { two_commits_meet_an_advance };
+        /// After an advance a pusher that gives way before it sleeps looks again.
+        advance_resumes_a_pusher_that_gives_way: "I1, I2", 3 threads, exhaustive,
+            finds { GivesWayAndForgets: DEADLOCK, ResumeOnRebaseOnly: DEADLOCK };
         /// After a rebase the pusher looks again.
         rebase_resumes_the_pusher: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK }
             larger { two_pending_meet_a_rebase };

@@ -82,6 +82,8 @@ mod switch {
         RelaxedClose,
         /// Waking a thread that has not gone to sleep yet leaves nothing behind.
         UnparkLeavesNoToken,
+        /// A thread that lets others run before it sleeps forgets that it was woken meanwhile.
+        GivesWayAndForgets,
         /// A wait that timed out looks at the clock alone and misses what came at the same moment.
         TimeoutHidesOpen,
         /// A return from parking is taken for the event itself.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use latchwork::sync::model::{end_time, expect_spurious, say, wake_spuriously};
+use latchwork::sync::model::{end_time, expect_spurious, give_way, say, wake_spuriously};
 use latchwork::{Cause, Interrupt, Latch, Waited};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -216,6 +216,15 @@ pub fn a_wake_without_a_reason_lets_nobody_through() {
     });
     wake_spuriously();
     opened.store(true, Ordering::Relaxed);
+    latch.open();
+    waiter.join().unwrap();
+}
+
+/// A thread waits, giving way before it sleeps; main opens. Ends when the thread has been joined.
+pub fn whoever_gives_way_before_it_sleeps_misses_nothing() {
+    let _given = give_way();
+    let latch = Arc::new(Latch::new());
+    let waiter = spawn(&latch, Latch::wait);
     latch.open();
     waiter.join().unwrap();
 }

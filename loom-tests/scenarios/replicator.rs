@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, WaitingOn};
-use latchwork::sync::model::end_time;
+use latchwork::sync::model::{end_time, give_way};
 use latchwork::{Replicator, Settled, Ticket};
 
 use super::upstream::{Answer, Event, Feed, Scripted};
@@ -96,7 +96,13 @@ pub fn advance_resumes_the_pusher() {
     model.drained(&["a", "b"]);
 }
 
-/// As above, in a log that rebases what is pending; the event was committed before the start.
+/// As above; every thread gives way before it sleeps.
+pub fn advance_resumes_a_pusher_that_gives_way() {
+    let _given = give_way();
+    advance_resumes_the_pusher();
+}
+
+/// As [`advance_resumes_the_pusher`], in a log that rebases what is pending; the event was committed before the start.
 pub fn rebase_resumes_the_pusher() {
     let log = MemoryLog::rebasing().with_pending(0, ["a"]);
     let model = Model::new(log, Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));

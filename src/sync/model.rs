@@ -35,6 +35,7 @@ pub(crate) use crossbeam_channel as channel;
 
 pub use self::lanes::{Lanes, check, record, recorded, say, waits, within};
 use self::lanes::{Thing, words};
+use super::notified::Notified;
 
 pub(crate) mod thread {
     pub(crate) use loom::thread::{JoinHandle, ThreadId, current};
@@ -89,6 +90,15 @@ struct Shared<T, const TOPICS: usize> {
     /// Who waits for each topic. Touched under the lock alone, so it is no step of its own: every order in which threads
     /// join and are notified is an order in which they take the lock.
     waiting: [Waiting; TOPICS],
+    notified: [Notified; TOPICS],
+}
+
+impl<T, const TOPICS: usize> Shared<T, TOPICS> {
+    /// Under the lock.
+    fn notify_all(&self, topic: usize) {
+        self.notified[topic].once_more();
+        self.waiting[topic].notify_all();
+    }
 }
 
 /// Threads that are parked, or will be before another thread runs.
@@ -116,7 +126,7 @@ trait Blocked: Send + Sync {
 impl<T: Send, const TOPICS: usize> Blocked for Shared<T, TOPICS> {
     fn wake(&self, topic: usize) {
         let _locked = self.value.lock();
-        self.waiting[topic].notify_all();
+        self.notify_all(topic);
     }
 }
 
@@ -132,7 +142,7 @@ pub(crate) struct Monitor<T, const TOPICS: usize = 1>(Arc<Shared<T, TOPICS>>);
 impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     pub(crate) fn new(value: T) -> Self {
         let waiting = std::array::from_fn(|_| Waiting::default());
-        Self(Arc::new(Shared { value: Mutex::new(value), waiting }))
+        Self(Arc::new(Shared { value: Mutex::new(value), waiting, notified: [const { Notified::new() }; TOPICS] }))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -142,10 +152,21 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
     pub(crate) fn wait<'a>(
         &'a self,
-        guard: MutexGuard<'a, T>,
+        mut guard: MutexGuard<'a, T>,
         topic: usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, bool) {
+        if GIVES_WAY.get() {
+            let mut held = Some(guard);
+            let notified = self.0.notified[topic].give_way(|| {
+                drop(held.take());
+                held = Some(self.lock());
+            });
+            guard = held.expect("it was taken again");
+            if notified {
+                return (guard, false);
+            }
+        }
         if deadline.is_none() && !SPURIOUS.get() {
             return (self.block(guard, topic, None), false);
         }
@@ -184,7 +205,7 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
 
     /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
     pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
-        self.0.waiting[topic].notify_all();
+        self.0.notify_all(topic);
     }
 
     pub(crate) fn thing(&self) -> Thing {
@@ -216,6 +237,8 @@ std::thread_local! {
     /// Whether waits without a deadline are known to the clock too. loom runs all threads of a model on one real
     /// thread, so this is a setting of the model and no step of it.
     static SPURIOUS: Cell<bool> = const { Cell::new(false) };
+    /// Whether threads give way before they sleep. A setting as well.
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Clock {
@@ -261,6 +284,24 @@ pub fn advance(by: Duration) {
 /// Moves the clock to the end of time: every deadline, also those still to be set, has come.
 pub fn end_time() {
     CLOCK.set(u64::MAX);
+}
+
+/// Makes threads give up the lock once between looking and sleeping, as they do outside models where it helps, as long as the
+/// guard lives.
+#[must_use = "threads give way only as long as the guard lives"]
+pub fn give_way() -> GiveWay {
+    GIVES_WAY.set(true);
+    GiveWay(())
+}
+
+/// What [`give_way`] returns.
+#[derive(Debug)]
+pub struct GiveWay(());
+
+impl Drop for GiveWay {
+    fn drop(&mut self) {
+        GIVES_WAY.set(false);
+    }
 }
 
 /// Makes threads that wait without a deadline known to [`wake_spuriously`], as long as the guard lives.

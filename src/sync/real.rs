@@ -9,6 +9,8 @@ pub(crate) use std::thread_local;
 /// A point in time: [`std::time::Instant`], or the model's clock in a model build.
 pub use std::time::Instant;
 
+use super::notified::Notified;
+use super::spin::giving_way;
 pub(crate) use super::spin::spin;
 pub(crate) use crossbeam_channel as channel;
 
@@ -20,11 +22,16 @@ pub(crate) mod thread {
 pub(crate) struct Monitor<T, const TOPICS: usize = 1> {
     value: Mutex<T>,
     changed: [Condvar; TOPICS],
+    notified: [Notified; TOPICS],
 }
 
 impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { value: Mutex::new(value), changed: [const { Condvar::new() }; TOPICS] }
+        Self {
+            value: Mutex::new(value),
+            changed: [const { Condvar::new() }; TOPICS],
+            notified: [const { Notified::new() }; TOPICS],
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -38,7 +45,10 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
         topic: usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, bool) {
-        let changed = &self.changed[topic];
+        let (changed, notified) = (&self.changed[topic], &self.notified[topic]);
+        if giving_way(|| notified.give_way(|| MutexGuard::unlocked(&mut guard, std::thread::yield_now))) {
+            return (guard, false);
+        }
         let passed = match deadline {
             None => {
                 changed.wait(&mut guard);
@@ -51,6 +61,7 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
 
     /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
     pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
+        self.notified[topic].once_more();
         self.changed[topic].notify_all();
     }
 }

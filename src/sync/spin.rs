@@ -9,8 +9,14 @@
 //! two times in a row the thread goes to sleep at once, seven times, then 63, and so on up to [`MOST_RESTS`] times, before
 //! it tries again; one success, and it always does. So a thread that waits in vain spends next to nothing on it.
 //!
-//! This is no step of a model: each look is the same that was taken just before, and what follows is what would have
-//! followed at once.
+//! Where both run on one processor there is something better to do for a moment: to **give way**. Whoever is about to change
+//! what the thread waits for then does so at once, and goes on; woken instead, the sleeper would take the processor from it
+//! for the first thing that it has to say. But on a busy machine others run meanwhile, who may have long to do. So this too is
+//! learned: a thread that gave way in vain soon sleeps at once.
+//!
+//! Looking again is no step of a model: each look is the same that was taken just before, and what follows is what would
+//! have followed at once. Giving way is one, for it gives up a lock between looking and sleeping, in the models that
+//! [ask for it](super::notified).
 
 use std::cell::Cell;
 use std::hint::spin_loop;
@@ -34,28 +40,36 @@ struct Patience {
 }
 
 std::thread_local! {
-    static PATIENCE: Patience = const { Patience { rests: Cell::new(0), rested: Cell::new(0) } };
+    static LOOKING: Patience = const { Patience::new() };
+    static GIVING_WAY: Patience = const { Patience::new() };
 }
 
 /// Looks again and again for a moment, but not after `deadline`.
 pub(crate) fn spin<T>(deadline: Option<Instant>, look: impl FnMut() -> Option<T>) -> Option<T> {
-    PATIENCE.with(|patience| patience.spin(deadline, look))
+    let end = || Instant::now() + LONGEST;
+    let until = || deadline.map_or_else(end, |deadline| end().min(deadline));
+    LOOKING.with(|patience| patience.attempt(|| look_until(until(), look)))
+}
+
+/// Calls [`give_way`](super::notified::Notified::give_way), unless that has been in vain lately.
+pub(crate) fn giving_way(give_way: impl FnOnce() -> bool) -> bool {
+    GIVING_WAY.with(|patience| patience.attempt(|| give_way().then_some(()))).is_some()
 }
 
 impl Patience {
-    fn spin<T>(&self, deadline: Option<Instant>, look: impl FnMut() -> Option<T>) -> Option<T> {
-        match self.rests.get().checked_sub(1) {
-            Some(rests) => {
-                self.rests.set(rests);
-                None
-            }
-            None => {
-                let end = Instant::now() + LONGEST;
-                let found = look_until(deadline.map_or(end, |deadline| end.min(deadline)), look);
-                self.learn(found.is_some());
-                found
-            }
+    const fn new() -> Self {
+        Self { rests: Cell::new(0), rested: Cell::new(0) }
+    }
+
+    /// Attempts it, unless that has been in vain lately.
+    fn attempt<T>(&self, attempt: impl FnOnce() -> Option<T>) -> Option<T> {
+        if let Some(rests) = self.rests.get().checked_sub(1) {
+            self.rests.set(rests);
+            return None;
         }
+        let found = attempt();
+        self.learn(found.is_some());
+        found
     }
 
     fn learn(&self, helped: bool) {
@@ -92,7 +106,7 @@ mod tests {
     fn spun(patience: &Patience, waits: u32, helps: bool) -> u32 {
         let once = || {
             let looked = Cell::new(false);
-            patience.spin(None, || {
+            patience.attempt(|| {
                 looked.set(true);
                 helps.then_some(())
             });
@@ -103,7 +117,7 @@ mod tests {
 
     #[test]
     fn who_looks_in_vain_soon_sleeps_at_once_and_tries_again_now_and_then() {
-        let patience = Patience { rests: Cell::new(0), rested: Cell::new(0) };
+        let patience = Patience::new();
         assert_eq!(spun(&patience, 100, true), 100, "it helps");
         assert_eq!(spun(&patience, 2, false), 2, "once may be chance");
         assert_eq!(spun(&patience, 7, false), 0);
