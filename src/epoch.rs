@@ -89,6 +89,7 @@ impl Epoch {
         former / ONE + 1
     }
 
+    #[inline]
     fn load(&self) -> u64 {
         self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire })
     }

@@ -16,7 +16,8 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // Asked when it runs: two clones may share what was built of one of them.
+        let here = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = here.ancestors().nth(2).expect("tools/models is two levels deep").to_owned();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         Self { root, target }
