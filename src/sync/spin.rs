@@ -16,7 +16,7 @@
 //!
 //! Looking again is no step of a model: each look is the same that was taken just before, and what follows is what would
 //! have followed at once. Giving way is one, for it gives up a lock between looking and sleeping, in the models that
-//! [ask for it](super::notified).
+//! ask for it (`sync::model::give_way`).
 
 use std::cell::Cell;
 use std::hint::spin_loop;
