@@ -84,7 +84,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let (quick, rounds) = (options.quick, options.rounds);
     let mut bench = Bench { report: Report::default(), cpus: Cpus::of_this_machine(), quick, rounds };
-    for (name, row) in ROWS.iter().filter(|(name, _)| name.contains(&options.only)) {
+    let rows: Vec<_> = ROWS.iter().filter(|(name, _)| name.contains(&options.only)).collect();
+    if rows.is_empty() {
+        let names: Vec<_> = ROWS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("--only: expected a part of one of {}, got {:?}", names.join(", "), options.only).into());
+    }
+    for (name, row) in rows {
         eprintln!("{name} …");
         row(&mut bench);
     }
