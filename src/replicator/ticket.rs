@@ -41,6 +41,11 @@ type Group<P> = Watched<Vec<Option<Settled<P>>>>;
 /// How many commits there are in a group.
 const GROUP: u64 = 16;
 
+/// The place of this commit in its group.
+fn place(number: u64) -> usize {
+    (number % GROUP) as usize
+}
+
 impl<P: Copy + Send + 'static> Ticket<P> {
     /// What became of the commit, if that is known.
     #[must_use]
@@ -125,7 +130,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         }
         let group = Arc::clone(&self.groups[at]);
         self.open.push_back(count);
-        (number, Ticket { group, place: (number % GROUP) as usize })
+        (number, Ticket { group, place: place(number) })
     }
 
     /// Where the group of this commit stands.
@@ -209,7 +214,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
                     group.reserve_exact(GROUP as usize);
                 }
                 for (number, settled) in outcomes {
-                    let place = (number % GROUP) as usize;
+                    let place = place(*number);
                     group.resize(group.len().max(place + 1), None);
                     group[place] = Some(*settled);
                 }

@@ -46,9 +46,12 @@ std::thread_local! {
 
 /// Looks again and again for a moment, but not after `deadline`.
 pub(crate) fn spin<T>(deadline: Option<Instant>, look: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = || Instant::now() + LONGEST;
-    let until = || deadline.map_or_else(end, |deadline| end().min(deadline));
-    LOOKING.with(|patience| patience.attempt(|| look_until(until(), look)))
+    LOOKING.with(|patience| {
+        patience.attempt(|| {
+            let end = Instant::now() + LONGEST;
+            look_until(deadline.map_or(end, |deadline| end.min(deadline)), look)
+        })
+    })
 }
 
 /// Calls [`give_way`](super::notified::Notified::give_way), unless that has been in vain lately.
