@@ -35,6 +35,11 @@ pub(super) mod topic {
     pub const COUNT: usize = 3;
 }
 
+/// One topic alone.
+const fn only(topic: usize) -> Topics {
+    1 << topic
+}
+
 pub(super) struct Core<L: Log> {
     pub state: Watched<State<L>, { topic::COUNT }>,
     /// The origin of the protocol's time.
@@ -53,8 +58,6 @@ pub(super) struct State<L: Log> {
     told: (Signal, Signal),
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
-    /// Whether everything has been closed. Set once.
-    pub closed: bool,
     /// What the pusher was woken by since it looked.
     #[cfg(feature = "tracing")]
     pub pusher_woken_by: Option<&'static str>,
@@ -75,10 +78,8 @@ pub(super) struct Aftermath {
 
 impl Aftermath {
     pub(super) fn run(self) {
-        if !self.interrupts.is_empty() {
-            point!(BeforeRestart);
-        }
         for interrupt in self.interrupts {
+            point!(BeforeRestart);
             interrupt.set(self.cause);
         }
         wake_all(self.wakers);
@@ -95,7 +96,6 @@ impl<L: Log> Core<L> {
             subscribers: Vec::new(),
             calls: Calls::default(),
             last_error: None,
-            closed: false,
             #[cfg(feature = "tracing")]
             pusher_woken_by: None,
         };
@@ -127,14 +127,12 @@ impl<L: Log> Core<L> {
         result
     }
 
-    /// Looks at how things stand and, in the same step, settles everything that has not settled as closed, ends the
-    /// updates, and lets nothing further in.
+    /// Looks at how things stand and, in the same step, settles everything that has not settled as closed and ends the
+    /// updates. Who calls this owns the replicator: nobody can wait in a flush, or come later.
     pub(super) fn close<T>(&self, look: impl FnOnce(&State<L>) -> T) -> T {
-        let (result, wakers) = self.state.change_topics(|state| {
-            state.closed = true;
+        let (result, wakers) = self.state.look(|state| {
             state.subscribers.clear();
-            let result = look(state);
-            ((result, state.tickets.close(0)), 1 << topic::SETTLED)
+            (look(state), state.tickets.close(0))
         });
         wake_all(wakers);
         result
@@ -148,15 +146,18 @@ impl<L: Log> State<L> {
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
         now: impl FnOnce() -> Time,
     ) -> (Result<T, String>, Option<Aftermath>, Topics) {
-        let first = self.tickets.first_open();
+        let first = self.tickets.first();
         let (result, effects) = match contain(|| step(self)) {
             Ok((result, effects)) => (Ok(result), effects),
             Err(payload) => (Err(panic_message(payload)), Effects::default()),
         };
         let aftermath = self.carry_out(effects);
+        let mut topics = self.publish(now);
         // Not whether a ticket was told: events that were pending from the start have none.
-        let settled = first.is_some() && self.tickets.first_open() != first;
-        (result, aftermath, self.publish(now) | Topics::from(settled) << topic::SETTLED)
+        if self.tickets.first() != first {
+            topics |= only(topic::SETTLED);
+        }
+        (result, aftermath, topics)
     }
 
     fn carry_out(&mut self, effects: Effects<L::Entry>) -> Option<Aftermath> {
@@ -193,11 +194,11 @@ impl<L: Log> State<L> {
         let signals = (self.protocol.push_signal(), self.protocol.pull_signal());
         let mut topics = 0;
         if signals.0 != self.told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
-            topics |= 1 << topic::PUSHER;
+            topics |= only(topic::PUSHER);
             trace!(wakes_pusher(self));
         }
         if signals.1 != self.told.1 && signals.1 != Signal::Nothing {
-            topics |= 1 << topic::PULLER;
+            topics |= only(topic::PULLER);
         }
         self.told = signals;
         self.note(now);
@@ -243,5 +244,57 @@ impl<L: Log> State<L> {
             ];
             (parts, format!("head {:?}; the next move is owed by {}", log.head(), protocol.waiting_on()))
         }));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::log::MemoryLog;
+    use crate::protocol::{Direction, Settings};
+
+    type Stands = State<MemoryLog<u8>>;
+
+    fn core() -> Core<MemoryLog<u8>> {
+        Core::new(Protocol::new(MemoryLog::new(), Settings::default()))
+    }
+
+    /// Who is woken by this step.
+    fn wakes(core: &Core<MemoryLog<u8>>, step: fn(&mut Stands)) -> Topics {
+        let step = |state: &mut Stands| (step(state), Effects::default());
+        core.state.look(|state| state.transition(step, || Time::ZERO)).2
+    }
+
+    fn commit(state: &mut Stands) {
+        let count = state.protocol.commit(vec![1]).expect("it has a number");
+        state.tickets.issue(count, 0);
+    }
+
+    #[test]
+    fn a_transition_wakes_those_who_have_something_to_do_now_and_had_not_before() {
+        let core = core();
+        let (pusher, puller) = (only(topic::PUSHER), only(topic::PULLER));
+        let steps: &[(&str, fn(&mut Stands), Topics)] = &[
+            ("nothing", |_| (), 0),
+            ("a commit", commit, pusher),
+            ("another, and the pusher has not looked yet", commit, 0),
+            ("the push direction is paused", |state| drop(state.protocol.pause(Direction::Push)), 0),
+            ("it is resumed", |state| state.protocol.resume(Direction::Push), pusher),
+            ("the pull direction is paused", |state| drop(state.protocol.pause(Direction::Pull)), 0),
+            ("it is resumed", |state| state.protocol.resume(Direction::Pull), puller),
+            ("everything is to stop, and neither has looked yet", |state| drop(state.protocol.stop()), 0),
+        ];
+        for (what, step, expected) in steps {
+            assert_eq!(wakes(&core, *step), *expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_commits_is_woken_when_the_first_of_them_has_settled() {
+        let core = core();
+        let close: fn(&mut Stands) = |state| drop(state.tickets.close(0));
+        for (step, expected) in [(commit as fn(&mut Stands), 0), (close, only(topic::SETTLED)), (close, 0)] {
+            assert_eq!(wakes(&core, step) & only(topic::SETTLED), expected);
+        }
     }
 }

@@ -183,9 +183,6 @@ pub enum CommitError<E> {
     /// The log refused the events.
     #[error("the log refused the commit: {0}")]
     Refused(E),
-    /// The replicator has been shut down.
-    #[error("the replicator has been shut down")]
-    Closed,
     /// The log panicked.
     #[error("the log panicked: {message}")]
     Panicked {
@@ -260,9 +257,6 @@ impl<L: Log> Replicator<L> {
         point!(BeforeQueueChange);
         trace!(doing("commit"));
         let admitted = self.core.apply(|state| {
-            if state.closed || state.protocol.is_stopped() {
-                return (Err(CommitError::Closed), Effects::default());
-            }
             let admitted = commit(&mut state.protocol);
             trace!(admitted(state, &admitted));
             let admitted = admitted.map_err(CommitError::Refused);
@@ -282,9 +276,7 @@ impl<L: Log> Replicator<L> {
         let early =
             if bug!(ReadThenSubscribe) { Some(self.core.state.look(|state| snapshot(&state.protocol))) } else { None };
         self.core.state.look(|state| {
-            if !state.closed {
-                state.subscribers.push(sender);
-            }
+            state.subscribers.push(sender);
             Updates { snapshot: early.unwrap_or_else(|| snapshot(&state.protocol)), receiver }
         })
     }
@@ -389,8 +381,6 @@ impl<L: Log> Replicator<L> {
 
     /// Waits until nothing is pending, for `timeout` at most; then stops, and waits for both workers, again for `timeout`
     /// at most. Says what was not handed over.
-    ///
-    /// Commits are refused from the moment it stops.
     pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L::Entry> {
         let _drained = self.settle(timeout);
         self.stop();

@@ -154,9 +154,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.first + self.open.len() as u64 - 1
     }
 
-    /// The number of the first commit that has not settled.
-    pub(super) fn first_open(&self) -> Option<u64> {
-        (!self.open.is_empty()).then_some(self.first)
+    /// The number of the first commit that has not settled, or of the next one.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     /// Whether every commit up to this number has settled.
@@ -236,5 +236,91 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let wakers = self.settled(&closed);
         self.begin(pending);
         wakers
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::log::MemoryLog;
+    use crate::queue::wake_all;
+
+    /// Commits of so many events each, and a log that holds them.
+    fn committed(counts: &[usize]) -> (MemoryLog<usize>, Tickets<u64>, Vec<Ticket<u64>>) {
+        let log = MemoryLog::new().with_pending(0, 0..counts.iter().sum());
+        let mut tickets = Tickets::new(0);
+        let mut head = 0;
+        let issued = counts.iter().map(|count| {
+            head += *count as u64;
+            tickets.issue(*count, head)
+        });
+        let issued = issued.collect();
+        (log, tickets, issued)
+    }
+
+    fn settled(tickets: &[Ticket<u64>]) -> Vec<Option<Settled<u64>>> {
+        tickets.iter().map(Ticket::settled).collect()
+    }
+
+    /// The log confirms its first events, and gives up those of the others that have these indices.
+    fn merge(log: &mut MemoryLog<usize>, tickets: &mut Tickets<u64>, confirmed: usize, dropped: &[usize]) {
+        let mut entries = log.batch(NonZeroUsize::MAX);
+        entries.truncate(confirmed);
+        log.merge(entries.clone()).expect("they follow");
+        let moved = log.pending() - dropped.len();
+        let merged = Merged::Rebase { new: Vec::new(), confirmed: entries, moved, dropped: dropped.to_vec() };
+        wake_all(tickets.merged(log, &merged));
+        let kept = log.batch(NonZeroUsize::MAX).into_iter().enumerate().filter(|(index, _)| !dropped.contains(index));
+        *log = MemoryLog::new().with_pending(log.upstream_head(), kept.map(|(_, entry)| entry.event));
+    }
+
+    const REJECTED: Option<Settled<u64>> = Some(Settled::Rejected);
+
+    #[test]
+    fn an_event_that_the_log_gives_up_rejects_its_own_commit_and_no_other() {
+        for (index, rejected) in [(0, 0), (1, 1), (2, 2)] {
+            let (mut log, mut tickets, issued) = committed(&[1, 1, 1]);
+            merge(&mut log, &mut tickets, 0, &[index]);
+            let mut expected = [None; 3];
+            expected[rejected] = REJECTED;
+            assert_eq!(settled(&issued), expected, "the event at {index} was given up");
+        }
+    }
+
+    #[test]
+    fn a_commit_that_lost_an_event_is_rejected_when_the_rest_of_it_has_settled() {
+        let (mut log, mut tickets, issued) = committed(&[2, 3, 1]);
+        // The second event of the second commit.
+        merge(&mut log, &mut tickets, 0, &[3]);
+        assert_eq!(settled(&issued), [None; 3]);
+        merge(&mut log, &mut tickets, 3, &[]);
+        assert_eq!(settled(&issued), [Some(Settled::Confirmed(2)), None, None]);
+        merge(&mut log, &mut tickets, 2, &[]);
+        assert_eq!(settled(&issued), [Some(Settled::Confirmed(2)), REJECTED, Some(Settled::Confirmed(5))]);
+        assert_eq!((tickets.first(), tickets.last()), (4, 3));
+    }
+
+    #[test]
+    fn events_of_several_commits_are_given_up_at_once_and_counted_without_the_confirmed_ones() {
+        let (mut log, mut tickets, issued) = committed(&[1, 2, 2, 1]);
+        // Once the first is confirmed: both of the second commit, and the last of the third.
+        merge(&mut log, &mut tickets, 1, &[0, 1, 3]);
+        assert_eq!(settled(&issued), [Some(Settled::Confirmed(1)), REJECTED, None, None]);
+        merge(&mut log, &mut tickets, 1, &[]);
+        assert_eq!(settled(&issued)[2..], [REJECTED, None]);
+        merge(&mut log, &mut tickets, 1, &[]);
+        assert_eq!(settled(&issued)[3], Some(Settled::Confirmed(3)));
+    }
+
+    #[test]
+    fn a_commit_that_follows_a_rejected_one_is_not_rejected_for_it() {
+        let (mut log, mut tickets, issued) = committed(&[2]);
+        merge(&mut log, &mut tickets, 0, &[0]);
+        merge(&mut log, &mut tickets, 0, &[0]);
+        assert_eq!(settled(&issued), [REJECTED]);
+        assert!(tickets.rejected.is_empty(), "nobody asks for it any more");
+        assert_eq!((tickets.first(), tickets.last()), (2, 1));
     }
 }

@@ -88,11 +88,12 @@ impl<L: Log> Party<L> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         now: Time,
     ) -> (Option<Aftermath>, Topics) {
-        let (reported, after, topics) = state.transition(|state| ((), report(state, now)), || now);
-        let Err(message) = reported else { return (after, topics) };
-        let step = |state: &mut State<L>| ((), self.fail_with(state, format!("the log: {message}")));
-        let (_failed, after, more) = state.transition(step, || now);
-        (after, topics | more)
+        let step = |state: &mut State<L>| {
+            let effects = contain(|| report(state, now)).map_err(panic_message);
+            ((), effects.unwrap_or_else(|message| self.fail_with(state, format!("the log: {message}"))))
+        };
+        let (_reported, after, topics) = state.transition(step, || now);
+        (after, topics)
     }
 
     fn fail_with(&self, state: &mut State<L>, message: String) -> Effects<L::Entry> {
@@ -252,8 +253,10 @@ fn pull_ended<L: Log>(
         Ok(outcome) => outcome,
         Err(message) => return party.fail_with(state, format!("Upstream::pull: {message}")),
     };
-    let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. }) || state.protocol.is_stopped();
-    if let Some(error) = outcome.as_ref().err().filter(|_| !asked) {
+    // Whoever asked it to end need not be told that it did.
+    let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
+    let told = |error: &&PullError| !asked || matches!(error, PullError::Fatal { .. });
+    if let Some(error) = outcome.as_ref().err().filter(told) {
         state.last_error = Some(error.to_string());
     }
     state.protocol.pull_ended(ticket, outcome, random(), now);

@@ -165,6 +165,7 @@ impl<E> Chain<E> {
 
     /// The place right before the next sent entry: the local-only ones between are passed.
     pub(super) fn past_local(place: Place) -> Place {
+        // Mutant `delete field leading`: whoever passes them asks for the length alone.
         Place { local: place.local + place.leading as usize, leading: 0, ..place }
     }
 
@@ -241,6 +242,12 @@ impl<E> Chain<E> {
         self.base = base;
         self.generation = generation;
         before
+    }
+
+    /// For so many sent and so many local-only events there is room.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> (usize, usize) {
+        (self.sent.capacity(), self.local.capacity())
     }
 
     pub(super) fn shrink_to_fit(&mut self) {

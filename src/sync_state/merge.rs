@@ -87,7 +87,7 @@ impl<E: Event> SyncState<E> {
         true
     }
 
-    /// Whether the entries are the chain that follows `head`.
+    /// Whether the entries, which ascend and begin behind `head`, are the chain that follows it.
     fn continues(&self, head: SeqNum, entries: &[Entry<E>]) -> Result<(), MergeError> {
         let mut previous = head;
         for entry in entries {
@@ -267,8 +267,8 @@ fn follows<E>(previous: SeqNum, local_only: bool, entry: &Entry<E>) -> Result<()
 }
 
 /// Local-only events that passed do not count in the head, so the next may begin anywhere behind it: the number
-/// before `seq`, if that is `previous` or later on the same global.
+/// before `seq`, which is after `previous`, if that is on the same global.
 fn passed_before(previous: SeqNum, seq: SeqNum) -> SeqNum {
-    let later = seq.global == previous.global && seq.client > previous.client;
+    let later = seq.global == previous.global;
     if later { SeqNum::new(previous.global, seq.client - 1, previous.generation) } else { previous }
 }

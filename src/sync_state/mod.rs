@@ -327,3 +327,31 @@ const _: () = {
     plain_data::<SyncState<u8>>();
     plain_data::<MergeError>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Event for u32 {
+        fn is_local_only(&self) -> bool {
+            self % 2 == 1
+        }
+        fn is_same_as(&self, other: &Self) -> bool {
+            self == other
+        }
+    }
+
+    #[test]
+    fn what_is_pending_no_longer_gives_its_room_back_when_it_is_asked_to() {
+        let mut state = SyncState::default();
+        state.local_events((0..1000).collect()).expect("they have numbers");
+        let batch: Vec<_> = state.batch(NonZeroUsize::MAX).map(EntryRef::to_entry).collect();
+        let merged = state.merge(Payload::UpstreamAdvance { entries: batch });
+        assert!(matches!(merged, Ok(Outcome::Advance(_))), "{merged:?}");
+        let room = |state: &SyncState<u32>| state.chain.room();
+        let (sent, local_only) = room(&state);
+        assert!(sent >= 500 && local_only >= 500, "room for {sent} and {local_only}");
+        state.shrink_to_fit();
+        assert_eq!(room(&state), (0, 0));
+    }
+}

@@ -181,7 +181,7 @@ impl<L: Log> Upstream<L> for Memory<L> {
         cursor: L::Position,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
-        Pages { upstream: self, interrupt, cursor, caught_up: false, again: None, ended: false }
+        Pages { upstream: self, interrupt, cursor, caught_up: false, next: None, ended: false }
     }
 }
 
@@ -192,15 +192,15 @@ struct Pages<'a, L: Log> {
     cursor: L::Position,
     /// Whether a page has said that there is no more.
     caught_up: bool,
-    /// A page to be given out a second time.
-    again: Option<Page<L::Entry>>,
+    /// What comes next, whatever else there is: the page once more, or the connection's end.
+    next: Option<Result<Page<L::Entry>, PullError>>,
     ended: bool,
 }
 
 impl<L: Log> Pages<'_, L> {
-    fn end<T>(&mut self, error: &'static str) -> Option<Result<T, PullError>> {
+    fn end<T>(&mut self, retry_after: Option<Duration>, error: &'static str) -> Option<Result<T, PullError>> {
         self.ended = true;
-        Some(Err(PullError::Unavailable { retry_after: None, error: error.into() }))
+        Some(Err(PullError::Unavailable { retry_after, error: error.into() }))
     }
 
     /// Waits until there is a page, or a fault, to give out.
@@ -229,22 +229,18 @@ impl<L: Log> Iterator for Pages<'_, L> {
     type Item = Result<Page<L::Entry>, PullError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(page) = self.again.take() {
-            return Some(Ok(page));
+        if let Some(next) = self.next.take() {
+            return Some(next);
         }
         if self.ended || (self.caught_up && !self.upstream.live) {
             return None;
         }
-        let Waited::Ready((mut page, fault)) = self.wait() else { return self.end("the pull was interrupted") };
+        let Waited::Ready((mut page, fault)) = self.wait() else {
+            return self.end(None, "the pull was interrupted");
+        };
         match fault {
-            Some(Fault::DisconnectBefore | Fault::Reject) => return self.end("the connection died"),
-            Some(Fault::Busy(time)) => {
-                self.ended = true;
-                return Some(Err(PullError::Unavailable {
-                    retry_after: Some(time),
-                    error: "too many requests".into(),
-                }));
-            }
+            Some(Fault::DisconnectBefore | Fault::Reject) => return self.end(None, "the connection died"),
+            Some(Fault::Busy(time)) => return self.end(Some(time), "too many requests"),
             Some(Fault::OtherUpstream) => {
                 self.ended = true;
                 let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
@@ -257,11 +253,11 @@ impl<L: Log> Iterator for Pages<'_, L> {
             Some(Fault::Panic) => panic!("injected"),
             Some(Fault::Delay(time)) => {
                 if self.interrupt.sleep(time).is_err() {
-                    return self.end("the pull was interrupted");
+                    return self.end(None, "the pull was interrupted");
                 }
             }
-            Some(Fault::DisconnectAfter) => self.ended = true,
-            Some(Fault::DuplicatePage) => self.again = Some(page.clone()),
+            Some(Fault::DisconnectAfter) => self.next = self.end(None, "the connection died"),
+            Some(Fault::DuplicatePage) => self.next = Some(Ok(page.clone())),
             Some(Fault::LoseEcho) | None => {}
         }
         if let Some(last) = page.entries.last() {

@@ -4,6 +4,7 @@
 mod admission;
 mod handle;
 mod identity;
+mod memory;
 mod ordering;
 mod panics;
 mod pulling;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use latchwork::protocol::{Direction, Failure, Pull, WaitingOn};
-use latchwork::upstream::{Fault, PushError};
+use latchwork::upstream::{FatalKind, Fault, PullError, PushError};
 use latchwork::{Interrupt, Latch};
 
 use crate::upstream::{Hooked, Place, dead};
@@ -156,4 +156,36 @@ fn a_page_with_nothing_in_it_is_a_catch_up_all_the_same() {
         .before_push(|push, _, _| if push == 1 { Err(PushError::Behind { head: None }) } else { Ok(()) });
     let replicator = quick(State::default(), hooked).spawn().unwrap();
     confirmed(&replicator.commit(vec![sent(1, 0)]).unwrap());
+}
+
+#[test]
+fn a_pull_that_fails_says_why_and_one_that_was_asked_to_end_has_nothing_to_say() {
+    let upstream = empty_upstream();
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    eventually(|| matches!(replicator.status().pull, Pull::Pulling { caught_up: true, .. }));
+    replicator.pause(Direction::Pull);
+    eventually(|| replicator.status().pull == Pull::Idle);
+    assert_eq!(replicator.status().last_error, None);
+
+    upstream.fail_pull(Fault::DisconnectBefore);
+    replicator.resume(Direction::Pull);
+    eventually(|| replicator.status().last_error.is_some());
+    let error = replicator.status().last_error.unwrap();
+    assert!(error.contains("the connection died"), "{error}");
+}
+
+#[test]
+fn a_failure_for_the_owner_is_told_even_by_a_pull_that_was_asked_to_end() {
+    let upstream = three_pages();
+    let hooked = Hooked::new(&upstream).on_page(|_, _, interrupt| {
+        interrupt.wait();
+        let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
+        Err(PullError::Fatal { kind, error })
+    });
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    eventually(|| matches!(replicator.status().pull, Pull::Pulling { .. }));
+    replicator.pause(Direction::Pull);
+    eventually(|| matches!(replicator.status().pull, Pull::Failed { .. }));
+    let error = replicator.status().last_error.expect("it has failed");
+    assert!(error.contains("the log belongs to another upstream"), "{error}");
 }

@@ -65,7 +65,9 @@ fn as_a_log_it_sends_local_only_events_that_are_shared() {
     let entries = Log::number(&log, vec![Plain(1), Plain(100)]).expect("they have numbers");
     assert_eq!(log.admit(entries.clone()), Ok(2));
     assert!(!log.is_local_only(&entries[1]));
-    assert_eq!((Log::pending(&log), Log::batch(&log, NonZeroUsize::MAX)), (2, entries));
+    assert_eq!((Log::pending(&log), Log::batch(&log, NonZeroUsize::MAX)), (2, entries.clone()));
+    let back = Log::merge(&mut log, entries.clone());
+    assert_eq!(back, Ok(Merged::Advance { new: vec![], confirmed: entries }));
 }
 
 #[test]
@@ -74,12 +76,36 @@ fn as_a_log_it_refuses_a_page_with_a_gap_and_says_what_was_expected() {
     let mut log = SyncState::<Plain>::default();
     log.admit(page("e0")).expect("they follow");
     let mut torn = page("e0");
-    torn[1].seq = number("e3");
-    for (page, expected, found) in [(page("e1"), "e1", "e2"), (torn, "e2", "e3")] {
+    torn[1].seq = number("e3r1");
+    for (page, expected, found) in [(page("e1"), "e1", "e2"), (torn, "e2r1", "e3r1")] {
         let (expected, found) = (number(expected), number(found));
         let error = LogError::Merge(BrokenChain::Number { expected, found }.into());
         assert_eq!(Log::merge(&mut log, page), Err(error));
         assert_eq!((Log::pending(&log), Log::upstream_head(&log)), (2, number("e0").position()));
+    }
+}
+
+#[test]
+fn a_memory_log_numbers_what_it_would_admit() {
+    let mut log = MemoryLog::new().with_pending(5, ['a']);
+    let entries = log.number(vec!['b', 'c']).expect("they have numbers");
+    assert_eq!(entries.iter().map(|entry| entry.position).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(log.admit(entries), Ok(2));
+    assert_eq!(log, MemoryLog::new().with_pending(5, ['a', 'b', 'c']));
+}
+
+#[test]
+fn a_rebasing_memory_log_rebases_if_others_came_and_something_remains() {
+    let page = |events: &[char]| MemoryLog::new().with_pending(0, events.iter().copied()).batch(NonZeroUsize::MAX);
+    for (pending, others, moved) in [("ab", "xy", 2), ("ab", "axy", 1), ("ab", "abx", 0), ("ab", "a", 0)] {
+        for (log, rebases) in [(MemoryLog::new(), false), (MemoryLog::rebasing(), moved > 0)] {
+            let mut log = log.with_pending(0, pending.chars());
+            let merged = log.merge(page(&others.chars().collect::<Vec<_>>())).expect("it follows");
+            assert_eq!(merged.is_rebase(), rebases, "{pending} and {others}");
+            if let Merged::Rebase { moved: how_many, .. } = merged {
+                assert_eq!(how_many, moved, "{pending} and {others}");
+            }
+        }
     }
 }
 

@@ -155,3 +155,13 @@ fn what_is_pending_behind_the_page_is_not_looked_at() {
     assert_eq!((rebase.confirmed.len(), rebase.moves().len()), (50, 9_950));
     assert_eq!(asked.get(), 51);
 }
+
+#[test]
+fn with_nothing_pending_nothing_is_rebased() {
+    let mut state = with_pending("e3", "1 2c 3c");
+    let Ok(Outcome::Advance(_)) = state.merge(page("e3", "1")) else { panic!("no advance") };
+    assert_eq!(listed(&all(state.pending())), "");
+    // Upstream gives a number that a local-only event of ours has had.
+    let Ok(Outcome::Advance(advance)) = state.merge(page("e4", "9c")) else { panic!("no advance") };
+    assert_eq!(ids(&owned(&advance.passed)), [9]);
+}

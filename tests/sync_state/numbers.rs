@@ -37,6 +37,15 @@ fn where_numbers_end_a_push_a_batch_of_numbers_and_a_rebase_say_so() {
 }
 
 #[test]
+fn a_rebase_needs_numbers_only_for_what_is_still_pending() {
+    let head = SeqNum::new(u64::MAX - 3, 0, 0).to_string();
+    let mut state = with_pending(&head, "1 2");
+    let Ok(Outcome::Rebase(rebase)) = state.merge(page(&head, "1 9")) else { panic!("no rebase") };
+    assert_eq!(ids(&owned(&rebase.confirmed)), [1]);
+    assert_eq!(state.local_head().global, u64::MAX);
+}
+
+#[test]
 fn a_number_is_read_strictly_and_its_order_leaves_the_generation_out() {
     assert_eq!(number("e3.0r0"), SeqNum::new(3, 0, 0));
     assert_eq!("e3.2r1".parse(), Ok(SeqNum::new(3, 2, 1)));

@@ -28,6 +28,14 @@ fn a_push_with_a_gap_says_what_was_expected() {
 }
 
 #[test]
+fn a_local_only_event_that_is_kept_follows_the_one_before_it() {
+    let mut state = with_pending("e3", "1");
+    let push = Payload::LocalPush { entries: vec![entry((number("e4.2"), number("e4.1"), 7, true))] };
+    let error = state.merge(push).expect_err("there is no e4.1");
+    assert_eq!(error.to_string(), "expected e4.1 to follow, got e4.2");
+}
+
+#[test]
 fn a_push_of_another_generation_or_on_another_parent_is_refused() {
     let mut state = with_pending("e3r1", "1");
     let push = |seq, parent| Payload::LocalPush { entries: vec![entry((number(seq), number(parent), 7, false))] };

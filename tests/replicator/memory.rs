@@ -1,0 +1,114 @@
+//! The upstream in memory, asked directly: its pages, and what its faults promise.
+
+use latchwork::Interrupt;
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::protocol::{NextPush, Protocol, Settings};
+use latchwork::upstream::{Fault, Page, PullError, PushError, Upstream};
+
+use crate::*;
+
+type Events = MemoryLog<u64>;
+
+fn entries(positions: std::ops::RangeInclusive<u64>) -> Vec<MemoryEntry<u64>> {
+    positions.map(|position| MemoryEntry { position, event: position }).collect()
+}
+
+/// Events 1 to `count`.
+fn upstream(count: u64) -> Memory<Events> {
+    let upstream = Memory::new(0);
+    upstream.append(entries(1..=count));
+    upstream
+}
+
+fn push(upstream: &Memory<Events>, base: u64) -> Result<(), PushError<u64>> {
+    let mut client = Protocol::new(Events::new().with_pending(base, [base + 1]), Settings::default());
+    let NextPush::Send(batch) = client.next_push(Duration::ZERO) else { panic!("it has something to send") };
+    upstream.push(&batch, &Interrupt::new())
+}
+
+/// What is left of a page in words: its positions, and what it says of the rest.
+fn told(page: Option<Result<Page<MemoryEntry<u64>>, PullError>>) -> String {
+    match page {
+        None => "the end".into(),
+        Some(Err(error)) => error.to_string(),
+        Some(Ok(Page { entries, more })) => {
+            let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
+            format!("{positions:?}, {more:?}")
+        }
+    }
+}
+
+#[test]
+fn a_page_says_how_much_there_is_behind_it() {
+    let upstream = upstream(5).with_page_size(2).one_shot();
+    let interrupt = Interrupt::new();
+    let mut pages = upstream.pull(0, &interrupt);
+    for expected in ["[1, 2], Events(3)", "[3, 4], Events(1)", "[5], None", "the end"] {
+        assert_eq!(told(pages.next()), expected);
+    }
+    let mut rest = upstream.pull(2, &interrupt);
+    assert_eq!(told(rest.next()), "[3, 4], Events(1)");
+    assert_eq!(told(upstream.pull(5, &interrupt).next()), "[], None");
+    assert_eq!((upstream.len(), upstream.is_empty()), (5, false));
+    assert!(Memory::<Events>::new(0).is_empty());
+}
+
+#[test]
+fn a_push_that_loses_its_answer_is_applied() {
+    let upstream = upstream(1);
+    upstream.fail_push(Fault::DisconnectAfter);
+    assert!(matches!(push(&upstream, 1), Err(PushError::Uncertain { .. })));
+    assert_eq!(upstream.len(), 2);
+    upstream.fail_push(Fault::DisconnectBefore);
+    assert!(matches!(push(&upstream, 2), Err(PushError::Unavailable { .. })));
+    assert_eq!(upstream.len(), 2);
+    assert!(matches!(push(&upstream, 1), Err(PushError::Behind { head: Some(2) })));
+}
+
+#[test]
+fn a_lost_echo_is_lost_to_pulls_that_had_caught_up_and_to_no_other() {
+    let upstream = upstream(1);
+    let interrupt = Interrupt::new();
+    let mut live = upstream.pull(0, &interrupt);
+    assert_eq!(told(live.next()), "[1], None");
+    upstream.fail_push(Fault::LoseEcho);
+    push(&upstream, 1).unwrap();
+    push(&upstream, 2).unwrap();
+    assert_eq!(told(live.next()), "[3], None");
+    assert_eq!(told(upstream.pull(0, &interrupt).next()), "[1, 2, 3], None");
+}
+
+#[test]
+fn a_pull_goes_wrong_as_it_was_told_to() {
+    let pages = |fault| {
+        let upstream = upstream(2).with_page_size(1).one_shot();
+        upstream.fail_pull(fault);
+        let interrupt = Interrupt::new();
+        let mut pages = upstream.pull(0, &interrupt);
+        [told(pages.next()), told(pages.next()), told(pages.next())]
+    };
+    let (first, second, end) = ("[1], Events(1)", "[2], None", "the end");
+    let unavailable = |pages: [String; 3], what: &str, at: usize| {
+        assert!(pages[at].contains(what), "{pages:?}");
+        assert_eq!(pages[at + 1], end);
+        pages
+    };
+    unavailable(pages(Fault::DisconnectBefore), "the connection died", 0);
+    unavailable(pages(Fault::Busy(SHORT)), "too many requests", 0);
+    unavailable(pages(Fault::OtherUpstream), "the log belongs to another upstream", 0);
+    let after = unavailable(pages(Fault::DisconnectAfter), "the connection died", 1);
+    assert_eq!(after[0], first, "the page came");
+    assert_eq!(pages(Fault::EndStream), [end; 3]);
+    assert_eq!(pages(Fault::DuplicatePage), [first, first, second]);
+    assert_eq!(pages(Fault::Delay(SHORT)), [first, second, end]);
+}
+
+#[test]
+fn a_pull_that_is_interrupted_says_so() {
+    let (upstream, interrupt) = (upstream(1), Interrupt::new());
+    let mut live = upstream.pull(0, &interrupt);
+    assert_eq!(told(live.next()), "[1], None");
+    interrupt.set(latchwork::Cause::Restart);
+    assert!(told(live.next()).contains("the pull was interrupted"));
+    assert_eq!(told(live.next()), "the end");
+}
