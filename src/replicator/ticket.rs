@@ -41,6 +41,11 @@ type Group<P> = Watched<Vec<Option<Settled<P>>>>;
 /// How many commits there are in a group.
 const GROUP: u64 = 16;
 
+/// The group of this commit, counted from the first there ever was.
+fn group(number: u64) -> u64 {
+    number / GROUP
+}
+
 /// The place of this commit in its group.
 fn place(number: u64) -> usize {
     (number % GROUP) as usize
@@ -135,7 +140,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
 
     /// Where the group of this commit stands.
     fn group(&self, number: u64) -> usize {
-        (number / GROUP - self.first / GROUP) as usize
+        (group(number) - group(self.first)) as usize
     }
 
     /// A commit of `count` events that are to be sent; `head` is its last event's number. With nothing to send there is
@@ -207,9 +212,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     fn settled(&mut self, outcomes: &[Outcome<P>]) -> Wakers {
         let mut wakers = Wakers::new();
         // A group is locked, and those who wait for it woken, once for all of its commits that settle together.
-        for outcomes in outcomes.chunk_by(|(one, _), (other, _)| one / GROUP == other / GROUP) {
-            let group = &self.groups[self.group(outcomes[0].0)];
-            wakers.append(&mut group.change_quietly(|group| {
+        for outcomes in outcomes.chunk_by(|(one, _), (other, _)| group(*one) == group(*other)) {
+            let told = &self.groups[self.group(outcomes[0].0)];
+            wakers.append(&mut told.change_quietly(|group| {
                 if group.is_empty() {
                     group.reserve_exact(GROUP as usize);
                 }
@@ -312,6 +317,27 @@ mod tests {
         assert_eq!(settled(&issued)[2..], [REJECTED, None]);
         merge(&mut log, &mut tickets, 1, &[]);
         assert_eq!(settled(&issued)[3], Some(Settled::Confirmed(3)));
+    }
+
+    #[test]
+    fn a_commit_between_two_may_settle_before_them() {
+        let (mut log, mut tickets, issued) = committed(&[1, 1, 1]);
+        merge(&mut log, &mut tickets, 0, &[1]);
+        merge(&mut log, &mut tickets, 2, &[]);
+        assert_eq!(settled(&issued), [Some(Settled::Confirmed(1)), REJECTED, Some(Settled::Confirmed(2))]);
+    }
+
+    #[test]
+    fn groups_have_so_many_places_and_are_kept_while_one_of_them_is_open() {
+        let (mut log, mut tickets, issued) = committed(&[1; 40]);
+        assert!(issued.iter().all(|ticket| (ticket.place as u64) < GROUP));
+        assert_eq!(tickets.groups.len(), 3);
+        merge(&mut log, &mut tickets, 14, &[]);
+        assert_eq!(tickets.groups.len(), 3);
+        merge(&mut log, &mut tickets, 1, &[]);
+        assert_eq!(tickets.groups.len(), 2);
+        merge(&mut log, &mut tickets, 25, &[]);
+        assert_eq!(settled(&issued), (1..=40).map(|number| Some(Settled::Confirmed(number))).collect::<Vec<_>>());
     }
 
     #[test]

@@ -50,6 +50,8 @@ impl<L: Log> Party<L> {
             let look = |state: &mut State<L>| {
                 let next = ask(state, now);
                 state.looked(self.topic, now);
+                // Mutants `match guard trace!(owed()) || point!(owed BeforeParking)`, `replace || with && in Party<L>::next`:
+                // what is owed in a usual build is nothing.
                 match next {
                     Next::Do(what) => Ok(Some(Some(what))),
                     Next::Stop => Ok(Some(None)),
