@@ -247,7 +247,8 @@ impl<L: Log> State<L> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::log::MemoryLog;

@@ -244,7 +244,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::num::NonZeroUsize;
 

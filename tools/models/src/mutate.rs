@@ -4,7 +4,8 @@
 //! `cargo mutants` changes what functions return and how values are compared; it knows nothing of memory orderings, nor
 //! of a statement that could be left out. These are that rest. A change is one piece of text in a copy of the tree. The
 //! models of its room are asked first, for most of these changes are wrong in some schedules only; the tests are asked
-//! about what the models let through. One check that fails is enough, and so is one that does not end.
+//! about what the models let through. One check that fails is enough, and so is one that does not end. What survives the
+//! tests in `cargo mutants` is tried here as well.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::run::Place;
@@ -64,13 +66,17 @@ struct Checks {
 }
 
 fn checks(file: &str) -> Checks {
-    match file {
-        "src/latch.rs" => Checks { models: &["latch::"], tests: &["primitives"] },
-        "src/epoch.rs" => Checks { models: &["epoch::"], tests: &["primitives"] },
-        "src/interrupt.rs" => Checks { models: &["interrupt::"], tests: &["primitives"] },
-        _ if file.starts_with("src/worker/") => Checks { models: &["worker::"], tests: &["primitives"] },
-        _ if file.starts_with("src/protocol/") || file.starts_with("src/replicator/") => {
-            Checks { models: &["replicator::", "matrix::", "engines::"], tests: &["replicator", "search"] }
+    let room = file.trim_start_matches("src/").trim_end_matches(".rs");
+    match room.split('/').next().unwrap_or(room) {
+        "latch" => Checks { models: &["latch::"], tests: &["primitives"] },
+        "epoch" => Checks { models: &["epoch::"], tests: &["primitives"] },
+        "interrupt" => Checks { models: &["interrupt::"], tests: &["primitives"] },
+        "worker" => Checks { models: &["worker::", "lanes::"], tests: &["primitives"] },
+        "sync_state" => Checks { models: &[], tests: &["sync_state", SEARCH] },
+        "log" => Checks { models: &["replicator::"], tests: &["replicator", "sync_state", SEARCH] },
+        "upstream" => Checks { models: &["upstream::", "replicator::"], tests: &["replicator"] },
+        "protocol" | "replicator" => {
+            Checks { models: &["replicator::", "matrix::", "engines::", "lanes::"], tests: &["replicator", SEARCH] }
         }
         _ => Checks {
             models: &["latch::", "epoch::", "interrupt::", "worker::", "replicator::"],
@@ -79,38 +85,60 @@ fn checks(file: &str) -> Checks {
     }
 }
 
+/// The state search, for which `cargo mutants` has no time.
+const SEARCH: &str = "search";
+
 struct Mutant {
     file: String,
     line: usize,
-    at: usize,
-    from: &'static str,
-    to: &'static str,
+    /// What is changed into what, in the words of `cargo mutants`.
+    words: String,
+    /// The file with the change made.
+    text: String,
+    /// `cargo mutants` has found it, and the tests have let it through.
+    tested: bool,
+}
+
+impl Mutant {
+    fn checks(&self) -> Checks {
+        let Checks { models, tests } = checks(&self.file);
+        let search = tests.iter().position(|test| *test == SEARCH).unwrap_or(tests.len());
+        Checks { models, tests: if self.tested { &tests[search..] } else { tests } }
+    }
 }
 
 impl std::fmt::Display for Mutant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { file, line, from, to, .. } = self;
-        if to.is_empty() {
-            write!(f, "{file}:{line}: without `{from}`")
-        } else {
-            write!(f, "{file}:{line}: `{from}` → `{to}`")
-        }
+        let Self { file, line, words, .. } = self;
+        write!(f, "{file}:{line}: {words}")
     }
 }
 
-/// Tries the mutants whose `file:line` contains `filter`. Whether all were caught.
+/// Tries the mutants whose `file:line` contains `filter`. Whether each was caught, or is justified.
 pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
     let copy = place.copy("mutants")?;
-    let mutants: Vec<_> = find(&copy.root)?
-        .into_iter()
-        .filter(|mutant| filter.is_none_or(|filter| format!("{}:{}", mutant.file, mutant.line).contains(filter)))
-        .collect();
+    let selected = |at: &str| filter.is_none_or(|filter| at.contains(filter));
+    let Tested { mutants: tested, score } = Tested::read(place, selected)?;
+    let mut mutants = find(&copy.root)?;
+    mutants.retain(|mutant| selected(&format!("{}:{}", mutant.file, mutant.line)));
+    mutants.extend(tested);
+    mutants.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    let mut excuses = Excuse::read(&copy.root)?;
     let begun = Instant::now();
-    let mut survivors = Vec::new();
+    let (mut survivors, mut justified) = (0, 0);
     let mut sound: Vec<(String, Duration)> = Vec::new();
     for mutant in &mutants {
-        let Mutant { file, at, from, to, .. } = mutant;
-        let checks = checks(file);
+        // One excuse may stand for several.
+        let mut excused = false;
+        for excuse in excuses.iter_mut().filter(|excuse| excuse.is_for(mutant)) {
+            (excuse.used, excused) = (true, true);
+        }
+        if excused {
+            println!("justified {mutant}");
+            justified += 1;
+            continue;
+        }
+        let checks = mutant.checks();
         let key = format!("{:?}{:?}", checks.models, checks.tests);
         let known = sound.iter().find(|(room, _)| *room == key).map(|(_, took)| *took);
         let took = match known {
@@ -118,29 +146,162 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
             None => {
                 // If the checks fail without a change, their failing with one says nothing.
                 let started = Instant::now();
-                if let Some(by) = caught(&copy, &checks, Duration::MAX)? {
+                if let Some(by) = caught(&copy, &checks, mutant.tested, Duration::MAX)? {
                     return Err(io::Error::other(format!("without any change, {by}")));
                 }
                 sound.push((key, started.elapsed()));
                 started.elapsed()
             }
         };
-        let path = copy.root.join(file);
+        let path = copy.root.join(&mutant.file);
         let text = fs::read_to_string(&path)?;
-        fs::write(&path, format!("{}{to}{}", &text[..*at], &text[at + from.len()..]))?;
-        let by = caught(&copy, &checks, 3 * took + Duration::from_secs(20));
+        fs::write(&path, &mutant.text)?;
+        let by = caught(&copy, &checks, mutant.tested, 3 * took + Duration::from_secs(20));
         fs::write(&path, text)?;
         match by? {
             Some(by) => println!("caught    {mutant}  ({by})"),
             None => {
                 println!("SURVIVED  {mutant}");
-                survivors.push(mutant);
+                survivors += 1;
             }
         }
     }
     let (all, minutes) = (mutants.len(), begun.elapsed().as_secs().div_ceil(60));
-    println!("{} of {all} caught, in {minutes} min", all - survivors.len());
-    Ok(survivors.is_empty() && all > 0)
+    println!(
+        "{} of {all} caught, {justified} justified, {survivors} survived, in {minutes} min",
+        all - justified - survivors
+    );
+    if filter.is_some() {
+        return Ok(survivors == 0 && all > 0);
+    }
+    println!("{score}");
+    let idle: Vec<_> = excuses.iter().filter(|excuse| !excuse.used).collect();
+    for Excuse { file, line, words, .. } in &idle {
+        println!("SETTLED   {file}:{line}: `{words}` is justified, and does not survive");
+    }
+    Ok(survivors == 0 && idle.is_empty())
+}
+
+/// What `cargo mutants` has written down.
+struct Tested {
+    /// Those that the tests have let through.
+    mutants: Vec<Mutant>,
+    /// What became of all.
+    score: String,
+}
+
+impl Tested {
+    fn read(place: &Place, selected: impl Fn(&str) -> bool) -> io::Result<Self> {
+        let directory = place.mutants();
+        let lines = |name: &str| -> io::Result<Vec<String>> {
+            Ok(fs::read_to_string(directory.join(name))?.lines().map(str::to_owned).collect())
+        };
+        let missed = match lines("missed.txt") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let score = format!(
+                    "No mutants from `cargo mutants -o {}`: these are only those that it does not know.",
+                    place.target().display()
+                );
+                return Ok(Self { mutants: Vec::new(), score });
+            }
+            missed => missed?,
+        };
+        let score = format!(
+            "The rest, by `cargo mutants`: {} caught by the tests, {} by a test that does not end, {} do not compile.",
+            lines("caught.txt")?.len(),
+            lines("timeout.txt")?.len(),
+            lines("unviable.txt")?.len()
+        );
+        let all: Vec<Change> = serde_json::from_str(&fs::read_to_string(directory.join("mutants.json"))?)?;
+        let mutants = all.into_iter().filter(|change| missed.contains(&change.name) && selected(&change.name));
+        Ok(Self { mutants: mutants.map(|change| change.mutant(&place.root)).collect::<io::Result<_>>()?, score })
+    }
+}
+
+/// A mutant as `cargo mutants` writes it down.
+#[derive(Deserialize)]
+struct Change {
+    name: String,
+    file: String,
+    diff: String,
+}
+
+impl Change {
+    fn mutant(self, root: &Path) -> io::Result<Mutant> {
+        let Self { name, file, diff } = self;
+        let stale = || io::Error::other(format!("{name}: {file} has changed since then; run `cargo mutants` again"));
+        let text = fs::read_to_string(root.join(&file))?;
+        let text = patched(&text, &diff).ok_or_else(stale)?;
+        // file:line:column: words
+        let mut parts = name.strip_prefix(&file).ok_or_else(stale)?.splitn(4, ':').skip(1);
+        let line = parts.next().and_then(|line| line.parse().ok()).ok_or_else(stale)?;
+        let words = parts.nth(1).ok_or_else(stale)?.trim().to_owned();
+        Ok(Mutant { file, line, words, text, tested: true })
+    }
+}
+
+/// The text after a diff of one hunk; `None` if that is of another text.
+fn patched(text: &str, diff: &str) -> Option<String> {
+    let (head, hunk) = diff.split_once("\n@@ -")?.1.split_once(" @@")?;
+    let first: usize = head.split([',', ' ']).next()?.parse().ok()?;
+    let hunk: Vec<_> = hunk.lines().skip(1).collect();
+    let side = |sign: char| hunk.iter().filter_map(move |line| line.strip_prefix([' ', sign]));
+    let mut lines: Vec<_> = text.lines().collect();
+    let old = first.checked_sub(1)?..first - 1 + side('-').count();
+    if !lines.get(old.clone())?.iter().copied().eq(side('-')) {
+        return None;
+    }
+    lines.splice(old, side('+'));
+    Some(lines.join("\n") + "\n")
+}
+
+/// A comment that says why nobody need notice a mutant: ``// Mutant `its words`: why``, in the paragraph where it stands.
+struct Excuse {
+    file: String,
+    line: usize,
+    /// The line before the next empty one.
+    end: usize,
+    /// A part of the mutant's words.
+    words: String,
+    used: bool,
+}
+
+impl Excuse {
+    fn read(root: &Path) -> io::Result<Vec<Self>> {
+        let mut excuses = Vec::new();
+        let mut files = Vec::new();
+        sources(&root.join("src"), &mut files)?;
+        for path in files {
+            excuses.extend(Self::parse(&name(root, &path), &fs::read_to_string(&path)?).map_err(io::Error::other)?);
+        }
+        Ok(excuses)
+    }
+
+    fn parse(file: &str, text: &str) -> Result<Vec<Self>, String> {
+        let mut excuses = Vec::new();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for (at, first) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("// Mutant")) {
+            // A comment may go on for several lines.
+            let comment: String = lines[at..].iter().map_while(|line| line.strip_prefix("//")).collect();
+            let Some((list, _why)) = comment.split_once("`:") else {
+                let line = at + 1;
+                return Err(format!("{file}:{line}: expected ``// Mutant `its words`: why``, found `{first}`"));
+            };
+            let end = lines[at..].iter().position(|line| line.is_empty()).map_or(lines.len(), |length| at + length);
+            excuses.extend(list.split('`').skip(1).step_by(2).map(|words| Self {
+                file: file.to_owned(),
+                line: at + 1,
+                end,
+                words: words.to_owned(),
+                used: false,
+            }));
+        }
+        Ok(excuses)
+    }
+
+    fn is_for(&self, mutant: &Mutant) -> bool {
+        self.file == mutant.file && (self.line..=self.end).contains(&mutant.line) && mutant.words.contains(&self.words)
+    }
 }
 
 fn find(root: &Path) -> io::Result<Vec<Mutant>> {
@@ -150,13 +311,13 @@ fn find(root: &Path) -> io::Result<Vec<Mutant>> {
     sources(&root.join("src"), &mut files)?;
     files.sort();
     for path in files {
-        let file = path.strip_prefix(root).expect("it was found there").to_string_lossy().replace('\\', "/");
+        let file = name(root, &path);
         if NOT_HERE.iter().any(|not_here| file.starts_with(not_here)) {
             continue;
         }
         let text = fs::read_to_string(&path)?;
         // What the file's own tests do is not shipped.
-        let shipped = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+        let shipped = text.find("\nmod tests {").unwrap_or(text.len());
         let looks = LOOKS.iter().filter(|(of, _, _)| *of == file).map(|(_, from, to)| (*from, *to));
         for (from, to) in EVERYWHERE.iter().copied().chain(looks) {
             for (at, _) in text[..shipped].match_indices(from) {
@@ -164,7 +325,10 @@ fn find(root: &Path) -> io::Result<Vec<Mutant>> {
                 let begins = text[..at].rfind('\n').map_or(0, |end| end + 1);
                 if !text[begins..].trim_start().starts_with("//") {
                     let line = text[..at].matches('\n').count() + 1;
-                    mutants.push(Mutant { file: file.clone(), line, at, from, to });
+                    let words =
+                        if to.is_empty() { format!("delete {from}") } else { format!("replace {from} with {to}") };
+                    let text = format!("{}{to}{}", &text[..at], &text[at + from.len()..]);
+                    mutants.push(Mutant { file: file.clone(), line, words, text, tested: false });
                 }
             }
         }
@@ -174,8 +338,11 @@ fn find(root: &Path) -> io::Result<Vec<Mutant>> {
             "`{look}` does not stand in {file} any more: see tools/models/src/mutate.rs"
         )));
     }
-    mutants.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     Ok(mutants)
+}
+
+fn name(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).expect("it was found there").to_string_lossy().replace('\\', "/")
 }
 
 fn sources(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -191,15 +358,27 @@ fn sources(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// The check that fails, if one does.
-fn caught(copy: &Place, checks: &Checks, limit: Duration) -> io::Result<Option<String>> {
-    let mut models = copy.cargo_loom();
-    models.args(["test", "--no-run", "--test", "models"]);
-    if let Some(by) = fails(copy, &mut models, checks.models, limit)? {
-        return Ok(Some(by));
+fn caught(
+    copy: &Place,
+    Checks { models, tests }: &Checks,
+    tested: bool,
+    limit: Duration,
+) -> io::Result<Option<String>> {
+    if !models.is_empty() {
+        let mut build = copy.cargo_loom();
+        build.args(["test", "--no-run", "--test", "models"]);
+        if let Some(by) = fails(copy, &mut build, models, limit)? {
+            return Ok(Some(by));
+        }
     }
-    let mut tests = copy.cargo();
-    tests.args(["test", "--no-run", "--lib"]).args(checks.tests.iter().flat_map(|test| ["--test", test]));
-    fails(copy, &mut tests, &[], limit)
+    let mut build = copy.cargo();
+    build.args(["test", "--no-run"]).args(tests.iter().flat_map(|test| ["--test", test]));
+    if !tested {
+        build.arg("--lib");
+    } else if tests.is_empty() {
+        return Ok(None);
+    }
+    fails(copy, &mut build, &[], limit)
 }
 
 /// Builds the tests with `build` and runs those that `filters` name, until one fails.
@@ -243,4 +422,43 @@ fn fails(copy: &Place, build: &mut Command, filters: &[&str], limit: Duration) -
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIFF: &str = "--- src/a.rs\n+++ replace + with -\n@@ -2,3 +2,3 @@\n fn two() {\n-    1 + 1\n+    1 - 1\n }\n";
+
+    #[test]
+    fn a_diff_changes_the_text_that_it_is_of_and_no_other() {
+        let text = "// Numbers.\nfn two() {\n    1 + 1\n}\n\nfn three() {}\n";
+        assert_eq!(patched(text, DIFF), Some(text.replace('+', "-")));
+        assert_eq!(patched(&format!("\n{text}"), DIFF), None);
+        assert_eq!(patched(&text.replace("1 + 1", "2"), DIFF), None);
+        assert_eq!(patched("", DIFF), None);
+    }
+
+    fn mutant(line: usize, words: &str) -> Mutant {
+        Mutant { file: "src/a.rs".into(), line, words: words.into(), text: String::new(), tested: true }
+    }
+
+    #[test]
+    fn an_excuse_is_for_what_it_names_in_its_own_paragraph() {
+        let text = "fn f() {\n    // Mutants `+ with -`, `replace f -> u8\n    // with`: nobody asks.\n    1 + 1\n}\n\n1 + 1\n";
+        let excuses = Excuse::parse("src/a.rs", text).expect("it is one");
+        let excused = |mutant: &Mutant| excuses.iter().any(|excuse| excuse.is_for(mutant));
+        assert!(excused(&mutant(4, "replace + with - in f")));
+        assert!(excused(&mutant(4, "replace f -> u8 with 0")));
+        assert!(!excused(&mutant(4, "replace + with * in f")));
+        assert!(!excused(&mutant(7, "replace + with -")), "another paragraph");
+        assert!(!excused(&mutant(1, "replace + with -")), "above it");
+        assert!(!excused(&Mutant { file: "src/b.rs".into(), ..mutant(4, "replace + with -") }));
+    }
+
+    #[test]
+    fn an_excuse_without_a_reason_is_none() {
+        let Err(error) = Excuse::parse("src/a.rs", "// Mutant `+ with -`\n1 + 1\n") else { panic!("it was accepted") };
+        assert_eq!(error, "src/a.rs:1: expected ``// Mutant `its words`: why``, found `// Mutant `+ with -``");
+    }
 }

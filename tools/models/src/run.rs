@@ -32,6 +32,16 @@ impl Place {
         self.target.join("loom")
     }
 
+    /// Of the normal build.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Where `cargo mutants -o target` writes to.
+    pub fn mutants(&self) -> PathBuf {
+        self.target.join("mutants.out")
+    }
+
     /// A copy of everything that git knows or would know, under the target directory. It has a
     /// target directory of its own: cargo tells two copies of a workspace apart by nothing but the age of their files, and
     /// would take what it has built of one for the other.
