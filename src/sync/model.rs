@@ -25,6 +25,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::LocalKey;
 use std::time::Duration;
 
 pub(crate) use loom::sync::MutexGuard;
@@ -289,35 +290,30 @@ pub fn end_time() {
 /// Makes threads give up the lock once between looking and sleeping, as they do outside models where it helps, as long as the
 /// guard lives.
 #[must_use = "threads give way only as long as the guard lives"]
-pub fn give_way() -> GiveWay {
-    GIVES_WAY.set(true);
-    GiveWay(())
-}
-
-/// What [`give_way`] returns.
-#[derive(Debug)]
-pub struct GiveWay(());
-
-impl Drop for GiveWay {
-    fn drop(&mut self) {
-        GIVES_WAY.set(false);
-    }
+pub fn give_way() -> Setting {
+    Setting::on(&GIVES_WAY)
 }
 
 /// Makes threads that wait without a deadline known to [`wake_spuriously`], as long as the guard lives.
 #[must_use = "blocked threads are known only as long as the guard lives"]
-pub fn expect_spurious() -> ExpectSpurious {
-    SPURIOUS.set(true);
-    ExpectSpurious(())
+pub fn expect_spurious() -> Setting {
+    Setting::on(&SPURIOUS)
 }
 
-/// What [`expect_spurious`] returns.
+/// A setting of the model, until this is dropped.
 #[derive(Debug)]
-pub struct ExpectSpurious(());
+pub struct Setting(&'static LocalKey<Cell<bool>>);
 
-impl Drop for ExpectSpurious {
+impl Setting {
+    fn on(setting: &'static LocalKey<Cell<bool>>) -> Self {
+        setting.set(true);
+        Self(setting)
+    }
+}
+
+impl Drop for Setting {
     fn drop(&mut self) {
-        SPURIOUS.set(false);
+        self.0.set(false);
     }
 }
 
