@@ -252,6 +252,9 @@ index! {
         /// The same where pulls are one-shot.
         an_empty_one_shot_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
+        /// A catch-up begins also if the puller's last wait has ended with nothing to do.
+        a_catch_up_begins_although_a_backoff_has_ended_in_nothing: "I1, I4", 3 threads, exhaustive,
+            finds { WaitOutlivesItsTime: DEADLOCK };
         /// A push whose answer was lost is not sent twice.
         an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, exhaustive,
             finds { ResendUncertain: "not everything is at upstream once" };

@@ -141,6 +141,9 @@ mod switch {
         CatchUpPolledAfterRun,
         /// The end of a backoff leads to waiting for a new commit.
         RetryReturnsToIdle,
+        /// A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, who asks for a catch-up
+        /// later wakes nobody.
+        WaitOutlivesItsTime,
         /// Whoever resumes, restarts or asks to try again ends no wait of the pusher's.
         LookAgainEndsNoWait,
         /// A page that arrives during a push is dropped.

@@ -203,6 +203,15 @@ pub fn an_empty_one_shot_catch_up_resumes_the_pusher() {
     model.drains(&["a"]);
 }
 
+/// The same; the pull before it had given out everything when its connection died, and nobody asked for another one by the
+/// time that its wait was over. Time is at its end from the start.
+pub fn a_catch_up_begins_although_a_backoff_has_ended_in_nothing() {
+    end_time();
+    let upstream = Scripted::new(&[Answer::Behind], &[Feed::PageThenUnavailable], Feed::Page);
+    let model = Model::one_shot(pending(&["a"]), upstream);
+    model.drains(&["a"]);
+}
+
 /// A push is taken, its answer is lost. The upstream takes whatever it is given. Time is at its end from the start:
 /// what has a deadline is due.
 pub fn an_uncertain_push_is_not_sent_twice() {

@@ -50,6 +50,8 @@ pub enum Feed {
     News(Event),
     /// Another client's event arrives at upstream this moment; then as `Page`.
     ForeignPage(Event),
+    /// As `Page`, but the connection dies where the pull would have ended.
+    PageThenUnavailable,
     /// It could not be reached.
     Unavailable,
 }
@@ -187,7 +189,7 @@ impl Scripted {
                 return None;
             }
             let unavailable = || Some(Err(PullError::Unavailable { retry_after: None, error: "offline".into() }));
-            if feed == Feed::Unavailable {
+            if feed == Feed::Unavailable || given && feed == Feed::PageThenUnavailable {
                 return unavailable();
             }
             if given && (feed == Feed::Heedful || self.heedful) {

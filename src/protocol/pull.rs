@@ -75,7 +75,10 @@ impl<L: Log> Protocol<L> {
         }
         match self.pull {
             Pull::Waiting { until } if until > now => return NextPull::Wait(Some(until)),
-            Pull::Idle | Pull::Waiting { .. } => {}
+            Pull::Idle => {}
+            Pull::Waiting { .. } if bug!(WaitOutlivesItsTime) => {}
+            // Over, also if there is nothing to pull.
+            Pull::Waiting { .. } => self.pull = Pull::Idle,
             Pull::Pulling { .. } | Pull::Failed { .. } => return NextPull::Wait(None),
         }
         if self.pull_paused || !self.wants_pull() {

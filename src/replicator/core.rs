@@ -205,16 +205,16 @@ impl<L: Log> State<L> {
         topics
     }
 
-    /// The worker of this topic has looked, and may have begun something. It knows how things stand.
-    pub(super) fn looked(&mut self, topic: usize, now: Time) {
+    /// The worker of this topic has looked, may have begun something, and was told what it is to wait for.
+    pub(super) fn looked(&mut self, topic: usize, told: Signal, now: Time) {
         note!(step());
         match topic {
             topic::PUSHER => {
-                self.told.0 = self.protocol.push_signal();
+                self.told.0 = told;
                 note!(because(self.protocol.push()));
             }
             _ => {
-                self.told.1 = self.protocol.pull_signal();
+                self.told.1 = if bug!(WaitOutlivesItsTime) { self.protocol.pull_signal() } else { told };
                 note!(because(self.protocol.pull()));
             }
         }

@@ -9,7 +9,7 @@ use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::panic_message;
 use crate::points::point;
-use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Time};
+use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Signal, Time};
 use crate::sync::{contain, note, random};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
 use crate::wait::Waited;
@@ -49,7 +49,12 @@ impl<L: Log> Party<L> {
             };
             let look = |state: &mut State<L>| {
                 let next = ask(state, now);
-                state.looked(self.topic, now);
+                let told = match next {
+                    Next::Do(_) => Signal::Nothing,
+                    Next::Wait(until) => until.map_or(Signal::Nothing, Signal::At),
+                    Next::Stop => Signal::Go,
+                };
+                state.looked(self.topic, told, now);
                 // Mutants `match guard trace!(owed()) || point!(owed BeforeParking)`, `replace || with && in Party<L>::next`:
                 // what is owed in a usual build is nothing.
                 match next {

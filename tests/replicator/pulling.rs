@@ -189,3 +189,15 @@ fn a_failure_for_the_owner_is_told_even_by_a_pull_that_was_asked_to_end() {
     let error = replicator.status().last_error.expect("it has failed");
     assert!(error.contains("the log belongs to another upstream"), "{error}");
 }
+
+#[test]
+fn a_catch_up_begins_although_a_backoff_has_ended_with_nothing_to_pull() {
+    let upstream = empty_upstream().one_shot();
+    upstream.fail_pull(Fault::DisconnectAfter);
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    eventually(|| replicator.status().last_error.is_some());
+    std::thread::sleep(SHORT);
+    foreign(&upstream, items(9, 0..1));
+    confirmed(&replicator.commit(items(1, 0..1)).unwrap());
+    assert_eq!(ordered(&upstream), [(9, 0), (1, 0)]);
+}
