@@ -2,8 +2,7 @@
 
 use latchwork::Interrupt;
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::protocol::{NextPush, Protocol, Settings};
-use latchwork::upstream::{Fault, Page, PullError, PushError, Upstream};
+use latchwork::upstream::{Batch, Fault, Page, PullError, PushError, Upstream};
 
 use crate::*;
 
@@ -21,9 +20,7 @@ fn upstream(count: u64) -> Memory<Events> {
 }
 
 fn push(upstream: &Memory<Events>, base: u64) -> Result<(), PushError<u64>> {
-    let mut client = Protocol::new(Events::new().with_pending(base, [base + 1]), Settings::default());
-    let NextPush::Send(batch) = client.next_push(Duration::ZERO) else { panic!("it has something to send") };
-    upstream.push(&batch, &Interrupt::new())
+    upstream.push(&Batch::new(base, entries(base + 1..=base + 1)), &Interrupt::new())
 }
 
 /// What is left of a page in words: its positions, and what it says of the rest.
