@@ -168,6 +168,7 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
     }
 
     fn confirm(&mut self, batch: Vec<MemoryEntry<E>>) -> Result<Merged<MemoryEntry<E>>, MemoryLogError> {
+        // Mutant `replace > with >=`: to merge one's own batch does the same, and compares it first.
         if batch.len() > self.pending.len() {
             return self.merge(batch);
         }
