@@ -1,6 +1,7 @@
 //! The pusher's half.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::status::at;
@@ -130,9 +131,9 @@ impl<L: Log> Protocol<L> {
             return NextPush::Wait(None);
         }
         let mut entries = self.log.batch(self.settings.batch);
-        if bug!(PrefixBypass) && self.push_attempts > 0 && self.log.pending() > entries.len() {
-            let both = self.settings.batch.saturating_add(entries.len());
-            entries = self.log.batch(both).split_off(entries.len());
+        if bug!(PrefixBypass) {
+            let all = self.log.batch(NonZeroUsize::MAX).into_iter();
+            entries = all.skip(self.push_attempts as usize).take(self.settings.batch.get()).collect();
         }
         self.pushes += 1;
         self.push = Push::Sending { ticket: self.pushes, count: entries.len(), epoch: self.epoch, lost: false };
