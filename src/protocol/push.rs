@@ -154,9 +154,8 @@ impl<L: Log> Protocol<L> {
     /// The time has come that [`next_push`](Self::next_push) named.
     pub fn tick(&mut self, now: Time) -> Effects<L::Entry> {
         match &mut self.push {
-            Push::Behind { until, pull, .. } if until.is_some_and(|until| until <= now) => {
+            Push::Behind { until, .. } if until.is_some_and(|until| until <= now) => {
                 *until = None;
-                *pull = self.pulls + 1;
                 self.ask_for_catch_up()
             }
             _ => Effects::default(),
