@@ -1,0 +1,106 @@
+//! What whoever owns a protocol may ask of it, and what that leaves alone.
+
+use super::super::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push};
+use super::{behind, ends_pull, fatal, live, ms, on_request, settings, unavailable, uncertain};
+use crate::log::{Log as _, MemoryLog};
+
+fn panicked() -> Failure {
+    Failure::Panicked { message: "a test".into() }
+}
+
+#[test]
+fn a_protocol_keeps_to_the_settings_that_it_was_given() {
+    assert_eq!(*live([]).settings(), settings());
+}
+
+#[test]
+fn a_pause_ends_a_pull_in_flight_and_no_push() {
+    let mut protocol = live([10]);
+    assert_eq!(protocol.pause(Direction::Pull), Effects::default(), "there is none");
+    protocol.resume(Direction::Pull);
+    let (_pull, push) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    assert_eq!(protocol.pause(Direction::Push), Effects::default());
+    assert!(matches!(protocol.pull, Pull::Pulling { ending: false, .. }));
+    assert_eq!(protocol.pause(Direction::Pull), ends_pull());
+    assert!(matches!(protocol.pull, Pull::Pulling { ending: true, .. }));
+    assert!(protocol.is_sending(&push));
+}
+
+#[test]
+fn looking_again_ends_the_waits_that_time_would_end_and_nothing_else() {
+    for (outcome, ends) in [(behind(None), true), (unavailable(None), true), (uncertain(), false), (fatal(), false)] {
+        let mut protocol = live([10]);
+        let _nothing = protocol.push_once(outcome, ms(0));
+        let before = protocol.push.clone();
+        let _nothing = protocol.retry_now();
+        assert_eq!(protocol.would_send(ms(0)), ends, "the pusher {before}");
+        assert!(ends || protocol.push == before);
+    }
+    let mut protocol = live([10]);
+    let batch = protocol.send(ms(0));
+    let _nothing = protocol.retry_now();
+    assert!(protocol.is_sending(&batch));
+}
+
+#[test]
+fn after_a_restart_nothing_is_sent_that_may_have_been_taken() {
+    let mut unsent = on_request([10]);
+    unsent.push_unsent(panicked());
+    assert_eq!(unsent.restart(), Effects::default());
+    assert!(unsent.would_send(ms(0)));
+
+    let mut protocol = on_request([10]);
+    let _batch = protocol.send(ms(0));
+    protocol.push_failed(panicked());
+    assert_eq!(protocol.restart(), Effects::default());
+    assert!(!protocol.would_send(ms(0)));
+    protocol.pull_nothing(ms(0));
+    assert!(protocol.would_send(ms(0)));
+}
+
+#[test]
+fn a_reset_ends_what_is_in_flight_and_its_outcome_is_of_no_consequence() {
+    let other = || MemoryLog::new().with_pending(5, [20]);
+    let mut protocol = live([10]);
+    let (pull, push) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    let (former, effects) = protocol.reset(other());
+    assert_eq!(former, MemoryLog::new().with_pending(0, [10]));
+    assert_eq!(effects, Effects { interrupt_push: true, ..ends_pull() });
+    assert_eq!(protocol.receive(pull, super::page(5, &[6]), ms(0)), Effects::default());
+    let _nothing = protocol.answer(push, behind(Some(9)), ms(0));
+    assert_eq!(*protocol.log(), other());
+    assert_eq!(protocol.send(ms(0)).base, 5);
+}
+
+#[test]
+fn a_reset_with_nothing_in_flight_ends_nothing_but_waits() {
+    let mut protocol = live([10]);
+    let _nothing = protocol.push_once(uncertain(), ms(0));
+    let (_former, effects) = protocol.reset(MemoryLog::new().with_pending(0, [20]));
+    assert_eq!(effects, Effects::default());
+    assert_eq!(protocol.push, Push::Idle);
+}
+
+#[test]
+fn after_a_stop_nothing_begins_and_what_is_in_flight_still_counts() {
+    let mut protocol = live([10]);
+    let batch = protocol.send(ms(0));
+    assert!(!protocol.is_stopped());
+    assert_eq!(protocol.stop(), Effects { interrupt_push: true, ..Effects::default() });
+    assert!(protocol.is_stopped());
+    assert!(matches!(protocol.next_push(ms(0)), NextPush::Stop));
+    assert_eq!(protocol.next_pull(ms(0)), NextPull::Stop);
+    let _confirmed = protocol.answer(batch, Ok(()), ms(0));
+    assert_eq!(protocol.log().pending(), 0);
+}
+
+#[test]
+fn the_pushers_failure_is_shown_before_the_pullers() {
+    let mut protocol: Protocol<_> = live([10]);
+    assert_eq!(protocol.failure(), None);
+    let pullers = Failure::Log { error: "a gap".into() };
+    protocol.pull_failed(pullers.clone());
+    assert_eq!(protocol.failure(), Some(&pullers));
+    protocol.push_failed(panicked());
+    assert_eq!(protocol.failure(), Some(&panicked()));
+}
