@@ -1,7 +1,7 @@
 //! What whoever owns a protocol may ask of it, and what that leaves alone.
 
-use super::super::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push};
-use super::{behind, ends_pull, fatal, live, ms, on_request, settings, unavailable, uncertain};
+use super::super::{Direction, Effects, Failure, NextPull, NextPush, Pull, Push};
+use super::{behind, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain};
 use crate::log::{Log as _, MemoryLog};
 
 fn panicked() -> Failure {
@@ -66,10 +66,42 @@ fn a_reset_ends_what_is_in_flight_and_its_outcome_is_of_no_consequence() {
     let (former, effects) = protocol.reset(other());
     assert_eq!(former, MemoryLog::new().with_pending(0, [10]));
     assert_eq!(effects, Effects { interrupt_push: true, ..ends_pull() });
-    assert_eq!(protocol.receive(pull, super::page(5, &[6]), ms(0)), Effects::default());
+    assert_eq!(protocol.receive(pull, page(5, &[6]), ms(0)), Effects::default());
     let _nothing = protocol.answer(push, behind(Some(9)), ms(0));
     assert_eq!(*protocol.log(), other());
     assert_eq!(protocol.send(ms(0)).base, 5);
+}
+
+#[test]
+fn a_log_that_was_just_put_in_is_pulled_for() {
+    let mut protocol = on_request([]);
+    assert!(!protocol.would_pull(ms(0)));
+    let (_former, effects) = protocol.reset(MemoryLog::new().with_pending(5, []));
+    assert_eq!(effects, Effects::default());
+    assert_eq!(protocol.next_pull(ms(0)), NextPull::Pull { ticket: 2, cursor: 5 });
+}
+
+#[test]
+fn the_epoch_counts_what_could_end_a_wait_of_the_pushers_and_nothing_else() {
+    let mut protocol = live([10]);
+    let ticket = protocol.begin_pull(ms(0));
+    type Step = fn(&mut super::Core, u64);
+    let steps: [(&str, Step, bool); 9] = [
+        ("a commit", |it, _| assert_eq!(it.commit(vec![11]), Ok(1)), false),
+        ("a pause", |it, _| drop(it.pause(Direction::Push)), false),
+        ("a page without news", |it, pull| drop(it.receive(pull, page(0, &[]), ms(0))), false),
+        ("an advance", |it, pull| drop(it.receive(pull, page(0, &[1]), ms(0))), true),
+        ("an empty catch-up", |it, pull| drop(it.receive(pull, last_page(1, &[]), ms(0))), true),
+        ("a resume", |it, _| it.resume(Direction::Push), true),
+        ("a request to look again", |it, _| drop(it.retry_now()), true),
+        ("a restart", |it, _| drop(it.restart()), true),
+        ("a reset", |it, _| drop(it.reset(MemoryLog::new())), true),
+    ];
+    for (what, step, counts) in steps {
+        let before = protocol.epoch();
+        step(&mut protocol, ticket);
+        assert_eq!(protocol.epoch() > before, counts, "{what}");
+    }
 }
 
 #[test]
@@ -84,9 +116,9 @@ fn a_reset_with_nothing_in_flight_ends_nothing_but_waits() {
 #[test]
 fn after_a_stop_nothing_begins_and_what_is_in_flight_still_counts() {
     let mut protocol = live([10]);
-    let batch = protocol.send(ms(0));
+    let (_pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
     assert!(!protocol.is_stopped());
-    assert_eq!(protocol.stop(), Effects { interrupt_push: true, ..Effects::default() });
+    assert_eq!(protocol.stop(), Effects { interrupt_push: true, ..ends_pull() });
     assert!(protocol.is_stopped());
     assert!(matches!(protocol.next_push(ms(0)), NextPush::Stop));
     assert_eq!(protocol.next_pull(ms(0)), NextPull::Stop);
@@ -96,7 +128,7 @@ fn after_a_stop_nothing_begins_and_what_is_in_flight_still_counts() {
 
 #[test]
 fn the_pushers_failure_is_shown_before_the_pullers() {
-    let mut protocol: Protocol<_> = live([10]);
+    let mut protocol = live([10]);
     assert_eq!(protocol.failure(), None);
     let pullers = Failure::Log { error: "a gap".into() };
     protocol.pull_failed(pullers.clone());

@@ -1,8 +1,11 @@
 //! What becomes of a push, and what ends the pusher's waits.
 
-use super::super::{Direction, Effects, NextPush, Protocol, Push, Resend, Settings};
-use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, settings, unavailable, uncertain};
+use super::super::{Direction, Effects, Failure, NextPush, Protocol, Push, Resend, Settings};
+use super::{
+    behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
+};
 use crate::log::{Log as _, MemoryLog};
+use crate::upstream::FatalKind;
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
@@ -154,6 +157,29 @@ fn a_push_is_lost_to_a_rebase_and_not_to_an_advance() {
 }
 
 #[test]
+fn the_answer_to_a_lost_push_is_what_was_known_or_something_to_look_into() {
+    // That it was refused is known; that it was taken cannot be, until a pull shows it; what is fatal stays fatal.
+    let no = Failure::Upstream { kind: FatalKind::Other, error: "no".into() };
+    let cases = [
+        (behind(None), Push::Idle),
+        (unavailable(None), Push::Idle),
+        (uncertain(), Push::Idle),
+        (Ok(()), Push::Uncertain { pull: 2, until: ms(0) }),
+        (fatal(), Push::Failed { error: no, uncertain: false }),
+    ];
+    for (outcome, state) in cases {
+        let log = MemoryLog::rebasing().with_pending(0, [10]);
+        let mut protocol = Protocol::new(log, settings());
+        let pull = protocol.begin_pull(ms(0));
+        let batch = protocol.send(ms(0));
+        let _rebase = protocol.receive(pull, page(0, &[1]), ms(0));
+        let _effects = protocol.answer(batch, outcome.clone(), ms(0));
+        assert_eq!(protocol.push, state, "{outcome:?}");
+        assert_eq!(protocol.log().pending(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_latest_push_alone_is_in_flight_and_until_it_is_answered() {
     let mut protocol = live([10]);
     let first = protocol.send(ms(0));
@@ -162,6 +188,9 @@ fn the_latest_push_alone_is_in_flight_and_until_it_is_answered() {
     assert!(!protocol.is_sending(&first));
     let second = protocol.send(ms(100));
     assert!(protocol.is_sending(&second) && !protocol.is_sending(&first));
+    assert_eq!(protocol.answer(first, Ok(()), ms(100)), Effects::default());
+    assert!(protocol.is_sending(&second), "an answer to another push changes nothing");
+    assert_eq!(protocol.log().pending(), 1);
 }
 
 #[test]
