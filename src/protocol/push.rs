@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::status::at;
-use super::{Direction, Effects, Failure, Protocol, Resend, Signal, Time};
+use super::{Effects, Failure, Protocol, Resend, Signal, Time};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::upstream::{Batch, PushError};
@@ -370,14 +370,6 @@ impl<L: Log> Protocol<L> {
                 self.push = Push::Idle;
                 false
             }
-        }
-    }
-
-    /// Whether the pusher may send, but for what is pending.
-    pub(super) fn gate(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Push => !self.push_paused,
-            Direction::Pull => !self.pull_paused,
         }
     }
 }

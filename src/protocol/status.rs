@@ -166,7 +166,7 @@ impl<L: Log> Protocol<L> {
             _ if self.stopped => WaitingOn::Stopped,
             Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
             Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
-            _ if !self.gate(Direction::Push) => WaitingOn::Gate(Direction::Push),
+            _ if self.push_paused => WaitingOn::Gate(Direction::Push),
             Push::Waiting { until, asked: true } => WaitingOn::Clock(*until),
             Push::Waiting { until, asked: false } => WaitingOn::Connectivity(*until),
             Push::Idle => WaitingOn::Pusher,
@@ -177,7 +177,7 @@ impl<L: Log> Protocol<L> {
         match &self.pull {
             Pull::Failed { error } => WaitingOn::Owner(error.clone()),
             Pull::Pulling { .. } => WaitingOn::Upstream(Direction::Pull),
-            _ if !self.gate(Direction::Pull) => WaitingOn::Gate(Direction::Pull),
+            _ if self.pull_paused => WaitingOn::Gate(Direction::Pull),
             Pull::Waiting { until } => WaitingOn::Connectivity(*until),
             Pull::Idle => WaitingOn::Puller,
         }
