@@ -1,7 +1,9 @@
 //! What whoever owns a protocol may ask of it, and what that leaves alone.
 
-use super::super::{Direction, Effects, Failure, NextPull, NextPush, Pull, Push};
-use super::{behind, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain};
+use super::super::{Counters, Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push};
+use super::{
+    behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
+};
 use crate::log::{Log as _, MemoryLog};
 
 fn panicked() -> Failure {
@@ -135,4 +137,38 @@ fn the_pushers_failure_is_shown_before_the_pullers() {
     assert_eq!(protocol.failure(), Some(&pullers));
     protocol.push_failed(panicked());
     assert_eq!(protocol.failure(), Some(&panicked()));
+}
+
+#[test]
+fn what_has_happened_is_counted() {
+    let mut protocol = Protocol::new(MemoryLog::rebasing(), settings());
+    assert_eq!(protocol.commit(vec![10, 11]), Ok(2));
+    let numbered = protocol.log().number(vec![12, 13, 14]).expect("there are numbers");
+    assert_eq!(protocol.commit_numbered(numbered.clone()), Ok(3));
+    assert!(protocol.commit_numbered(numbered).is_err(), "they follow no longer");
+    let pull = protocol.begin_pull(ms(0));
+    let _rebase = protocol.receive(pull, page(0, &[1]), ms(0));
+    let _advance = protocol.push_once(Ok(()), ms(0));
+    assert_eq!(protocol.commit(vec![15]), Ok(1));
+    for outcome in [behind(None), unavailable(None), uncertain()] {
+        let _nothing = protocol.push_once(outcome, ms(0));
+        let _nothing = protocol.retry_now();
+    }
+    protocol.pull_ended(pull, disconnected(), 0, ms(0));
+    let lost = protocol.begin_pull(ms(0));
+    protocol.pull_ended(lost, disconnected(), 0, ms(0));
+    let counted = Counters {
+        commits: 3,
+        pushes: 4,
+        accepted: 1,
+        behind: 1,
+        uncertain: 1,
+        // A push and a pull. The other pull was asked to end.
+        unavailable: 2,
+        pulls: 2,
+        pages: 1,
+        advances: 1,
+        rebases: 1,
+    };
+    assert_eq!(*protocol.counters(), counted);
 }

@@ -49,6 +49,7 @@ fn standings() -> Vec<(Core, WaitingOn)> {
         (fenced().then(cut_off).then(|it| it.pause(Pull)), WaitingOn::Gate(Pull)),
         (fenced().then(|it| it.pull_failed(gap())), WaitingOn::Owner(gap())),
         (fenced().then(Core::stop), WaitingOn::Stopped),
+        (fenced().then(|it| it.begin_pull(ms(0))).then(Core::stop), WaitingOn::Stopped),
     ]
 }
 
