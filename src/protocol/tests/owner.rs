@@ -48,6 +48,7 @@ fn looking_again_ends_the_waits_that_time_would_end_and_nothing_else() {
 fn after_a_restart_nothing_is_sent_that_may_have_been_taken() {
     let mut unsent = on_request([10]);
     unsent.push_unsent(panicked());
+    assert_eq!(unsent.failure(), Some(&panicked()));
     assert_eq!(unsent.restart(), Effects::default());
     assert!(unsent.would_send(ms(0)));
 
