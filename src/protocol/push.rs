@@ -313,10 +313,10 @@ impl<L: Log> Protocol<L> {
         *(if rebase { &mut self.counters.rebases } else { &mut self.counters.advances }) += 1;
         self.epoch += 1;
         match &mut self.push {
+            Push::Behind { .. } if bug!(ResumeOnAdvanceOnly) && rebase => false,
+            Push::Behind { .. } if bug!(ResumeOnRebaseOnly) && !rebase => false,
             Push::Behind { target, .. } => {
-                let enough = target.is_none_or(|target| self.log.upstream_head() >= target);
-                let resumes = if rebase { !bug!(ResumeOnAdvanceOnly) } else { enough && !bug!(ResumeOnRebaseOnly) };
-                if resumes {
+                if target.is_none_or(|target| self.log.upstream_head() >= target) {
                     self.push = Push::Idle;
                 }
                 false

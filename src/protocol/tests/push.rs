@@ -40,17 +40,18 @@ fn a_rejected_push_waits_only_for_news_that_has_not_come() {
 
 #[test]
 fn who_is_behind_goes_on_with_the_news_that_it_waits_for() {
-    let of_log = |log: MemoryLog<u64>| Protocol::new(log.with_pending(0, [10]), settings());
     // Upstream's head, as the rejection tells it; how many pages of one event it takes.
-    for (rebasing, head, pages) in [(false, None, 1), (false, Some(1), 1), (false, Some(2), 2), (true, None, 1)] {
-        let mut protocol = of_log(if rebasing { MemoryLog::rebasing() } else { MemoryLog::new() });
-        let pull = protocol.begin_pull(ms(0));
-        let _nothing = protocol.push_once(behind(head), ms(0));
-        for number in 0..pages {
-            assert!(!protocol.would_send(ms(0)), "{rebasing}, {head:?}, after {number}");
-            let _merge = protocol.receive(pull, page(number, &[number]), ms(0));
+    for (head, pages) in [(None, 1), (Some(1), 1), (Some(2), 2)] {
+        for log in [MemoryLog::new(), MemoryLog::rebasing()] {
+            let mut protocol = Protocol::new(log.with_pending(0, [10]), settings());
+            let pull = protocol.begin_pull(ms(0));
+            let _nothing = protocol.push_once(behind(head), ms(0));
+            for number in 0..pages {
+                assert!(!protocol.would_send(ms(0)), "{head:?}, after {number}");
+                let _merge = protocol.receive(pull, page(number, &[number]), ms(0));
+            }
+            assert!(protocol.would_send(ms(0)), "{head:?}");
         }
-        assert!(protocol.would_send(ms(0)), "{rebasing}, {head:?}");
     }
 }
 
@@ -140,6 +141,17 @@ fn a_reconnect_cuts_a_backoff_short_that_upstream_has_not_asked_for() {
         assert_eq!(protocol.would_send(ms(101)), at_once, "{cut_off}, {asked:?}");
         assert!(protocol.would_send(ms(200)));
     }
+}
+
+#[test]
+fn an_echo_that_is_sooner_than_the_answer_confirms_and_the_answer_adds_nothing() {
+    let mut protocol = live([10, 11]);
+    let pull = protocol.begin_pull(ms(0));
+    let batch = protocol.send(ms(0));
+    let confirmed = protocol.receive(pull, page(0, &[10, 11]), ms(0)).merged.expect("an advance");
+    assert_eq!(confirmed.confirmed(), batch.entries);
+    assert_eq!(protocol.answer(batch, Ok(()), ms(0)), Effects::default());
+    assert_eq!(protocol.push, Push::Idle);
 }
 
 #[test]
