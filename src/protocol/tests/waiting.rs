@@ -2,7 +2,7 @@
 
 use super::super::Direction::{Pull, Push};
 use super::super::{Failure, NextPull, NextPush, Signal, WaitingOn};
-use super::{Core, behind, disconnected, fatal, live, ms, on_request, unavailable, uncertain};
+use super::{Core, behind, disconnected, fatal, last_page, live, ms, on_request, unavailable, uncertain};
 use crate::upstream::FatalKind;
 
 /// The ways to stand at time zero, and who owes the next move.
@@ -17,6 +17,11 @@ fn standings() -> Vec<(Core, WaitingOn)> {
         let ticket = it.begin_pull(ms(0));
         it.pull_ended(ticket, disconnected(), 0, ms(0));
     };
+    let cut_off_at_the_end = |it: &mut Core| {
+        let ticket = it.begin_pull(ms(0));
+        drop(it.receive(ticket, last_page(0, &[]), ms(0)));
+        it.pull_ended(ticket, disconnected(), 0, ms(0));
+    };
     let refused = Failure::Upstream { kind: FatalKind::Other, error: "no".into() };
     let gap = || Failure::Log { error: "a gap".into() };
     vec![
@@ -24,6 +29,9 @@ fn standings() -> Vec<(Core, WaitingOn)> {
         (live([]).then(Core::stop), WaitingOn::Nobody),
         (live([]).then(cut_off), WaitingOn::Nobody),
         (live([]).then(cut_off).then(|it| it.pause(Pull)), WaitingOn::Nobody),
+        (on_request([]), WaitingOn::Nobody),
+        (on_request([]).then(Core::retry_now), WaitingOn::Nobody),
+        (on_request([]).then(Core::retry_now).then(cut_off_at_the_end), WaitingOn::Nobody),
         (pending(), WaitingOn::Pusher),
         (pending().then(|it| it.pause(Push)), WaitingOn::Gate(Push)),
         (pending().then(|it| it.pause(Pull)), WaitingOn::Pusher),
@@ -64,15 +72,25 @@ fn whoever_owes_the_next_move_is_named() {
 fn each_party_is_woken_for_what_it_was_told_to_wait_for() {
     let wait = |until: Option<_>| until.map_or(Signal::Nothing, Signal::At);
     for (protocol, _) in standings() {
-        let pusher = match protocol.clone().next_push(ms(0)) {
-            NextPush::Send(_) | NextPush::Stop => Signal::Go,
-            NextPush::Wait(until) => wait(until),
-        };
-        assert_eq!(protocol.push_signal(), pusher, "the pusher {}", protocol.push);
-        let puller = match protocol.clone().next_pull(ms(0)) {
-            NextPull::Pull { .. } | NextPull::Stop => Signal::Go,
-            NextPull::Wait(until) => wait(until),
-        };
-        assert_eq!(protocol.pull_signal(), puller, "the puller {}", protocol.pull);
+        let words = format!("the pusher {}; the puller {}", protocol.push, protocol.pull);
+        let signals = |protocol: &Core| (protocol.push_signal(), protocol.pull_signal());
+        for now in [ms(0), ms(1000)] {
+            let mut asked = protocol.clone();
+            let pusher = match asked.next_push(now) {
+                NextPush::Send(_) | NextPush::Stop => Signal::Go,
+                NextPush::Wait(until) => wait(until),
+            };
+            let puller = match asked.next_pull(now) {
+                NextPull::Pull { .. } | NextPull::Stop => Signal::Go,
+                NextPull::Wait(until) => wait(until),
+            };
+            if now == ms(0) {
+                assert_eq!(signals(&protocol), (pusher, puller), "{words}");
+            }
+            // A wait that is over leaves no trace, or who ends the next one would wake nobody.
+            let after = signals(&asked);
+            assert!(pusher == Signal::Go || pusher == after.0, "{words}; at {now:?} the pusher: {pusher:?}, {after:?}");
+            assert!(puller == Signal::Go || puller == after.1, "{words}; at {now:?} the puller: {puller:?}, {after:?}");
+        }
     }
 }
