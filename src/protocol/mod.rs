@@ -271,3 +271,6 @@ impl<L: Log> Protocol<L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ impl<L: Log> Protocol<L> {
         match self.pull {
             _ if self.stopped => Signal::Go,
             Pull::Idle if !self.pull_paused && self.wants_pull() => Signal::Go,
-            Pull::Waiting { until } if !self.pull_paused => Signal::At(until),
+            Pull::Waiting { until } => Signal::At(until),
             _ => Signal::Nothing,
         }
     }
@@ -168,11 +168,12 @@ impl<L: Log> Protocol<L> {
         if present != ticket {
             return;
         }
-        if outcome.is_ok() && !caught_up {
-            self.caught_up(random, now);
-        } else if !caught_up {
-            // What it should have shown is still owed.
-            self.catch_up = self.pulls + 1;
+        if !caught_up {
+            match outcome {
+                Ok(()) => self.caught_up(random, now),
+                // What it should have shown is still owed.
+                Err(_) => self.catch_up = self.pulls + 1,
+            }
         }
         self.pull = match outcome {
             Err(PullError::Fatal { kind, error }) => Pull::Failed { error: Failure::Upstream { kind, error } },

@@ -1,10 +1,11 @@
 //! The pusher's half.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::status::at;
-use super::{Direction, Effects, Failure, Protocol, Resend, Signal, Time};
+use super::{Effects, Failure, Protocol, Resend, Signal, Time};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::upstream::{Batch, PushError};
@@ -130,9 +131,9 @@ impl<L: Log> Protocol<L> {
             return NextPush::Wait(None);
         }
         let mut entries = self.log.batch(self.settings.batch);
-        if bug!(PrefixBypass) && self.push_attempts > 0 && self.log.pending() > entries.len() {
-            let both = self.settings.batch.saturating_add(entries.len());
-            entries = self.log.batch(both).split_off(entries.len());
+        if bug!(PrefixBypass) {
+            let all = self.log.batch(NonZeroUsize::MAX).into_iter();
+            entries = all.skip(self.push_attempts as usize).take(self.settings.batch.get()).collect();
         }
         self.pushes += 1;
         self.push = Push::Sending { ticket: self.pushes, count: entries.len(), epoch: self.epoch, lost: false };
@@ -153,9 +154,8 @@ impl<L: Log> Protocol<L> {
     /// The time has come that [`next_push`](Self::next_push) named.
     pub fn tick(&mut self, now: Time) -> Effects<L::Entry> {
         match &mut self.push {
-            Push::Behind { until, pull, .. } if until.is_some_and(|until| until <= now) => {
+            Push::Behind { until, .. } if until.is_some_and(|until| until <= now) => {
                 *until = None;
-                *pull = self.pulls + 1;
                 self.ask_for_catch_up()
             }
             _ => Effects::default(),
@@ -313,10 +313,10 @@ impl<L: Log> Protocol<L> {
         *(if rebase { &mut self.counters.rebases } else { &mut self.counters.advances }) += 1;
         self.epoch += 1;
         match &mut self.push {
+            Push::Behind { .. } if bug!(ResumeOnAdvanceOnly) && rebase => false,
+            Push::Behind { .. } if bug!(ResumeOnRebaseOnly) && !rebase => false,
             Push::Behind { target, .. } => {
-                let enough = target.is_none_or(|target| self.log.upstream_head() >= target);
-                let resumes = if rebase { !bug!(ResumeOnAdvanceOnly) } else { enough && !bug!(ResumeOnRebaseOnly) };
-                if resumes {
+                if target.is_none_or(|target| self.log.upstream_head() >= target) {
                     self.push = Push::Idle;
                 }
                 false
@@ -370,14 +370,6 @@ impl<L: Log> Protocol<L> {
                 self.push = Push::Idle;
                 false
             }
-        }
-    }
-
-    /// Whether the pusher may send, but for what is pending.
-    pub(super) fn gate(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Push => !self.push_paused,
-            Direction::Pull => !self.pull_paused,
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Shape<'a, L: Log> {
     push_paused: bool,
     pull_paused: bool,
     stopped: bool,
-    owes_catch_up: bool,
+    catch_up: u64,
     push_attempts: u32,
     pull_attempts: u32,
     refused: bool,
@@ -60,7 +60,7 @@ impl<L: Log> Protocol<L> {
         let yet_to_begin = |pull: u64| pull.saturating_sub(pulls);
         let push = match push {
             &Push::Sending { count, epoch, lost, .. } => {
-                Push::Sending { ticket: 0, count, epoch: u64::from(epoch != now), lost }
+                Push::Sending { ticket: 0, count, epoch: now.saturating_sub(epoch).min(1), lost }
             }
             &Push::Behind { target, until, pull, .. } => {
                 Push::Behind { since: 0, target, until, pull: yet_to_begin(pull) }
@@ -80,7 +80,7 @@ impl<L: Log> Protocol<L> {
             push_paused,
             pull_paused,
             stopped,
-            owes_catch_up: catch_up > pulls,
+            catch_up: yet_to_begin(catch_up),
             push_attempts: distinct(settings.backoff, push_attempts),
             pull_attempts: distinct(settings.backoff, pull_attempts),
             refused,
@@ -92,8 +92,8 @@ impl<L: Log> Protocol<L> {
 /// The smallest number of failures in a row from which on everything is as after `attempts`. None, one and more are told
 /// apart whatever the delays.
 fn distinct(backoff: Backoff, attempts: u32) -> u32 {
-    // The delay has doubled more than this often only if it is zero or at its greatest.
-    let mut attempts = attempts.min(u64::BITS * 2);
+    // The delay has doubled this often only if it is zero or at its greatest.
+    let mut attempts = attempts.min(u128::BITS);
     while attempts > 2 && backoff.delay(attempts, 0) == backoff.delay(attempts - 1, 0) {
         attempts -= 1;
     }

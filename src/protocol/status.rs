@@ -113,22 +113,10 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-impl Failure {
-    /// What makes two of them the same.
-    fn key(&self) -> (u8, String) {
-        match self {
-            Self::Upstream { kind: FatalKind::IdentityMismatch, error } => (0, error.to_string()),
-            Self::Upstream { kind: FatalKind::Other, error } => (1, error.to_string()),
-            Self::Log { error } => (2, error.clone()),
-            Self::Panicked { message } => (3, message.clone()),
-        }
-    }
-}
-
 impl PartialEq for Failure {
-    /// Equal if they say the same.
+    /// Equal if they say the same. The first words of each kind are its own.
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        self.to_string() == other.to_string()
     }
 }
 
@@ -136,7 +124,7 @@ impl Eq for Failure {}
 
 impl Hash for Failure {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        self.to_string().hash(state);
     }
 }
 
@@ -178,7 +166,7 @@ impl<L: Log> Protocol<L> {
             _ if self.stopped => WaitingOn::Stopped,
             Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
             Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
-            _ if !self.gate(Direction::Push) => WaitingOn::Gate(Direction::Push),
+            _ if self.push_paused => WaitingOn::Gate(Direction::Push),
             Push::Waiting { until, asked: true } => WaitingOn::Clock(*until),
             Push::Waiting { until, asked: false } => WaitingOn::Connectivity(*until),
             Push::Idle => WaitingOn::Pusher,
@@ -189,7 +177,7 @@ impl<L: Log> Protocol<L> {
         match &self.pull {
             Pull::Failed { error } => WaitingOn::Owner(error.clone()),
             Pull::Pulling { .. } => WaitingOn::Upstream(Direction::Pull),
-            _ if !self.gate(Direction::Pull) => WaitingOn::Gate(Direction::Pull),
+            _ if self.pull_paused => WaitingOn::Gate(Direction::Pull),
             Pull::Waiting { until } => WaitingOn::Connectivity(*until),
             Pull::Idle => WaitingOn::Puller,
         }
@@ -200,6 +188,38 @@ impl<L: Log> Protocol<L> {
         match (&self.push, &self.pull) {
             (Push::Failed { error, .. }, _) | (_, Pull::Failed { error }) => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use super::Failure;
+    use crate::upstream::FatalKind;
+
+    #[test]
+    fn failures_are_the_same_if_they_say_the_same() {
+        let of_each_kind = |words: &'static str| {
+            [
+                Failure::Upstream { kind: FatalKind::IdentityMismatch, error: words.into() },
+                Failure::Upstream { kind: FatalKind::Other, error: words.into() },
+                Failure::Log { error: words.into() },
+                Failure::Panicked { message: words.into() },
+            ]
+        };
+        let print = |failure: &Failure| {
+            let mut hasher = DefaultHasher::new();
+            failure.hash(&mut hasher);
+            hasher.finish()
+        };
+        let (these, those) = ([of_each_kind("no"), of_each_kind("yes")], [of_each_kind("no"), of_each_kind("yes")]);
+        for (a, one) in these.as_flattened().iter().enumerate() {
+            for (b, other) in those.as_flattened().iter().enumerate() {
+                assert_eq!(one == other, a == b, "{one}; {other}");
+                assert_eq!(print(one) == print(other), a == b, "{one}; {other}");
+            }
         }
     }
 }

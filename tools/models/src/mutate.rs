@@ -51,7 +51,6 @@ const LOOKS: &[(&str, &str, &str)] = &[
     ("src/protocol/push.rs", "if ticket != batch.ticket {", "if false {"),
     ("src/protocol/push.rs", "if lost {", "if false && lost {"),
     ("src/protocol/push.rs", "*lost |= rebase;", ""),
-    ("src/protocol/push.rs", "*pull = self.pulls + 1;", "let _ = &pull;"),
     ("src/protocol/push.rs", "self.tick(now)", "Effects::default()"),
     ("src/protocol/mod.rs", "self.catch_up = self.pulls + 1;", ""),
 ];

@@ -1,0 +1,103 @@
+//! What becomes of a pull, and what ends the puller's waits.
+
+use super::super::{Failure, NextPull, Pull};
+use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, uncertain};
+
+#[test]
+fn a_backoff_ends_at_its_very_instant() {
+    let mut protocol = live([]);
+    let ticket = protocol.begin_pull(ms(0));
+    protocol.pull_ended(ticket, disconnected(), 0, ms(0));
+    assert_eq!(protocol.next_pull(ms(99)), NextPull::Wait(Some(ms(100))));
+    assert!(protocol.would_pull(ms(100)));
+}
+
+#[test]
+fn a_pull_that_ends_has_shown_everything_unless_it_failed() {
+    for (outcome, shown) in [(Ok(()), true), (disconnected(), false)] {
+        let mut protocol = on_request([10]);
+        let _nothing = protocol.push_once(behind(None), ms(0));
+        let catch_up = protocol.begin_pull(ms(0));
+        protocol.pull_ended(catch_up, outcome, 0, ms(0));
+        assert_eq!(protocol.would_send(ms(100)), shown);
+        assert_eq!(protocol.would_pull(ms(100)), !shown, "a catch-up is owed until one has shown everything");
+    }
+}
+
+#[test]
+fn a_pull_that_has_caught_up_shows_no_more_by_ending() {
+    for outcome in [Ok(()), disconnected()] {
+        let mut protocol = on_request([10]);
+        let _nothing = protocol.push_once(uncertain(), ms(0));
+        let catch_up = protocol.begin_pull(ms(0));
+        let _nothing = protocol.receive(catch_up, last_page(0, &[]), ms(0));
+        let epoch = protocol.epoch();
+        protocol.pull_ended(catch_up, outcome, 0, ms(0));
+        assert_eq!(protocol.epoch(), epoch, "nobody looks again");
+        assert!(!protocol.would_pull(ms(100)), "no catch-up is owed");
+    }
+}
+
+#[test]
+fn a_live_pull_that_ends_without_news_backs_off() {
+    for (events, at_once) in [(&[][..], false), (&[1], true)] {
+        let mut protocol = live([]);
+        let ticket = protocol.begin_pull(ms(0));
+        let _merge = protocol.receive(ticket, last_page(0, events), ms(0));
+        protocol.pull_ended(ticket, Ok(()), 0, ms(0));
+        assert_eq!(protocol.would_pull(ms(0)), at_once);
+        assert!(protocol.would_pull(ms(100)));
+    }
+}
+
+#[test]
+fn a_pull_on_request_that_ends_without_news_makes_room_for_the_next_at_once() {
+    let mut protocol = on_request([]);
+    assert_eq!(protocol.next_pull(ms(0)), NextPull::Wait(None));
+    assert_eq!(protocol.retry_now(), Default::default());
+    assert!(protocol.would_pull(ms(0)));
+}
+
+#[test]
+fn to_end_as_asked_is_no_failure() {
+    let mut protocol = live([]);
+    let ticket = protocol.begin_pull(ms(0));
+    assert_eq!(protocol.retry_now(), ends_pull());
+    protocol.pull_ended(ticket, disconnected(), 0, ms(0));
+    assert!(protocol.would_pull(ms(0)));
+    assert_eq!(protocol.counters().unavailable, 0);
+}
+
+#[test]
+fn a_puller_that_failed_owes_a_catch_up() {
+    let mut protocol = on_request([]);
+    assert!(!protocol.would_pull(ms(0)));
+    protocol.pull_failed(Failure::Panicked { message: "a test".into() });
+    assert!(!protocol.would_pull(ms(0)), "that is the owner's to decide");
+    assert_eq!(protocol.restart(), Default::default());
+    assert!(protocol.would_pull(ms(0)));
+}
+
+#[test]
+fn a_log_that_refuses_twice_without_a_page_between_has_failed() {
+    let gap = || page(7, &[1]);
+    // What comes between.
+    for (between, fails) in [(page(0, &[]), true), (page(0, &[1]), false)] {
+        let mut protocol = live([]);
+        let first = protocol.begin_pull(ms(0));
+        protocol.page_pulled(first, gap(), 0, ms(0)).expect_err("a gap");
+        let second = protocol.begin_pull(ms(0));
+        let _merge = protocol.receive(second, between, ms(0));
+        protocol.page_pulled(second, gap(), 0, ms(0)).expect_err("a gap");
+        assert_eq!(matches!(protocol.pull, Pull::Failed { .. }), fails);
+    }
+}
+
+#[test]
+fn a_page_with_nothing_in_it_is_no_refusal() {
+    let mut protocol = live([]);
+    let ticket = protocol.begin_pull(ms(0));
+    let _nothing = protocol.receive(ticket, page(0, &[]), ms(0));
+    protocol.page_pulled(ticket, page(7, &[1]), 0, ms(0)).expect_err("a gap");
+    assert!(protocol.would_pull(ms(0)), "it was the first");
+}
