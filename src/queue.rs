@@ -195,7 +195,7 @@ impl<C: Condition> Wait<C> {
         let waiting = locked.waiting.as_mut()?;
         if waiting.at(&place).is_none() {
             drop(locked);
-            return self.condition.let_through();
+            return self.condition.let_through().filter(|_| !bug!(GivingUpHidesOpen));
         }
         if bug!(CancelledWaiterStays) {
             return None;
@@ -219,7 +219,7 @@ impl<C: Condition> Wait<C> {
                 note!(is_through(self.condition.queue()));
                 drop(locked);
                 // Let through, or woken for a change that came before this wait began.
-                return match self.condition.let_through() {
+                return match self.condition.let_through().filter(|_| !bug!(OpenCloseLosesWaiters)) {
                     Some(output) => Poll::Ready(output),
                     None => self.join(waker),
                 };
