@@ -15,10 +15,8 @@
 //! the bump that it waits for finds the mark. Somebody who joins between the counting and the waking may be woken for a
 //! bump that they had seen; they look at the count and join again.
 //!
-//! Counting releases and acquires, reading the count acquires. The mark is set and taken back without either: both are
-//! read-modify-writes, which hand on what was released before them, and they need no order with the queue. Whoever has
-//! counted and found the mark comes to the lock after the waiter that set it: had they come before it, the lock would
-//! have put their counting before the marking, and they would not have found it.
+//! Counting releases and acquires, reading the count acquires. The mark is set and taken back by read-modify-writes
+//! that do neither, and hand on what was released before them.
 
 use std::fmt;
 use std::future::Future;

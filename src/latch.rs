@@ -10,10 +10,11 @@
 //!
 //! Each operation is one read-modify-write on that word, which is where it takes effect; nothing depends on the order of
 //! two words, so no fence is owed. Opening releases; passing acquires, and so does closing, by which a turn is taken. The
-//! rest is relaxed: a read-modify-write hands on what was released before it, and who is in the queue is the lock's
-//! affair. Whoever finds `AWAITED` changes it and empties the queue in one critical section:
-//! those in the queue are exactly those that were there when it opened, and closing again at once takes nobody back (see
-//! the argument in the crate's wait queue: a waiter whose generation is over is through).
+//! rest does neither, and hands on what was released before it.
+//!
+//! Whoever finds `AWAITED` changes it and empties the queue in one critical section: those in the queue are exactly those
+//! that were there when it opened, and closing again at once takes nobody back (see the argument in the crate's wait
+//! queue: a waiter whose generation is over is through).
 //!
 //! The states and the `release` operation follow Effect's `Latch`; its `open` then `close` forgets the waiters, and this
 //! one's does not.

@@ -9,7 +9,9 @@
 //!   read-modify-write on the same atomic word as the state itself, so either it comes first, and whoever changes the
 //!   state sees it and must take the lock to [wake](WaitQueue::release); or the change comes first, and marking fails and
 //!   the waiter does not sleep. *The race one would fear, a wake between the look and joining the queue, needs the two
-//!   to miss each other on one atomic word, and they cannot.*
+//!   to miss each other on one atomic word, and they cannot.* Nor does the mark need an ordering to be seen in time:
+//!   whoever has seen it takes the lock after the waiter that set it. Had they taken it before, the lock would have put
+//!   their look before the marking.
 //! - Everybody present is taken out at once, and the queue's **generation** moves on. A waiter whose generation is over
 //!   has been let through, whatever the state is by then: opening and closing again at once loses nobody. Since nobody
 //!   is ever woken *instead* of another, a waiter that gives up cannot take another's wake with it.
