@@ -244,9 +244,13 @@ mod tests {
     ) -> (impl GiveUp<Output = u8> + Unpin, Arc<Counts>) {
         let woken = Arc::new(Counts::default());
         let mut watch = watched.wait_topic(topic, |state| (*state != 0).then_some(*state));
-        let waker = Waker::from(Arc::clone(&woken));
-        assert!(Pin::new(&mut watch).poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(poll(&mut watch, &woken).is_pending());
         (watch, woken)
+    }
+
+    fn poll(watch: &mut (impl Future<Output = u8> + Unpin), woken: &Arc<Counts>) -> Poll<u8> {
+        let waker = Waker::from(Arc::clone(woken));
+        Pin::new(watch).poll(&mut Context::from_waker(&waker))
     }
 
     #[test]
@@ -276,5 +280,18 @@ mod tests {
         assert_eq!([early_waker, dropped_waker].map(|waker| Arc::strong_count(&waker)), [1, 1], "a waker is kept");
         watched.change(|state| *state = 7);
         assert_eq!(late.give_up(), Some(7));
+    }
+
+    #[test]
+    fn a_task_that_is_through_leaves_no_trace() {
+        if IN_MODEL {
+            return;
+        }
+        let watched = Watched::<u8>::new(0);
+        let (mut watch, woken) = task(&watched, 0);
+        // Nobody is told; it finds it by itself.
+        watched.look(|state| *state = 7);
+        assert_eq!(poll(&mut watch, &woken), Poll::Ready(7));
+        assert_eq!(Arc::strong_count(&woken), 1, "its waker is kept");
     }
 }
