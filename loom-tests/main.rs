@@ -89,6 +89,9 @@ index! {
         /// What was written before `open` is seen after the wait, also if the latch was open already.
         what_was_written_before_opening_an_open_latch_is_seen: "I2", 2 threads, exhaustive,
             finds { OpenLooksFirst: "what was written before is not seen" };
+        /// What was written before `open` is seen after the wait, also if the latch was closed, waited for and opened since.
+        what_was_written_before_open_is_handed_on: "I2", 2 threads, exhaustive,
+            finds { PlainUnmark: "what was written before is not seen" };
         /// What was written before `release` is seen by whom it lets through.
         what_was_written_before_release_is_seen: "I2", 2 threads, exhaustive, finds {};
         /// A wait that times out as it is released has one outcome, and leaves no trace.
@@ -100,8 +103,10 @@ index! {
         a_latch_that_opens_before_the_deadline_is_passed: "I4", 2 threads, exhaustive,
             finds { TimeoutHidesOpen: "it opened in time, and the wait timed out" };
         /// A wait that is interrupted as it is released has one outcome, and leaves no trace.
-        a_wait_that_is_interrupted_as_it_is_released_has_one_outcome: "I4", 2 threads, exhaustive,
-            finds { CancelledWaiterStays: "it was let through and told otherwise" };
+        a_wait_that_is_interrupted_as_it_is_released_has_one_outcome: "I4", 2 threads, exhaustive, finds {
+            CancelledWaiterStays: "it was let through and told otherwise",
+            GivingUpHidesOpen: "it was let through and told otherwise",
+        };
         /// A wait that is dropped as it is released leaves no trace.
         a_wait_that_is_dropped_as_it_is_released_leaves_no_trace: "I4", 2 threads, exhaustive,
             finds { CancelledWaiterStays: "a trace of the wait is left" };
@@ -137,6 +142,9 @@ index! {
         /// A bump before the deadline is in time, even if the waiter looks only after it.
         a_bump_before_the_deadline_is_in_time: "I4", 2 threads, exhaustive,
             finds { TimeoutHidesOpen: "it was bumped in time, and the wait timed out" };
+        /// A bump before the interrupt is in time, even if the waiter looks only after both.
+        a_bump_before_the_interrupt_is_in_time: "I4", 2 threads, exhaustive,
+            finds { GivingUpHidesOpen: "it was bumped in time, and the wait was interrupted" };
         /// A wait that times out as the epoch is bumped finds the bump the next time.
         a_wait_that_times_out_as_it_is_bumped_loses_nothing: "I2", 2 threads, exhaustive, finds {};
         /// Of two waiters one gives up as the epoch is bumped, and the other gets past.
@@ -148,6 +156,9 @@ index! {
             RelaxedCheck: "what was written before is not seen",
             RelaxedMark: "what was written before is not seen",
         };
+        /// What was written before `bump` is seen by whoever bumps next.
+        what_was_written_before_a_bump_is_seen_by_the_next: "I2", 2 threads, exhaustive,
+            finds { RelaxedBump: "what was written before is not seen" };
     }
     mod interrupt {
         /// There is no gap between looking at an interrupt and parking for it.

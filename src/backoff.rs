@@ -80,4 +80,11 @@ mod tests {
         let none = Backoff::new(Duration::ZERO, Duration::from_secs(30));
         assert!((0..100).all(|attempt| none.delay(attempt, 0).is_zero()));
     }
+
+    #[test]
+    fn chance_takes_its_part_in_proportion() {
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::MAX).with_jitter(0.5);
+        let after = |random| backoff.delay(2, random).as_secs_f64();
+        assert_eq!([0, u64::MAX / 2, u64::MAX].map(after), [4.0, 3.0, 2.0]);
+    }
 }

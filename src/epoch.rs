@@ -14,6 +14,9 @@
 //! takes the queue's lock and wakes everybody. A waiter sets the mark only while the count is still what it has seen, so
 //! the bump that it waits for finds the mark. Somebody who joins between the counting and the waking may be woken for a
 //! bump that they had seen; they look at the count and join again.
+//!
+//! Counting releases and acquires, reading the count acquires. The mark is set and taken back by read-modify-writes
+//! that do neither, and hand on what was released before them.
 
 use std::fmt;
 use std::future::Future;
@@ -34,7 +37,8 @@ const ONE: u64 = 2;
 
 /// A counter that only grows and that threads and tasks can wait for.
 ///
-/// What was written before [`bump`](Self::bump) is seen by whoever has read or waited past the count before it.
+/// What was written before [`bump`](Self::bump) is seen by whoever has read or waited past the count before it, and by
+/// whoever bumps after it.
 ///
 /// ```
 /// # if latchwork::sync::IN_MODEL { return }
@@ -77,13 +81,13 @@ impl Epoch {
     ///
     /// If a waiting task's waker panics; everybody has been woken by then.
     pub fn bump(&self) -> u64 {
-        let release = if bug!(RelaxedBump) { Ordering::Relaxed } else { Ordering::AcqRel };
-        let former = self.state.fetch_add(ONE, release);
+        let order = if bug!(RelaxedBump) { Ordering::Relaxed } else { Ordering::AcqRel };
+        let former = self.state.fetch_add(ONE, order);
         note!(bumps(&self.queue, former / ONE + 1));
-        if former & AWAITED != 0 && !bug!(BumpWakesNobody) {
+        if former & AWAITED != 0 {
             self.queue.release(|| {
-                self.state.fetch_and(!AWAITED, Ordering::AcqRel);
-                true
+                self.state.fetch_and(!AWAITED, Ordering::Relaxed);
+                !bug!(BumpWakesNobody)
             });
         }
         former / ONE + 1
@@ -160,14 +164,14 @@ impl Condition for Past<'_> {
         let past = |state| self.past(state).filter(|_| !bug!(WakeWithoutLock));
         let unless_past = |state| if past(state).is_some() { None } else { Some(state | AWAITED) };
         let acquire = if bug!(RelaxedMark) { Ordering::Relaxed } else { Ordering::Acquire };
-        match self.epoch.state.fetch_update(Ordering::AcqRel, acquire, unless_past) {
+        match self.epoch.state.fetch_update(Ordering::Relaxed, acquire, unless_past) {
             Ok(_) => None,
             Err(state) => self.past(state),
         }
     }
 
     fn unmark(&self) {
-        self.epoch.state.fetch_and(!AWAITED, Ordering::AcqRel);
+        self.epoch.state.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 
     fn let_through(&self) -> Option<u64> {
@@ -207,5 +211,45 @@ impl Future for Passed<'_> {
 impl fmt::Debug for Passed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passed").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::GiveUp as _;
+    use crate::sync::IN_MODEL;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    fn poll(wait: &mut (impl Future<Output = u64> + Unpin)) -> Poll<u64> {
+        pin!(wait).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn whoever_has_nobody_to_wake_or_nothing_to_wait_for_takes_no_lock() {
+        if IN_MODEL {
+            return;
+        }
+        let epoch = Epoch::new();
+        assert!(poll(&mut epoch.wait_past_async(0)).is_pending(), "and has given up its place");
+        // Whoever takes the lock now waits for ever.
+        let _locked = epoch.queue.waiting.lock();
+        assert_eq!([epoch.bump(), epoch.bump()], [1, 2]);
+        assert_eq!(epoch.wait_past(1), 2);
+        assert_eq!(epoch.wait_past_timeout(1, Duration::ZERO), Waited::Ready(2));
+        assert_eq!(poll(&mut epoch.wait_past_async(1)), Poll::Ready(2));
+    }
+
+    #[test]
+    fn a_wait_that_gives_up_after_the_bump_is_told_of_it() {
+        if IN_MODEL {
+            return;
+        }
+        let epoch = Epoch::new();
+        let (mut first, mut second) = [0, 1].map(|seen| Wait::new(Past { epoch: &epoch, seen })).into();
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        epoch.bump();
+        assert_eq!((first.give_up(), second.give_up()), (Some(1), None));
     }
 }

@@ -222,13 +222,12 @@ impl Token {
         let children = std::mem::take(&mut note.children);
         note!(says_why(&self.set.queue, cause, first));
         drop(note);
-        if bug!(SecondSetterReturnsEarly) && !first {
-            return false;
+        if first || !bug!(SecondSetterReturnsEarly) {
+            for_each_unwinding([None].into_iter().chain(children.into_iter().map(Some)), |child| match child {
+                None => drop(self.set.open()),
+                Some(child) => drop(child.upgrade().map(|child| child.set(cause))),
+            });
         }
-        for_each_unwinding([None].into_iter().chain(children.into_iter().map(Some)), |child| match child {
-            None => drop(self.set.open()),
-            Some(child) => drop(child.upgrade().map(|child| child.set(cause))),
-        });
         first
     }
 }
@@ -263,5 +262,30 @@ impl Future for Set<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Cause> {
         Pin::new(&mut self.opened).poll(context).map(|()| self.interrupt.why())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::IN_MODEL;
+
+    #[test]
+    fn the_list_of_children_grows_with_those_that_live() {
+        if IN_MODEL {
+            return;
+        }
+        let parent = Interrupt::new();
+        let room = || parent.token.note.lock().children.capacity();
+        let alive = [(); 4].map(|()| parent.child());
+        let enough = room();
+        drop(alive);
+        for _ in 0..100 {
+            drop([(); 4].map(|()| parent.child()));
+        }
+        assert_eq!(room(), enough, "children that are gone take room");
+        let alive = [(); 100].map(|()| parent.child());
+        parent.set(Cause::Stop);
+        assert!(alive.iter().all(Interrupt::is_set), "a child was forgotten");
     }
 }

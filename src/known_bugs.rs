@@ -80,12 +80,16 @@ mod switch {
         RelaxedMark,
         /// `close` takes the turn without acquiring: the former holder's writes are not seen.
         RelaxedClose,
+        /// Taking back the mark that somebody waits is a plain write: what was released before it is not handed on.
+        PlainUnmark,
         /// Waking a thread that has not gone to sleep yet leaves nothing behind.
         UnparkLeavesNoToken,
         /// A thread that lets others run before it sleeps forgets that it was woken meanwhile.
         GivesWayAndForgets,
         /// A wait that timed out looks at the clock alone and misses what came at the same moment.
         TimeoutHidesOpen,
+        /// A wait that was let through before it gives up is told that it gave up.
+        GivingUpHidesOpen,
         /// A return from parking is taken for the event itself.
         ParkIsTrusted,
         /// A state under a lock changes, and wakes nobody.

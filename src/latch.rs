@@ -9,9 +9,12 @@
 //! | `AWAITED` | closed, and somebody waits | only under the queue's lock: `open` to `OPEN`; `release`, or the last waiter that gives up, to `CLOSED` |
 //!
 //! Each operation is one read-modify-write on that word, which is where it takes effect; nothing depends on the order of
-//! two words, so no fence is owed. Whoever finds `AWAITED` changes it and empties the queue in one critical section:
-//! those in the queue are exactly those that were there when it opened, and closing again at once takes nobody back (see
-//! the argument in the crate's wait queue: a waiter whose generation is over is through).
+//! two words, so no fence is owed. Opening releases; passing acquires, and so does closing, by which a turn is taken. The
+//! rest does neither, and hands on what was released before it.
+//!
+//! Whoever finds `AWAITED` changes it and empties the queue in one critical section: those in the queue are exactly those
+//! that were there when it opened, and closing again at once takes nobody back (see the argument in the crate's wait
+//! queue: a waiter whose generation is over is through).
 //!
 //! The states and the `release` operation follow Effect's `Latch`; its `open` then `close` forgets the waiters, and this
 //! one's does not.
@@ -78,7 +81,7 @@ impl Latch {
     ///
     /// If a waiting task's waker panics; everybody has been let through and woken by then.
     pub fn open(&self) -> bool {
-        let release = if bug!(RelaxedOpen) { Ordering::Relaxed } else { Ordering::AcqRel };
+        let release = if bug!(RelaxedOpen) { Ordering::Relaxed } else { Ordering::Release };
         if bug!(OpenLooksFirst) && self.is_open() {
             return false;
         }
@@ -95,7 +98,7 @@ impl Latch {
         }
         let mut changed = false;
         self.queue.release(|| {
-            changed = self.state.swap(OPEN, Ordering::AcqRel) != OPEN;
+            changed = self.state.swap(OPEN, Ordering::Release) != OPEN;
             note!(turns(&self.queue, true, changed));
             true
         });
@@ -107,7 +110,7 @@ impl Latch {
     /// Whoever waited when it opened passes even so.
     pub fn close(&self) -> bool {
         // Whoever closes it has passed it: what was written before `open` is seen.
-        let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::AcqRel };
+        let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::Acquire };
         // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are.
         let kept = if bug!(CloseForgetsWaiters) { CLOSED } else { !OPEN };
         let changed = self.state.fetch_and(kept, acquire) & OPEN != 0;
@@ -133,7 +136,7 @@ impl Latch {
             return 0;
         }
         self.queue.release(|| {
-            let awaited = self.state.compare_exchange(AWAITED, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            let awaited = self.state.compare_exchange(AWAITED, CLOSED, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             note!(releases(&self.queue, awaited));
             awaited
         })
@@ -214,18 +217,21 @@ impl Condition for &Latch {
             return None;
         }
         let acquire = if bug!(RelaxedMark) { Ordering::Relaxed } else { Ordering::Acquire };
-        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::AcqRel, acquire) {
+        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::Relaxed, acquire) {
             Ok(_) | Err(AWAITED) => None,
             Err(_open) => Some(()),
         }
     }
 
     fn unmark(&self) {
-        self.state.store(CLOSED, Ordering::Release);
+        if bug!(PlainUnmark) {
+            return self.state.store(CLOSED, Ordering::Relaxed);
+        }
+        self.state.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 
     fn let_through(&self) -> Option<()> {
-        if bug!(OpenCloseLosesWaiters) { self.check() } else { Some(()) }
+        Some(())
     }
 }
 
@@ -261,5 +267,34 @@ impl Future for Opened<'_> {
 impl fmt::Debug for Opened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::IN_MODEL;
+    use std::task::Waker;
+
+    fn poll(wait: &mut Opened<'_>) -> Poll<()> {
+        Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn whoever_has_nobody_to_wake_or_nothing_to_wait_for_takes_no_lock() {
+        if IN_MODEL {
+            return;
+        }
+        let latch = Latch::new();
+        assert!(poll(&mut latch.wait_async()).is_pending(), "and has given up its place");
+        // Whoever takes the lock now waits for ever.
+        let _locked = latch.queue.waiting.lock();
+        assert_eq!(latch.release(), 0);
+        assert_eq!([latch.open(), latch.open()], [true, false]);
+        latch.wait();
+        assert_eq!(latch.wait_timeout(Duration::ZERO), Waited::Ready(()));
+        assert_eq!(latch.wait_deadline(Instant::now()), Waited::Ready(()));
+        assert!(poll(&mut latch.wait_async()).is_ready());
+        assert_eq!([latch.close(), latch.close()], [true, false]);
     }
 }

@@ -9,7 +9,9 @@
 //!   read-modify-write on the same atomic word as the state itself, so either it comes first, and whoever changes the
 //!   state sees it and must take the lock to [wake](WaitQueue::release); or the change comes first, and marking fails and
 //!   the waiter does not sleep. *The race one would fear, a wake between the look and joining the queue, needs the two
-//!   to miss each other on one atomic word, and they cannot.*
+//!   to miss each other on one atomic word, and they cannot.* Nor does the mark need an ordering to be seen in time:
+//!   whoever has seen it takes the lock after the waiter that set it. Had they taken it before, the lock would have put
+//!   their look before the marking.
 //! - Everybody present is taken out at once, and the queue's **generation** moves on. A waiter whose generation is over
 //!   has been let through, whatever the state is by then: opening and closing again at once loses nobody. Since nobody
 //!   is ever woken *instead* of another, a waiter that gives up cannot take another's wake with it.
@@ -18,7 +20,6 @@
 //! taken first and then woken, and one that panics does not keep the rest asleep.
 
 use std::future::Future;
-use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -76,28 +77,14 @@ impl WaitQueue {
 
     /// Lets through everybody present, if `change`, which is called under the lock, says so. Returns how many.
     pub(crate) fn release(&self, change: impl FnOnce() -> bool) -> usize {
-        let mut waiting = self.lock();
+        let mut locked = self.lock();
         if !change() {
             return 0;
         }
-        let wakers = waiting.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
+        let wakers = locked.waiting.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
         note!(empties(self));
-        drop(waiting);
+        drop(locked);
         wake_all(wakers)
-    }
-}
-
-impl Deref for Locked<'_> {
-    type Target = Option<Box<Waiting>>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.waiting
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.waiting
     }
 }
 
@@ -130,8 +117,9 @@ impl Waiting {
 
     /// Takes the waker out of `place`, if it is still there.
     pub(crate) fn leave(&mut self, place: &Place) -> Option<Waker> {
-        let index = if bug!(CancelledWaiterTakesWake) { 0 } else { place.index };
-        let waker = self.at(&Place { index, ..*place })?.take();
+        let Place { generation, index } = *place;
+        let index = if bug!(CancelledWaiterTakesWake) { 0 } else { index };
+        let waker = self.at(&Place { generation, index })?.take();
         self.vacant.push(index);
         waker
     }
@@ -205,11 +193,11 @@ impl<C: Condition> Wait<C> {
     /// Leaves the queue; see [`GiveUp::give_up`].
     fn leave(&mut self) -> Option<C::Output> {
         let place = self.place.take()?;
-        let mut slot = self.condition.queue().lock();
-        let waiting = slot.as_mut()?;
+        let mut locked = self.condition.queue().lock();
+        let waiting = locked.waiting.as_mut()?;
         if waiting.at(&place).is_none() {
-            drop(slot);
-            return self.condition.let_through();
+            drop(locked);
+            return self.condition.let_through().filter(|_| !bug!(GivingUpHidesOpen));
         }
         if bug!(CancelledWaiterStays) {
             return None;
@@ -219,28 +207,28 @@ impl<C: Condition> Wait<C> {
         if waiting.is_empty() {
             self.condition.unmark();
         }
-        drop(slot);
+        drop(locked);
         drop(waker);
         None
     }
 
     /// The slow path of `poll`: under the lock.
     fn join(&mut self, waker: Waker) -> Poll<C::Output> {
-        let mut slot = self.condition.queue().lock();
-        let waiting = slot.get_or_insert_default();
+        let mut locked = self.condition.queue().lock();
+        let waiting = locked.waiting.get_or_insert_default();
         if let Some(place) = self.place.take() {
             let Some(present) = waiting.at(&place).filter(|_| !bug!(ParkIsTrusted)) else {
                 note!(is_through(self.condition.queue()));
-                drop(slot);
+                drop(locked);
                 // Let through, or woken for a change that came before this wait began.
-                return match self.condition.let_through() {
+                return match self.condition.let_through().filter(|_| !bug!(OpenCloseLosesWaiters)) {
                     Some(output) => Poll::Ready(output),
                     None => self.join(waker),
                 };
             };
             self.place = Some(place);
             let former = present.replace(waker);
-            drop(slot);
+            drop(locked);
             drop(former);
             return Poll::Pending;
         }

@@ -27,8 +27,6 @@ struct Inner<S, const TOPICS: usize> {
     state: S,
     /// Tasks that wait; `None` until the first one comes.
     waiting: [Option<Box<Waiting>>; TOPICS],
-    /// How many threads wait.
-    blocked: [u32; TOPICS],
 }
 
 /// Tasks to wake.
@@ -58,7 +56,7 @@ impl<S: Send + 'static> Watched<S> {
 
 impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     pub(crate) fn new(state: S) -> Self {
-        Self { inner: Monitor::new(Inner { state, waiting: [const { None }; TOPICS], blocked: [0; TOPICS] }) }
+        Self { inner: Monitor::new(Inner { state, waiting: [const { None }; TOPICS] }) }
     }
 
     /// Looks at the state, or changes what nobody waits for.
@@ -81,7 +79,7 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     fn notify(&self, inner: &mut MutexGuard<'_, Inner<S, TOPICS>>, topics: Topics) -> Wakers {
         let mut wakers = Wakers::new();
         for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
-            if inner.blocked[topic] > 0 && !bug!(ChangeWakesNobody) {
+            if !bug!(ChangeWakesNobody) {
                 self.inner.notify_all(inner, topic);
             }
             if let Some(waiting) = &mut inner.waiting[topic] {
@@ -146,9 +144,7 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
                 Err(_) if passed => return Waited::TimedOut,
                 Err(deadline) => deadline,
             };
-            inner.blocked[topic] += 1;
             (inner, passed) = self.inner.wait(inner, topic, deadline);
-            inner.blocked[topic] -= 1;
         }
     }
 
@@ -222,5 +218,80 @@ impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS>
         let former = inner.waiting[self.topic].as_mut().and_then(|waiting| waiting.leave(&place));
         drop(inner);
         drop(former);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, IN_MODEL};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Counts(AtomicUsize);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A task that waits for this topic until the state is not 0, and how often it has been woken.
+    fn task<const TOPICS: usize>(
+        watched: &Watched<u8, TOPICS>,
+        topic: usize,
+    ) -> (impl GiveUp<Output = u8> + Unpin, Arc<Counts>) {
+        let woken = Arc::new(Counts::default());
+        let mut watch = watched.wait_topic(topic, |state| (*state != 0).then_some(*state));
+        assert!(poll(&mut watch, &woken).is_pending());
+        (watch, woken)
+    }
+
+    fn poll(watch: &mut (impl Future<Output = u8> + Unpin), woken: &Arc<Counts>) -> Poll<u8> {
+        let waker = Waker::from(Arc::clone(woken));
+        Pin::new(watch).poll(&mut Context::from_waker(&waker))
+    }
+
+    #[test]
+    fn a_change_wakes_those_whom_it_concerns() {
+        if IN_MODEL {
+            return;
+        }
+        let watched = Watched::<u8, 3>::new(0);
+        let tasks = [0, 1, 2].map(|topic| task(&watched, topic));
+        let woken = || tasks.each_ref().map(|(_, woken)| woken.0.load(Ordering::Relaxed));
+        watched.change_topics(|_| ((), 0b010));
+        assert_eq!(woken(), [0, 1, 0]);
+        watched.change_topics(|_| ((), 0b101));
+        assert_eq!(woken(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_task_that_gives_up_takes_what_has_come_or_leaves_no_trace() {
+        if IN_MODEL {
+            return;
+        }
+        let watched = Watched::<u8>::new(0);
+        let ((mut early, early_waker), (mut late, _), (dropped, dropped_waker)) =
+            (task(&watched, 0), task(&watched, 0), task(&watched, 0));
+        assert_eq!(early.give_up(), None);
+        drop(dropped);
+        assert_eq!([early_waker, dropped_waker].map(|waker| Arc::strong_count(&waker)), [1, 1], "a waker is kept");
+        watched.change(|state| *state = 7);
+        assert_eq!(late.give_up(), Some(7));
+    }
+
+    #[test]
+    fn a_task_that_is_through_leaves_no_trace() {
+        if IN_MODEL {
+            return;
+        }
+        let watched = Watched::<u8>::new(0);
+        let (mut watch, woken) = task(&watched, 0);
+        // Nobody is told; it finds it by itself.
+        watched.look(|state| *state = 7);
+        assert_eq!(poll(&mut watch, &woken), Poll::Ready(7));
+        assert_eq!(Arc::strong_count(&woken), 1, "its waker is kept");
     }
 }

@@ -2,6 +2,7 @@
 //! panics of other people's code.
 #![cfg(not(loom))]
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
@@ -41,6 +42,16 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 
 fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Counts(AtomicUsize);
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Goes on until `done`, which another thread brings about.
@@ -154,6 +165,19 @@ mod latch {
     }
 
     #[test]
+    fn a_wait_that_is_dropped_leaves_no_trace() {
+        let latch = Latch::new();
+        let mut waits = [(); 3].map(|()| latch.wait_async());
+        assert!(waits.iter_mut().all(|wait| poll_once(wait).is_pending()));
+        let [first, _, last] = waits;
+        drop((first, last));
+        assert_eq!(latch.release(), 1);
+        let mut newcomer = latch.wait_async();
+        assert!(poll_once(&mut newcomer).is_pending());
+        assert_eq!(latch.release(), 1, "a place that was given up is taken by the next");
+    }
+
+    #[test]
     fn a_latch_is_a_turn() {
         let (turn, inside) = (Latch::new_open(), AtomicBool::new(false));
         thread::scope(|scope| {
@@ -242,14 +266,7 @@ mod latch {
 
     #[test]
     fn a_waker_is_replaced_by_the_latest() {
-        struct Counts(AtomicUsize);
-        impl Wake for Counts {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        let (latch, former, latest) =
-            (Latch::new(), Arc::new(Counts(AtomicUsize::new(0))), Arc::new(Counts(AtomicUsize::new(0))));
+        let (latch, former, latest) = (Latch::new(), Arc::new(Counts::default()), Arc::new(Counts::default()));
         let mut wait = latch.wait_async();
         assert!(poll_with(&mut wait, &Waker::from(Arc::clone(&former))).is_pending());
         assert!(poll_with(&mut wait, &Waker::from(Arc::clone(&latest))).is_pending());
@@ -296,6 +313,27 @@ mod epoch {
     }
 
     #[test]
+    fn a_bump_wakes_everybody_once() {
+        let epoch = Epoch::new();
+        let counts = [(); 3].map(|()| Arc::new(Counts::default()));
+        let mut waits = counts.each_ref().map(|count| (epoch.wait_past_async(0), Waker::from(Arc::clone(count))));
+        assert!(waits.iter_mut().all(|(wait, waker)| poll_with(wait, waker).is_pending()));
+        assert_eq!([epoch.bump(), epoch.bump()], [1, 2]);
+        assert!(counts.iter().all(|count| count.0.load(Ordering::Relaxed) == 1));
+        assert!(waits.iter_mut().all(|(wait, waker)| poll_with(wait, waker) == Poll::Ready(2)));
+    }
+
+    #[test]
+    fn a_wait_that_is_dropped_leaves_the_count() {
+        let epoch = Epoch::new();
+        assert_eq!(epoch.bump(), 1);
+        let mut wait = epoch.wait_past_async(1);
+        assert!(poll_once(&mut wait).is_pending());
+        drop(wait);
+        assert_eq!((epoch.current(), epoch.bump()), (1, 2));
+    }
+
+    #[test]
     fn bumps_from_many_threads_are_all_counted() {
         let epoch = Epoch::new();
         thread::scope(|scope| {
@@ -313,11 +351,11 @@ mod epoch {
     #[test]
     fn the_shortest_timeouts_look_and_the_longest_wait() {
         let epoch = Epoch::new();
-        assert_eq!(epoch.wait_past_timeout(0, Duration::ZERO), Waited::TimedOut);
+        assert_eq!(epoch.wait_past_timeout(0, Duration::ZERO).ready(), None);
         thread::scope(|scope| {
             let waiter = scope.spawn(|| epoch.wait_past_timeout(0, Duration::MAX));
             assert_eq!(epoch.bump(), 1);
-            assert_eq!(waiter.join().unwrap(), Waited::Ready(1));
+            assert_eq!(waiter.join().unwrap().ready(), Some(1));
         });
         assert_eq!(epoch.wait_past_deadline(0, Instant::now()), Waited::Ready(1));
         let interrupt = Interrupt::new();
@@ -469,6 +507,25 @@ mod worker {
     }
 
     #[test]
+    fn a_request_that_is_owed_when_it_stops_is_not_served() {
+        let (begun, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+        let worker = Worker::spawn("owes a run", {
+            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            move |_: &Run| -> Outcome {
+                begun.open();
+                go_on.wait();
+                Ok(())
+            }
+        })
+        .unwrap();
+        begun.wait();
+        assert_eq!(worker.restart(), Ok(2));
+        assert!(worker.stop());
+        go_on.open();
+        assert_eq!(worker.join().generation, 1);
+    }
+
+    #[test]
     fn stop_beats_restart_and_is_for_good() {
         for _ in 0..TIMES {
             let worker = Worker::spawn("stops", until_interrupted).unwrap();
@@ -612,6 +669,44 @@ mod worker {
         worker.restart().unwrap();
         until(|| worker.status().phase == Phase::Running);
         assert_eq!(worker.join().to_string(), "has stopped after run 2");
+    }
+
+    #[test]
+    fn its_name_is_its_threads() {
+        let (tell, told) = mpsc::channel();
+        let worker = Worker::spawn("named", move |_: &Run| -> Outcome {
+            tell.send(thread::current().name().map(str::to_owned))?;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(told.recv().unwrap().as_deref(), Some("named"));
+        assert_eq!(worker.name(), "named");
+    }
+
+    #[test]
+    fn a_worker_that_is_joined_has_ended_altogether() {
+        /// What a body leaves to its thread, which drops it at its very end. That takes a while.
+        struct Left(Arc<AtomicBool>);
+        impl Drop for Left {
+            fn drop(&mut self) {
+                thread::sleep(Duration::from_millis(5));
+                self.0.store(true, Ordering::Release);
+            }
+        }
+        thread_local!(static LEFT: RefCell<Option<Left>> = const { RefCell::new(None) });
+        let ends: [fn(Worker); 2] = [|worker| drop(worker.join()), drop];
+        for end in ends {
+            let gone = Arc::new(AtomicBool::new(false));
+            let left = Arc::clone(&gone);
+            let worker = Worker::spawn("leaves something", move |_: &Run| -> Outcome {
+                LEFT.set(Some(Left(Arc::clone(&left))));
+                Ok(())
+            })
+            .unwrap();
+            worker.wait_idle();
+            end(worker);
+            assert!(gone.load(Ordering::Acquire), "the thread goes on");
+        }
     }
 
     #[test]

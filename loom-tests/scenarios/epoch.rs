@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use latchwork::sync::model::end_time;
-use latchwork::{Epoch, Waited};
+use latchwork::{Cause, Epoch, Interrupt, Waited};
 use loom::sync::atomic::{AtomicBool, Ordering};
 
 use super::{SOON, spawn};
@@ -70,6 +70,21 @@ pub fn a_bump_before_the_deadline_is_in_time() {
     other.join().unwrap();
 }
 
+/// Main waits until it is interrupted; a thread bumps and then interrupts it.
+pub fn a_bump_before_the_interrupt_is_in_time() {
+    let (epoch, interrupt) = (Arc::new(Epoch::new()), Interrupt::new());
+    let other = spawn(&epoch, {
+        let interrupt = interrupt.clone();
+        move |epoch| {
+            epoch.bump();
+            interrupt.set(Cause::Stop);
+        }
+    });
+    let in_time = epoch.wait_past_interruptible(0, &interrupt, None) == Waited::Ready(1);
+    assert!(in_time, "it was bumped in time, and the wait was interrupted");
+    other.join().unwrap();
+}
+
 /// Main waits until a deadline; a thread ends time and then bumps. What has timed out finds the bump the next time.
 pub fn a_wait_that_times_out_as_it_is_bumped_loses_nothing() {
     let epoch = Arc::new(Epoch::new());
@@ -107,4 +122,19 @@ pub fn what_was_written_before_a_bump_is_seen() {
     written.store(true, Ordering::Relaxed);
     epoch.bump();
     waiter.join().unwrap();
+}
+
+/// A thread and main write and bump. Whoever has counted two sees what the other has written.
+pub fn what_was_written_before_a_bump_is_seen_by_the_next() {
+    let (epoch, written) = (Arc::new(Epoch::new()), Arc::new([AtomicBool::new(false), AtomicBool::new(false)]));
+    let bump = |own: usize| {
+        let written = Arc::clone(&written);
+        move |epoch: &Epoch| {
+            written[own].store(true, Ordering::Relaxed);
+            epoch.bump() == 1 || written[1 - own].load(Ordering::Relaxed)
+        }
+    };
+    let other = spawn(&epoch, bump(1));
+    let seen = [bump(0)(&epoch), other.join().unwrap()];
+    assert!(seen == [true; 2], "what was written before is not seen");
 }

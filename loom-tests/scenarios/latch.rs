@@ -106,6 +106,26 @@ pub fn what_was_written_before_opening_an_open_latch_is_seen() {
     assert!(closer.join().unwrap() || came_second, "what was written before is not seen");
 }
 
+/// A thread writes, opens and closes, joins the queue and gives up; main opens, passes and reads. If both have changed
+/// something, the thread came first.
+pub fn what_was_written_before_open_is_handed_on() {
+    let (latch, written) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));
+    let former = spawn(&latch, {
+        let written = Arc::clone(&written);
+        move |latch| {
+            written.store(true, Ordering::Relaxed);
+            let changed = latch.open();
+            latch.close();
+            let _gives_up = poll_once(&mut latch.wait_async());
+            changed
+        }
+    });
+    let mut came_second = latch.open() && latch.is_open();
+    let seen = written.load(Ordering::Relaxed);
+    came_second &= former.join().unwrap();
+    assert!(seen || !came_second, "what was written before is not seen");
+}
+
 /// Main's task is in the queue; a thread writes and releases; main reads when its task is through.
 pub fn what_was_written_before_release_is_seen() {
     let (latch, written) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));

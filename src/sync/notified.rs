@@ -17,7 +17,8 @@ impl Notified {
     }
 
     pub(crate) fn once_more(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        // Not one step, and it need not be: the lock is held.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Instead of sleeping: gives up the lock, lets others run and takes it again, all of which is `unlocked`. Whether it

@@ -135,7 +135,7 @@ impl Worker {
         }
     }
 
-    /// Waits for the thread's very end. Its last step has been taken: this is no wait for anybody's code.
+    /// Waits for the thread's very end. Its last step has been taken: only its thread-local values are dropped yet.
     fn reap(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _contained = thread.join();

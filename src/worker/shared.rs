@@ -308,6 +308,7 @@ impl State {
         }
         match self.activity {
             Activity::Idle if self.requested => {}
+            // Mutant `replace < with <=`: at that very nanosecond it waits for what has come, which ends at once.
             Activity::BackingOff { until } if Instant::now() < until => return Next::Wait(Some(until)),
             Activity::BackingOff { .. } => {}
             _ => return Next::Wait(None),
