@@ -255,13 +255,14 @@ mod tests {
     use crate::protocol::{Direction, Settings};
 
     type Stands = State<MemoryLog<u8>>;
+    type Step = fn(&mut Stands);
 
     fn core() -> Core<MemoryLog<u8>> {
         Core::new(Protocol::new(MemoryLog::new(), Settings::default()))
     }
 
     /// Who is woken by this step.
-    fn wakes(core: &Core<MemoryLog<u8>>, step: fn(&mut Stands)) -> Topics {
+    fn wakes(core: &Core<MemoryLog<u8>>, step: Step) -> Topics {
         let step = |state: &mut Stands| (step(state), Effects::default());
         core.state.look(|state| state.transition(step, || Time::ZERO)).2
     }
@@ -275,7 +276,7 @@ mod tests {
     fn a_transition_wakes_those_who_have_something_to_do_now_and_had_not_before() {
         let core = core();
         let (pusher, puller) = (only(topic::PUSHER), only(topic::PULLER));
-        let steps: &[(&str, fn(&mut Stands), Topics)] = &[
+        let steps: &[(&str, Step, Topics)] = &[
             ("nothing", |_| (), 0),
             ("a commit", commit, pusher),
             ("another, and the pusher has not looked yet", commit, 0),
@@ -293,8 +294,8 @@ mod tests {
     #[test]
     fn whoever_waits_for_commits_is_woken_when_the_first_of_them_has_settled() {
         let core = core();
-        let close: fn(&mut Stands) = |state| drop(state.tickets.close(0));
-        for (step, expected) in [(commit as fn(&mut Stands), 0), (close, only(topic::SETTLED)), (close, 0)] {
+        let close: Step = |state| drop(state.tickets.close(0));
+        for (step, expected) in [(commit as Step, 0), (close, only(topic::SETTLED)), (close, 0)] {
             assert_eq!(wakes(&core, step) & only(topic::SETTLED), expected);
         }
     }

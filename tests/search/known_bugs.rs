@@ -35,6 +35,7 @@ const fn on_request(config: Config) -> Config {
 const ENTRIES: &[Entry] = &[
     // Two clients and not one fault: who comes second is never resumed.
     Entry { bug: KnownBug::ResumeOnRebaseOnly, at: TWO, breaks: &[Drains, CatchUpOwed, Named] },
+    Entry { bug: KnownBug::ResumeOnAdvanceOnly, at: Config { rebasing: true, ..TWO }, breaks: &[Drains, CatchUpOwed, Named] },
     Entry { bug: KnownBug::ParkedFlag, at: TWO, breaks: &[Drains, SameEpoch, CatchUpOwed] },
     Entry { bug: KnownBug::LateRejection, at: TWO, breaks: &[Drains, FenceIsAwaited, SameEpoch] },
     Entry { bug: KnownBug::ParkOffline, at: with(&[Refuse], ONE), breaks: &[Drains, Named] },
