@@ -1,11 +1,11 @@
 //! A small log for models, tests and first steps.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
 
 use thiserror::Error;
 
+use super::pieces::Pieces;
 use super::{Log, Merged};
 
 /// A log in memory whose events are numbered 1, 2, 3….
@@ -20,7 +20,7 @@ pub struct MemoryLog<E> {
     /// The last event that upstream ordered and that has been applied.
     upstream_head: u64,
     /// Numbered from `upstream_head + 1`.
-    pending: VecDeque<E>,
+    pending: Pieces<E>,
     rebasing: bool,
 }
 
@@ -58,20 +58,21 @@ impl<E> MemoryLog<E> {
     /// An empty log whose events commute.
     #[must_use]
     pub const fn new() -> Self {
-        Self { upstream_head: 0, pending: VecDeque::new(), rebasing: false }
+        Self { upstream_head: 0, pending: Pieces::new(), rebasing: false }
     }
 
     /// An empty log that rebases its pending events on what others did.
     #[must_use]
     pub const fn rebasing() -> Self {
-        Self { upstream_head: 0, pending: VecDeque::new(), rebasing: true }
+        Self { upstream_head: 0, pending: Pieces::new(), rebasing: true }
     }
 
     /// A log as it was: what upstream ordered up to `upstream_head`, and `pending` events.
     #[must_use]
     pub fn with_pending(mut self, upstream_head: u64, pending: impl IntoIterator<Item = E>) -> Self {
         self.upstream_head = upstream_head;
-        self.pending = pending.into_iter().collect();
+        self.pending = Pieces::new();
+        self.pending.append(pending.into_iter().collect());
         self
     }
 
@@ -130,31 +131,37 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
     fn admit(&mut self, entries: Vec<MemoryEntry<E>>) -> Result<usize, MemoryLogError> {
         Self::in_order(self.head() + 1, &entries)?;
         let count = entries.len();
-        self.pending.extend(entries.into_iter().map(|entry| entry.event));
+        self.pending.append(entries.into_iter().map(|entry| entry.event).collect());
         Ok(count)
     }
 
     fn append(&mut self, events: Vec<E>) -> Result<usize, MemoryLogError> {
         let count = events.len();
         self.room_for(count)?;
-        self.pending.extend(events);
+        self.pending.append(events);
         Ok(count)
     }
 
     fn batch(&self, max: NonZeroUsize) -> Vec<MemoryEntry<E>> {
-        let events = self.pending.iter().take(max.get()).cloned();
-        (self.upstream_head + 1..).zip(events).map(|(position, event)| MemoryEntry { position, event }).collect()
+        let count = max.get().min(self.pending.len());
+        let mut entries = Vec::with_capacity(count);
+        let mut position = self.upstream_head;
+        self.pending.iter().take(count).for_each(|event| {
+            position += 1;
+            entries.push(MemoryEntry { position, event: event.clone() });
+        });
+        entries
     }
 
     fn merge(&mut self, page: Vec<MemoryEntry<E>>) -> Result<Merged<MemoryEntry<E>>, MemoryLogError> {
         let next = Self::in_order(self.upstream_head + 1, &page)?;
         // Of one's own batch, all are.
-        let own = page.iter().zip(&self.pending).take_while(|(entry, event)| entry.event == **event).count();
-        self.pending.drain(..own);
+        let own = page.iter().zip(self.pending.iter()).take_while(|(entry, event)| entry.event == **event).count();
+        self.pending.drop_front(own);
         let (mut new, mut confirmed) = (Vec::new(), page);
         for entry in confirmed.split_off(own) {
             if self.pending.front() == Some(&entry.event) {
-                self.pending.pop_front();
+                self.pending.drop_front(1);
                 confirmed.push(entry);
             } else {
                 new.push(entry);
@@ -173,7 +180,7 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
             return self.merge(batch);
         }
         let next = Self::in_order(self.upstream_head + 1, &batch)?;
-        self.pending.drain(..batch.len());
+        self.pending.drop_front(batch.len());
         self.upstream_head = next - 1;
         Ok(Merged::Advance { new: Vec::new(), confirmed: batch })
     }

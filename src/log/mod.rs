@@ -1,6 +1,7 @@
 //! The log a replicator works on: pending events, and how they are merged with what upstream sends.
 
 mod memory;
+mod pieces;
 
 use std::error::Error;
 use std::fmt;

@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use latchwork::log::Log;
-use latchwork::protocol::Direction;
 use latchwork::sync_state::Event;
 use latchwork::upstream::{Batch, Page, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled, Ticket};
@@ -36,11 +35,41 @@ pub fn edit(id: u64) -> Edit {
 }
 
 /// An upstream that takes whatever comes, at once, and has nothing to give.
-pub struct AtOnce;
+#[derive(Clone, Default)]
+pub struct AtOnce(Option<Arc<Allowance>>);
+
+/// How many more events it takes.
+#[derive(Default)]
+struct Allowance {
+    left: Mutex<usize>,
+    more: Condvar,
+}
+
+impl AtOnce {
+    /// Takes no more events than it is allowed to: whoever brings another one waits.
+    pub fn if_allowed() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    pub fn allow(&self, events: usize) {
+        let Some(allowance) = &self.0 else { return };
+        let mut left = allowance.left.lock();
+        *left = left.saturating_add(events);
+        allowance.more.notify_all();
+    }
+
+    fn take<T>(&self, batch: &[T]) {
+        black_box(batch);
+        let Some(allowance) = &self.0 else { return };
+        let mut left = allowance.left.lock();
+        allowance.more.wait_while(&mut left, |left| *left < batch.len());
+        *left -= batch.len();
+    }
+}
 
 impl<L: Log> Upstream<L> for AtOnce {
     fn push(&self, batch: &Batch<L>, _: &Interrupt) -> Result<(), PushError<L::Position>> {
-        black_box(&batch.entries);
+        self.take(&batch.entries);
         Ok(())
     }
 
@@ -59,13 +88,10 @@ impl<L: Log> Upstream<L> for AtOnce {
 /// Keeps events until upstream has confirmed them.
 pub trait Engine: Sized {
     type Ticket;
-    fn start() -> Self;
+    fn start(upstream: AtOnce) -> Self;
     fn commit(&self, events: Vec<Edit>) -> Self::Ticket;
     /// Waits until upstream has confirmed what was committed.
     fn confirmed(&self, ticket: &Self::Ticket);
-    fn pending(&self) -> usize;
-    fn pause(&self);
-    fn resume(&self);
 }
 
 /// The replicator, on a log.
@@ -74,9 +100,9 @@ pub struct Ours<L: Log>(pub Replicator<L>);
 impl<L: Log<Event = Edit> + Default> Engine for Ours<L> {
     type Ticket = Ticket<L::Position>;
 
-    fn start() -> Self {
+    fn start(upstream: AtOnce) -> Self {
         let batch = NonZeroUsize::new(BATCH).expect("it is fifty");
-        let started = Replicator::builder(L::default(), AtOnce).push_batch(batch).spawn();
+        let started = Replicator::builder(L::default(), upstream).push_batch(batch).spawn();
         Self(started.expect("there are threads"))
     }
 
@@ -86,18 +112,6 @@ impl<L: Log<Event = Edit> + Default> Engine for Ours<L> {
 
     fn confirmed(&self, ticket: &Self::Ticket) {
         assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
-    }
-
-    fn pending(&self) -> usize {
-        self.0.status().pending
-    }
-
-    fn pause(&self) {
-        self.0.pause(Direction::Push);
-    }
-
-    fn resume(&self) {
-        self.0.resume(Direction::Push);
     }
 }
 
@@ -119,6 +133,7 @@ pub trait Tells: Default + Send + 'static {
 }
 
 pub struct Shared<T> {
+    upstream: AtOnce,
     queue: Mutex<Queue<T>>,
     settled: Condvar,
 }
@@ -127,7 +142,6 @@ pub struct Shared<T> {
 pub struct Queue<T> {
     pending: VecDeque<Edit>,
     confirmed: u64,
-    paused: bool,
     tells: T,
 }
 
@@ -189,8 +203,7 @@ impl<T: Tells> Shared<T> {
     fn push(&self, wake: &Receiver<()>) {
         for () in wake {
             while let Some(batch) = self.batch() {
-                // What upstream does with it.
-                black_box(&batch);
+                self.upstream.take(&batch);
                 let mut queue = self.queue.lock();
                 queue.pending.drain(..batch.len());
                 queue.confirmed += batch.len() as u64;
@@ -204,7 +217,7 @@ impl<T: Tells> Shared<T> {
 
     fn batch(&self) -> Option<Vec<Entry>> {
         let queue = self.queue.lock();
-        if queue.paused || queue.pending.is_empty() {
+        if queue.pending.is_empty() {
             return None;
         }
         let events = queue.pending.iter().take(BATCH).cloned();
@@ -222,8 +235,8 @@ impl<T: Tells> ByHand<T> {
 impl<T: Tells> Engine for ByHand<T> {
     type Ticket = T::Ticket;
 
-    fn start() -> Self {
-        let shared = Arc::new(Shared { queue: Mutex::default(), settled: Condvar::new() });
+    fn start(upstream: AtOnce) -> Self {
+        let shared = Arc::new(Shared { upstream, queue: Mutex::default(), settled: Condvar::new() });
         let (wake, woken) = bounded(1);
         let pusher = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -244,19 +257,6 @@ impl<T: Tells> Engine for ByHand<T> {
 
     fn confirmed(&self, ticket: &T::Ticket) {
         T::wait(&self.shared, ticket);
-    }
-
-    fn pending(&self) -> usize {
-        self.shared.queue.lock().pending.len()
-    }
-
-    fn pause(&self) {
-        self.shared.queue.lock().paused = true;
-    }
-
-    fn resume(&self) {
-        self.shared.queue.lock().paused = false;
-        self.wake();
     }
 }
 

@@ -11,7 +11,7 @@ use latchwork::sync_state::SyncState;
 
 use crate::Bench;
 use crate::cpus::{Cpus, Placement};
-use crate::engines::{BATCH, ByHand, Counts, Each, Edit, Engine, Ours, edit};
+use crate::engines::{AtOnce, BATCH, ByHand, Counts, Each, Edit, Engine, Ours, edit};
 use crate::report::Limit;
 use crate::turns::{Contender, Results, Spread, best_of_three, each, take_turns};
 
@@ -24,8 +24,8 @@ struct Load {
     events: usize,
     /// How many a commit holds.
     commit: usize,
-    /// How many are pending from the start to the end. With any, nothing is sent before all is committed, so that no more is
-    /// confirmed meanwhile than is counted.
+    /// How many are pending whenever it is not measured. With any, as many are confirmed as are committed meanwhile, and not
+    /// before all of those are committed.
     pending: Option<usize>,
 }
 
@@ -35,31 +35,29 @@ fn commits(ids: Range<u64>, each: usize) -> impl Iterator<Item = Vec<Edit>> {
 }
 
 /// Nanoseconds for each event, from the first commit until as many have been confirmed as were committed meanwhile; the
-/// least of three times. As much has gone through before, so that queues have grown and all their room was used.
+/// least of three times. Before, so much has gone through that queues have grown, and that all their room was used: they
+/// double it when they grow.
 fn confirm<E: Engine>(load: Load) -> f64 {
-    const FIRST: usize = 3;
-    let engine = load.cpus.there(load.placement, E::start);
-    let (events, pending) = (load.events as u64, load.pending.unwrap_or(0) as u64);
-    engine.pause();
-    let mut tickets: Vec<_> = commits(0..pending, load.commit).map(|events| engine.commit(events)).collect();
-    let times = (0..FIRST as u64 + 3).map(|time| {
-        let begin = pending + time * events;
-        let meanwhile: Vec<_> = commits(begin..begin + events, load.commit).collect();
+    let upstream = if load.pending.is_some() { AtOnce::if_allowed() } else { AtOnce::default() };
+    let engine = load.cpus.there(load.placement, || E::start(upstream.clone()));
+    let pending = load.pending.unwrap_or(0);
+    let mut tickets: Vec<_> = commits(0..pending as u64, load.commit).map(|events| engine.commit(events)).collect();
+    let first = 3 + pending.div_ceil(load.events);
+    let times = (1..=first + 3).map(|time| {
+        let (begin, end) = (pending + (time - 1) * load.events, pending + time * load.events);
+        let meanwhile: Vec<_> = commits(begin as u64..end as u64, load.commit).collect();
         tickets.reserve(meanwhile.len());
-        // A little more than was waited for may have been confirmed.
-        let confirmed = tickets.len() - engine.pending() / load.commit;
         let begin = Instant::now();
-        if load.pending.is_none() {
-            engine.resume();
-        }
         tickets.extend(meanwhile.into_iter().map(|events| engine.commit(events)));
-        engine.resume();
-        engine.confirmed(&tickets[confirmed + load.events / load.commit - 1]);
+        upstream.allow(load.events);
+        engine.confirmed(&tickets[time * load.events / load.commit - 1]);
         let took = begin.elapsed();
-        engine.pause();
         took.as_nanos() as f64 / load.events as f64
     });
-    times.skip(FIRST).fold(f64::INFINITY, f64::min)
+    let least = times.skip(first).fold(f64::INFINITY, f64::min);
+    // Whoever brings something now need not wait.
+    upstream.allow(usize::MAX);
+    least
 }
 
 fn contender<E: Engine>(name: &'static str, load: Load) -> Contender<'static> {
@@ -104,7 +102,7 @@ pub fn commit_to_confirmed(bench: &mut Bench) {
 pub fn million_pending(bench: &mut Bench) {
     for placement in bench.cpus.placements() {
         let events = bench.count(20_000);
-        let load = Load { cpus: bench.cpus, placement, events, commit: BATCH, pending: Some(0) };
+        let load = Load { cpus: bench.cpus, placement, events, commit: BATCH, pending: Some(BATCH) };
         let loaded = Load { pending: Some(bench.count(1_000_000)), ..load };
         let contenders = vec![
             contender::<OnSyncState>("SyncState", load),
@@ -127,7 +125,7 @@ pub fn million_pending(bench: &mut Bench) {
 
 pub fn status(bench: &mut Bench) {
     let count = bench.count(10_000);
-    let replicator = OnSyncState::start();
+    let replicator = OnSyncState::start(AtOnce::default());
     let ticket = replicator.commit(vec![edit(0)]);
     replicator.confirmed(&ticket);
     let ask = || each(count, || _ = black_box(black_box(&replicator.0).status()));
@@ -154,7 +152,7 @@ pub fn status(bench: &mut Bench) {
 
 /// As `confirm`, with somebody who asks for the status again and again, or only sleeps as often.
 fn asked(load: Load, ask: Option<bool>) -> f64 {
-    let engine = load.cpus.there(load.placement, OnSyncState::start);
+    let engine = load.cpus.there(load.placement, || OnSyncState::start(AtOnce::default()));
     let commits: Vec<_> = commits(0..load.events as u64, load.commit).collect();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -47,7 +47,7 @@ pub fn pending(bench: &mut Bench) {
 /// list in which they stand.
 fn bytes_beyond(events: usize, commit: usize, keep: bool) -> f64 {
     let batch = NonZeroUsize::new(BATCH).expect("it is fifty");
-    let builder = Replicator::builder(SyncState::<Edit>::default(), AtOnce).push_batch(batch);
+    let builder = Replicator::builder(SyncState::<Edit>::default(), AtOnce::default()).push_batch(batch);
     let replicator = builder.spawn().expect("there are threads");
     replicator.pause(Direction::Push);
     let mut tickets = Vec::with_capacity(events / commit + 1);

@@ -1,0 +1,181 @@
+//! A queue of events in the vectors that brought them.
+//!
+//! A log may have a million events pending, and is changed under a lock that the workers need. A queue in one piece moves
+//! them all when it grows, while everybody waits; and it writes what is added to where nothing has been written for a
+//! million events, if ever. Here the vector that a commit brings **becomes** a piece of the queue: nothing is moved, and
+//! whoever made it has it in their cache. Commits that are small join the last piece, so that a piece is worth its place.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Commits that together are no more than this share a piece.
+const SHARED: usize = 64;
+
+/// A queue.
+#[derive(Clone)]
+pub(super) struct Pieces<T> {
+    /// In order.
+    pieces: VecDeque<VecDeque<T>>,
+    /// How many items all of them hold.
+    len: usize,
+}
+
+impl<T> Pieces<T> {
+    pub(super) const fn new() -> Self {
+        Self { pieces: VecDeque::new(), len: 0 }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn front(&self) -> Option<&T> {
+        self.iter().next()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pieces.iter().flatten()
+    }
+
+    pub(super) fn append(&mut self, mut items: Vec<T>) {
+        let count = items.len();
+        match self.pieces.back_mut() {
+            Some(last) if last.len() + count <= SHARED => last.extend(items),
+            _ => {
+                let room = if count < SHARED / 2 { SHARED } else { count };
+                items.shrink_to(2 * room);
+                items.reserve_exact(room - count);
+                self.pieces.push_back(items.into());
+            }
+        }
+        self.len += count;
+    }
+
+    /// Drops the first `count` items, or all there are.
+    pub(super) fn drop_front(&mut self, mut count: usize) {
+        while let Some(first) = self.pieces.front_mut() {
+            let here = count.min(first.len());
+            self.len -= here;
+            if here < first.len() {
+                first.drain(..here);
+                return;
+            }
+            count -= here;
+            self.pieces.pop_front();
+        }
+    }
+}
+
+// By the items alone: where one piece ends and another begins depends on the past.
+impl<T: PartialEq> PartialEq for Pieces<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<T: Eq> Eq for Pieces<T> {}
+
+impl<T: Hash> Hash for Pieces<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.iter().for_each(|item| item.hash(state));
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Pieces<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasher as _, RandomState};
+
+    use super::*;
+
+    fn of(pieces: impl IntoIterator<Item = Vec<u32>>) -> Pieces<u32> {
+        let mut queue = Pieces::new();
+        pieces.into_iter().for_each(|items| queue.append(items));
+        queue
+    }
+
+    /// Whatever is done to it, it is the queue in one piece.
+    #[test]
+    fn it_is_a_queue() {
+        let (mut pieces, mut queue) = (Pieces::new(), VecDeque::new());
+        let mut next = 0_u32;
+        for (add, drop) in [
+            (1, 0),
+            (1, 1),
+            (0, 1),
+            (1, 2),
+            (0, 0),
+            (40, 0),
+            (24, 1),
+            (2, 0),
+            (100, 3),
+            (64, 61),
+            (65, 1),
+            (1, 64),
+            (1, 70),
+            (0, 1),
+            (500, 98),
+            (3, 9999),
+            (1, 0),
+        ] {
+            pieces.append((next..next + add).collect());
+            queue.extend(next..next + add);
+            next += add;
+            pieces.drop_front(drop);
+            queue.drain(..drop.min(queue.len()));
+
+            assert_eq!((pieces.len(), pieces.is_empty()), (queue.len(), queue.is_empty()));
+            assert_eq!(pieces.front(), queue.front());
+            assert!(pieces.iter().eq(&queue));
+        }
+    }
+
+    #[test]
+    fn a_commit_stays_in_the_vector_that_brought_it() {
+        let items: Vec<_> = (0..50).collect();
+        let place = items.as_ptr();
+        let queue = of([(0..50).collect(), items, (0..50).collect()]);
+        assert_eq!(queue.pieces[1].as_slices().0.as_ptr(), place);
+    }
+
+    #[test]
+    fn small_commits_share_a_piece_that_never_grows() {
+        let queue = of((0..6400).map(|item| vec![item]));
+        assert_eq!(queue.pieces.len(), 6400 / SHARED);
+        assert_eq!(of([vec![0]]).pieces[0].capacity(), SHARED);
+    }
+
+    /// A vector with room for a thousand that brings five would keep all of it for as long as they are pending.
+    #[test]
+    fn room_that_a_commit_brought_and_did_not_use_is_given_back() {
+        let mut items = Vec::with_capacity(1000);
+        items.extend(0..5);
+        assert_eq!(of([items]).pieces[0].capacity(), 2 * SHARED);
+    }
+
+    #[test]
+    fn equal_queues_have_equal_hashes_whatever_their_past() {
+        let (one, mut other) = (of([(100..1500).collect()]), of((0..30).map(|n| (n * 50..n * 50 + 50).collect())));
+        other.drop_front(100);
+        assert_eq!(one, other);
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        let state = RandomState::new();
+        assert_eq!(state.hash_one(&one), state.hash_one(&other));
+        other.drop_front(1);
+        other.append(vec![0]);
+        assert_eq!(one.len(), other.len());
+        assert_ne!(one, other);
+        assert_ne!(state.hash_one(&one), state.hash_one(&other));
+    }
+}
