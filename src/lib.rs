@@ -117,6 +117,7 @@ pub mod points;
 pub mod protocol;
 mod queue;
 pub mod replicator;
+mod sparing;
 pub mod sync;
 pub mod sync_state;
 pub mod upstream;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
+use crate::sparing;
 use crate::sync::{Arc, note};
 use crate::wait::{Waited, deadline};
 use crate::watched::{Wakers, Watched};
@@ -134,7 +135,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             self.groups.push_back(Arc::new(Group::new(Vec::new())));
         }
         let group = Arc::clone(&self.groups[at]);
-        self.open.push_back(count);
+        sparing::push_back(&mut self.open, count);
         (number, Ticket { group, place: place(number) })
     }
 

@@ -18,6 +18,7 @@ use std::iter::FusedIterator;
 
 use super::seq_num::Part;
 use super::{Entry, EntryRef, Exhausted, SeqNum};
+use crate::sparing;
 
 /// Invariant: [`head`](Self::head) is a valid number, and so is each number before it. Who adds or renumbers proves
 /// it first; from then on no sum below can overflow.
@@ -176,10 +177,9 @@ impl<E> Chain<E> {
                 Some(sent) => sent.followers += 1,
                 None => self.leading += 1,
             }
-            self.local.push_back(event);
+            sparing::push_back(&mut self.local, event);
         } else {
-            let followers = 0;
-            self.sent.push_back(Sent { event, followers });
+            sparing::push_back(&mut self.sent, Sent { event, followers: 0 });
         }
     }
 
