@@ -6,16 +6,18 @@
 //! of the execution that failed; loom takes the same way each time.
 
 use std::env;
+use std::fs;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use latchwork::sync::model::{Lanes, record, recorded};
+use loom::model::Builder;
 
 use crate::runner::{Model, REPLAYED, message, on_a_thread, say};
 
-/// The known bug that is shown, or the name of what another engine had in its place.
+/// The known bug that is shown, or the name of what another engine had in its place, or of a larger size.
 const SHOW: &str = "LATCHWORK_SHOW";
 
 /// The file with the path of the execution that is shown.
@@ -33,10 +35,11 @@ pub fn show(model: &Model) -> ! {
 
     let bug = env::var(SHOW).ok();
     let known = || model.known_bugs.iter().find(|(known, _)| Some(format!("{known:?}")) == bug);
-    let built = || model.twins.iter().find(|(name, ..)| Some(*name) == bug.as_deref());
+    let twins = model.twins.iter().map(|(name, scenario, _)| (*name, *scenario));
+    let built = || twins.chain(model.larger.iter().copied()).find(|(name, _)| Some(*name) == bug.as_deref());
     let (scenario, _on) = match (known(), built()) {
         (Some((known, _)), _) => (model.scenario, Some(known.switch_on())),
-        (None, Some((_, scenario, _))) => (*scenario, None),
+        (None, Some((_, scenario))) => (scenario, None),
         (None, None) if bug.is_none() => (model.scenario, None),
         (None, None) => {
             let all = model.known_bugs.iter().map(|(known, _)| format!("{known:?}"));
@@ -48,7 +51,7 @@ pub fn show(model: &Model) -> ! {
         Some(path) => {
             let path = Path::new(&path);
             assert!(path.is_file(), "{REPLAY}: there is no file {}", path.display());
-            match run(model, scenario, path, 1) {
+            match run(model.builder(), scenario, path, 1, usize::MAX) {
                 Ok(lanes) => say(&text(model, bug.as_deref(), &lanes, path)),
                 Err(error) => panic!("{}: {} cannot be run: {error}", model.name, path.display()),
             }
@@ -64,11 +67,27 @@ pub fn show(model: &Model) -> ! {
 
 /// Shows the execution, by number, with which a search of `scenario` has ended.
 pub fn explain(model: &Model, bug: Option<&str>, scenario: fn(), execution: usize) {
-    let path = path_of(model.name, bug);
-    // loom would begin with it.
-    let _ = std::fs::remove_file(&path);
-    match run(model, scenario, &path, execution) {
-        Ok(lanes) => say(&text(model, bug, &lanes, &path)),
+    explain_after(model, model.builder(), bug, scenario, None, execution);
+}
+
+/// As [`explain`], for a search by `builder` that has failed so many executions after the one to which `checkpoint` leads. A
+/// scenario of another size has a name.
+pub fn explain_after(
+    model: &Model,
+    builder: Builder,
+    name: Option<&str>,
+    scenario: fn(),
+    checkpoint: Option<&Path>,
+    execution: usize,
+) {
+    let path = path_of(model.name, name);
+    // loom begins with it, if it is there.
+    match checkpoint {
+        Some(checkpoint) => drop(fs::copy(checkpoint, &path).expect("a file that can be read")),
+        None => drop(fs::remove_file(&path)),
+    }
+    match run(builder, scenario, &path, execution, execution) {
+        Ok(lanes) => say(&text(model, name, &lanes, &path)),
         Err(error) => say(&format!("{}: execution {execution} cannot be shown: {error}", model.name)),
     }
 }
@@ -83,11 +102,10 @@ fn file_name(model: &str, bug: Option<&str>) -> String {
 }
 
 /// Runs a search up to this execution, which must be the one that fails, with a record of it. It begins with what `path`
-/// leads to, if there is such a file, or else with the first one; just before the last one, `path` is written.
-fn run(model: &Model, scenario: fn(), path: &Path, execution: usize) -> Result<Lanes, String> {
-    let mut builder = model.builder();
+/// leads to, if there is such a file, or else with the first one; before every so manieth, `path` is written.
+fn run(mut builder: Builder, scenario: fn(), path: &Path, execution: usize, interval: usize) -> Result<Lanes, String> {
     builder.checkpoint_file = Some(path.into());
-    builder.checkpoint_interval = if path.exists() { usize::MAX } else { execution };
+    builder.checkpoint_interval = interval;
     let (begun, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
     let (count, keep) = (Arc::clone(&begun), Arc::clone(&kept));
     let ended = on_a_thread(REPLAYED, move || {
@@ -147,8 +165,8 @@ fn is_shown_as_kept(model: &str, bug: &str) {
 
     let name = format!("{}.txt", file_name(model, Some(bug)));
     let (kept, new) = (Path::new("loom-tests/lanes").join(&name), Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
-    if std::fs::read_to_string(&kept).unwrap_or_default() != lanes {
-        std::fs::write(&new, &lanes).expect("a file below the target directory");
+    if fs::read_to_string(&kept).unwrap_or_default() != lanes {
+        fs::write(&new, &lanes).expect("a file below the target directory");
         panic!("{} is not what is shown now, which is in {}:\n{lanes}", kept.display(), new.display());
     }
 }

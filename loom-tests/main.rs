@@ -93,7 +93,8 @@ index! {
         what_was_written_before_open_is_handed_on: "I2", 2 threads, exhaustive,
             finds { PlainUnmark: "what was written before is not seen" };
         /// What was written before `release` is seen by whom it lets through.
-        what_was_written_before_release_is_seen: "I2", 2 threads, exhaustive, finds {};
+        what_was_written_before_release_is_seen: "I2", 2 threads, exhaustive, finds {}
+            built { what_was_written_before_a_flag_is_seen: "what was written before is not seen" };
         /// A wait that times out as it is released has one outcome, and leaves no trace.
         a_wait_that_times_out_as_it_is_released_has_one_outcome: "I4", 2 threads, exhaustive, finds {
             TimeoutHidesOpen: "it was let through and told otherwise",
@@ -123,7 +124,8 @@ index! {
         whoever_gives_way_before_it_sleeps_misses_nothing: "I1, I9", 2 threads, exhaustive,
             finds { GivesWayAndForgets: DEADLOCK, UnparkLeavesNoToken: DEADLOCK };
         /// `open` and `close` say who changed something.
-        open_and_close_say_who_changed_something: "I9", 3 threads, exhaustive, finds {};
+        open_and_close_say_who_changed_something: "I9", 3 threads, exhaustive, finds {}
+            built { a_flag_says_who_changed_something: "a change has two authors or none" };
         /// Taking turns by closing one latch keeps two out of the same section.
         one_latch_excludes: "I9", 3 threads, exhaustive, finds { RelaxedClose: "both were inside" }
             built { two_latches: "both were inside" };
@@ -145,8 +147,6 @@ index! {
         /// A bump before the interrupt is in time, even if the waiter looks only after both.
         a_bump_before_the_interrupt_is_in_time: "I4", 2 threads, exhaustive,
             finds { GivingUpHidesOpen: "it was bumped in time, and the wait was interrupted" };
-        /// A wait that times out as the epoch is bumped finds the bump the next time.
-        a_wait_that_times_out_as_it_is_bumped_loses_nothing: "I2", 2 threads, exhaustive, finds {};
         /// Of two waiters one gives up as the epoch is bumped, and the other gets past.
         a_waiter_that_gives_up_takes_nobody_elses_wake: "I4", 2 threads, exhaustive,
             finds { CancelledWaiterTakesWake: DEADLOCK };
@@ -168,8 +168,6 @@ index! {
         a_set_wakes_a_task: "I1", 2 threads, exhaustive, finds { InterruptBetweenCheckAndPark: DEADLOCK };
         /// A sleep that is interrupted in time says so, even if the sleeper looks only after its end.
         a_sleep_that_is_interrupted_in_time_says_so: "I1", 2 threads, exhaustive, finds { TimeoutHidesOpen: "the interrupt came in time, and the sleep went on" };
-        /// A sleep that is interrupted as time ends has one outcome.
-        a_sleep_that_is_interrupted_as_time_ends_has_one_outcome: "I1", 2 threads, exhaustive, finds {};
         /// A child made as its parent is set is set.
         a_child_made_as_its_parent_is_set_is_set: "I1", 2 threads, exhaustive, finds { ChildMissesInterrupt: DEADLOCK };
         /// A child dropped as its parent is set keeps no other from being set.
@@ -257,10 +255,10 @@ index! {
         /// A catch-up that brings nothing resumes a pusher that is behind.
         an_empty_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
-        /// The same, whenever time passes.
+        /// Whenever time passes, a catch-up that brings nothing resumes a pusher that is behind.
         an_empty_catch_up_resumes_the_pusher_at_any_time: "I1, I3", 3 threads, 3,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
-        /// The same where pulls are one-shot.
+        /// A catch-up that brings nothing resumes a pusher that is behind, also where pulls are one-shot.
         an_empty_one_shot_catch_up_resumes_the_pusher: "I1, I3", 3 threads, exhaustive,
             finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
         /// A catch-up begins also if the puller's last wait has ended with nothing to do.
@@ -269,20 +267,20 @@ index! {
         /// A push whose answer was lost is not sent twice.
         an_uncertain_push_is_not_sent_twice: "I5, I14", 3 threads, exhaustive,
             finds { ResendUncertain: "not everything is at upstream once" };
-        /// The same, whenever time passes.
+        /// Whenever time passes, a push whose answer was lost is not sent twice.
         an_uncertain_push_is_not_sent_twice_at_any_time: "I5, I14", 3 threads, 3,
             finds { ResendUncertain: "not everything is at upstream once" };
         /// A push that was lost is sent again, once a pull that began afterwards has caught up.
         a_lost_push_is_sent_again: "I3, I4", 3 threads, exhaustive, finds { CatchUpPolledAfterRun: DEADLOCK };
-        /// The same, whenever time passes.
+        /// Whenever time passes, a push that was lost is sent again, once a pull that began afterwards has caught up.
         a_lost_push_is_sent_again_at_any_time: "I3, I4", 3 threads, 3, finds { CatchUpPolledAfterRun: DEADLOCK };
         /// A reconnect resumes a pusher that backs off.
         a_reconnect_resumes_the_pusher: "I1, I6", 3 threads, exhaustive, finds { ParkOffline: DEADLOCK };
-        /// The same, whenever time passes.
+        /// Whenever time passes, a reconnect resumes a pusher that backs off.
         a_reconnect_resumes_the_pusher_at_any_time: "I1, I6", 3 threads, 3, finds { ParkOffline: DEADLOCK };
         /// The end of a backoff leads to an attempt.
         the_end_of_a_backoff_leads_to_an_attempt: "I6", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
-        /// The same, whenever time passes.
+        /// Whenever time passes, the end of a backoff leads to an attempt.
         the_end_of_a_backoff_leads_to_an_attempt_at_any_time: "I6", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
         /// Whoever asks to try again now is heard.
         retry_now_ends_a_backoff: "I4, I6", 3 threads, 3, finds { RetryReturnsToIdle: DEADLOCK };

@@ -85,19 +85,6 @@ pub fn a_bump_before_the_interrupt_is_in_time() {
     other.join().unwrap();
 }
 
-/// Main waits until a deadline; a thread ends time and then bumps. What has timed out finds the bump the next time.
-pub fn a_wait_that_times_out_as_it_is_bumped_loses_nothing() {
-    let epoch = Arc::new(Epoch::new());
-    let other = spawn(&epoch, |epoch| {
-        end_time();
-        epoch.bump();
-    });
-    let waited = epoch.wait_past_timeout(0, SOON);
-    assert!([Waited::Ready(1), Waited::TimedOut].contains(&waited));
-    other.join().unwrap();
-    assert!(epoch.wait_past(0) == 1);
-}
-
 /// One thread waits; main's task joins the queue and gives up, and main bumps. Ends when the waiter has been joined.
 pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
     let epoch = Arc::new(Epoch::new());

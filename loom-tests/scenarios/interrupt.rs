@@ -45,22 +45,6 @@ pub fn a_sleep_that_is_interrupted_in_time_says_so() {
     other.join().unwrap();
 }
 
-/// Main sleeps; a thread ends time and then sets the token. A sleep that was not interrupted finds the interrupt next.
-pub fn a_sleep_that_is_interrupted_as_time_ends_has_one_outcome() {
-    let interrupt = Interrupt::new();
-    let other = thread::spawn({
-        let interrupt = interrupt.clone();
-        move || {
-            end_time();
-            interrupt.set(Cause::Stop);
-        }
-    });
-    let slept = interrupt.sleep(SOON);
-    assert!([Err(Interrupted { cause: Cause::Stop }), Ok(())].contains(&slept));
-    other.join().unwrap();
-    assert_eq!(interrupt.wait(), Cause::Stop);
-}
-
 /// A thread sets the parent; main makes a child meanwhile and waits for it. Ends when the child is set.
 pub fn a_child_made_as_its_parent_is_set_is_set() {
     let parent = Interrupt::new();

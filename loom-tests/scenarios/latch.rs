@@ -143,6 +143,23 @@ pub fn what_was_written_before_release_is_seen() {
     assert_eq!(releaser.join().unwrap(), 1);
 }
 
+/// The same with a flag that is looked at now and then, which publishes nothing.
+pub fn what_was_written_before_a_flag_is_seen() {
+    let [flag, written] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let releaser = {
+        let (flag, written) = (Arc::clone(&flag), Arc::clone(&written));
+        thread::spawn(move || {
+            written.store(true, Ordering::Relaxed);
+            flag.store(true, Ordering::Relaxed);
+        })
+    };
+    while !flag.load(Ordering::Relaxed) {
+        loom::thread::yield_now();
+    }
+    assert!(written.load(Ordering::Relaxed), "what was written before is not seen");
+    releaser.join().unwrap();
+}
+
 /// Main waits until a deadline; a thread ends time and then releases. Ends when the wait has its outcome.
 pub fn a_wait_that_times_out_as_it_is_released_has_one_outcome() {
     let latch = Arc::new(Latch::new());
@@ -251,11 +268,35 @@ pub fn whoever_gives_way_before_it_sleeps_misses_nothing() {
 
 /// Two threads open, and main closes: each says whether it was the one that changed something.
 pub fn open_and_close_say_who_changed_something() {
-    let latch = Arc::new(Latch::new());
-    let openers = [(); 2].map(|()| spawn(&latch, Latch::open));
-    let closed = latch.close();
+    each_change_has_one_author(Latch::new(), Latch::open, Latch::close, Latch::is_open);
+}
+
+/// The same of a flag that is looked at and then written.
+pub fn a_flag_says_who_changed_something() {
+    fn set(flag: &AtomicBool, value: bool) -> bool {
+        let changes = flag.load(Ordering::Acquire) != value;
+        flag.store(value, Ordering::Release);
+        changes
+    }
+    let is_open = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+    each_change_has_one_author(AtomicBool::new(false), |flag| set(flag, true), |flag| set(flag, false), is_open);
+}
+
+fn each_change_has_one_author<T: Send + Sync + 'static>(
+    latch: T,
+    open: fn(&T) -> bool,
+    close: fn(&T) -> bool,
+    is_open: fn(&T) -> bool,
+) {
+    let latch = Arc::new(latch);
+    let openers = [(); 2].map(|()| {
+        let latch = Arc::clone(&latch);
+        thread::spawn(move || open(&latch))
+    });
+    let closed = close(&latch);
     let opened = openers.map(|opener| usize::from(opener.join().unwrap())).iter().sum::<usize>();
-    assert_eq!(opened, usize::from(closed) + usize::from(latch.is_open()), "a change has two authors or none");
+    let changes = usize::from(closed) + usize::from(is_open(&latch));
+    assert!(opened == changes, "a change has two authors or none");
 }
 
 /// Two threads take turns in a section by closing one open latch: `close` says who changed it.
