@@ -47,6 +47,7 @@ impl<T> Pieces<T> {
         match self.pieces.back_mut() {
             Some(last) if last.len() + count <= SHARED => last.extend(items),
             _ => {
+                // Mutant `replace < with <=`: for a commit that fills just half of a piece either will do.
                 let room = if count < SHARED / 2 { SHARED } else { count };
                 items.shrink_to(2 * room);
                 items.reserve_exact(room - count);

@@ -330,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn what_has_settled_before_stays_so_when_everything_is_closed() {
+        let (mut log, mut tickets, issued) = committed(&[1, 1, 1]);
+        merge(&mut log, &mut tickets, 0, &[1]);
+        wake_all(tickets.close(0));
+        let closed = Some(Settled::Closed);
+        assert_eq!(settled(&issued), [closed, REJECTED, closed]);
+    }
+
+    #[test]
     fn groups_have_so_many_places_and_are_kept_while_one_of_them_is_open() {
         let (mut log, mut tickets, issued) = committed(&[1; 40]);
         assert!(issued.iter().all(|ticket| (ticket.place as u64) < GROUP));

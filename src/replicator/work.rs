@@ -55,8 +55,8 @@ impl<L: Log> Party<L> {
                     Next::Stop => Signal::Go,
                 };
                 state.looked(self.topic, told, now);
-                // Mutants `match guard trace!(owed()) || point!(owed BeforeParking)`, `replace || with && in Party<L>::next`:
-                // what is owed in a usual build is nothing.
+                // Mutants `point!(owed BeforeParking) with false`, `replace || with && in Party<L>::next`: in a usual build
+                // nothing is ever owed.
                 match next {
                     Next::Do(what) => Ok(Some(Some(what))),
                     Next::Stop => Ok(Some(None)),

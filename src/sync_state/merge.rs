@@ -78,6 +78,7 @@ impl<E: Event> SyncState<E> {
     /// Upstream has ordered the first events, all of them sent ones: this batch. Returns whether they are settled; they are
     /// not if they are others, or if there are local-only events, which settle with the sent ones before them.
     pub(super) fn own_batch(&mut self, batch: &[Entry<E>]) -> bool {
+        // Mutant `-> bool with false`: a batch is then merged as any page is, with the same result.
         let Some(base) = self.chain.sent_base(batch.len()) else { return false };
         if batch.last().is_none_or(|last| last.seq != base) {
             return false;

@@ -156,6 +156,10 @@ proptest! {
             // Compared, as any page is.
             prop_assert_eq!(short.clone().confirm(another.clone()), Log::merge(&mut long.clone(), another));
         }
+        let mut longer = Log::batch(&long, NonZeroUsize::MAX);
+        let last = longer[longer.len() - 1].seq;
+        longer.extend(SyncState::new(last).number([Plain(1)]).unwrap_or_default());
+        prop_assert_eq!(short.clone().confirm(longer.clone()), Log::merge(&mut long.clone(), longer));
         prop_assert_eq!(short.confirm(batch.clone()), Log::merge(&mut long, batch));
         prop_assert_eq!(all(&short), all(&long));
         prop_assert_eq!(Log::number(&short, plain(vec![1])), Log::number(&long, plain(vec![1])));
