@@ -3,9 +3,9 @@
 //!
 //! `cargo mutants` changes what functions return and how values are compared; it knows nothing of memory orderings, nor
 //! of a statement that could be left out. These are that rest. A change is one piece of text in a copy of the tree. The
-//! models of its room are asked first, for most of these changes are wrong in some schedules only; the tests are asked
-//! about what the models let through. One check that fails is enough, and so is one that does not end. What survives the
-//! tests in `cargo mutants` is tried here as well.
+//! tests of its room are asked first, which takes a second; then the models, for most of these changes are wrong in some
+//! schedules only; then the state search. One check that fails is enough, and so is one that does not end. What survives
+//! the tests in `cargo mutants` is tried here as well.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ fn checks(file: &str) -> Checks {
     }
 }
 
-/// The state search, for which `cargo mutants` has no time.
+/// The state search, which takes longer than all the other tests.
 const SEARCH: &str = "search";
 
 struct Mutant {
@@ -96,14 +96,6 @@ struct Mutant {
     text: String,
     /// `cargo mutants` has found it, and the tests have let it through.
     tested: bool,
-}
-
-impl Mutant {
-    fn checks(&self) -> Checks {
-        let Checks { models, tests } = checks(&self.file);
-        let search = tests.iter().position(|test| *test == SEARCH).unwrap_or(tests.len());
-        Checks { models, tests: if self.tested { &tests[search..] } else { tests } }
-    }
 }
 
 impl std::fmt::Display for Mutant {
@@ -137,7 +129,7 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
             justified += 1;
             continue;
         }
-        let checks = mutant.checks();
+        let checks = checks(&mutant.file);
         let key = format!("{:?}{:?}", checks.models, checks.tests);
         let known = sound.iter().find(|(room, _)| *room == key).map(|(_, took)| *took);
         let took = match known {
@@ -145,7 +137,7 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
             None => {
                 // If the checks fail without a change, their failing with one says nothing.
                 let started = Instant::now();
-                if let Some(by) = caught(&copy, &checks, mutant.tested, Duration::MAX)? {
+                if let Some(by) = caught(&copy, &checks, false, Duration::MAX)? {
                     return Err(io::Error::other(format!("without any change, {by}")));
                 }
                 sound.push((key, started.elapsed()));
@@ -356,13 +348,21 @@ fn sources(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// The check that fails, if one does.
+/// The check that fails, if one does: of the tests, unless they have been asked, then of the models, then of the search.
 fn caught(
     copy: &Place,
     Checks { models, tests }: &Checks,
     tested: bool,
     limit: Duration,
 ) -> io::Result<Option<String>> {
+    let (search, tests): (Vec<_>, Vec<_>) = tests.iter().copied().partition(|test| *test == SEARCH);
+    if !tested {
+        let mut build = copy.cargo();
+        build.args(["test", "--no-run", "--lib"]).args(tests.iter().flat_map(|test| ["--test", test]));
+        if let Some(by) = fails(copy, &mut build, &[], limit)? {
+            return Ok(Some(by));
+        }
+    }
     if !models.is_empty() {
         let mut build = copy.cargo_loom();
         build.args(["test", "--no-run", "--test", "models"]);
@@ -370,13 +370,11 @@ fn caught(
             return Ok(Some(by));
         }
     }
-    let mut build = copy.cargo();
-    build.args(["test", "--no-run"]).args(tests.iter().flat_map(|test| ["--test", test]));
-    if !tested {
-        build.arg("--lib");
-    } else if tests.is_empty() {
+    if search.is_empty() {
         return Ok(None);
     }
+    let mut build = copy.cargo();
+    build.args(["test", "--no-run", "--test", SEARCH]);
     fails(copy, &mut build, &[], limit)
 }
 
