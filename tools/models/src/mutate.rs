@@ -348,6 +348,9 @@ fn sources(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
+/// Far longer than the tests take, without the state search.
+const HANGS: Duration = Duration::from_secs(20);
+
 /// The check that fails, if one does: of the tests, unless they have been asked, then of the models, then of the search.
 fn caught(
     copy: &Place,
@@ -359,7 +362,7 @@ fn caught(
     if !tested {
         let mut build = copy.cargo();
         build.args(["test", "--no-run", "--lib"]).args(tests.iter().flat_map(|test| ["--test", test]));
-        if let Some(by) = fails(copy, &mut build, &[], limit)? {
+        if let Some(by) = fails(copy, &mut build, &[], limit.min(HANGS))? {
             return Ok(Some(by));
         }
     }
