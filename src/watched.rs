@@ -224,12 +224,11 @@ impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{Arc, IN_MODEL};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use crate::sync::{Arc, AtomicU64, IN_MODEL, Ordering};
     use std::task::Wake;
 
     #[derive(Default)]
-    struct Counts(AtomicUsize);
+    struct Counts(AtomicU64);
 
     impl Wake for Counts {
         fn wake(self: Arc<Self>) {
