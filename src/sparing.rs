@@ -6,12 +6,17 @@
 use std::collections::VecDeque;
 
 /// Adds an item. A queue that is full grows by half.
+#[inline]
 pub(crate) fn push_back<T>(queue: &mut VecDeque<T>, item: T) {
-    let len = queue.len();
-    if len == queue.capacity() {
-        queue.reserve_exact((len / 2).max(4));
+    if queue.len() == queue.capacity() {
+        grow(queue);
     }
     queue.push_back(item);
+}
+
+#[cold]
+fn grow<T>(queue: &mut VecDeque<T>) {
+    queue.reserve_exact((queue.len() / 2).max(4));
 }
 
 #[cfg(test)]
