@@ -483,10 +483,10 @@ mod worker {
         assert_eq!(worker.join().generation, served.into_inner());
     }
 
-    #[test]
-    fn many_requests_while_a_run_winds_down_make_one_run() {
+    /// A worker in its first run, which ends once the latch is open, as do all after it.
+    fn held(name: &str) -> (Worker, Arc<Latch>) {
         let (begun, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
-        let worker = Worker::spawn("winds down", {
+        let worker = Worker::spawn(name, {
             let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
             move |_: &Run| -> Outcome {
                 begun.open();
@@ -496,6 +496,12 @@ mod worker {
         })
         .unwrap();
         begun.wait();
+        (worker, go_on)
+    }
+
+    #[test]
+    fn many_requests_while_a_run_winds_down_make_one_run() {
+        let (worker, go_on) = held("winds down");
         for _ in 0..TIMES {
             assert_eq!(worker.restart(), Ok(2));
         }
@@ -508,17 +514,7 @@ mod worker {
 
     #[test]
     fn a_request_that_is_owed_when_it_stops_is_not_served() {
-        let (begun, go_on) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
-        let worker = Worker::spawn("owes a run", {
-            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
-            move |_: &Run| -> Outcome {
-                begun.open();
-                go_on.wait();
-                Ok(())
-            }
-        })
-        .unwrap();
-        begun.wait();
+        let (worker, go_on) = held("owes a run");
         assert_eq!(worker.restart(), Ok(2));
         assert!(worker.stop());
         go_on.open();
