@@ -165,6 +165,13 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
     if filter.is_some() {
         return Ok(survivors == 0 && all > 0);
     }
+    let Some(score) = score else {
+        println!(
+            "No mutants from `cargo mutants -o {}`: these are only those that it does not know.",
+            place.target().display()
+        );
+        return Ok(survivors == 0);
+    };
     println!("{score}");
     let idle: Vec<_> = excuses.iter().filter(|excuse| !excuse.used).collect();
     for Excuse { file, line, words, .. } in &idle {
@@ -177,8 +184,8 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
 struct Tested {
     /// Those that the tests have let through.
     mutants: Vec<Mutant>,
-    /// What became of all.
-    score: String,
+    /// What became of all; `None` if it has written nothing.
+    score: Option<String>,
 }
 
 impl Tested {
@@ -189,11 +196,7 @@ impl Tested {
         };
         let missed = match lines("missed.txt") {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let score = format!(
-                    "No mutants from `cargo mutants -o {}`: these are only those that it does not know.",
-                    place.target().display()
-                );
-                return Ok(Self { mutants: Vec::new(), score });
+                return Ok(Self { mutants: Vec::new(), score: None });
             }
             missed => missed?,
         };
@@ -205,7 +208,10 @@ impl Tested {
         );
         let all: Vec<Change> = serde_json::from_str(&fs::read_to_string(directory.join("mutants.json"))?)?;
         let mutants = all.into_iter().filter(|change| missed.contains(&change.name) && selected(&change.name));
-        Ok(Self { mutants: mutants.map(|change| change.mutant(&place.root)).collect::<io::Result<_>>()?, score })
+        Ok(Self {
+            mutants: mutants.map(|change| change.mutant(&place.root)).collect::<io::Result<_>>()?,
+            score: Some(score),
+        })
     }
 }
 
