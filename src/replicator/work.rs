@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::panics::panic_message;
 use crate::points::point;
 use crate::protocol::{Effects, Failure, NextPull, NextPush, Protocol, Pull, Signal, Time};
-use crate::sync::{contain, note, random};
+use crate::sync::{contain, note, random, yield_now};
 use crate::upstream::{Batch, Page, PullError, PushError, Upstream};
 use crate::wait::Waited;
 use crate::watched::Topics;
@@ -78,14 +78,22 @@ impl<L: Log> Party<L> {
         }
     }
 
-    /// Reports without asking.
+    /// Reports without asking, and lets those go first whom that has woken: on one processor they would wait until this
+    /// thread has nothing to do.
     fn report(&self, core: &Core<L>, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
         let now = core.now();
-        let after = core.state.change_topics(|state| self.transition(state, report, now));
+        let (after, woken) = core.state.change_topics(|state| {
+            let (after, topics) = self.transition(state, report, now);
+            ((after, topics), topics)
+        });
         if let Some(after) = after {
             after.run();
         }
         trace!(emit());
+        // Mutant `replace != with ==`: it is a matter of time alone.
+        if woken != 0 {
+            yield_now();
+        }
     }
 
     /// A report under the lock. A panic of the log's is this party's failure.

@@ -31,7 +31,7 @@ use model as imp;
 pub use imp::Instant;
 pub(crate) use imp::{
     AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, const_fn, contain, note, random, spin, thread,
-    thread_local,
+    thread_local, yield_now,
 };
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;

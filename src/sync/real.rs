@@ -66,6 +66,11 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
     }
 }
 
+/// Lets whoever was just woken on this processor run first.
+pub(crate) fn yield_now() {
+    std::thread::yield_now();
+}
+
 /// A number that differs from call to call and from process to process; for jitter, not for secrets.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0_u8)

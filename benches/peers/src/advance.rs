@@ -1,7 +1,7 @@
 //! From an advance to the push that it lets go, against the bare wake of a thread.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,9 @@ struct Scripted {
     head: AtomicU64,
     /// Opened for each page that is to be given out.
     page: Latch,
-    paged: Sender<Instant>,
+    /// When the last page was given out. Nobody waits for it: whoever is woken on this processor between the page and the
+    /// push would be part of what is measured.
+    paged: Mutex<Option<Instant>>,
     pushed: Sender<Instant>,
 }
 
@@ -58,7 +60,7 @@ impl Upstream<Log> for Theirs {
             self.0.page.close();
             let position = self.0.head.fetch_add(1, Ordering::Relaxed) + 1;
             let entries = vec![MemoryEntry { position, event: u64::MAX - position }];
-            self.0.paged.send(Instant::now()).expect("somebody receives it");
+            *self.0.paged.lock().expect("nobody panics") = Some(Instant::now());
             Some(Ok(Page { entries, more: More::Unknown }))
         })
     }
@@ -67,25 +69,24 @@ impl Upstream<Log> for Theirs {
 struct Setup {
     upstream: Arc<Scripted>,
     replicator: Replicator<Log>,
-    paged: Receiver<Instant>,
     pushed: Receiver<Instant>,
 }
 
 impl Setup {
     fn new(cpus: Cpus, placement: Placement) -> Self {
-        let ((paging, paged), (pushing, pushed)) = (unbounded(), unbounded());
+        let (pushing, pushed) = unbounded();
         let upstream = Arc::new(Scripted {
             cpus,
             placement,
             reject: AtomicBool::new(false),
             head: AtomicU64::new(0),
             page: Latch::new(),
-            paged: paging,
+            paged: Mutex::new(None),
             pushed: pushing,
         });
         let builder = Replicator::builder(Log::new(), Theirs(Arc::clone(&upstream)));
         let replicator = builder.catch_up_grace(Duration::from_secs(60)).spawn().expect("there are threads");
-        Self { upstream, replicator, paged, pushed }
+        Self { upstream, replicator, pushed }
     }
 
     /// Nanoseconds from a page to the push that it lets go.
@@ -98,8 +99,8 @@ impl Setup {
         }
         settle();
         self.upstream.page.open();
-        let paged = self.paged.recv().expect("a page is given out");
         let pushed = self.pushed.recv().expect("a push begins");
+        let paged = self.upstream.paged.lock().expect("nobody panics").take().expect("a page was given out");
         _ = ticket.wait();
         (pushed - paged).as_nanos() as f64
     }
