@@ -59,9 +59,9 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
         Self { inner: Monitor::new(Inner { state, waiting: [const { None }; TOPICS] }) }
     }
 
-    /// Looks at the state, or changes what nobody waits for.
+    /// Looks at the state, or changes what nobody waits for. Those who change it need not wait for this.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
-        look(&mut self.inner.lock().state)
+        look(&mut self.inner.lock_politely().state)
     }
 
     /// Changes the state and wakes everybody who waits for the topics that `change` names; tasks after the lock has been
@@ -226,6 +226,7 @@ mod tests {
     use super::*;
     use crate::sync::{Arc, AtomicU64, IN_MODEL, Ordering};
     use std::task::Wake;
+    use std::time::Duration;
 
     #[derive(Default)]
     struct Counts(AtomicU64);
@@ -279,6 +280,22 @@ mod tests {
         assert_eq!([early_waker, dropped_waker].map(|waker| Arc::strong_count(&waker)), [1, 1], "a waker is kept");
         watched.change(|state| *state = 7);
         assert_eq!(late.give_up(), Some(7));
+    }
+
+    #[test]
+    fn whoever_looks_waits_for_the_lock_however_long_that_takes() {
+        if IN_MODEL {
+            return;
+        }
+        let watched = Watched::<u8>::new(0);
+        let mut held = watched.inner.lock();
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| watched.look(|state| *state));
+            std::thread::sleep(Duration::from_millis(20));
+            held.state = 7;
+            drop(held);
+            assert_eq!(looks.join().expect("it looks"), 7);
+        });
     }
 
     #[test]

@@ -150,6 +150,11 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
         self.0.value.lock()
     }
 
+    /// Queues up at once: to come later is another schedule.
+    pub(crate) fn lock_politely(&self) -> MutexGuard<'_, T> {
+        self.lock()
+    }
+
     /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
     pub(crate) fn wait<'a>(
         &'a self,

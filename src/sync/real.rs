@@ -18,6 +18,9 @@ pub(crate) mod thread {
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
 }
 
+/// How many times to try for a lock before queueing up.
+const MOST_YIELDS: usize = 8;
+
 /// A value under a lock, and threads that wait for it to change: for one of so many topics each.
 pub(crate) struct Monitor<T, const TOPICS: usize = 1> {
     value: Mutex<T>,
@@ -36,6 +39,18 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.value.lock()
+    }
+
+    /// As [`lock`](Self::lock), for whoever only looks. Whoever gives up a lock has to wake the queue for it; so this one
+    /// gives way a few times before it joins.
+    pub(crate) fn lock_politely(&self) -> MutexGuard<'_, T> {
+        for _ in 0..MOST_YIELDS {
+            if let Some(guard) = self.value.try_lock() {
+                return guard;
+            }
+            yield_now();
+        }
+        self.lock()
     }
 
     /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
