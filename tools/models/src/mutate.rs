@@ -7,9 +7,11 @@
 //! schedules only; then the state search. One check that fails is enough, and so is one that does not end. What survives
 //! the tests in `cargo mutants` is tried here as well.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::slice::from_ref;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
@@ -59,12 +61,22 @@ const LOOKS: &[(&str, &str, &str)] = &[
 const NOT_HERE: &[&str] = &["src/sync/", "src/known_bugs.rs", "src/points.rs"];
 
 /// The checks of a room: models by name, and tests.
-struct Checks {
-    models: &'static [&'static str],
-    tests: &'static [&'static str],
+#[derive(Clone, Copy)]
+struct Checks<'a> {
+    models: &'a [&'static str],
+    tests: &'a [&'static str],
 }
 
-fn checks(file: &str) -> Checks {
+impl<'a> Checks<'a> {
+    /// Each by itself, with its name.
+    fn each(self) -> impl Iterator<Item = (&'static str, Self)> {
+        let Self { models, tests } = self;
+        let models = models.iter().map(|model| (*model, Self { models: from_ref(model), tests: &[] }));
+        models.chain(tests.iter().map(|test| (*test, Self { models: &[], tests: from_ref(test) })))
+    }
+}
+
+fn checks(file: &str) -> Checks<'static> {
     let room = file.trim_start_matches("src/").trim_end_matches(".rs");
     match room.split('/').next().unwrap_or(room) {
         "latch" => Checks { models: &["latch::"], tests: &["primitives"] },
@@ -117,7 +129,8 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
     let mut excuses = Excuse::read(&copy.root)?;
     let begun = Instant::now();
     let (mut survivors, mut justified) = (0, 0);
-    let mut sound: Vec<(String, Duration)> = Vec::new();
+    // The checks that pass without a change, and how long they take.
+    let mut sound = HashMap::new();
     for mutant in &mutants {
         // One excuse may stand for several.
         let mut excused = false;
@@ -130,24 +143,24 @@ pub fn try_all(place: &Place, filter: Option<&str>) -> io::Result<bool> {
             continue;
         }
         let checks = checks(&mutant.file);
-        let key = format!("{:?}{:?}", checks.models, checks.tests);
-        let known = sound.iter().find(|(room, _)| *room == key).map(|(_, took)| *took);
-        let took = match known {
-            Some(took) => took,
-            None => {
-                // If the checks fail without a change, their failing with one says nothing.
-                let started = Instant::now();
-                if let Some(by) = caught(&copy, &checks, false, Duration::MAX)? {
-                    return Err(io::Error::other(format!("without any change, {by}")));
+        let mut took = Duration::ZERO;
+        for (name, check) in checks.each() {
+            // If a check fails without a change, its failing with one says nothing.
+            took += match sound.get(name) {
+                Some(took) => *took,
+                None => {
+                    let started = Instant::now();
+                    if let Some(by) = caught(&copy, check, false, Duration::MAX)? {
+                        return Err(io::Error::other(format!("without any change, {by}")));
+                    }
+                    *sound.entry(name).or_insert(started.elapsed())
                 }
-                sound.push((key, started.elapsed()));
-                started.elapsed()
-            }
-        };
+            };
+        }
         let path = copy.root.join(&mutant.file);
         let text = fs::read_to_string(&path)?;
         fs::write(&path, &mutant.text)?;
-        let by = caught(&copy, &checks, mutant.tested, 3 * took + Duration::from_secs(20));
+        let by = caught(&copy, checks, mutant.tested, 3 * took + Duration::from_secs(20));
         fs::write(&path, text)?;
         match by? {
             Some(by) => println!("caught    {mutant}  ({by})"),
@@ -358,12 +371,7 @@ fn sources(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 const HANGS: Duration = Duration::from_secs(20);
 
 /// The check that fails, if one does: of the tests, unless they have been asked, then of the models, then of the search.
-fn caught(
-    copy: &Place,
-    Checks { models, tests }: &Checks,
-    tested: bool,
-    limit: Duration,
-) -> io::Result<Option<String>> {
+fn caught(copy: &Place, Checks { models, tests }: Checks, tested: bool, limit: Duration) -> io::Result<Option<String>> {
     let (search, tests): (Vec<_>, Vec<_>) = tests.iter().copied().partition(|test| *test == SEARCH);
     if !tested {
         let mut build = copy.cargo();
