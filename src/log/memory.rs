@@ -145,11 +145,11 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
     fn batch(&self, max: NonZeroUsize) -> Vec<MemoryEntry<E>> {
         let count = max.get().min(self.pending.len());
         let mut entries = Vec::with_capacity(count);
-        let mut position = self.upstream_head;
-        self.pending.iter().take(count).for_each(|event| {
-            position += 1;
-            entries.push(MemoryEntry { position, event: event.clone() });
-        });
+        for events in self.pending.first(count) {
+            let position = self.upstream_head + 1 + entries.len() as u64;
+            let numbered = (position..).zip(events);
+            entries.extend(numbered.map(|(position, event)| MemoryEntry { position, event: event.clone() }));
+        }
         entries
     }
 

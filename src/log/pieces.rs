@@ -42,6 +42,18 @@ impl<T> Pieces<T> {
         self.pieces.iter().flatten()
     }
 
+    /// The first `count` items, or all there are, as they lie.
+    pub(super) fn first(&self, mut count: usize) -> impl Iterator<Item = &[T]> {
+        self.pieces.iter().flat_map(|piece| <[&[T]; 2]>::from(piece.as_slices())).map_while(move |items| {
+            if count == 0 {
+                return None;
+            }
+            let items = &items[..items.len().min(count)];
+            count -= items.len();
+            Some(items)
+        })
+    }
+
     pub(super) fn append(&mut self, mut items: Vec<T>) {
         let count = items.len();
         match self.pieces.back_mut() {
@@ -138,6 +150,10 @@ mod tests {
 
             assert_eq!((pieces.len(), pieces.is_empty()), (queue.len(), queue.is_empty()));
             assert_eq!(pieces.front(), queue.front());
+            for count in [0, 1, 40, 64, 65, 600] {
+                let first: Vec<_> = pieces.first(count).flatten().collect();
+                assert!(first.into_iter().eq(queue.iter().take(count)), "the first {count}");
+            }
             assert!(pieces.iter().eq(&queue));
         }
     }

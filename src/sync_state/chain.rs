@@ -171,6 +171,7 @@ impl<E> Chain<E> {
     }
 
     /// Appends an event under the next number. The caller has checked that there is one.
+    #[inline]
     pub(super) fn push(&mut self, event: E, local_only: bool) {
         if local_only {
             match self.sent.back_mut() {
@@ -296,6 +297,8 @@ impl<E> Entries<'_, E> {
 impl<'a, E> Iterator for Entries<'a, E> {
     type Item = EntryRef<'a, E>;
 
+    // Called, it would hand over each entry through memory, written in pieces and read at once: the processor waits for that.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let mut local_event = None;
         if self.leading > 0 {

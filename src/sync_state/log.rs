@@ -76,7 +76,10 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
     }
 
     fn batch(&self, max: NonZeroUsize) -> Vec<Entry<E>> {
-        Self::batch(self, max).map(EntryRef::to_entry).collect()
+        let batch = Self::batch(self, max);
+        let mut entries = Vec::with_capacity(batch.len());
+        batch.for_each(|entry| entries.push(entry.to_entry()));
+        entries
     }
 
     fn merge(&mut self, page: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, LogError> {
