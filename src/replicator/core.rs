@@ -36,7 +36,7 @@ pub(super) mod topic {
 }
 
 /// One topic alone.
-const fn only(topic: usize) -> Topics {
+pub(super) const fn only(topic: usize) -> Topics {
     1 << topic
 }
 

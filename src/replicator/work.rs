@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::core::{Aftermath, Core, State, topic};
+use super::core::{Aftermath, Core, State, only, topic};
 use super::trace::trace;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
@@ -78,7 +78,7 @@ impl<L: Log> Party<L> {
         }
     }
 
-    /// Reports without asking, and lets those go first whom that has woken: on one processor they would wait until this
+    /// Reports without asking. If that has woken the pusher, it goes first: on one processor it would wait until this
     /// thread has nothing to do.
     fn report(&self, core: &Core<L>, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
         let now = core.now();
@@ -90,8 +90,8 @@ impl<L: Log> Party<L> {
             after.run();
         }
         trace!(emit());
-        // Mutant `replace != with ==`: it is a matter of time alone.
-        if woken != 0 {
+        // Mutants `replace & with`, `replace != with ==`: it is a matter of time alone.
+        if woken & only(topic::PUSHER) != 0 {
             yield_now();
         }
     }
