@@ -209,7 +209,7 @@ impl<E> Chain<E> {
 
     /// The number of the last of the first `sent` entries, if none of all entries is local-only.
     pub(super) fn sent_base(&self, sent: usize) -> Option<SeqNum> {
-        // Mutant `-> Option<SeqNum> with None`: a batch is then merged as any page is, with the same result.
+        // Mutants `with None`, `replace + with *`: a batch is then merged as any page is, with the same result.
         let all = self.local.is_empty() && sent <= self.sent.len();
         all.then(|| SeqNum::new(self.base.global + sent as u64, 0, self.generation))
     }
