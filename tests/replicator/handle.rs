@@ -234,6 +234,27 @@ fn a_flush_of_what_was_pending_at_the_start_ends_as_soon_as_it_is_confirmed() {
 }
 
 #[test]
+fn a_task_that_waits_for_a_commit_is_woken_when_the_log_is_replaced() {
+    struct Woken(Latch);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.open();
+        }
+    }
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    let woken = Arc::new(Woken(Latch::new()));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut settled = pin!(ticket.wait_async());
+    let mut poll = || settled.as_mut().poll(&mut Context::from_waker(&waker));
+    assert_eq!(poll(), Poll::Pending);
+    replicator.reset(State::default());
+    assert!(woken.0.is_open(), "nobody woke it");
+    assert_eq!(poll(), Poll::Ready(Settled::Closed));
+}
+
+#[test]
 fn a_flush_ends_when_the_log_is_replaced() {
     let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
     replicator.pause(Direction::Push);
