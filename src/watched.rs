@@ -226,7 +226,6 @@ mod tests {
     use super::*;
     use crate::sync::{Arc, AtomicU64, IN_MODEL, Ordering};
     use std::task::Wake;
-    use std::time::Duration;
 
     #[derive(Default)]
     struct Counts(AtomicU64);
@@ -280,22 +279,6 @@ mod tests {
         assert_eq!([early_waker, dropped_waker].map(|waker| Arc::strong_count(&waker)), [1, 1], "a waker is kept");
         watched.change(|state| *state = 7);
         assert_eq!(late.give_up(), Some(7));
-    }
-
-    #[test]
-    fn whoever_looks_waits_for_the_lock_however_long_that_takes() {
-        if IN_MODEL {
-            return;
-        }
-        let watched = Watched::<u8>::new(0);
-        let mut held = watched.inner.lock();
-        std::thread::scope(|scope| {
-            let looks = scope.spawn(|| watched.look(|state| *state));
-            std::thread::sleep(Duration::from_millis(20));
-            held.state = 7;
-            drop(held);
-            assert_eq!(looks.join().expect("it looks"), 7);
-        });
     }
 
     #[test]

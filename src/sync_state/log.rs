@@ -3,9 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::merge::Advanced;
-use super::{
-    BrokenChain, Entry, EntryRef, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState,
-};
+use super::{BrokenChain, Entry, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState};
 use crate::log::{Log, Merged};
 
 /// Why a [`SyncState`] did not take what the protocol handed it. The state is as it was.

@@ -210,6 +210,25 @@ fn a_status_names_upstream_while_a_push_is_in_flight() {
 }
 
 #[test]
+fn a_status_waits_for_whoever_has_the_log_however_long_that_takes() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let held = Latch::new();
+    std::thread::scope(|scope| {
+        let holds = scope.spawn(|| {
+            replicator.with_log(|_| {
+                held.open();
+                std::thread::sleep(SHORT);
+                Instant::now()
+            })
+        });
+        held.wait();
+        replicator.status();
+        let answered = Instant::now();
+        assert!(answered > holds.join().unwrap(), "it looked at what somebody else had locked");
+    });
+}
+
+#[test]
 fn tickets_and_flushes_can_be_awaited() {
     let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
     let tickets: Vec<_> = (0..50).map(|n| replicator.commit(items(1, n..n + 1)).unwrap()).collect();
