@@ -24,6 +24,11 @@ pub use self::memory::{MemoryEntry, MemoryLog, MemoryLogError};
 ///
 /// None of its methods may block: they are called under the replicator's lock. Each is expected to cost no more than
 /// what it hands over: `batch` and `merge` the events given or returned, the rest nothing.
+///
+/// A panic in [`number`](Self::number), [`admit`](Self::admit), [`batch`](Self::batch), [`merge`](Self::merge) or a shortcut
+/// is contained: the commit is refused, or the worker that called has [failed](crate::protocol::Failure::Panicked) and the
+/// owner decides. The others only say how things stand, in the middle of every step; they must not panic, for nobody could
+/// go on.
 pub trait Log: Send + 'static {
     /// What a commit hands in.
     type Event;
