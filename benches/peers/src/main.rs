@@ -14,7 +14,10 @@ mod tasks;
 mod turns;
 mod wake;
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -28,8 +31,8 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// How many times as many rounds as usual.
-    #[arg(long, default_value_t = 1)]
-    rounds: usize,
+    #[arg(long, default_value = "1")]
+    rounds: NonZeroUsize,
     /// Only the rows whose names contain this.
     #[arg(long, default_value = "")]
     only: String,
@@ -80,14 +83,23 @@ const ROWS: &[Row] = &[
     ("bytes", sizes::primitives),
 ];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
-    let (quick, rounds) = (options.quick, options.rounds);
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), String> {
+    let (quick, rounds) = (options.quick, options.rounds.get());
     let mut bench = Bench { report: Report::default(), cpus: Cpus::of_this_machine(), quick, rounds };
     let rows: Vec<_> = ROWS.iter().filter(|(name, _)| name.contains(&options.only)).collect();
     if rows.is_empty() {
         let names: Vec<_> = ROWS.iter().map(|(name, _)| *name).collect();
-        return Err(format!("--only: expected a part of one of {}, got {:?}", names.join(", "), options.only).into());
+        return Err(format!("--only: expected a part of one of {}, got {:?}", names.join(", "), options.only));
     }
     for (name, row) in rows {
         eprintln!("{name} …");
@@ -95,10 +107,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     print!("{}", bench.report.tables());
     if let Some(path) = options.json {
-        std::fs::write(path, serde_json::to_string_pretty(&bench.report)?)?;
+        let figures = serde_json::to_string_pretty(&bench.report).map_err(|error| unwritten(&path, error))?;
+        std::fs::write(&path, figures).map_err(|error| unwritten(&path, error))?;
     }
     if let Some(path) = options.svg {
-        svg::save(path, &bench.report.picture())?;
+        svg::save(&path, &bench.report.picture()).map_err(|error| unwritten(&path, error))?;
     }
     Ok(())
+}
+
+fn unwritten(path: &Path, error: impl Display) -> String {
+    format!("{} cannot be written: {error}", path.display())
 }
