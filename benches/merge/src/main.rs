@@ -6,6 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
+use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -134,8 +135,15 @@ fn fifty() -> NonZeroUsize {
     NonZeroUsize::new(FIFTY).expect("it is fifty")
 }
 
-fn main() {
-    let rounds = std::env::args().nth(1).map_or(51, |text| text.parse().expect("a number of rounds"));
+fn main() -> ExitCode {
+    let text = std::env::args().nth(1).unwrap_or_else(|| "51".to_owned());
+    let rounds = match text.parse::<NonZeroUsize>() {
+        Ok(rounds) => rounds.get(),
+        Err(error) => {
+            eprintln!("error: expected a number of rounds, got {text:?}: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut states = SIZES.map(with_pending);
     let hidden = SIZES.map(|len| {
         let mut state = SyncState::new(SeqNum::ROOT);
@@ -161,6 +169,7 @@ fn main() {
     row("batch(50), cloned", "ns a batch", once, &mut |size| batch(&states[size]));
     row("batch(50), n local-only in front", "ns a batch", once, &mut |size| batch(&hidden[size]));
     memory();
+    ExitCode::SUCCESS
 }
 
 /// Whether the event with this id is local-only.
