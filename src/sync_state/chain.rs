@@ -126,6 +126,25 @@ impl<E> Chain<E> {
         Entries { local: None, ..self.entries() }
     }
 
+    /// The first `max` of [`sent_entries`](Self::sent_entries), cloned, in one loop: a walk keeps what it knows in memory
+    /// between two steps.
+    pub(super) fn sent_batch(&self, max: usize) -> Vec<Entry<E>>
+    where
+        E: Clone,
+    {
+        let count = max.min(self.sent.len());
+        let mut entries = Vec::with_capacity(count);
+        // Local-only entries that stand before the first have the generation of the chain, whatever they stand on.
+        let generation = if self.leading > 0 { self.generation } else { self.base.generation };
+        let mut parent = SeqNum::new(self.base.global, 0, generation);
+        self.sent.range(..count).for_each(|sent| {
+            let seq = following(parent, false, self.generation);
+            entries.push(Entry { seq, parent, event: sent.event.clone() });
+            parent = seq;
+        });
+        entries
+    }
+
     /// The last entries: what was pushed since the chain ended at `head` and had these lengths.
     pub(super) fn entries_since(&self, end: Place, head: SeqNum) -> Entries<'_, E> {
         let added = match end.sent.checked_sub(1) {

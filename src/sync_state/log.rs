@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 
 use super::merge::Advanced;
-use super::{BrokenChain, Entry, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState};
+use super::{
+    BrokenChain, Entry, EntryRef, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState,
+};
 use crate::log::{Log, Merged};
 
 /// Why a [`SyncState`] did not take what the protocol handed it. The state is as it was.
@@ -74,10 +76,10 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
     }
 
     fn batch(&self, max: NonZeroUsize) -> Vec<Entry<E>> {
-        let batch = Self::batch(self, max);
-        let mut entries = Vec::with_capacity(batch.len());
-        batch.for_each(|entry| entries.push(entry.to_entry()));
-        entries
+        match self.local_only {
+            LocalOnly::Shared => Self::batch(self, max).map(EntryRef::to_entry).collect(),
+            LocalOnly::Kept | LocalOnly::Passed => self.chain.sent_batch(max.get()),
+        }
     }
 
     fn merge(&mut self, page: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, LogError> {

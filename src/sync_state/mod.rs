@@ -331,6 +331,7 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Log;
 
     impl Event for u32 {
         fn is_local_only(&self) -> bool {
@@ -338,6 +339,31 @@ mod tests {
         }
         fn is_same_as(&self, other: &Self) -> bool {
             self == other
+        }
+    }
+
+    #[test]
+    fn a_logs_batch_is_a_walk_over_what_is_to_be_sent() {
+        let same = |state: &SyncState<u32>| {
+            for max in (1..=8).filter_map(NonZeroUsize::new) {
+                let walk: Vec<_> = state.batch(max).map(EntryRef::to_entry).collect();
+                assert_eq!(Log::batch(state, max), walk, "{max} of {state:?}");
+            }
+        };
+        for local_only in [LocalOnly::Kept, LocalOnly::Passed, LocalOnly::Shared] {
+            for events in [&[][..], &[1], &[2], &[1, 3, 2, 4], &[2, 1, 4, 6, 3, 8]] {
+                let base = SeqNum::new(3, 0, 1);
+                let mut state = SyncState::new(base).with_local_only(local_only);
+                state.local_events(events.to_vec()).expect("they have numbers");
+                same(&state);
+                let theirs = Entry { seq: SeqNum::new(4, 0, 0), parent: base, event: 100 };
+                let rebased = state.merge(Payload::UpstreamAdvance { entries: vec![theirs] });
+                assert!(matches!(rebased, Ok(Outcome::Advance(_) | Outcome::Rebase(_))), "{rebased:?}");
+                same(&state);
+                let first = Log::batch(&state, NonZeroUsize::MIN);
+                assert!(state.merge(Payload::UpstreamAdvance { entries: first }).is_ok());
+                same(&state);
+            }
         }
     }
 
