@@ -137,11 +137,15 @@ impl<E> Chain<E> {
         // Local-only entries that stand before the first have the generation of the chain, whatever they stand on.
         let generation = if self.leading > 0 { self.generation } else { self.base.generation };
         let mut parent = SeqNum::new(self.base.global, 0, generation);
-        self.sent.range(..count).for_each(|sent| {
-            let seq = following(parent, false, self.generation);
-            entries.push(Entry { seq, parent, event: sent.event.clone() });
-            parent = seq;
-        });
+        let (front, back) = self.sent.as_slices();
+        for sent in [front, back] {
+            let left = count - entries.len();
+            for Sent { event, .. } in &sent[..left.min(sent.len())] {
+                let seq = following(parent, false, self.generation);
+                entries.push(Entry { seq, parent, event: event.clone() });
+                parent = seq;
+            }
+        }
         entries
     }
 
