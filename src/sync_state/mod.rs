@@ -360,9 +360,14 @@ mod tests {
                 let rebased = state.merge(Payload::UpstreamAdvance { entries: vec![theirs] });
                 assert!(matches!(rebased, Ok(Outcome::Advance(_) | Outcome::Rebase(_))), "{rebased:?}");
                 same(&state);
-                let first = Log::batch(&state, NonZeroUsize::MIN);
-                assert!(state.merge(Payload::UpstreamAdvance { entries: first }).is_ok());
-                same(&state);
+                // Round and round in the room that there is.
+                for more in 0..20 {
+                    let first = Log::batch(&state, NonZeroUsize::MIN);
+                    assert!(state.merge(Payload::UpstreamAdvance { entries: first }).is_ok());
+                    same(&state);
+                    state.local_events(vec![10 + more]).expect("it has a number");
+                    same(&state);
+                }
             }
         }
     }
