@@ -61,7 +61,7 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, bool) {
         let (changed, notified) = (&self.changed[topic], &self.notified[topic]);
-        if giving_way(|| notified.give_way(|| MutexGuard::unlocked(&mut guard, std::thread::yield_now))) {
+        if giving_way(|| notified.give_way(|| MutexGuard::unlocked(&mut guard, yield_now))) {
             return (guard, false);
         }
         let passed = match deadline {
@@ -81,7 +81,7 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
     }
 }
 
-/// Lets whoever was just woken on this processor run first.
+/// Lets others on this processor run first.
 pub(crate) fn yield_now() {
     std::thread::yield_now();
 }
