@@ -2,7 +2,7 @@
 //!
 //! - The search is given no limit of time or number, so when it returns it has ended by itself; a model that had nothing
 //!   to choose (one execution) fails.
-//! - Environment variables that would weaken a search are refused.
+//! - Environment variables that would weaken a search are refused (by `sync::model::builder`).
 //! - Each known bug is switched on in turn, and the same search must end with exactly the failure that is expected.
 //! - Each model runs in a process of its own, as many at a time as there are test threads. A known bug is on for a whole
 //!   process; and two models that share one get in each other's way, for loom maps and unmaps the stacks of an
@@ -21,6 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::known_bugs::KnownBug;
+use latchwork::sync::model::builder;
 use serde_json::{Value, json};
 
 use crate::{data, deep, lanes};
@@ -78,7 +79,6 @@ struct Hunt {
 impl Model {
     /// Searches, prints a line, and panics if the property does not hold or a known bug is not found.
     pub fn check(&self) {
-        refuse_weakening();
         let place = std::env::var(PLACE).ok();
         if place.as_deref() == Some(CHILD) {
             end_with_the_parent();
@@ -198,7 +198,7 @@ impl Model {
             });
             ended.is_ok() || begun.load(Ordering::Relaxed) > 1
         };
-        let (mut too_few, mut enough) = (0, MAX_STEPS);
+        let (mut too_few, mut enough) = (0, self.builder().max_branches);
         while too_few + 1 < enough {
             let half = too_few.midpoint(enough);
             *(if fits(half) { &mut enough } else { &mut too_few }) = half;
@@ -252,18 +252,11 @@ impl Model {
 
     /// Without any limit but the bound that the index gives.
     pub fn builder(&self) -> loom::model::Builder {
-        let mut builder = loom::model::Builder::new();
+        let mut builder = builder(self.bound);
         builder.max_threads = self.threads;
-        builder.max_branches = MAX_STEPS;
-        builder.max_duration = None;
-        builder.max_permutations = None;
-        builder.preemption_bound = self.bound;
         builder
     }
 }
-
-/// More than any execution takes.
-const MAX_STEPS: usize = 10_000;
 
 /// Runs a search on a thread of that name.
 pub fn on_a_thread(name: &str, search: impl FnOnce() + Send + 'static) -> thread::Result<()> {
@@ -308,22 +301,6 @@ fn end_with_the_parent() {
 fn shows_everything() -> bool {
     std::env::args().any(|argument| ["--nocapture", "--no-capture"].contains(&argument.as_str()))
         || std::env::var_os("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0")
-}
-
-fn refuse_weakening() {
-    let weakening = [
-        "LOOM_MAX_PREEMPTIONS",
-        "LOOM_MAX_BRANCHES",
-        "LOOM_MAX_DURATION",
-        "LOOM_MAX_PERMUTATIONS",
-        "LOOM_CHECKPOINT_FILE",
-    ];
-    for name in weakening {
-        assert!(
-            std::env::var_os(name).is_none(),
-            "{name} is set, which changes how far the models search: unset it, a model states its own bound"
-        );
-    }
 }
 
 fn is_as_expected(message: &str, expected: &str) -> bool {

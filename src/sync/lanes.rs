@@ -46,13 +46,41 @@ pub fn recorded(failure: Option<&str>) -> Option<Lanes> {
     Some(lanes)
 }
 
-/// Checks `scenario`, as `model.check(scenario)` does. If it fails, the search is run again up to the execution that failed,
-/// which is shown on stderr: its [`Lanes`].
+/// More than an execution takes. loom's own limit, 1,000, is soon reached by a model that does something.
+const MAX_STEPS: usize = 10_000;
+
+/// Of loom's: each makes it search less, or not from the beginning.
+const WEAKENING: &[&str] = &[
+    "LOOM_MAX_PREEMPTIONS",
+    "LOOM_MAX_BRANCHES",
+    "LOOM_MAX_DURATION",
+    "LOOM_MAX_PERMUTATIONS",
+    "LOOM_CHECKPOINT_FILE",
+];
+
+/// A search that nothing ends early: without any limit but the number of preemptions, if there is one.
 ///
 /// # Panics
 ///
-/// If the check fails, as it does.
-pub fn check(model: &loom::model::Builder, scenario: impl Fn() + Send + Sync + 'static) {
+/// If an environment variable is set by which loom would search less.
+#[must_use]
+pub fn builder(preemptions: Option<usize>) -> loom::model::Builder {
+    for name in WEAKENING {
+        assert!(
+            std::env::var_os(name).is_none(),
+            "{name} is set, which changes how far models search: unset it, a model states its own bound"
+        );
+    }
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = MAX_STEPS;
+    builder.max_duration = None;
+    builder.max_permutations = None;
+    builder.preemption_bound = preemptions;
+    builder
+}
+
+pub(crate) fn check(preemptions: Option<usize>, scenario: impl Fn() + Send + Sync + 'static) {
+    let model = builder(preemptions);
     let (scenario, begun) = (Arc::new(scenario), Arc::new(AtomicUsize::new(0)));
     let search = |with_record: usize| {
         begun.store(0, Ordering::Relaxed);
@@ -62,7 +90,13 @@ pub fn check(model: &loom::model::Builder, scenario: impl Fn() + Send + Sync + '
         };
         catch_unwind(AssertUnwindSafe(|| model.check(execution)))
     };
-    let Err(failure) = search(0) else { return };
+    let Err(failure) = search(0) else {
+        assert!(
+            begun.load(Ordering::Relaxed) > 1,
+            "there was nothing to explore: is there a second thread, and is what it shares latchwork's or loom's?"
+        );
+        return;
+    };
     let again = search(begun.load(Ordering::Relaxed));
     match again.map_err(|failure| recorded(Some(&message(&*failure)))) {
         Err(Some(lanes)) => eprintln!("\n{lanes}"),
@@ -79,17 +113,16 @@ fn message(failure: &(dyn Any + Send)) -> String {
         .unwrap_or("a panic without a message".into())
 }
 
-/// Says in the calling thread's lane what it has done.
-pub fn say(words: impl Display) {
+/// What the calling thread has done.
+pub(crate) fn say(words: impl Display) {
     if kept() {
         let words = words.to_string();
         on(|lanes, lane| lanes.row(lane, words));
     }
 }
 
-/// Says in the calling thread's lane what it is about to wait for, which loom knows how to wait for and latchwork does
-/// not. Whatever the thread says next, it waits no longer.
-pub fn waits(reason: impl Display) {
+/// What the calling thread is about to wait for. Whatever it says next, it waits no longer.
+pub(crate) fn waits(reason: impl Display) {
     if kept() {
         let reason = reason.to_string();
         on(|lanes, lane| {
@@ -99,8 +132,8 @@ pub fn waits(reason: impl Display) {
     }
 }
 
-/// Runs `steps`, which is all that the calling thread does: its lane says when it has ended, or that it has failed.
-pub fn within<T>(steps: impl FnOnce() -> T) -> T {
+/// Runs all that the calling thread does: its lane says when it has ended, or that it has failed.
+pub(crate) fn within<T>(steps: impl FnOnce() -> T) -> T {
     /// The lane that is left when this is dropped.
     struct Leaves(Option<usize>);
 

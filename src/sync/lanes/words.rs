@@ -189,17 +189,17 @@ pub(crate) fn unparks(parker: Thing) {
 }
 
 /// The calling thread wants a lock.
-pub(in crate::sync::model) fn locks() {
+pub(in crate::sync) fn locks() {
     on(|lanes, lane| lanes.lanes[lane].place = Place::Locks);
 }
 
 /// The calling thread goes on: it has the lock, or has been woken.
-pub(in crate::sync::model) fn goes_on() {
+pub(in crate::sync) fn goes_on() {
     on(|lanes, lane| lanes.lanes[lane].place = Place::Going);
 }
 
 /// The calling thread goes to sleep.
-pub(in crate::sync::model) fn parks(deadline: Option<Instant>) {
+pub(in crate::sync) fn parks(deadline: Option<Instant>) {
     on(|lanes, lane| {
         let mut queues: Vec<_> = lanes.lanes[lane].queues.iter().map(ToString::to_string).collect();
         queues.dedup();
@@ -223,7 +223,7 @@ pub(in crate::sync::model) fn parks(deadline: Option<Instant>) {
 }
 
 /// The calling thread has woken these.
-pub(in crate::sync::model) fn wakes(threads: &[Thread]) {
+pub(in crate::sync) fn wakes(threads: &[Thread]) {
     on(|lanes, lane| {
         let woken = threads.iter().map(|thread| named(lanes.lane(thread))).collect::<Vec<_>>();
         if !woken.is_empty() {
