@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use latchwork::sync::model::say;
 use latchwork::worker::SpawnError;
 use latchwork::{Interrupted, Latch, Run, Worker};
 use sync::Mutex;
@@ -117,6 +118,9 @@ impl<T: Send + 'static> FlushSoon<T> {
 
 impl<T> Shared<T> {
     fn take(&self) -> Vec<T> {
-        std::mem::take(&mut self.items.lock().unwrap())
+        let items = std::mem::take(&mut *self.items.lock().unwrap());
+        // Where a model fails, its execution shows this. In a normal build it is nothing.
+        say(format_args!("takes {}", items.len()));
+        items
     }
 }

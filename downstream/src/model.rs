@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchwork::Latch;
-use latchwork::sync::model::{advance, check, check_bounded, end_time};
+use latchwork::sync::model::{advance, check, check_bounded, end_time, name};
 
 use crate::{FlushSoon, Order};
 
@@ -32,6 +32,8 @@ fn pushes_meet_the_deadline(order: Order) {
         }
     })
     .unwrap();
+    name(&flush.shared.some, "some");
+    name(&*all_there, "all there");
     flush.push(1);
     // From here on every deadline has come, also those still to be set.
     end_time();
@@ -76,6 +78,13 @@ fn run(test: &str, variable: Option<&str>) -> Output {
     let mut process = Command::new(std::env::current_exe().unwrap());
     process.args(["--exact", test, "--nocapture"]).envs(variable.map(|name| (name, "1")));
     process.output().unwrap()
+}
+
+#[test]
+fn check_shows_the_execution_that_fails() {
+    let Output { stderr, .. } = run("model::closing_the_latch_after_taking_the_items_forgets_one", None);
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(said.contains(include_str!("forgets_one.txt")), "{said}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::notified::Notified;
 pub(super) mod model {
     pub use super::Setting;
     pub(crate) use super::{advance, end_time, expect_spurious, give_way, wake_spuriously};
+    pub(crate) use crate::sync::lanes::words::name;
     pub use crate::sync::lanes::{Lanes, builder, record, recorded};
     pub(crate) use crate::sync::lanes::{check, say, waits, within};
 }

@@ -1,8 +1,8 @@
 //! What an execution of a model did, in the words of the crate: for whoever has to understand one that failed.
 //!
 //! A model that fails can be run once more, exactly as it failed, with a **record**: each thread has a lane, and what it
-//! says stands in the order in which it happened. The crate says what it has done right where it took effect (`note!`),
-//! the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
+//! says stands in the order in which it happened. The crate says what it has done or found right where it took effect
+//! (`note!`), the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
 //!
 //! A record is no step of a model: it is kept in a variable of the real thread that loom runs all threads of a model on,
 //! and nobody looks at it but whoever prints it. Where none is kept, a word is one look at a flag, and is not put
@@ -165,7 +165,9 @@ pub struct Lanes {
     /// How things stand that have said so.
     states: Vec<State>,
     /// What gates are that are not latches.
-    names: Vec<(Thing, &'static str)>,
+    kinds: Vec<(Thing, &'static str)>,
+    /// What the model calls them.
+    names: Vec<(Thing, String)>,
     /// Whom a parker belongs to.
     parkers: Vec<(Thing, usize)>,
     /// How many locks have been made.
@@ -247,6 +249,8 @@ struct State {
 struct Row {
     lane: usize,
     words: String,
+    /// How often it was done, one after the other.
+    times: usize,
     /// Whether nothing is added to it any more.
     closed: bool,
 }
@@ -348,7 +352,13 @@ impl Lanes {
 
     /// What kind of thing this is, if it is not a latch.
     fn kind(&self, thing: Thing) -> Option<&'static str> {
-        self.names.iter().find(|(other, _)| *other == thing).map(|(_, kind)| *kind)
+        self.kinds.iter().find(|(other, _)| *other == thing).map(|(_, kind)| *kind)
+    }
+
+    /// By its own name, or by what it is.
+    fn called(&self, thing: Thing) -> &str {
+        let name = self.names.iter().find(|(other, _)| *other == thing).map(|(_, name)| name.as_str());
+        name.or_else(|| self.kind(thing)).unwrap_or("latch")
     }
 
     /// What a gate is that is open or closed.
@@ -362,7 +372,20 @@ impl Lanes {
     }
 
     fn row(&mut self, lane: usize, words: String) {
-        self.rows.push(Row { lane, words, closed: false });
+        self.rows.push(Row { lane, words, times: 1, closed: false });
+    }
+
+    /// A lane has found a thing in this state, and perhaps there is `more` to say of it. Looking again at once and finding the
+    /// same is no row of its own.
+    fn look(&mut self, lane: usize, thing: Thing, state: &str, more: &str) {
+        let (name, latest) = (thing.to_string(), format!("is {state}"));
+        let old = self.states.iter().any(|state| state.thing == name && state.parts != [latest.as_str()]);
+        let words = format!("finds {name} {state}{}{more}", if old { ", as it was" } else { "" });
+        match self.rows.last_mut().filter(|row| row.lane == lane && row.words == words) {
+            Some(row) => row.times += 1,
+            None => self.row(lane, words),
+        }
+        self.close(lane);
     }
 
     /// Nothing is added any more to what the lane has said.
@@ -387,11 +410,11 @@ impl Lanes {
         let mut gates: Vec<_> = self.rows.iter().flat_map(|row| things(&row.words)).collect();
         gates.sort_by_key(|gate| gate.0);
         gates.dedup();
-        let kinds: Vec<_> = gates.iter().map(|gate| self.kind(*gate).unwrap_or("latch")).collect();
+        let calls: Vec<_> = gates.iter().map(|gate| self.called(*gate)).collect();
         let which = |at: usize| {
-            let same = |other: &usize| kinds[*other] == kinds[at];
-            let alone = (0..kinds.len()).filter(same).count() == 1;
-            if alone { kinds[at].into() } else { format!("{} {}", kinds[at], (0..=at).filter(same).count()) }
+            let same = |other: &usize| calls[*other] == calls[at];
+            let alone = (0..calls.len()).filter(same).count() == 1;
+            if alone { calls[at].into() } else { format!("{} {}", calls[at], (0..=at).filter(same).count()) }
         };
         let marks = (0..).zip(&gates).map(|(at, gate)| (gate.to_string(), which(at)));
         let lanes = (0..).zip(&self.lanes).map(|(at, lane)| (named(at), lane.name.clone()));
@@ -401,7 +424,12 @@ impl Lanes {
                 *words = words.replace(mark, name);
             }
         };
-        self.rows.iter_mut().for_each(|row| spell(&mut row.words));
+        for row in &mut self.rows {
+            spell(&mut row.words);
+            if row.times > 1 {
+                row.words += &format!(" ({} times)", row.times);
+            }
+        }
         self.states.iter_mut().for_each(|state| spell(&mut state.thing));
         for lane in &mut self.lanes {
             if let Place::Parked { reason, .. } | Place::Waits { reason, .. } = &mut lane.place {

@@ -14,6 +14,8 @@
 //!
 //! model::check(|| {
 //!     let (asked, answered) = (Arc::new(Epoch::new()), Arc::new(Latch::new()));
+//!     model::name(&*asked, "asked");
+//!     model::name(&*answered, "answered");
 //!     let server = Worker::spawn("server", {
 //!         let (asked, answered) = (Arc::clone(&asked), Arc::clone(&answered));
 //!         move |run: &Run| -> Result<(), Interrupted> {
@@ -47,20 +49,22 @@
 //! # A model that fails
 //!
 //! [`check`] shows the execution that failed, on stderr: a lane for each thread, in which the crate
-//! says what the thread has done, when it has parked, and which others it has woken. [Say](say) what
-//! your own code does. None of this is a step of the model.
+//! says what the thread has done and found, when it has parked, and which others it has woken.
+//! Give the primitives [names](name), and [say] what your own code does. None of this is a step of
+//! the model.
 //!
 //! # Other builds
 //!
 //! All of this is there in every build. Outside a model build, [`check`] and what moves the clock or
 //! wakes threads panic, and say which switch is missing: a model cannot pass without being explored.
 //! (`loom::model` cannot tell. On top of this crate's real locks it explores nothing, and passes.)
-//! Words are nothing there, and cost nothing, so the code that ships may contain them.
+//! Names and words are nothing there, and cost nothing, so the code that ships may contain them.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::imp::model as imp;
+use crate::queue::WaitQueue;
 
 pub use imp::Setting;
 #[cfg(all(loom, feature = "loom"))]
@@ -146,6 +150,14 @@ pub fn give_way() -> Setting {
     imp::give_way()
 }
 
+/// Gives a [`Latch`](crate::Latch), [`Epoch`](crate::Epoch) or [`Interrupt`](crate::Interrupt) the
+/// name under which a failing execution shows it. Without one it is "latch 2".
+#[expect(private_bounds, reason = "of this crate alone")]
+#[inline]
+pub fn name(primitive: &impl Named, name: impl Display) {
+    imp::name(primitive.queue(), name);
+}
+
 /// Says in the calling thread's lane what it has done.
 #[inline]
 pub fn say(words: impl Display) {
@@ -164,4 +176,10 @@ pub fn waits(reason: impl Display) {
 #[inline]
 pub fn within<T>(steps: impl FnOnce() -> T) -> T {
     imp::within(steps)
+}
+
+/// What can be given a [`name`].
+pub(crate) trait Named {
+    /// The queue by whose lock it is known.
+    fn queue(&self) -> &WaitQueue;
 }

@@ -77,20 +77,26 @@ pub(crate) fn names(gate: &WaitQueue, kind: &'static str) {
     let gate = gate.waiting.thing();
     on(|lanes, _| {
         if lanes.kind(gate).is_none() {
-            lanes.names.push((gate, kind));
+            lanes.kinds.push((gate, kind));
         }
     });
+}
+
+/// The model calls the gate with this queue so.
+pub(crate) fn name(gate: &WaitQueue, name: impl Display) {
+    if kept() {
+        let (gate, name) = (gate.waiting.thing(), name.to_string());
+        on(|lanes, _| {
+            lanes.names.retain(|(other, _)| *other != gate);
+            lanes.names.push((gate, name));
+        });
+    }
 }
 
 /// The calling thread has found a gate open or closed.
 pub(crate) fn looks(gate: &WaitQueue, open: bool) {
     let gate = gate.waiting.thing();
-    on(|lanes, lane| {
-        let state = lanes.state(gate, open);
-        let (thing, latest) = (gate.to_string(), format!("is {state}"));
-        let old = lanes.states.iter().any(|state| state.thing == thing && state.parts != [latest.as_str()]);
-        lanes.row(lane, format!("finds {gate} {state}{}", if old { ", as it was" } else { "" }));
-    });
+    on(|lanes, lane| lanes.look(lane, gate, lanes.state(gate, open), ""));
 }
 
 /// The calling thread has opened (or set) or closed a gate; if not `changed`, it was so before.
@@ -131,11 +137,19 @@ pub(crate) fn bumps(epoch: &WaitQueue, count: u64) {
     });
 }
 
+/// The calling thread has read an epoch.
+pub(crate) fn reads(epoch: &WaitQueue, count: u64) {
+    names(epoch, "epoch");
+    let epoch = epoch.waiting.thing();
+    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), ""));
+}
+
 /// The calling thread, which has seen one count, has looked at an epoch again.
 pub(crate) fn counts(epoch: &WaitQueue, count: u64, seen: u64) {
     names(epoch, "epoch");
+    let epoch = epoch.waiting.thing();
     let past = if count > seen { "" } else { "not " };
-    say(format_args!("finds {} at {count}, {past}past {seen}", epoch.waiting.thing()));
+    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), &format!(", {past}past {seen}")));
 }
 
 /// The calling thread, or a task that it runs, has joined a queue.

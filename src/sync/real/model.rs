@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::queue::WaitQueue;
+
 /// A setting of the model, until this is dropped.
 #[derive(Debug)]
 pub enum Setting {}
@@ -39,6 +41,8 @@ pub(crate) fn expect_spurious() -> Setting {
 pub(crate) fn give_way() -> Setting {
     refuse()
 }
+
+pub(crate) fn name(_gate: &WaitQueue, _name: impl Display) {}
 
 pub(crate) fn say(_words: impl Display) {}
 
