@@ -9,7 +9,8 @@
 //!   execution's threads each time, which one process does one after the other. Two processes do not slow each other:
 //!   on two cores the replicator's models take 11 seconds so, and 21 in one process.
 //!
-//! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger.
+//! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger. With
+//! `LATCHWORK_LINES=long` a model's line says its property, and when it has found which bug.
 
 use std::any::Any;
 use std::io::{Read, Write};
@@ -24,7 +25,7 @@ use latchwork::known_bugs::KnownBug;
 use latchwork::sync::model::builder;
 use serde_json::{Value, json};
 
-use crate::{data, deep, lanes};
+use crate::{data, deep, lanes, progress};
 
 /// What loom says when every thread waits for another. The states of the threads follow it.
 pub const DEADLOCK: &str = "deadlock; threads = ";
@@ -95,6 +96,7 @@ impl Model {
         if lanes::are_asked_for() {
             lanes::show(self);
         }
+        progress::announce();
         match place.as_deref() {
             None => self.check_in_a_process(),
             Some("here") => self.check_here(),
@@ -115,8 +117,9 @@ impl Model {
         let _alive = child.stdin.take();
         let ended = child.wait_with_output().expect("the model's process is this one's child");
         let said = String::from_utf8_lossy(&ended.stderr);
+        let done = progress::count();
         if ended.status.code() == Some(CHECKED) {
-            said.lines().for_each(say);
+            said.lines().for_each(|line| say(&progress::shown(line, done)));
         } else {
             let Self { name, property, invariants, .. } = self;
             let (property, status) = (property.trim(), ended.status);
@@ -209,8 +212,11 @@ impl Model {
     /// The line a model prints.
     fn line(&self, search: &Search, hunts: &[Hunt]) -> String {
         let Self { name, property, invariants, threads, bound, .. } = self;
-        let bound = bound.map_or_else(|| "exhaustive".into(), |bound| format!("bounded {bound}"));
         let (executions, seconds) = (search.executions, search.time.as_secs_f64());
+        if !progress::lines_are_long() {
+            return format!("{:>10} {seconds:>6.1} s {:>10} {name}", progress::grouped(executions), hunts.len());
+        }
+        let bound = bound.map_or_else(|| "exhaustive".into(), |bound| format!("bounded {bound}"));
         let found: Vec<_> = hunts
             .iter()
             .map(|Hunt { name, found }| format!("{name} after {}", found.as_ref().map_or(0, |after| *after)))
