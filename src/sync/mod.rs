@@ -3,7 +3,7 @@
 //! A normal build takes its locks from `parking_lot` and its threads and clock from `std`. A **model build**
 //! (`--cfg loom` *and* the feature `loom`) takes all of them from loom, so that the crate above, line for line the one
 //! that ships, can be run under every interleaving. Either switch alone changes nothing: a stray `--cfg loom` somewhere
-//! in a dependency tree leaves this crate as it is.
+//! in a dependency tree leaves this crate as it is. [`model`] is what models of your own code are written with.
 //!
 //! The facade also owns **time**. loom never lets a wait time out and never wakes a condition variable without a
 //! reason. In a model build time is therefore a value that only the model moves ([`model::advance`]): every
