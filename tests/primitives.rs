@@ -421,6 +421,100 @@ mod interrupt {
     }
 
     #[test]
+    fn a_grandchild_is_set_with_its_root_though_the_child_between_is_gone() {
+        for n in 0..TIMES {
+            let root = Interrupt::new();
+            let child = root.child();
+            let grandchild = child.child();
+            let sibling = child.child();
+            thread::scope(|scope| {
+                let setter = scope.spawn(|| root.set(Cause::Stop));
+                if n % 2 == 0 {
+                    setter.join().unwrap();
+                }
+                drop(child);
+                drop(sibling);
+                assert_eq!(grandchild.wait(), Cause::Stop);
+            });
+        }
+        let grandchild = {
+            let root = Interrupt::new();
+            let grandchild = root.child().child();
+            root.set(Cause::Clear);
+            grandchild
+        };
+        assert_eq!(grandchild.cause(), Some(Cause::Clear));
+    }
+
+    #[test]
+    fn set_returns_to_every_setter_after_the_descendants_are_set() {
+        for _ in 0..TIMES {
+            let root = Interrupt::new();
+            let line: Vec<_> = (0..50).map(|_| root.child()).collect();
+            let below: Vec<_> = line.iter().map(Interrupt::child).collect();
+            let set = |cause| {
+                root.set(cause);
+                assert!(line.iter().chain(&below).all(Interrupt::is_set), "`set` has returned");
+            };
+            thread::scope(|scope| {
+                scope.spawn(|| set(Cause::Stop));
+                set(Cause::Clear);
+            });
+            assert!(line.iter().chain(&below).all(|token| token.cause() == root.cause()));
+        }
+    }
+
+    /// A line that is longer than a stack, with all of its tokens in use and with the last alone.
+    #[test]
+    fn a_long_line_of_children_is_set_and_dropped() {
+        const LENGTH: usize = 100_000;
+        let mut line = vec![Interrupt::new()];
+        for _ in 0..LENGTH {
+            line.push(line[line.len() - 1].child());
+        }
+        assert!(line[0].set(Cause::Stop));
+        assert!(line.iter().all(|token| token.cause() == Some(Cause::Stop)));
+        drop(line);
+
+        let root = Interrupt::new();
+        let mut last = root.clone();
+        for _ in 0..LENGTH {
+            last = last.child();
+        }
+        drop(root.child());
+        assert!(root.set(Cause::Clear));
+        assert_eq!(last.cause(), Some(Cause::Clear));
+        drop(last);
+
+        let mut unset = Interrupt::new();
+        for _ in 0..LENGTH {
+            unset = unset.child();
+        }
+        drop(unset);
+    }
+
+    #[test]
+    fn a_waker_that_panics_as_it_is_set_keeps_no_descendant_unset() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                resume_unwind(Box::new("a waker"));
+            }
+        }
+        let root = Interrupt::new();
+        let [first, middle, last] = [(); 3].map(|()| root.child());
+        let [above, below] = [root.child(), middle.child()];
+        let mut task = middle.wait_async();
+        assert!(poll_with(&mut task, &Waker::from(Arc::new(Panics))).is_pending());
+        let panicked = catch_unwind(|| root.set(Cause::Stop)).expect_err("the panic comes out of `set`");
+        assert_eq!(panicked.downcast_ref(), Some(&"a waker"));
+        for token in [&root, &first, &middle, &last, &above, &below] {
+            assert_eq!(token.cause(), Some(Cause::Stop));
+        }
+        assert_eq!(poll_once(&mut task), Poll::Ready(Cause::Stop));
+    }
+
+    #[test]
     fn a_sleep_lasts_as_long_as_it_should() {
         let (interrupt, started) = (Interrupt::new(), Instant::now());
         let time = Duration::from_millis(20);
