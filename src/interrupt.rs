@@ -95,7 +95,7 @@ struct Token {
     /// Open: the interrupt is set. Opened after `note.cause` was written and after the children's; never closed.
     set: Latch,
     note: Mutex<Note>,
-    /// `None` for a token that is nobody's child, or was born set.
+    /// `None` for a token that was made without one, or born set.
     parent: Option<Parent>,
 }
 

@@ -784,7 +784,8 @@ mod worker {
             }
         }
         thread_local!(static LEFT: RefCell<Option<Left>> = const { RefCell::new(None) });
-        let ends: [fn(Worker); 2] = [|worker| drop(worker.join()), drop];
+        let ends: [fn(Worker); 3] =
+            [|worker| drop(worker.join()), |worker| drop(worker.join_timeout(Duration::MAX)), drop];
         for end in ends {
             let gone = Arc::new(AtomicBool::new(false));
             let left = Arc::clone(&gone);
@@ -796,6 +797,40 @@ mod worker {
             worker.wait_idle();
             end(worker);
             assert!(gone.load(Ordering::Acquire), "the thread goes on");
+        }
+    }
+
+    #[test]
+    fn join_timeout_and_join_all_do_not_wait_for_what_a_body_left_to_its_thread() {
+        /// Is dropped at the thread's very end, which waits until it may.
+        struct Left(Arc<AtomicBool>, Arc<AtomicBool>);
+        impl Drop for Left {
+            fn drop(&mut self) {
+                let begun = Instant::now();
+                while !self.0.load(Ordering::Acquire) && begun.elapsed() < Duration::from_secs(20) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                self.1.store(true, Ordering::Release);
+            }
+        }
+        thread_local!(static LEFT: RefCell<Option<Left>> = const { RefCell::new(None) });
+        let ends: [fn(Worker) -> Phase; 2] = [
+            |worker| worker.join_timeout(LONG).expect("it heeds").phase,
+            |worker| join_all([worker], LONG).ended[0].phase,
+        ];
+        for end in ends {
+            let [may_end, gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+            let (may, ended) = (Arc::clone(&may_end), Arc::clone(&gone));
+            let worker = Worker::spawn("leaves something", move |_: &Run| -> Outcome {
+                LEFT.set(Some(Left(Arc::clone(&may), Arc::clone(&ended))));
+                Ok(())
+            })
+            .unwrap();
+            worker.wait_idle();
+            assert_eq!(end(worker), Phase::Stopped);
+            assert!(!gone.load(Ordering::Acquire), "it waited for the thread's very end");
+            may_end.store(true, Ordering::Release);
+            until(|| gone.load(Ordering::Acquire));
         }
     }
 
