@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::worker::{BoxError, Ended, Phase, Stopped, join_all};
-use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
+use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
 
 const TIMES: usize = 300;
 const LONG: Duration = Duration::from_secs(3600);
@@ -367,6 +367,19 @@ mod epoch {
 
 mod interrupt {
     use super::*;
+
+    #[test]
+    fn into_result_says_what_came_or_why_it_did_not() {
+        let (latch, interrupt) = (Latch::new_open(), Interrupt::new());
+        assert_eq!(latch.wait_timeout(Duration::ZERO).into_result(), Ok(()));
+        latch.close();
+        let timed_out = latch.wait_timeout(Duration::ZERO).into_result().unwrap_err();
+        assert_eq!((timed_out, timed_out.to_string().as_str()), (WaitError::TimedOut, "timed out"));
+        interrupt.set(Cause::Restart);
+        let interrupted = latch.wait_interruptible(&interrupt, None).into_result().unwrap_err();
+        assert_eq!(Err(interrupted), interrupt.check().map_err(WaitError::from));
+        assert_eq!(interrupted.to_string(), "interrupted: restart");
+    }
 
     #[test]
     fn it_ends_every_kind_of_wait() {
