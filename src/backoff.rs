@@ -7,8 +7,8 @@ use std::time::Duration;
 /// With many clients that fail together, chance keeps them from coming back together ("full jitter" and its relatives;
 /// see Marc Brooker, *Exponential Backoff and Jitter*, AWS Architecture Blog, 2015).
 ///
-/// No delay is shorter than [`SHORTEST`](Self::SHORTEST), whatever the settings and the chance: what fails at once is not
-/// tried again at once, for ever.
+/// No delay is shorter than [`SHORTEST`](Self::SHORTEST), whatever the settings and the chance:
+/// what fails at once is not tried again at once, for ever.
 ///
 /// ```
 /// use latchwork::Backoff;
@@ -32,8 +32,8 @@ impl Backoff {
     /// The shortest delay there is: 1 ms.
     pub const SHORTEST: Duration = Duration::from_millis(1);
 
-    /// From `initial` (at least [`SHORTEST`](Self::SHORTEST)) to `max` (at least `initial`), half of each delay left to
-    /// chance.
+    /// From `initial` (at least [`SHORTEST`](Self::SHORTEST)) to `max` (at least `initial`), half
+    /// of each delay left to chance.
     #[must_use]
     pub const fn new(initial: Duration, max: Duration) -> Self {
         let initial = longer(initial, Self::SHORTEST);
@@ -42,8 +42,9 @@ impl Backoff {
 
     /// Sets the part of each delay that is left to chance: 0 for none, 1 for all of it; to the nearest thousandth.
     ///
-    /// With 1 a delay may be anything from [`SHORTEST`](Self::SHORTEST) to its full length. Clients are spread the most
-    /// then, and one of them may come back several times in a row almost at once.
+    /// With 1 a delay may be anything from [`SHORTEST`](Self::SHORTEST) to its full length. Clients
+    /// are spread the most then, and one of them may come back several times in a row almost at
+    /// once.
     ///
     /// # Panics
     ///
@@ -57,10 +58,12 @@ impl Backoff {
         self
     }
 
-    /// The delay after failure number `attempt` (the first is 0), given a random number: `initial`, doubled `attempt`
-    /// times, or `max` if that is less, and of this a part taken off by chance. It is exact to the nanosecond.
+    /// The delay after failure number `attempt` (the first is 0), given a random number: `initial`,
+    /// doubled `attempt` times, or `max` if that is less, and of this a part taken off by chance.
+    /// It is exact to the nanosecond.
     ///
-    /// The same arguments give the same delay: the caller brings the chance. With 0 nothing is taken off.
+    /// The same arguments give the same delay: the caller brings the chance. With 0 nothing is
+    /// taken off.
     #[must_use]
     pub fn delay(&self, attempt: u32, random: u64) -> Duration {
         let (initial, max) = (self.initial.as_nanos(), self.max.as_nanos());

@@ -1,24 +1,27 @@
 //! A request to stop what one is doing, with its cause: a cancellation token.
 //!
-//! An interrupt is a [`Latch`] that opens once and stays open, and a note of why. The note is written under a lock
-//! before the latch opens, so a thread that sees the interrupt finds its cause; the first cause stays.
+//! An interrupt is a [`Latch`] that opens once and stays open, and a note of why. The note is
+//! written under a lock before the latch opens, so a thread that sees the interrupt finds its
+//! cause; the first cause stays.
 //!
 //! # Children
 //!
-//! A **child** is set when its parent is, and can be set alone. Each token holds its parent, so none between a token and
-//! its descendants can be gone, whether its owner has dropped it or not. A parent knows its children weakly, and a child
-//! that is dropped takes its entry out. So a token takes memory as long as it or a descendant is in use, and no longer.
+//! A **child** is set when its parent is, and can be set alone. Each token holds its parent, so
+//! none between a token and its descendants can be gone, whether its owner has dropped it or not. A
+//! parent knows its children weakly, and a child that is dropped takes its entry out. So a token
+//! takes memory as long as it or a descendant is in use, and no longer.
 //!
 //! Setting goes over the descendants twice, in loops: a line of them may be longer than a stack.
 //!
-//! 1. From the top down it notes the cause, each token under its own lock, the one under which a child is entered. A
-//!    child is either in the list that is read with the note, or it is made from a token that is noted, and is born set.
+//! 1. From the top down it notes the cause, each token under its own lock, the one under which a
+//!    child is entered. A child is either in the list that is read with the note, or it is made
+//!    from a token that is noted, and is born set.
 //! 2. From the bottom up it opens the latches. Hence **the descendants of an open token are open**.
 //!
-//! Two threads may set tokens of one family at once. Each goes over all that is not open below its own token, with the
-//! causes that have stayed. So after `set` has returned, to the first caller or to another, the token and its descendants
-//! are set. A token that is dropped meanwhile has no children, for they would hold it: a setter that cannot get hold of
-//! it any more misses nothing.
+//! Two threads may set tokens of one family at once. Each goes over all that is not open below its
+//! own token, with the causes that have stayed. So after `set` has returned, to the first caller or
+//! to another, the token and its descendants are set. A token that is dropped meanwhile has no
+//! children, for they would hold it: a setter that cannot get hold of it any more misses nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -92,7 +95,8 @@ pub struct Interrupt {
 }
 
 struct Token {
-    /// Open: the interrupt is set. Opened after `note.cause` was written and after the children's; never closed.
+    /// Open: the interrupt is set. Opened after `note.cause` was written and after the children's;
+    /// never closed.
     set: Latch,
     note: Mutex<Note>,
     /// `None` for a token that was made without one, or born set.
@@ -120,14 +124,15 @@ impl Interrupt {
         Self { token: Token::new(None) }
     }
 
-    /// Sets the token and its descendants and wakes their waiters. Returns whether it was the first to set the token;
-    /// only the first one's cause is kept.
+    /// Sets the token and its descendants and wakes their waiters. Returns whether it was the first
+    /// to set the token; only the first one's cause is kept.
     ///
     /// All of them are set when this returns, also to another caller than the first.
     ///
     /// # Panics
     ///
-    /// If a waiting task's waker panics; the token and its descendants are set and all others are woken by then.
+    /// If a waiting task's waker panics; the token and its descendants are set and all others are
+    /// woken by then.
     pub fn set(&self, cause: Cause) -> bool {
         self.token.set(cause)
     }
@@ -158,7 +163,7 @@ impl Interrupt {
 
     /// A token that is set when this one is, with the same cause, and that can be set alone.
     ///
-    /// It does not matter whether this one is still there by then: what was made from `a.child().child()` is set with
+    /// It does not matter whether this one is still in use by then: `a.child().child()` is set with
     /// `a`.
     #[must_use]
     pub fn child(&self) -> Self {
@@ -261,8 +266,8 @@ impl Token {
         first
     }
 
-    /// Notes why the token is set, unless that is noted. Returns whether it was not, the cause that stays, and the
-    /// children, unless they are set.
+    /// Notes why the token is set, unless that is noted. Returns whether it was not, the cause that
+    /// stays, and the children, unless they are set.
     fn note(&self, cause: Cause) -> (bool, Cause, Vec<Arc<Self>>) {
         let mut note = self.note.lock();
         let first = note.cause.is_none();
@@ -290,7 +295,8 @@ impl Token {
 }
 
 impl Drop for Token {
-    /// Drops its ancestors too, those that nothing else holds: one after the other, none within the drop of another.
+    /// Drops its ancestors too, those that nothing else holds: one after the other, none within the
+    /// drop of another.
     fn drop(&mut self) {
         let mut parent = self.leave();
         while let Some(mut token) = parent.and_then(Arc::into_inner) {

@@ -64,8 +64,8 @@ pub fn a_child_dropped_as_its_parent_is_set_is_forgotten() {
     assert!(setter.join().unwrap());
 }
 
-/// A thread sets the root; main drops the child between it and a grandchild meanwhile, and waits for the grandchild. Ends
-/// when that is set.
+/// A thread sets the root; main drops the child between it and a grandchild meanwhile, and waits
+/// for the grandchild. Ends when that is set.
 pub fn a_grandchild_is_set_though_the_child_between_is_dropped() {
     let root = Interrupt::new();
     let middle = root.child();
@@ -76,8 +76,8 @@ pub fn a_grandchild_is_set_though_the_child_between_is_dropped() {
     assert!(setter.join().unwrap());
 }
 
-/// A thread sets the root; main makes a grandchild of a child that is in use meanwhile, drops that child, and waits for the
-/// grandchild. Ends when that is set.
+/// A thread sets the root; main makes a grandchild of a child that is in use meanwhile, drops that
+/// child, and waits for the grandchild. Ends when that is set.
 pub fn a_grandchild_made_as_the_root_is_set_is_set() {
     let root = Interrupt::new();
     let middle = root.child();
@@ -88,7 +88,8 @@ pub fn a_grandchild_made_as_the_root_is_set_is_set() {
     assert!(setter.join().unwrap());
 }
 
-/// Main and a thread set the root, with different causes; each looks at the grandchild when its `set` has returned.
+/// Main and a thread set the root, with different causes; each looks at the grandchild when its
+/// `set` has returned.
 pub fn every_setter_sees_the_descendants_set() {
     let root = Interrupt::new();
     let child = root.child();
@@ -107,7 +108,8 @@ pub fn every_setter_sees_the_descendants_set() {
     assert!(child.is_set());
 }
 
-/// A thread sets the root, main the child; main looks at the grandchild when its `set` has returned.
+/// A thread sets the root, main the child; main looks at the grandchild when its `set` has
+/// returned.
 pub fn a_setter_of_the_child_between_sees_the_grandchild_set() {
     let root = Interrupt::new();
     let child = root.child();

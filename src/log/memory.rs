@@ -115,8 +115,9 @@ fn numbered<E>(head: u64, events: impl IntoIterator<Item = E>) -> impl Iterator<
 }
 
 impl<E: PartialEq> MemoryLog<E> {
-    /// How many entries at the beginning of a page are the first pending events, all of them if it is the log's own batch;
-    /// and for each entry behind them, whether it is the first pending event that is left.
+    /// How many entries at the beginning of a page are the first pending events, all of them if it
+    /// is the log's own batch; and for each entry behind them, whether it is the first pending
+    /// event that is left.
     fn pending_in(&self, page: &[MemoryEntry<E>]) -> (usize, Vec<bool>) {
         let own = page.iter().zip(self.pending.iter()).take_while(|(entry, event)| entry.event == **event).count();
         let mut left = self.pending.iter().skip(own).peekable();
@@ -226,7 +227,8 @@ mod tests {
         events.iter().enumerate().filter_map(number).map(entry).collect()
     }
 
-    /// A log with the last events before the end of all numbers, so many of them pending, and so many numbers left.
+    /// A log with the last events before the end of all numbers, so many of them pending, and so
+    /// many numbers left.
     fn at_the_end(pending: u8, left: u64) -> MemoryLog<u8> {
         MemoryLog::new().with_pending(u64::MAX - left - u64::from(pending), 0..pending)
     }

@@ -55,8 +55,8 @@ pub trait Log: Send + 'static {
 
     /// Whether an entry is kept in the log and never sent.
     ///
-    /// By it a commit knows which of its events will be confirmed, and under which number. A log that wraps another must
-    /// not forget it, nor the shortcuts: it is a [`Wrapper`].
+    /// By it a commit knows which of its events will be confirmed, and under which number. A log
+    /// that wraps another must not forget it, nor the shortcuts: it is a [`Wrapper`].
     fn is_local_only(&self, _entry: &Self::Entry) -> bool {
         false
     }

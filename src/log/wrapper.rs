@@ -11,13 +11,15 @@ type Error<W> = <<W as Wrapper>::Log as Log>::Error;
 
 /// A [`Log`] that wraps another one and says only what is different.
 ///
-/// Every `Wrapper` is a `Log` with the types of the wrapped one. Each method does what it does there, unless it is given
-/// here anew. A wrapper that implemented `Log` itself and forgot a method that has a default would compile, and would
-/// [confirm wrong numbers](Log::is_local_only) without it.
+/// Every `Wrapper` is a `Log` with the types of the wrapped one. Each method does what it does
+/// there, unless it is given here anew. A wrapper that implemented `Log` itself and forgot a method
+/// that has a default would compile, and would [confirm wrong numbers](Log::is_local_only) without
+/// it.
 ///
-/// [`append`](Self::append) and [`confirm`](Self::confirm) are not forwarded: they are shortcuts past
-/// [`admit`](Self::admit) and [`merge`](Self::merge), and a wrapper that does something there would not be asked. By
-/// default they do what they abbreviate. A wrapper that has nothing to do there can forward them.
+/// [`append`](Self::append) and [`confirm`](Self::confirm) are not forwarded: they are shortcuts
+/// past [`admit`](Self::admit) and [`merge`](Self::merge), and a wrapper that does something there
+/// would not be asked. By default they do what they abbreviate. A wrapper that has nothing to do
+/// there can forward them.
 ///
 /// Where both traits are in scope, a method of a wrapper is called as `Log::head(&wrapper)`.
 ///

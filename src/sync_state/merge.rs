@@ -202,9 +202,10 @@ impl<E: Event> SyncState<E> {
         Ok(())
     }
 
-    /// Whether a page, where it no longer agrees with what is pending, goes on with a sent event of this side's although
-    /// shared local-only events stand before it here. Upstream has ordered those before it, and the page has lost them:
-    /// the numbers cannot tell, for a sent event's number does not say how many local-only ones it follows.
+    /// Whether a page, where it no longer agrees with what is pending, goes on with a sent event of
+    /// this side's although shared local-only events stand before it here. Upstream has ordered
+    /// those before it, and the page has lost them: the numbers cannot tell, for a sent event's
+    /// number does not say how many local-only ones it follows.
     fn passes_over_none(&self, agreed: &Agreed, page: &[Entry<E>]) -> Result<(), BrokenChain> {
         let Agreed { page: agreed, settled, .. } = *agreed;
         let (Some(next), Some((position, own))) = (page.get(agreed), self.chain.next_sent(settled)) else {
@@ -274,8 +275,9 @@ struct Agreed {
     diverged: bool,
 }
 
-/// Whether each entry stands on the one before it, by its number and by its parent's. The entries ascend and begin behind
-/// `head`. Generations do not count: each side numbers what it rebased in a generation of its own.
+/// Whether each entry stands on the one before it, by its number and by its parent's. The entries
+/// ascend and begin behind `head`. Generations do not count: each side numbers what it rebased in a
+/// generation of its own.
 fn without_gap<E>(head: SeqNum, page: &[Entry<E>]) -> Result<(), MergeError> {
     let mut previous = head;
     for entry in page {

@@ -26,7 +26,8 @@ struct State<L: Log> {
     entries: Vec<L::Entry>,
     push_faults: VecDeque<Fault>,
     pull_faults: VecDeque<Fault>,
-    /// Where in `entries` the echoes stand that were lost, ascending: to the live pulls that were open then.
+    /// Where in `entries` the echoes stand that were lost, ascending: to the live pulls that were
+    /// open then.
     lost_echoes: Vec<Range<usize>>,
 }
 
@@ -40,8 +41,9 @@ pub enum Fault {
     DisconnectBefore,
     /// The connection dies after the push was applied, or after a page was given out.
     DisconnectAfter,
-    /// A push is applied and acknowledged, but live pulls that are open at that moment are never given its events. They
-    /// are given what follows, so that the gap shows; a pull that begins later is given all.
+    /// A push is applied and acknowledged, but live pulls that are open at that moment are never
+    /// given its events. They are given what follows, so that the gap shows; a pull that begins
+    /// later is given all.
     LoseEcho,
     /// The answer takes so long.
     Delay(Duration),

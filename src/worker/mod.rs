@@ -99,8 +99,8 @@ impl Worker {
 
     /// Stops the worker and waits until its thread has ended altogether. Returns how it stood then.
     ///
-    /// That is after the body has returned and been dropped, and after the thread has dropped its thread-local values:
-    /// their destructors, the body's or a library's, may take their time.
+    /// That is after the body has returned and been dropped, and after the thread has dropped its
+    /// thread-local values: their destructors, the body's or a library's, may take their time.
     ///
     /// # Panics
     ///
@@ -114,16 +114,17 @@ impl Worker {
         }
     }
 
-    /// Stops the worker and waits until its thread has done its last step, for `timeout` at most. Returns how it stood
-    /// then.
+    /// Stops the worker and waits until its thread has done its last step, for `timeout` at most.
+    /// Returns how it stood then.
     ///
-    /// That is after the body has returned and been dropped. No wait for the destructors of thread-local values can be
-    /// bounded, so this does not wait for them. A timeout too large for an `Instant` means no timeout: then this is
-    /// [`join`](Self::join).
+    /// That is after the body has returned and been dropped. No wait for the destructors of
+    /// thread-local values can be bounded, so this does not wait for them. A timeout too large for
+    /// an `Instant` means no timeout: then this is [`join`](Self::join).
     ///
     /// # Errors
     ///
-    /// The worker itself, when its thread has not come to that by then. It has been told to stop; dropping it waits on.
+    /// The worker itself, when its thread has not come to that by then. It has been told to stop;
+    /// dropping it waits on.
     ///
     /// # Panics
     ///
@@ -150,8 +151,8 @@ impl Worker {
     }
 }
 
-/// Stops all of `workers`, then waits for them, each as [`Worker::join_timeout`] does, for `timeout` at most, all
-/// together.
+/// Stops all of `workers`, then waits for them, each as [`Worker::join_timeout`] does, for
+/// `timeout` at most, all together.
 ///
 /// # Panics
 ///

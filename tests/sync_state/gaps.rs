@@ -172,7 +172,8 @@ fn torn(page: &[Entry<Edit>], kept: &[bool]) -> Vec<Entry<Edit>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// All but one way to lose events shows: local-only ones of others right before a sent one of others leave no trace.
+    /// All but one way to lose events shows: local-only ones of others right before a sent one of
+    /// others leave no trace.
     #[test]
     fn merge_refuses_a_page_of_others_from_which_something_is_missing(
         head in any_number(),

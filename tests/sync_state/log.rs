@@ -123,10 +123,12 @@ impl Wrapper for Wrapped {
     }
 }
 
-/// All that a log says of itself, and of these entries.
-fn said<L: Log>(log: &L, entries: &[L::Entry]) -> (L::Position, L::Position, usize, Vec<(L::Position, bool)>) {
-    let of_each = entries.iter().map(|entry| (L::position(entry), log.is_local_only(entry)));
-    (log.head(), log.upstream_head(), log.pending(), of_each.collect())
+/// All that a log says of itself, and of these entries: numbers, how many are pending, which are
+/// local-only.
+fn said<L: Log>(log: &L, entries: &[L::Entry]) -> (Vec<L::Position>, usize, Vec<bool>) {
+    let numbers = [log.head(), log.upstream_head()].into_iter().chain(entries.iter().map(L::position));
+    let local_only = entries.iter().map(|entry| log.is_local_only(entry));
+    (numbers.collect(), log.pending(), local_only.collect())
 }
 
 /// Notes each event that is admitted and each that is merged.
