@@ -109,9 +109,9 @@ fn in_order<E>(head: u64, entries: &[MemoryEntry<E>]) -> Result<u64, MemoryLogEr
 }
 
 /// `events` with their numbers on from `head`. The caller has checked that there are so many.
-fn numbered<E>(head: u64, events: impl IntoIterator<Item = E>) -> impl Iterator<Item = MemoryEntry<E>> {
-    let offsets = events.into_iter().enumerate();
-    offsets.map(move |(offset, event)| MemoryEntry { position: head + 1 + offset as u64, event })
+fn numbered<T>(head: u64, events: impl IntoIterator<Item = T>) -> impl Iterator<Item = (u64, T)> {
+    // Added to each offset: a range of the numbers themselves would step past the last one.
+    (0_u64..).zip(events).map(move |(offset, event)| (head + 1 + offset, event))
 }
 
 impl<E: PartialEq> MemoryLog<E> {
@@ -157,7 +157,7 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
 
     fn number(&self, events: Vec<E>) -> Result<Vec<MemoryEntry<E>>, MemoryLogError> {
         room(self.last(), events.len())?;
-        Ok(numbered(self.last(), events).collect())
+        Ok(numbered(self.last(), events).map(|(position, event)| MemoryEntry { position, event }).collect())
     }
 
     fn admit(&mut self, entries: Vec<MemoryEntry<E>>) -> Result<usize, MemoryLogError> {
@@ -178,7 +178,8 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
         let count = max.get().min(self.pending.len());
         let mut entries = Vec::with_capacity(count);
         for events in self.pending.first(count) {
-            entries.extend(numbered(self.upstream_head + entries.len() as u64, events.iter().cloned()));
+            let numbered = numbered(self.upstream_head + entries.len() as u64, events);
+            entries.extend(numbered.map(|(position, event)| MemoryEntry { position, event: event.clone() }));
         }
         entries
     }
