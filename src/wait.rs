@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::parker::Parker;
 use crate::queue::{Condition, GiveUp, Wait};
 use crate::sync::{Instant, spin};
@@ -94,9 +93,6 @@ pub(crate) fn drive<W: GiveUp + Unpin>(
     let mut interrupted = interrupt.map(Interrupt::wait_async);
     let mut passed = false;
     loop {
-        if bug!(TimeoutHidesOpen) && passed {
-            return Waited::TimedOut;
-        }
         if let Poll::Ready(output) = Pin::new(&mut wait).poll(&mut context) {
             return Waited::Ready(output);
         }
