@@ -173,25 +173,25 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "SetBeforeCause",
         story: "An interrupt is visible before its cause is written.",
         source: None,
-        edits: &[],
+        edits: &[begin("interrupt.rs", "Token::set", "self.set.open();")],
     },
     KnownBug {
         name: "LastCauseWins",
         story: "The last cause of an interrupt replaces the first.",
         source: None,
-        edits: &[],
+        edits: &[replace("interrupt.rs", "Token::note", "note.cause.get_or_insert(cause)", "note.cause.insert(cause)")],
     },
     KnownBug {
         name: "SecondSetterReturnsEarly",
         story: "Whoever sets an interrupt second returns before it is visible.",
         source: None,
-        edits: &[],
+        edits: &[before("interrupt.rs", "Token::set", "let mut below", "if !first { return false; }")],
     },
     KnownBug {
         name: "ChildMissesInterrupt",
         story: "A child made while its parent is being set is not told.",
         source: None,
-        edits: &[],
+        edits: &[replace("interrupt.rs", "Interrupt::child", "note.cause else", "note.cause.filter(|_| false) else")],
     },
     KnownBug {
         name: "ClearOrphansRun",
@@ -372,7 +372,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "OrphansGrandchildren",
         story: "A child does not hold its parent: when that is dropped, the grandparent does not reach the child any more.",
         source: None,
-        edits: &[],
+        edits: &[replace("interrupt.rs", "Interrupt::child", "Token::new(Some(parent))", "Token::new(None)")],
     },
     KnownBug {
         name: "ReachedTargetRetriesAtOnce",
