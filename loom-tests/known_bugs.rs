@@ -7,7 +7,7 @@
 //!
 //! One bug is on at a time, so a bug may use the text that another one replaces.
 
-use super::edits::{KnownBug, SyncPoint, before, begin, replace};
+use super::edits::{Edit, KnownBug, SyncPoint, before, begin, replace};
 
 pub const KNOWN_BUGS: &[KnownBug] = &[
     KnownBug {
@@ -269,61 +269,110 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "ResumeOnRebaseOnly",
         story: "**H001.** A pusher that is behind is resumed by a rebase only; upstream merely advances.",
         source: Some("LiveStore #613, #622, #639"),
-        edits: &[],
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            NO_CATCH_UP_IS_HEARD,
+            before(
+                "protocol/push.rs",
+                "Protocol::advanced",
+                "Push::Behind { target, .. }",
+                "Push::Behind { .. } if !rebase => false,",
+            ),
+        ],
     },
     KnownBug {
         name: "ResumeOnAdvanceOnly",
         story: "The mirror image of H001: an advance resumes, a rebase does not.",
         source: None,
-        edits: &[],
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            before(
+                "protocol/push.rs",
+                "Protocol::advanced",
+                "Push::Behind { target, .. }",
+                "Push::Behind { .. } if rebase => false,",
+            ),
+        ],
     },
     KnownBug {
         name: "ParkedFlag",
         story: "The first published fix of H001: an advance resumes a pusher that is parked, and the rejection of a push in flight parks it afterwards.",
         source: Some("LiveStore, commit 9bba60ed6"),
-        edits: &[],
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            NO_CATCH_UP_IS_HEARD,
+            replace("protocol/push.rs", "Protocol::behind", "changed || reached", "false"),
+        ],
     },
     KnownBug {
         name: "LateRejection",
         story: "A push is rejected after a pull has confirmed it; the rejection installs a fence that no pull will lift.",
         source: Some("LiveStore, commit e87d30632"),
-        edits: &[],
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            NO_CATCH_UP_IS_HEARD,
+            replace("protocol/push.rs", "Protocol::behind", "changed || reached", "false"),
+        ],
     },
     KnownBug {
         name: "ParkOffline",
         story: "The pusher parks on \"offline\"; the reconnect brings nothing new.",
         source: Some("LiveStore, commit 4690f6537"),
-        edits: &[],
+        edits: &[
+            replace(
+                "protocol/push.rs",
+                "Protocol::not_taken",
+                "reason };",
+                "reason }; \
+                 self.course.push = Push::Behind { since: epoch, target: None, until: None, pull: u64::MAX };",
+            ),
+            replace(
+                "protocol/push.rs",
+                "Protocol::pusher_hears",
+                "self.course.unreached && self.course.may_cut",
+                "false",
+            ),
+        ],
     },
     KnownBug {
         name: "RejectAndClear",
         story: "A rejected pusher asks nobody for a catch-up.",
         source: Some("LiveStore #742, #954"),
-        edits: &[],
+        edits: &[NO_CATCH_UP_IS_ASKED_FOR],
     },
     KnownBug {
         name: "PassiveAfterLostEcho",
         story: "An acknowledgement and its echo are lost; nobody asks for a catch-up.",
         source: Some("LiveStore #1394, #1462"),
-        edits: &[],
+        edits: &[NO_CATCH_UP_IS_ASKED_FOR],
     },
     KnownBug {
         name: "EmptyCatchUpWakesNobody",
         story: "A catch-up that brings nothing resumes nobody.",
         source: Some("LiveStore #1576 (review)"),
-        edits: &[],
+        edits: &[before(
+            "protocol/push.rs",
+            "Protocol::pusher_hears",
+            "match self.course.push",
+            "if !matches!(self.course.pull, super::Pull::Pulling { news: true, .. }) { return; }",
+        )],
     },
     KnownBug {
         name: "CatchUpPolledAfterRun",
         story: "A catch-up that is asked for while a pull is going on is taken as served by it.",
         source: Some("LiveStore #1576"),
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::fence", "self.begun.pull + 1", "self.begun.pull")],
     },
     KnownBug {
         name: "RetryReturnsToIdle",
         story: "The end of a backoff leads to waiting for a new commit.",
         source: Some("powersync-native #15, powersync-kotlin #340"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::next_push",
+            "self.course.push = Push::Idle",
+            "{ self.course.push = Push::Idle; return NextPush::Wait(None); }",
+        )],
     },
     KnownBug {
         name: "WaitOutlivesItsTime",
@@ -335,7 +384,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "LookAgainEndsNoWait",
         story: "Whoever resumes, restarts or asks to try again ends no wait of the pusher's.",
         source: None,
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::push_looks_again", "self.course.push = Push::Idle", "{}")],
     },
     KnownBug {
         name: "PageDroppedWhileBusy",
@@ -359,25 +408,42 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "RestartOnEveryAdvance",
         story: "Every advance interrupts the push in flight.",
         source: Some("LiveStore #648"),
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "confirmed || rebase", "true")],
     },
     KnownBug {
         name: "PrefixBypass",
         story: "After a rejection the next events are sent past those that were rejected.",
         source: Some("LiveStore #1530"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::next_push",
+            "self.log.batch(self.settings.batch)",
+            "self.log.batch(std::num::NonZeroUsize::MAX).into_iter().skip(self.course.rejected as usize)\
+             .take(self.settings.batch.get()).collect::<Vec<_>>()",
+        )],
     },
     KnownBug {
         name: "ResendUncertain",
         story: "A push with an unknown outcome is sent again at once.",
         source: Some("firebase-android-sdk #8440"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::uncertain",
+            "self.settings.resend == Resend::Idempotent",
+            "true",
+        )],
     },
     KnownBug {
         name: "InferredSuccess",
         story: "A pause during a retry is taken for success.",
         source: Some("rxdb #8285"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::push_ended",
+            "fate == Fate::Open && outcome.is_ok()",
+            "fate == Fate::Open \
+             && (outcome.is_ok() || self.push_paused && matches!(outcome, Err(PushError::Unavailable { .. })))",
+        )],
     },
     KnownBug {
         name: "PublishForgetsPusher",
@@ -407,13 +473,13 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "ReachedTargetRetriesAtOnce",
         story: "A rejection that names a head which has been reached is followed by another push at once, for ever.",
         source: Some("parsec-cloud #8257, measured here at 1.2 million pushes a second"),
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::behind", "self.course.in_vain() == 1", "true")],
     },
     KnownBug {
         name: "WentBackUnnoticed",
         story: "An upstream whose head stands before the batch's base is taken for one that is merely ahead.",
         source: Some("parsec-cloud #8257, libsql #1838, LiveStore #980"),
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::behind", "*head < base", "false")],
     },
     KnownBug {
         name: "CaughtUpForgetsFailures",
@@ -425,19 +491,27 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "ReconnectCutsEveryBackoff",
         story: "Each reconnect cuts a push's delay short, also of an upstream that comes and goes.",
         source: Some("replicache #421"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::pusher_hears",
+            "self.course.may_cut = false",
+            "self.course.may_cut = true",
+        )],
     },
     KnownBug {
         name: "HeartbeatIsNews",
         story: "Each \"nothing more\" of a live pull is taken for what a rejected push waits for.",
         source: Some("centraldogma #437"),
-        edits: &[],
+        edits: &[
+            begin("protocol/push.rs", "Protocol::pusher_hears", "self.epoch += 1;"),
+            replace("protocol/push.rs", "Protocol::pusher_hears", "match attempts", "match None::<u32>"),
+        ],
     },
     KnownBug {
         name: "OvertakenPushForgetsRetryAfter",
         story: "The time that upstream names is forgotten if others have overtaken the push meanwhile.",
         source: Some("vscode #102391, vdirsyncer #733"),
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::push_ended", "fate != Fate::Open", "false")],
     },
     KnownBug {
         name: "EndingPullForgetsRetryAfter",
@@ -449,7 +523,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "RetryNowOverridesRetryAfter",
         story: "To try again now overrides the time that upstream has named.",
         source: Some("vscode #102391"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::push_looks_again",
+            "Push::Waiting { asked: false, .. }",
+            "Push::Waiting { .. }",
+        )],
     },
     KnownBug {
         name: "LateAnswerStopsRestarted",
@@ -467,15 +546,27 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "UnknownForEver",
         story: "A push with an unknown outcome stays so although its own events have come back, in a stream that never says that it has shown everything.",
         source: Some("libsql #1315"),
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "head > doubt.base", "false")],
     },
     KnownBug {
         name: "ConfirmedPushGoesOn",
         story: "A push in flight goes on although a merge has confirmed all of it: the next commit waits for its answer.",
         source: None,
-        edits: &[],
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "*unconfirmed == 0", "false")],
     },
 ];
+
+/// Engines that resume on news alone ask for no catch-up: a pusher that is behind waits for what upstream says by itself.
+const NO_CATCH_UP_IS_ASKED_FOR: Edit =
+    replace("protocol/push.rs", "Protocol::behind", "until: Some(until)", "until: None");
+
+/// And one that has caught up, for another reason, resumes nobody who is behind.
+const NO_CATCH_UP_IS_HEARD: Edit = replace(
+    "protocol/push.rs",
+    "Protocol::pusher_hears",
+    "Push::Behind { pull, target, .. } if pull <= caught_up",
+    "Push::Behind { pull, target, .. } if false",
+);
 
 /// Each stands where no lock is held, so that a thread that is delayed keeps no other from going on. (A rollback is the
 /// log's own doing, under the lock. A test that wants it slow wraps the log.)

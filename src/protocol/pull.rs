@@ -263,10 +263,10 @@ impl<L: Log> Protocol<L> {
     }
 
     fn caught_up(&mut self, at: Moment) {
-        let Pull::Pulling { ticket, caught_up, news, .. } = &mut self.course.pull else { return };
+        let Pull::Pulling { ticket, caught_up, .. } = &mut self.course.pull else { return };
         *caught_up = true;
-        let (ticket, news) = (*ticket, *news);
-        self.pusher_hears(ticket, news, at);
+        let ticket = *ticket;
+        self.pusher_hears(ticket, at);
         if bug!(CaughtUpForgetsFailures) {
             self.pull_forgets();
         }
