@@ -361,7 +361,14 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "CatchUpPolledAfterRun",
         story: "A catch-up that is asked for while a pull is going on is taken as served by it.",
         source: Some("LiveStore #1576"),
-        edits: &[replace("protocol/push.rs", "Protocol::fence", "self.begun.pull + 1", "self.begun.pull")],
+        edits: &[
+            replace("protocol/push.rs", "Protocol::fence", "self.begun.pull + 1", "self.begun.pull"),
+            begin(
+                "protocol/pull.rs",
+                "Protocol::ask_for_catch_up",
+                "if matches!(self.course.pull, Pull::Pulling { .. }) { return Effects::default(); }",
+            ),
+        ],
     },
     KnownBug {
         name: "RetryReturnsToIdle",
@@ -378,7 +385,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "WaitOutlivesItsTime",
         story: "A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, who asks for a catch-up later wakes nobody.",
         source: None,
-        edits: &[],
+        edits: &[replace("protocol/pull.rs", "Protocol::next_pull", "self.course.pull = Pull::Idle", "{}")],
     },
     KnownBug {
         name: "LookAgainEndsNoWait",
@@ -390,7 +397,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "PageDroppedWhileBusy",
         story: "A page that arrives during a push is dropped.",
         source: Some("rxdb #5571, powersync-js #558"),
-        edits: &[],
+        edits: &[replace(
+            "protocol/pull.rs",
+            "Protocol::page_pulled",
+            "!self.is_pulling(ticket)",
+            "!self.is_pulling(ticket) || matches!(self.course.push, super::Push::Sending { .. })",
+        )],
     },
     KnownBug {
         name: "ReadThenSubscribe",
@@ -485,7 +497,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "CaughtUpForgetsFailures",
         story: "A pull that has caught up forgets all failures, also if it brought nothing.",
         source: Some("y-websocket #195"),
-        edits: &[],
+        edits: &[before(
+            "protocol/pull.rs",
+            "Protocol::caught_up",
+            "self.course.unreached = false",
+            "self.pull_forgets();",
+        )],
     },
     KnownBug {
         name: "ReconnectCutsEveryBackoff",
@@ -517,18 +534,26 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "EndingPullForgetsRetryAfter",
         story: "The time that upstream names is forgotten if the pull had been asked to end.",
         source: Some("vscode #102391, vdirsyncer #733"),
-        edits: &[],
+        edits: &[replace("protocol/pull.rs", "Protocol::pull_ended", "ending || former", "false")],
     },
     KnownBug {
         name: "RetryNowOverridesRetryAfter",
         story: "To try again now overrides the time that upstream has named.",
         source: Some("vscode #102391"),
-        edits: &[replace(
-            "protocol/push.rs",
-            "Protocol::push_looks_again",
-            "Push::Waiting { asked: false, .. }",
-            "Push::Waiting { .. }",
-        )],
+        edits: &[
+            replace(
+                "protocol/push.rs",
+                "Protocol::push_looks_again",
+                "Push::Waiting { asked: false, .. }",
+                "Push::Waiting { .. }",
+            ),
+            replace(
+                "protocol/pull.rs",
+                "Protocol::pull_looks_again",
+                "Pull::Waiting { asked: false, .. }",
+                "Pull::Waiting { .. }",
+            ),
+        ],
     },
     KnownBug {
         name: "LateAnswerStopsRestarted",
