@@ -559,13 +559,13 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "LateAnswerStopsRestarted",
         story: "A fatal answer to a call of before the owner's restart stops what the owner has restarted.",
         source: Some("powersync-js #1033"),
-        edits: &[],
+        edits: &[replace("protocol/mod.rs", "Protocol::restart", "self.before_restart = self.begun;", "")],
     },
     KnownBug {
         name: "FormerAnswerCounts",
         story: "The answer to a call for a former log counts for the new one.",
         source: Some("powersync.dart #440"),
-        edits: &[],
+        edits: &[replace("protocol/mod.rs", "Protocol::reset", "self.former = self.begun;", "")],
     },
     KnownBug {
         name: "UnknownForEver",
