@@ -49,12 +49,12 @@ const LOOKS: &[(&str, &str, &str)] = &[
     ("src/worker/shared.rs", "asked.get_or_insert(cause);", ""),
     ("src/worker/shared.rs", "state.history.reset();", ""),
     ("src/protocol/push.rs", "let changed = self.epoch != epoch;", "let changed = epoch > epoch;"),
-    ("src/protocol/push.rs", "(changed || reached)", "(changed)"),
+    ("src/protocol/push.rs", "if changed || reached {", "if changed {"),
     ("src/protocol/push.rs", "if ticket != batch.ticket {", "if false {"),
-    ("src/protocol/push.rs", "if lost {", "if false && lost {"),
-    ("src/protocol/push.rs", "*lost |= rebase;", ""),
-    ("src/protocol/push.rs", "self.tick(now)", "Effects::default()"),
-    ("src/protocol/mod.rs", "self.catch_up = self.pulls + 1;", ""),
+    ("src/protocol/push.rs", "if fate == Fate::Open && outcome.is_ok() {", "if outcome.is_ok() {"),
+    ("src/protocol/push.rs", "*fate = Fate::Overtaken;", ""),
+    ("src/protocol/push.rs", "self.tick(at.now)", "Effects::default()"),
+    ("src/protocol/pull.rs", "self.course.catch_up = self.begun.pull + 1;", ""),
 ];
 
 /// Test machinery, and the machine's own locks, which no model sees.
