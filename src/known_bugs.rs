@@ -170,6 +170,10 @@ mod switch {
         SilentExit,
         /// Shutdown does not count what the pusher has in its hands.
         DrainLosesDequeued,
+        /// A task's waker that panics in the pusher's thread ends it.
+        WakerEndsWorker,
+        /// A commit is admitted although everything is to stop, and nobody is left to settle it.
+        StoppedCommitIsAdmitted,
     }
 
     impl KnownBug {

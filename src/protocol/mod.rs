@@ -139,6 +139,11 @@ impl<L: Log> Protocol<L> {
         &self.log
     }
 
+    /// Gives the log back.
+    pub fn into_log(self) -> L {
+        self.log
+    }
+
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -236,7 +236,7 @@ fn tickets_and_flushes_can_be_awaited() {
         assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
     }
     replicator.commit(items(1, 50..60)).unwrap();
-    block_on(replicator.flush_async());
+    block_on(replicator.flush_async()).unwrap();
     assert_eq!(replicator.status().pending, 0);
 }
 
@@ -248,7 +248,7 @@ fn a_flush_of_what_was_pending_at_the_start_ends_as_soon_as_it_is_confirmed() {
     let log = State::rehydrate(SeqNum::ROOT, head, pending).unwrap();
     upstream.fail_push(Fault::Delay(SHORT));
     let replicator = quick(log, upstream.clone()).spawn().unwrap();
-    block_on(replicator.flush_async());
+    block_on(replicator.flush_async()).unwrap();
     assert_eq!(upstream.len(), 3);
 }
 

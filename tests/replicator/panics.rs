@@ -136,7 +136,7 @@ fn a_log_that_panics_on_a_page_stops_the_puller_until_a_restart() {
     *armed.lock().unwrap() = Some(Call::Merge);
     upstream.append([MemoryEntry { position: 1, event: 99 }]);
     eventually(|| matches!(replicator.status().pull, Pull::Failed { error } if panicked(&error, "armed for Merge")));
-    assert!(replicator.status().last_error.unwrap().contains("armed for Merge"));
+    assert!(replicator.status().last_error.unwrap().to_string().contains("armed for Merge"));
     let ticket = replicator.commit(vec![7]).unwrap();
     eventually(|| owner_has_to_move(&replicator, "armed for Merge"));
     replicator.restart();
