@@ -21,7 +21,7 @@ use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::panics::{FirstPanic, message};
-use crate::protocol::{Direction, Effects, Failure, Protocol, Pull, Push, Signal, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Arc, Instant, contain, note};
 use crate::upstream::SharedError;
@@ -194,9 +194,7 @@ impl<L: Log> State<L> {
         now: impl FnOnce() -> Time,
     ) -> (Result<T, String>, AfterUnlock, Topics) {
         let first = self.tickets.first();
-        let failures = self.failures();
         let result = self.contain(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
-        self.discard_replaced(failures);
         let mut topics = self.publish(now);
         // Not whether a ticket was told: events that were pending from the start have none.
         if self.tickets.first() != first {
@@ -205,30 +203,19 @@ impl<L: Log> State<L> {
         (result, take(&mut self.after), topics)
     }
 
-    /// What of the user's a step of the protocol may replace, and would drop by that.
-    fn failures(&self) -> [Option<Failure>; 2] {
-        let push = if let Push::Failed { error, .. } = self.protocol.push() { Some(error.clone()) } else { None };
-        let pull = if let Pull::Failed { error } = self.protocol.pull() { Some(error.clone()) } else { None };
-        [push, pull]
-    }
-
-    fn discard_replaced(&mut self, failures: [Option<Failure>; 2]) {
-        for (before, now) in failures.into_iter().zip(self.failures()) {
-            if let Some(before) = before {
-                // Else it is still there, and this is not the last of it.
-                if now.is_none_or(|now| !is_same_failure(&before, &now)) {
-                    self.after.discard(before);
-                }
-            }
-        }
-    }
-
     /// # Errors
     ///
     /// If the log panicked. What it has merged has been merged; all tickets have been settled as closed, for nobody can say
     /// which of them is confirmed.
     fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
-        let Effects { merged, interrupt_push, interrupt_pull } = effects;
+        let Effects { merged, interrupt_push, interrupt_pull, spent } = effects;
+        let (entries, errors) = spent.into_parts();
+        if !entries.is_empty() {
+            self.after.discard_events::<L::Entry>(entries);
+        }
+        if !errors.is_empty() {
+            self.after.discard(errors);
+        }
         let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
         for (call, interrupted) in self.calls.iter().zip([interrupt_push, interrupt_pull]) {
             if let Some(call) = call.as_ref().filter(|_| interrupted) {
@@ -306,7 +293,7 @@ impl<L: Log> State<L> {
     /// began to wait).
     fn note(&mut self, now: impl FnOnce() -> Time) {
         if let Ok(waiting_on) = self.contain(|state| state.protocol.waiting_on()) {
-            if !is_same(&waiting_on, &self.waiting_on.0) {
+            if !waiting_on.is_same(&self.waiting_on.0) {
                 let since = now().max(self.waiting_on.1);
                 let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
                 #[cfg(feature = "tracing")]
@@ -402,25 +389,6 @@ impl<L: Log> State<L> {
             ];
             (parts, format!("head {:?}; the next move is owed by {}", log.head(), protocol.waiting_on()))
         }));
-    }
-}
-
-/// Whether the same party owes the next move for the same reason. Runs no user code: errors are the same if they are one.
-fn is_same(one: &WaitingOn, other: &WaitingOn) -> bool {
-    match (one, other) {
-        (WaitingOn::Owner(one), WaitingOn::Owner(other)) => is_same_failure(one, other),
-        (WaitingOn::Owner(_), _) | (_, WaitingOn::Owner(_)) => false,
-        (one, other) => one == other,
-    }
-}
-
-fn is_same_failure(one: &Failure, other: &Failure) -> bool {
-    match (one, other) {
-        (Failure::Upstream { error: one, .. }, Failure::Upstream { error: other, .. }) => {
-            std::ptr::addr_eq(one.get(), other.get())
-        }
-        (Failure::Upstream { .. }, _) | (_, Failure::Upstream { .. }) => false,
-        (one, other) => one == other,
     }
 }
 

@@ -69,7 +69,7 @@ use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::FirstPanic;
 use crate::points::point;
-use crate::protocol::{Direction, Effects, Failure, Protocol, Push, Resend, Settings, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Failure, Fate, Protocol, Push, Resend, Settings, Time, WaitingOn};
 use crate::sync::{Arc, abandoned, contain, note};
 use crate::upstream::Upstream;
 use crate::wait::{Waited, deadline};
@@ -409,7 +409,7 @@ impl<L: Log> Replicator<L> {
         self.step(|protocol| protocol.pause(direction));
     }
 
-    /// Opens a direction's gate, and looks again at once.
+    /// Opens a direction's gate and looks again, without waiting out a backoff that upstream has not asked for.
     pub fn resume(&self, direction: Direction) {
         trace!(doing("resume"));
         self.step(|protocol| {
@@ -418,10 +418,18 @@ impl<L: Log> Replicator<L> {
         });
     }
 
-    /// Looks again now, in both directions, without waiting out a backoff.
+    /// Looks again now, in both directions, without waiting out a backoff that upstream has not asked for. A direction that
+    /// is paused looks once it is resumed.
     pub fn retry_now(&self) {
         trace!(doing("retry_now"));
         self.step(Protocol::retry_now);
+    }
+
+    /// As [`retry_now`](Self::retry_now), also before the time that upstream has asked for with
+    /// [`retry_after`](crate::upstream::PushError::Unavailable::retry_after).
+    pub fn override_retry_after(&self) {
+        trace!(doing("override_retry_after"));
+        self.step(Protocol::override_retry_after);
     }
 
     /// Goes on after a failure. Without one, it looks again.
@@ -544,7 +552,8 @@ impl<L: Log> Replicator<L> {
 
 impl<L: Log> Shutdown<L> {
     fn of(state: &mut State<L>, late: [bool; 2], now: Time) -> Self {
-        let mut uncertain = is_uncertain(&state.protocol) || late[Direction::Push as usize];
+        let in_flight = matches!(state.protocol.push(), Push::Sending { fate: Fate::Open, .. });
+        let mut uncertain = state.protocol.is_uncertain() || in_flight;
         let batch = state.contain(|state| {
             let mut pending = state.protocol.log().batch(NonZeroUsize::MAX);
             if bug!(DrainLosesDequeued) {
@@ -569,15 +578,6 @@ impl<L: Log> Shutdown<L> {
             Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
         });
         Self { pending, uncertain, unfinished: unfinished.collect(), failure, log: None }
-    }
-}
-
-fn is_uncertain<L: Log>(protocol: &Protocol<L>) -> bool {
-    match protocol.push() {
-        Push::Sending { lost, .. } => !lost,
-        Push::Uncertain { .. } => true,
-        Push::Failed { uncertain, .. } => *uncertain,
-        Push::Idle | Push::Behind { .. } | Push::Waiting { .. } => false,
     }
 }
 

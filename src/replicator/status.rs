@@ -78,7 +78,7 @@ impl<P: Copy + Ord> Status<P> {
             Push::Idle | Push::Sending { .. } | Push::Behind { until: None, .. } | Push::Failed { .. } => {}
         }
         let mut pull = protocol.pull().clone();
-        if let Pull::Waiting { until } = &mut pull {
+        if let Pull::Waiting { until, .. } = &mut pull {
             *until = from(now, *until);
         }
         let next = [protocol.push_signal(), protocol.pull_signal()].into_iter().filter_map(|signal| match signal {

@@ -38,10 +38,8 @@ struct Party<L: Log> {
     direction: Direction,
     /// A time has come that it was told to wait for.
     tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
-    /// The log, or upstream, panicked under it.
-    fail: fn(&mut Protocol<L>, Failure) -> Effects<L::Entry>,
-    /// The log panicked before there was anything to call upstream for.
-    fail_idle: fn(&mut Protocol<L>, Failure),
+    /// The log panicked under it.
+    fail: fn(&mut Protocol<L>, Failure),
 }
 
 impl<L: Log> Party<L> {
@@ -79,8 +77,7 @@ impl<L: Log> Party<L> {
             };
             let look = |state: &mut State<L>| {
                 let next = state.contain(|state| ask(state, now)).unwrap_or_else(|message| {
-                    let failure = state.panicked(self.direction, format!("the log: {message}"), now);
-                    (self.fail_idle)(&mut state.protocol, failure);
+                    self.fail(state, &message, now);
                     Next::Wait(None)
                 });
                 let told = match next {
@@ -166,21 +163,24 @@ impl<L: Log> Party<L> {
         now: Time,
     ) -> (AfterUnlock, Topics) {
         let step = |state: &mut State<L>| {
-            let effects = state.contain(|state| report(state, now));
-            ((), effects.unwrap_or_else(|message| self.fail_with(state, format!("the log: {message}"), now)))
+            let reported = state.contain(|state| report(state, now));
+            let effects = reported.unwrap_or_else(|message| {
+                self.fail(state, &message, now);
+                // Whoever gives out a pull's pages need not go on.
+                Effects { interrupt_pull: self.direction == Direction::Pull, ..Effects::default() }
+            });
+            ((), effects)
         };
         let (reported, after, topics) = state.transition(step, || now);
         if let Err(message) = reported {
-            // In what followed from the report. The call is over, and its answer is known.
-            let failure = state.panicked(self.direction, format!("the log: {message}"), now);
-            (self.fail_idle)(&mut state.protocol, failure);
+            self.fail(state, &message, now);
         }
         (after, topics)
     }
 
-    fn fail_with(&self, state: &mut State<L>, message: String, now: Time) -> Effects<L::Entry> {
-        let failure = state.panicked(self.direction, message, now);
-        (self.fail)(&mut state.protocol, failure)
+    fn fail(&self, state: &mut State<L>, message: &str, now: Time) {
+        let failure = state.panicked(self.direction, format!("the log: {message}"), now);
+        (self.fail)(&mut state.protocol, failure);
     }
 }
 
@@ -192,6 +192,15 @@ impl<L: Log> State<L> {
         failure
     }
 
+    /// A call has failed: as shown from now on, if it is one to be `told` of.
+    fn call_failed(&mut self, direction: Direction, error: SharedError, told: bool, now: Time) {
+        if told {
+            self.went_wrong(direction, error, now);
+        } else {
+            self.after.discard(error);
+        }
+    }
+
     /// A call begins.
     fn begins(&mut self, direction: Direction, now: Time) -> Begun {
         let interrupt = Interrupt::new();
@@ -200,17 +209,13 @@ impl<L: Log> State<L> {
     }
 }
 
-/// This pull is over: whoever gives out its pages need not go on.
-fn give_up_pull<T>() -> Effects<T> {
-    Effects { interrupt_pull: true, ..Effects::default() }
-}
-
 fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
     Effects::default()
 }
 
 /// What came of a call, or what a panic in it said; and the error for those who look.
 fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
+    what: &str,
     outcome: Result<Result<(), T>, Payload>,
 ) -> (Result<Result<(), T>, String>, Option<SharedError>) {
     match outcome {
@@ -218,21 +223,17 @@ fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
             let error = outcome.as_ref().err().cloned().map(SharedError::from);
             (Ok(outcome), error)
         }
-        Err(payload) => (Err(panic_message(payload)), None),
+        Err(payload) => {
+            let message = format!("{what}: {}", panic_message(payload));
+            let error = Failure::Panicked { message: message.clone() }.into();
+            (Err(message), Some(error))
+        }
     }
 }
 
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party {
-        direction: Direction::Push,
-        tick: Protocol::tick,
-        fail: |protocol, failure| {
-            protocol.push_failed(failure);
-            Effects::default()
-        },
-        fail_idle: Protocol::push_unsent,
-    };
+    let party = Party { direction: Direction::Push, tick: Protocol::tick, fail: Protocol::push_unsent };
     let ask = |state: &mut State<L>, now| match state.protocol.next_push(now) {
         NextPush::Send(batch) => {
             trace!(push_batch(state, &batch));
@@ -248,19 +249,18 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     trace!(start(core));
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, Begun { interrupt, replaced })) = next {
-        let (outcome, error) = called(contain(|| upstream.push(&batch, &interrupt)));
+        let (outcome, error) = called("Upstream::push", contain(|| upstream.push(&batch, &interrupt)));
         point!(AfterReply);
         if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
             return Ok(());
         }
-        next = party.next(core, |state, now| push_ended(&party, state, batch, replaced, outcome, error, now), ask);
+        next = party.next(core, |state, now| push_ended(state, batch, replaced, outcome, error, now), ask);
         let _contained = contain(|| drop(interrupt));
     }
     Ok(())
 }
 
 fn push_ended<L: Log>(
-    party: &Party<L>,
     state: &mut State<L>,
     batch: Batch<L>,
     replaced: u64,
@@ -271,24 +271,16 @@ fn push_ended<L: Log>(
     trace!(doing("push"));
     note!(answers(batch.ticket, &outcome));
     state.calls[Direction::Push as usize] = None;
-    let (taken, present) = (matches!(outcome, Ok(Ok(()))), state.replaced == replaced);
-    let outcome = match outcome {
-        Err(message) if present => {
-            trace!(push_error(state, &batch, message.clone().into()));
-            return party.fail_with(state, format!("Upstream::push: {message}"), now);
-        }
-        // The former log's: nobody knows what became of it.
-        Err(message) => Err(PushError::Uncertain { error: message.into() }),
-        Ok(outcome) => outcome,
-    };
+    let present = state.replaced == replaced;
     if let Some(error) = error {
         trace!(push_error(state, &batch, error.clone()));
-        if present {
-            state.went_wrong(Direction::Push, error, now);
-        } else {
-            state.after.discard(error);
-        }
+        state.call_failed(Direction::Push, error, present, now);
     }
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(message) => return state.protocol.push_panicked(batch, Failure::Panicked { message }),
+    };
+    let taken = outcome.is_ok();
     match state.protocol.push_ended(batch, outcome, random(), now) {
         Ok(effects) => {
             if taken && present {
@@ -297,7 +289,7 @@ fn push_ended<L: Log>(
             effects
         }
         Err(error) => {
-            state.went_wrong(Direction::Push, error.into(), now);
+            state.went_wrong(Direction::Push, error, now);
             Effects::default()
         }
     }
@@ -305,15 +297,7 @@ fn push_ended<L: Log>(
 
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party {
-        direction: Direction::Pull,
-        tick: |_, _| Effects::default(),
-        fail: |protocol, failure| {
-            protocol.pull_failed(failure);
-            give_up_pull()
-        },
-        fail_idle: Protocol::pull_failed,
-    };
+    let party = Party { direction: Direction::Pull, tick: |_, _| Effects::default(), fail: Protocol::pull_failed };
     let ask = |state: &mut State<L>, now| match state.protocol.next_pull(now) {
         NextPull::Pull { ticket, cursor } => Next::Do((ticket, cursor, state.begins(Direction::Pull, now))),
         NextPull::Wait(until) => Next::Wait(until),
@@ -334,8 +318,8 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             }
             if interrupt.is_set() { Err(asked()) } else { Ok(()) }
         });
-        let (outcome, error) = called(outcome);
-        next = party.next(core, |state, now| pull_ended(&party, state, ticket, outcome, error, now), ask);
+        let (outcome, error) = called("Upstream::pull", outcome);
+        next = party.next(core, |state, now| pull_ended(state, ticket, outcome, error, now), ask);
         let _contained = contain(|| drop(interrupt));
     }
     Ok(())
@@ -352,15 +336,14 @@ fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, 
             }
             effects
         }
-        Err(error) => {
-            state.went_wrong(Direction::Pull, error.into(), now);
-            give_up_pull()
+        Err(refused) => {
+            state.went_wrong(Direction::Pull, refused.error, now);
+            refused.effects
         }
     }
 }
 
 fn pull_ended<L: Log>(
-    party: &Party<L>,
     state: &mut State<L>,
     ticket: u64,
     outcome: Result<Result<(), PullError>, String>,
@@ -371,24 +354,21 @@ fn pull_ended<L: Log>(
     note!(say(format_args!("pull {ticket} is over")));
     state.calls[Direction::Pull as usize] = None;
     let present = state.protocol.is_pulling(ticket);
-    // Whoever asked it to end need not be told that it did.
-    let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
-    let told = present && (!asked || matches!(outcome, Ok(Err(PullError::Fatal { .. }))));
-    match error {
-        Some(error) if told => state.went_wrong(Direction::Pull, error, now),
-        Some(error) => state.after.discard(error),
-        None => {}
+    if let Some(error) = error {
+        // Whoever asked it to end need not be told that it did.
+        let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
+        let told = present && !(asked && matches!(outcome, Ok(Err(PullError::Unavailable { .. }))));
+        state.call_failed(Direction::Pull, error, told, now);
     }
-    match outcome {
-        Err(message) if present => return party.fail_with(state, format!("Upstream::pull: {message}"), now),
-        // An earlier one than the latest.
-        Err(_) => {}
-        Ok(outcome) => {
-            if present && outcome.is_ok() {
-                state.went_well(Direction::Pull);
-            }
-            state.protocol.pull_ended(ticket, outcome, random(), now);
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(message) => {
+            state.protocol.pull_panicked(ticket, Failure::Panicked { message });
+            return Effects::default();
         }
+    };
+    if present && outcome.is_ok() {
+        state.went_well(Direction::Pull);
     }
-    Effects::default()
+    state.protocol.pull_ended(ticket, outcome, random(), now)
 }
