@@ -324,7 +324,7 @@ index! {
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
         /// An advance meets a pusher that is uncertain.
         advance_meets_uncertain: "I1, I2", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+            finds { RetryReturnsToIdle: DEADLOCK };
         /// An advance meets a pusher that is about to be told to come back later.
         advance_meets_refused: "I1, I2", 3 threads, exhaustive,
             finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
@@ -346,10 +346,10 @@ index! {
         rebase_meets_behind: "I1, I2", 3 threads, exhaustive, finds { ResumeOnAdvanceOnly: DEADLOCK };
         /// A rebase meets a pusher that is about to be left without an answer.
         rebase_meets_lost: "I1, I2", 3 threads, 3,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
+            finds { RetryReturnsToIdle: DEADLOCK };
         /// A rebase meets a pusher that is uncertain.
         rebase_meets_uncertain: "I1, I2", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+            finds { RetryReturnsToIdle: DEADLOCK };
         /// A rebase meets a pusher that is about to be told to come back later.
         rebase_meets_refused: "I1, I2", 3 threads, exhaustive, finds { RetryReturnsToIdle: DEADLOCK };
         /// A rebase meets a pusher that backs off.
@@ -396,7 +396,7 @@ index! {
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK, CatchUpPolledAfterRun: DEADLOCK };
         /// A catch-up that brings news meets a pusher that is uncertain.
         news_meets_uncertain: "I1, I2", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+            finds { RetryReturnsToIdle: DEADLOCK };
         /// A catch-up that brings news meets a pusher that is about to be told to come back later.
         news_meets_refused: "I1, I2", 3 threads, exhaustive,
             finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
@@ -465,7 +465,7 @@ index! {
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
         /// A pause and resume of pushes meets a pusher that is uncertain.
         resume_meets_uncertain: "I1, I12", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+            finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A pause and resume of pushes meets a pusher that is about to be told to come back later.
         resume_meets_refused: "I1, I12", 3 threads, exhaustive,
             finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK, InferredSuccess: "not everything is at upstream once" };
@@ -509,7 +509,7 @@ index! {
             finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
         /// A restart meets a pusher that is uncertain.
         restart_meets_uncertain: "I1, I12", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
+            finds { EmptyCatchUpWakesNobody: DEADLOCK };
         /// A restart meets a pusher that is about to be told to come back later.
         restart_meets_refused: "I1, I12", 3 threads, exhaustive,
             finds { ParkOffline: DEADLOCK, RetryReturnsToIdle: DEADLOCK };
