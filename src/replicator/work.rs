@@ -288,9 +288,9 @@ fn push_ended<L: Log>(
             }
             effects
         }
-        Err(error) => {
-            state.went_wrong(Direction::Push, error, now);
-            Effects::default()
+        Err(refused) => {
+            state.went_wrong(Direction::Push, refused.error, now);
+            refused.effects
         }
     }
 }
