@@ -44,7 +44,9 @@
 //! subscriber loses that event and nothing else.
 
 mod after;
+mod builder;
 mod core;
+mod shutdown;
 mod status;
 mod ticket;
 mod trace;
@@ -58,22 +60,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use self::builder::Builder;
 use self::core::{Core, State, topic};
+pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket};
 use self::trace::trace;
 pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
-use crate::backoff::Backoff;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::FirstPanic;
 use crate::points::point;
-use crate::protocol::{Direction, Effects, Failure, Fate, Protocol, Push, Resend, Settings, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 use crate::sync::{Arc, abandoned, contain, note};
-use crate::upstream::Upstream;
 use crate::wait::{Waited, deadline};
-use crate::worker::{SpawnError, Worker, join_all};
+use crate::worker::Worker;
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
 ///
@@ -110,102 +112,6 @@ pub struct Replicator<L: Log> {
     workers: Option<[Worker; 2]>,
 }
 
-/// A replicator to be; see [`Replicator::builder`].
-#[must_use = "a replicator is started by `spawn`"]
-pub struct Builder<L, U> {
-    log: L,
-    upstream: U,
-    settings: Settings,
-    name: Option<String>,
-    max_unread: NonZeroUsize,
-}
-
-impl<L: Log, U> Builder<L, U> {
-    /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull`, and its events have it
-    /// as the field `replicator`. Of a longer name its threads have the last ten bytes, since Linux shows fifteen.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Sets how many events a [receiver of updates](Receiver) may leave unread. One that falls further behind
-    /// [is told so](RecvError::Lagged). 4,096 by default.
-    pub fn max_unread(mut self, events: NonZeroUsize) -> Self {
-        self.max_unread = events;
-        self
-    }
-
-    /// Sets the most events in one push. 100 by default.
-    pub fn push_batch(mut self, events: NonZeroUsize) -> Self {
-        self.settings.batch = events;
-        self
-    }
-
-    /// Sets how long to wait after failures.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.settings.backoff = backoff;
-        self
-    }
-
-    /// Sets how long a rejected push waits for news before it asks for a catch-up. 250 ms by default.
-    pub fn catch_up_grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
-        self
-    }
-
-    /// Sets what to do when the outcome of a push is unknown.
-    pub fn resend(mut self, resend: Resend) -> Self {
-        self.settings.resend = resend;
-        self
-    }
-
-    /// Says that pulls end when they have caught up, and begin only when one is needed: at the start, after a push was
-    /// rejected or got lost, and on [`Replicator::retry_now`]. Without it one is kept going all the time.
-    pub fn one_shot_pull(mut self) -> Self {
-        self.settings.live = false;
-        self
-    }
-
-    /// Starts the replicator: two threads, a pusher and a puller. Events that are pending in the log are pushed.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system gives no thread.
-    pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
-    where
-        U: Upstream<L>,
-    {
-        let Self { log, upstream, settings, name, max_unread } = self;
-        let [push, pull] = [Direction::Push, Direction::Pull].map(|direction| thread_name(name.as_deref(), direction));
-        let core = Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), max_unread.get()));
-        let upstream = Arc::new(upstream);
-        let pusher = {
-            let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
-            Worker::spawn(push, move |_run| work::push(&core, &*upstream))?
-        };
-        let started = {
-            let core = Arc::clone(&core);
-            Worker::spawn(pull, move |_run| work::pull(&core, &*upstream))
-        };
-        trace!(doing("stop"));
-        let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
-        Ok(Replicator { core, workers: Some([pusher, puller]) })
-    }
-}
-
-/// What the thread of a direction is called. Linux shows 15 bytes: the end of a longer name, since that is where they differ.
-fn thread_name(name: Option<&str>, direction: Direction) -> String {
-    let Some(name) = name else { return format!("latchwork-{direction}") };
-    let end = (name.len().saturating_sub(10)..).find_map(|from| name.get(from..)).unwrap_or_default();
-    format!("{end} {direction}")
-}
-
-impl<L: Log, U> fmt::Debug for Builder<L, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
 /// Why a commit was not admitted. The log is as it was.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -237,57 +143,10 @@ pub struct FlushError {
     pub waiting_on: WaitingOn,
 }
 
-/// What a shutdown left behind. Dropping it waits for nothing.
-#[must_use = "it says what was not handed over"]
-#[non_exhaustive]
-pub struct Shutdown<L: Log> {
-    /// The pending events that were not confirmed, in order: whoever keeps the log has to send them another time.
-    pub pending: Vec<L::Entry>,
-    /// Whether upstream may have taken some of them without an answer, or may take them yet.
-    pub uncertain: bool,
-    /// The directions whose call to upstream had not ended in time. It has been told to, and its thread ends with it.
-    pub unfinished: Vec<Unfinished>,
-    /// What the log panicked with as it was asked for what is pending, which is not all here then; or what a waker or a drop
-    /// panicked with. Everything else was done all the same.
-    pub failure: Option<Failure>,
-    /// The log. `None` if a direction is unfinished, and has it.
-    pub log: Option<L>,
-}
-
-/// A direction whose thread has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unfinished {
-    /// Which.
-    pub direction: Direction,
-    /// How long its call to upstream has lasted by now; `None` if something else holds it up, as a waker may.
-    pub calling_for: Option<Duration>,
-}
-
-impl<L: Log> Shutdown<L> {
-    /// Whether everything was handed over and everything has ended.
-    pub fn is_clean(&self) -> bool {
-        self.pending.is_empty() && self.unfinished.is_empty() && self.failure.is_none()
-    }
-}
-
-impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Shutdown<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pending, uncertain, unfinished, failure, log: _ } = self;
-        f.debug_struct("Shutdown")
-            .field("pending", pending)
-            .field("uncertain", uncertain)
-            .field("unfinished", unfinished)
-            .field("failure", failure)
-            .finish_non_exhaustive()
-    }
-}
-
 impl<L: Log> Replicator<L> {
     /// A replicator to be, for a log and the upstream that it belongs to.
     pub fn builder<U>(log: L, upstream: U) -> Builder<L, U> {
-        let max_unread = const { NonZeroUsize::new(4096).unwrap() };
-        Builder { log, upstream, settings: Settings::default(), name: None, max_unread }
+        Builder::new(log, upstream)
     }
 
     /// Appends events to the log, to be pushed. Never waits for the network, a pull or a rebase.
@@ -516,68 +375,6 @@ impl<L: Log> Replicator<L> {
     /// Dropping the future changes nothing.
     pub async fn stopped(&self) {
         self.core.state.wait_topic(topic::SETTLED, |state| state.is_closed().then_some(())).await;
-    }
-
-    /// Waits until nothing is pending, for `timeout` at most; then [stops](Self::stop) it and waits for both directions, again
-    /// for `timeout` at most. Says what was not handed over, and gives the log back. If a waker or the log panics, it says
-    /// that, too.
-    pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L> {
-        let _drained = self.settle(timeout);
-        let mut panicked = self.stop_quietly();
-        let workers = self.workers.take().into_iter().flatten();
-        let joined = join_all(workers, timeout);
-        let name = |direction| thread_name(self.core.name.as_deref(), direction);
-        let now = self.core.now();
-        let late = [Direction::Push, Direction::Pull]
-            .map(|direction| joined.unfinished.iter().any(|worker| worker.name() == name(direction)));
-        joined.unfinished.into_iter().for_each(Worker::detach);
-        // In one step: what is confirmed from now on, by a worker that has not ended, is in the report as pending.
-        let (mut report, closed) = self.core.close(|state| Shutdown::of(state, late, now));
-        panicked.and(closed);
-        let core = Arc::clone(&self.core);
-        drop(self);
-        if report.unfinished.is_empty() {
-            report.log = Arc::into_inner(core).map(|core| {
-                let (log, dropped) = core.into_log();
-                panicked.and(dropped);
-                log
-            });
-        }
-        if let Some(message) = panicked.message() {
-            report.failure.get_or_insert(Failure::Panicked { message: format!("a waker or a drop: {message}") });
-        }
-        report
-    }
-}
-
-impl<L: Log> Shutdown<L> {
-    fn of(state: &mut State<L>, late: [bool; 2], now: Time) -> Self {
-        let in_flight = matches!(state.protocol.push(), Push::Sending { fate: Fate::Open, .. });
-        let mut uncertain = state.protocol.is_uncertain() || in_flight;
-        let batch = state.contain(|state| {
-            let mut pending = state.protocol.log().batch(NonZeroUsize::MAX);
-            if bug!(DrainLosesDequeued) {
-                match state.protocol.push() {
-                    Push::Sending { count, .. } => drop(pending.drain(..*count)),
-                    Push::Uncertain { .. } => pending.clear(),
-                    _ => {}
-                }
-            }
-            pending
-        });
-        let (pending, failure) = match batch {
-            Ok(pending) => {
-                uncertain &= !pending.is_empty();
-                (pending, None)
-            }
-            Err(message) => (Vec::new(), Some(Failure::Panicked { message: format!("the log: {message}") })),
-        };
-        let unfinished = [Direction::Push, Direction::Pull].into_iter().filter(|direction| late[*direction as usize]);
-        let unfinished = unfinished.map(|direction| {
-            let call = state.calls[direction as usize].as_ref();
-            Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
-        });
-        Self { pending, uncertain, unfinished: unfinished.collect(), failure, log: None }
     }
 }
 
