@@ -103,7 +103,7 @@ impl<L: Log, U> Builder<L, U> {
 }
 
 /// What the thread of a direction is called. Linux shows 15 bytes: the end of a longer name, since that is where they differ.
-pub(super) fn thread_name(name: Option<&str>, direction: Direction) -> String {
+fn thread_name(name: Option<&str>, direction: Direction) -> String {
     let Some(name) = name else { return format!("latchwork-{direction}") };
     let end = (name.len().saturating_sub(10)..).find_map(|from| name.get(from..)).unwrap_or_default();
     format!("{end} {direction}")

@@ -66,8 +66,8 @@ pub(super) struct State<L: Log> {
     told: (Signal, Signal),
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
-    /// How many workers have not ended.
-    running: u8,
+    /// Which directions have ended.
+    ended: [bool; 2],
     /// Once nothing can settle any more: the first commit that had not by then.
     closed: Option<u64>,
     /// What the thread that ends the present step has to do once it has given up the lock.
@@ -100,7 +100,7 @@ impl<L: Log> Core<L> {
             calls: [None, None],
             errors: [None, None],
             replaced: 0,
-            running: 2,
+            ended: [false; 2],
             closed: None,
             after: AfterUnlock::default(),
             #[cfg(feature = "tracing")]
@@ -344,10 +344,15 @@ impl<L: Log> State<L> {
         self.protocol.reset(log)
     }
 
-    /// A worker is about to end. Whether it is the last.
-    pub(super) fn one_ends(&mut self) -> bool {
-        self.running -= 1;
-        self.running == 0
+    /// A direction ends. Whether it is the last.
+    pub(super) fn ends(&mut self, direction: Direction) -> bool {
+        self.ended[direction as usize] = true;
+        self.ended == [true; 2]
+    }
+
+    /// Whether a direction has ended.
+    pub(super) fn has_ended(&self, direction: Direction) -> bool {
+        self.ended[direction as usize]
     }
 
     fn close(&mut self) {

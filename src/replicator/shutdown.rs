@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::Replicator;
-use super::builder::thread_name;
-use super::core::State;
+use super::core::{State, topic};
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::protocol::{Direction, Failure, Fate, Push, Time};
-use crate::sync::Arc;
-use crate::worker::{Worker, join_all};
+use crate::sync::{Arc, note};
+use crate::wait::deadline;
 
 const DIRECTIONS: [Direction; 2] = [Direction::Push, Direction::Pull];
 
@@ -62,21 +61,28 @@ impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Shutdown<L> {
 }
 
 impl<L: Log> Replicator<L> {
-    /// Waits until nothing is pending, for `timeout` at most; then [stops](Self::stop) it and waits for both directions, again
-    /// for `timeout` at most. Says what was not handed over, and gives the log back. If a waker or the log panics, it says
-    /// that, too.
+    /// Waits until nothing is pending, for `timeout` at most; then [stops](Self::stop) it and waits until both directions have
+    /// ended, again for `timeout` at most. Says what was not handed over, and gives the log back. If a waker or the log
+    /// panics, it says that, too.
+    ///
+    /// A direction that has ended has a thread that drops the upstream and ends, which is waited for in any case.
     pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L> {
         let _drained = self.settle(timeout);
         let mut panicked = self.stop_quietly();
-        let workers = self.workers.take().into_iter().flatten();
-        let joined = join_all(workers, timeout);
-        let name = |direction| thread_name(self.core.name.as_deref(), direction);
+        note!(because("not everything has ended"));
+        let ended = |state: &mut State<L>| state.is_closed().then_some(());
+        let _ended = self.core.state.block(topic::SETTLED, deadline(timeout), ended);
         let now = self.core.now();
-        let late = DIRECTIONS.map(|direction| joined.unfinished.iter().any(|worker| worker.name() == name(direction)));
-        joined.unfinished.into_iter().for_each(Worker::detach);
-        // In one step: what is confirmed from now on, by a worker that has not ended, is in the report as pending.
-        let (mut report, closed) = self.core.close(|state| Shutdown::of(state, late, now));
+        // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
+        let (mut report, closed) = self.core.close(|state| Shutdown::of(state, now));
         panicked.and(closed);
+        for (direction, worker) in DIRECTIONS.into_iter().zip(self.workers.take().into_iter().flatten()) {
+            if report.unfinished.iter().any(|unfinished| unfinished.direction == direction) {
+                worker.detach();
+            } else {
+                drop(worker);
+            }
+        }
         let core = Arc::clone(&self.core);
         drop(self);
         if report.unfinished.is_empty() {
@@ -94,7 +100,7 @@ impl<L: Log> Replicator<L> {
 }
 
 impl<L: Log> Shutdown<L> {
-    fn of(state: &mut State<L>, late: [bool; 2], now: Time) -> Self {
+    fn of(state: &mut State<L>, now: Time) -> Self {
         let in_flight = matches!(state.protocol.push(), Push::Sending { fate: Fate::Open, .. });
         let mut uncertain = state.protocol.is_uncertain() || in_flight;
         let batch = state.contain(|state| {
@@ -113,8 +119,7 @@ impl<L: Log> Shutdown<L> {
         let (pending, failure) = batch
             .unwrap_or_else(|message| (Vec::new(), Some(Failure::Panicked { message: format!("the log: {message}") })));
         uncertain &= !pending.is_empty() || failure.is_some();
-        let unfinished = DIRECTIONS.into_iter().filter(|direction| late[*direction as usize]);
-        let unfinished = unfinished.map(|direction| {
+        let unfinished = DIRECTIONS.into_iter().filter(|direction| !state.has_ended(*direction)).map(|direction| {
             let call = state.calls[direction as usize].as_ref();
             Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
         });

@@ -94,7 +94,7 @@ impl<L: Log> Party<L> {
                 match next {
                     Next::Do(what) => Ok(Some(Some(what))),
                     Next::Stop => {
-                        last = state.one_ends();
+                        last = state.ends(self.direction);
                         Ok(Some(None))
                     }
                     Next::Wait(_) if trace!(owed()) || point!(owed BeforeParking) => Ok(None),

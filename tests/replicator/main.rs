@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod admission;
+mod after;
 mod handle;
 mod identity;
 mod memory;

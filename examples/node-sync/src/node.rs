@@ -198,7 +198,7 @@ where
     });
     let (committed, ()) = (halves.0?, halves.1?);
     let (status, reapplied) = (replicator.status(), replicator.with_log(SqliteLog::reapplied));
-    let _pending = replicator.shutdown(Duration::ZERO);
+    drop(replicator);
     let counters = status.counters;
     Ok(Report {
         client,
