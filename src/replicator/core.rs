@@ -131,7 +131,7 @@ impl<L: Log> Core<L> {
         step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
     ) -> (Result<T, String>, FirstPanic) {
         let ((result, after), wakers) = self.state.change_quietly(|state| {
-            let (result, after, topics) = state.transition(step, || self.now());
+            let (result, after, topics) = state.transition(step, |_, _| (), || self.now());
             ((result, after), topics)
         });
         let panicked = self.finish(after, wakers);
@@ -186,15 +186,20 @@ impl<L: Log> State<L> {
         })
     }
 
-    /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. The clock is
-    /// read if somebody else owes the next move then.
+    /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. If the log
+    /// panics, `fail` is told what it said. The clock is read if somebody else owes the next move then.
     pub(super) fn transition<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
+        fail: impl FnOnce(&mut Self, &str),
         now: impl FnOnce() -> Time,
     ) -> (Result<T, String>, AfterUnlock, Topics) {
         let first = self.tickets.first();
         let result = self.contain(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
+        if let Err(message) = &result {
+            self.realign();
+            fail(self, message);
+        }
         let mut topics = self.publish(now);
         // Not whether a ticket was told: events that were pending from the start have none.
         if self.tickets.first() != first {
@@ -203,10 +208,16 @@ impl<L: Log> State<L> {
         (result, take(&mut self.after), topics)
     }
 
+    /// Whoever calls upstream in this direction need not wait for it.
+    pub(super) fn interrupt(&mut self, direction: Direction, cause: Cause) {
+        if let Some(call) = &self.calls[direction as usize] {
+            self.after.interrupt(&call.interrupt, cause);
+        }
+    }
+
     /// # Errors
     ///
-    /// If the log panicked. What it has merged has been merged; all tickets have been settled as closed, for nobody can say
-    /// which of them is confirmed.
+    /// If the log panicked. What it has merged has been merged.
     fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
         let Effects { merged, interrupt_push, interrupt_pull, spent } = effects;
         let (entries, errors) = spent.into_parts();
@@ -217,9 +228,9 @@ impl<L: Log> State<L> {
             self.after.discard(errors);
         }
         let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
-        for (call, interrupted) in self.calls.iter().zip([interrupt_push, interrupt_pull]) {
-            if let Some(call) = call.as_ref().filter(|_| interrupted) {
-                self.after.interrupt(&call.interrupt, cause);
+        for (direction, interrupted) in [(Direction::Push, interrupt_push), (Direction::Pull, interrupt_pull)] {
+            if interrupted {
+                self.interrupt(direction, cause);
             }
         }
         let Some(merged) = merged else { return Ok(()) };
@@ -227,12 +238,8 @@ impl<L: Log> State<L> {
             trace!(merged(state, &merged));
             state.tickets.merged(state.protocol.log(), &merged)
         });
-        let told = settled.map(|mut wakers| self.after.wakers.append(&mut wakers));
-        if told.is_err() {
-            self.close_tickets();
-        }
         self.inform(merged);
-        told
+        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))
     }
 
     /// Sends an update to whoever listens.
@@ -361,6 +368,14 @@ impl<L: Log> State<L> {
         self.subscribers.end(RecvError::Closed, &mut self.after);
     }
 
+    /// The log has panicked in the middle of a step, and nobody can say what has become of what.
+    fn realign(&mut self) {
+        if let Ok(pending) = self.contain(|state| state.protocol.log().pending()) {
+            let mut wakers = self.tickets.realign(pending);
+            self.after.wakers.append(&mut wakers);
+        }
+    }
+
     /// Settles everything as closed.
     fn close_tickets(&mut self) {
         let pending = self.contain(|state| state.protocol.log().pending()).unwrap_or(0);
@@ -414,7 +429,7 @@ mod tests {
     /// Who is woken by this step.
     fn wakes(core: &Core<MemoryLog<u8>>, step: Step) -> Topics {
         let step = |state: &mut Stands| (step(state), Effects::default());
-        core.state.look(|state| state.transition(step, || Time::ZERO)).2
+        core.state.look(|state| state.transition(step, |_, _| (), || Time::ZERO)).2
     }
 
     fn commit(state: &mut Stands) {

@@ -238,6 +238,18 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         wakers
     }
 
+    /// The log has so many pending events, whatever it has said. Those that nobody was told of are a commit that nobody waits
+    /// for; if some are missing, which tickets they were of is not known, and all are settled as closed. Returns the tasks to
+    /// wake.
+    pub(super) fn realign(&mut self, pending: usize) -> Wakers {
+        let known: usize = self.open.iter().sum();
+        if pending < known {
+            return self.close(pending);
+        }
+        self.begin(pending - known);
+        Wakers::new()
+    }
+
     /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
     pub(super) fn close(&mut self, pending: usize) -> Wakers {
         let open = (self.first..).zip(self.open.iter_mut().map(take));

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use super::after::AfterUnlock;
 use super::core::{Call, Core, State, only, topic};
 use super::trace::trace;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::{Payload, panic_message};
@@ -162,19 +162,14 @@ impl<L: Log> Party<L> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         now: Time,
     ) -> (AfterUnlock, Topics) {
-        let step = |state: &mut State<L>| {
-            let reported = state.contain(|state| report(state, now));
-            let effects = reported.unwrap_or_else(|message| {
-                self.fail(state, &message, now);
-                // Whoever gives out a pull's pages need not go on.
-                Effects { interrupt_pull: self.direction == Direction::Pull, ..Effects::default() }
-            });
-            ((), effects)
+        let fail = |state: &mut State<L>, message: &str| {
+            self.fail(state, message, now);
+            if self.direction == Direction::Pull {
+                // Whoever gives out its pages need not go on.
+                state.interrupt(Direction::Pull, Cause::Restart);
+            }
         };
-        let (reported, after, topics) = state.transition(step, || now);
-        if let Err(message) = reported {
-            self.fail(state, &message, now);
-        }
+        let (_reported, after, topics) = state.transition(|state| ((), report(state, now)), fail, || now);
         (after, topics)
     }
 

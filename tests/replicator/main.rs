@@ -10,6 +10,7 @@ mod ordering;
 mod panics;
 mod pulling;
 mod stopping;
+mod updates;
 mod upstream;
 
 use std::future::Future;
