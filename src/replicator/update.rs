@@ -276,3 +276,52 @@ impl<L: Log> fmt::Debug for Iter<'_, L> {
         f.debug_struct("Iter").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::MemoryLog;
+    use crate::sync::IN_MODEL;
+
+    #[test]
+    fn the_list_of_subscribers_grows_with_those_that_live() {
+        if IN_MODEL {
+            return;
+        }
+        let mut subscribers = Subscribers::<MemoryLog<u8>>::new(1);
+        let alive: Vec<_> = (0..100).map(|_| subscribers.subscribe(None)).collect();
+        for _ in 0..10_000 {
+            drop(subscribers.subscribe(None));
+        }
+        assert!(
+            subscribers.queues.capacity() <= 400,
+            "those that are gone take room: {}",
+            subscribers.queues.capacity()
+        );
+        drop(alive);
+        for _ in 0..10_000 {
+            drop(subscribers.subscribe(None));
+        }
+        assert!(subscribers.queues.len() <= 400);
+        let mut after = AfterUnlock::default();
+        subscribers.end(RecvError::Closed, &mut after);
+        assert!(subscribers.is_empty());
+    }
+
+    /// Looking through the list costs what it is long: it is to be worth it.
+    #[test]
+    fn subscribers_that_come_and_go_beside_many_seldom_look_through_the_list() {
+        if IN_MODEL {
+            return;
+        }
+        let mut subscribers = Subscribers::<MemoryLog<u8>>::new(1);
+        let _alive: Vec<_> = (0..1000).map(|_| subscribers.subscribe(None)).collect();
+        let (mut looks, mut before) = (0, subscribers.queues.len());
+        for _ in 0..10_000 {
+            drop(subscribers.subscribe(None));
+            looks += usize::from(subscribers.queues.len() <= before);
+            before = subscribers.queues.len();
+        }
+        assert!(looks <= 20, "{looks} looks");
+    }
+}
