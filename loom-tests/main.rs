@@ -174,6 +174,20 @@ index! {
         /// A child dropped as its parent is set keeps no other from being set.
         a_child_dropped_as_its_parent_is_set_is_forgotten: "I1", 2 threads, exhaustive,
             finds { InterruptBetweenCheckAndPark: DEADLOCK };
+        /// A grandchild is set with the root although the child between is dropped as it is set.
+        a_grandchild_is_set_though_the_child_between_is_dropped: "I1", 2 threads, exhaustive,
+            finds { OrphansGrandchildren: DEADLOCK };
+        /// A grandchild made as the root is set is set, although the child between them is dropped.
+        a_grandchild_made_as_the_root_is_set_is_set: "I1", 2 threads, exhaustive,
+            finds { OrphansGrandchildren: DEADLOCK, ChildMissesInterrupt: DEADLOCK };
+        /// Every caller of `set` sees all descendants set, with the cause that stayed.
+        every_setter_sees_the_descendants_set: "I1", 2 threads, exhaustive, finds {
+            SecondSetterReturnsEarly: "`set` has returned, and a descendant is not set",
+            LastCauseWins: "the first cause has not stayed",
+        };
+        /// A setter of a child sees its descendants set, although the root is being set too.
+        a_setter_of_the_child_between_sees_the_grandchild_set: "I1", 2 threads, exhaustive,
+            finds { SecondSetterReturnsEarly: "`set` has returned, and a descendant is not set" };
         /// A child that is set alone leaves its parent as it is, and keeps its first cause.
         a_child_set_alone_leaves_its_parent: "I1", 2 threads, exhaustive, finds { LastCauseWins: "the first cause has not stayed" };
         /// The first cause stays, and whoever has set the token sees it set.
