@@ -177,6 +177,12 @@ mod switch {
         WakerEndsWorker,
         /// A commit is admitted although everything is to stop, and nobody is left to settle it.
         StoppedCommitIsAdmitted,
+        /// The directions end, and what can settle no more is left open.
+        StopLeavesTicketsOpen,
+        /// The log is replaced, and who listens is told of the new one's events as if they were the former one's.
+        ResetUnannounced,
+        /// What is not needed any more is dropped under the lock, where its drop may call back.
+        DropsUnderTheLock,
         /// A rejection that names a head which has been reached is followed by another push at once, for ever.
         ReachedTargetRetriesAtOnce,
         /// An upstream whose head stands before the batch's base is taken for one that is merely ahead.

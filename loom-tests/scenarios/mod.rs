@@ -5,6 +5,7 @@
 
 pub mod engines;
 pub mod epoch;
+pub mod handle;
 pub mod interrupt;
 pub mod latch;
 pub mod matrix;

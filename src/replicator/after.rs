@@ -8,6 +8,7 @@
 use std::mem::needs_drop;
 
 use crate::interrupt::{Cause, Interrupt};
+use crate::known_bugs::bug;
 use crate::panics::FirstPanic;
 use crate::points::point;
 use crate::queue::wake_all;
@@ -40,7 +41,7 @@ impl AfterUnlock {
 
     /// Has entries dropped, or what holds some and nothing else of the user's: at once, if that runs no user code.
     pub(super) fn discard_events<E>(&mut self, holder: impl Send + 'static) {
-        if needs_drop::<E>() {
+        if needs_drop::<E>() && !bug!(DropsUnderTheLock) {
             self.events.push(Box::new(holder));
         }
     }

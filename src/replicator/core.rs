@@ -345,7 +345,9 @@ impl<L: Log> State<L> {
         self.replaced += 1;
         let mut wakers = self.tickets.close(pending);
         self.after.wakers.append(&mut wakers);
-        self.subscribers.end(RecvError::Replaced, &mut self.after);
+        if !bug!(ResetUnannounced) {
+            self.subscribers.end(RecvError::Replaced, &mut self.after);
+        }
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
         self.protocol.reset(log)

@@ -107,7 +107,7 @@ impl<L: Log> Party<L> {
             trace!(emit());
             match next {
                 Waited::Ready(Some(next)) => {
-                    if last {
+                    if last && !bug!(StopLeavesTicketsOpen) {
                         self.show(core, core.close(|_| ()).1.message());
                     }
                     return next;
