@@ -10,20 +10,30 @@
 //! says its bound.
 #![cfg(loom)]
 
+#[path = "../tests/search/data.rs"]
 mod data;
 mod deep;
-mod executor;
 mod lanes;
 mod progress;
 mod runner;
-mod scenarios;
+#[path = "scenarios/shipped.rs"]
+mod shipped;
+#[path = "scenarios/switched.rs"]
+mod switched;
 
 use std::time::Duration;
 
 use latchwork::Latch;
-use latchwork::known_bugs::KnownBug;
-use runner::{DEADLOCK, Model, SPINS};
+use latchwork_switched::known_bugs::KnownBug;
+use runner::{DEADLOCK, Model, SPINS, Scenario};
 use serde_json::json;
+
+/// A scenario as one of the two builds has it.
+macro_rules! on {
+    ($build:ident, $room:ident, $name:ident) => {
+        Scenario { steps: $build::scenarios::$room::$name, build: &$build::scenarios::BUILD }
+    };
+}
 
 /// Turns the index into tests. An entry: property, name, invariants, threads, bound, known bugs; where another engine had
 /// it otherwise, that (`built`); and for `cargo models --deep`, the same in larger sizes (`larger`).
@@ -53,10 +63,11 @@ macro_rules! index {
             invariants: $invariants,
             threads: $threads,
             bound: runner::bound!($bound),
-            scenario: scenarios::$room::$name,
+            scenario: on!(shipped, $room, $name),
+            switched: on!(switched, $room, $name),
             known_bugs: &[$((KnownBug::$bug, $failure)),*],
-            twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
-            larger: &[$($((stringify!($larger), scenarios::$room::$larger)),*)?],
+            twins: &[$($((stringify!($twin), on!(shipped, $room, $twin), $twin_failure)),*)?],
+            larger: &[$($((stringify!($larger), on!(shipped, $room, $larger))),*)?],
         },)*)*];
     };
 }
@@ -611,7 +622,7 @@ fn passing_an_open_latch_is_one_atomic_load() {
     let look = steps(|latch| assert!(latch.is_open()));
     assert_eq!(steps(Latch::wait), look);
     assert_eq!(steps(|latch| assert!(latch.wait_timeout(Duration::MAX).is_ready())), look);
-    assert_eq!(steps(|latch| executor::block_on(latch.wait_async())), look);
+    assert_eq!(steps(|latch| shipped::scenarios::executor::block_on(latch.wait_async())), look);
     assert!(steps(|latch| assert!(latch.is_open() && latch.is_open())) > look, "these steps can be counted");
 }
 

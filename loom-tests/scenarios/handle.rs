@@ -8,13 +8,14 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
 
+use super::latchwork;
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::replicator::RecvError;
 use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
 
+use super::executor::block_on;
 use super::upstream::{Feed, Scripted};
-use crate::executor::block_on;
 
 struct Panics;
 
