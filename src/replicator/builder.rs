@@ -79,7 +79,7 @@ impl<L: Log, U> Builder<L, U> {
     ///
     /// # Errors
     ///
-    /// If the operating system gives no thread.
+    /// If the operating system gives no thread, or the name holds a zero byte.
     pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
     where
         U: Upstream<L>,

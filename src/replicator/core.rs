@@ -148,7 +148,8 @@ impl<L: Log> Core<L> {
         panicked
     }
 
-    /// Looks at how things stand. A panic of the log's goes on once the lock has been given up.
+    /// Looks at how things stand. A panic of the log's goes on once the lock has been given up. (No lock is given up while a
+    /// panic unwinds: a model could not tell it from its own.)
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut State<L>) -> T) -> T {
         self.state.look(|state| contain(|| look(state))).unwrap_or_else(|payload| resume_unwind(payload))
     }
