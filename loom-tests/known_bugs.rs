@@ -385,7 +385,15 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "WaitOutlivesItsTime",
         story: "A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, who asks for a catch-up later wakes nobody.",
         source: None,
-        edits: &[replace("protocol/pull.rs", "Protocol::next_pull", "self.course.pull = Pull::Idle", "{}")],
+        edits: &[
+            replace("protocol/pull.rs", "Protocol::next_pull", "self.course.pull = Pull::Idle", "{}"),
+            replace(
+                "replicator/core.rs",
+                "State::looked",
+                "self.told.1 = told",
+                "self.told.1 = self.protocol.pull_signal()",
+            ),
+        ],
     },
     KnownBug {
         name: "LookAgainEndsNoWait",
@@ -408,13 +416,34 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "ReadThenSubscribe",
         story: "A snapshot is read, then the subscription begins.",
         source: Some("powersync-swift #162"),
-        edits: &[],
+        edits: &[
+            begin(
+                "replicator/mod.rs",
+                "Replicator::updates",
+                "let snapshot = self.core.look(|state| { \
+                     let log = state.protocol.log(); \
+                     let (head, upstream_head) = (log.head(), log.upstream_head()); \
+                     Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) } \
+                 });",
+            ),
+            replace(
+                "replicator/mod.rs",
+                "Replicator::updates",
+                "let snapshot = Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) };",
+                "",
+            ),
+        ],
     },
     KnownBug {
         name: "DroppedItemNeverSettles",
         story: "An event that the log gave up is filtered out without telling whoever waits for it.",
         source: Some("LiveStore #743"),
-        edits: &[],
+        edits: &[replace(
+            "replicator/ticket.rs",
+            "Tickets::merged",
+            "settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));",
+            "",
+        )],
     },
     KnownBug {
         name: "RestartOnEveryAdvance",
@@ -461,49 +490,79 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "PublishForgetsPusher",
         story: "Whoever changes the state so that there is something to send tells everybody but the pusher.",
         source: None,
-        edits: &[],
+        edits: &[replace(
+            "replicator/core.rs",
+            "State::publish",
+            "signals.0 != told.0 && signals.0 != Signal::Nothing",
+            "false",
+        )],
     },
     KnownBug {
         name: "SilentExit",
         story: "The pusher ends on a fatal error without telling anybody.",
         source: Some("LiveStore #1133, #1577"),
-        edits: &[],
+        edits: &[before(
+            "replicator/work.rs",
+            "push",
+            "next = party.next(core, |state",
+            "if matches!(outcome, Ok(Err(PushError::Fatal { .. }))) { return Ok(()); }",
+        )],
     },
     KnownBug {
         name: "DrainLosesDequeued",
         story: "Shutdown does not count what the pusher has in its hands.",
         source: Some("LiveStore #1437, #1439"),
-        edits: &[],
+        edits: &[before(
+            "replicator/shutdown.rs",
+            "Shutdown::of",
+            "let error",
+            "let mut pending = pending; \
+             match state.protocol.push() { \
+                 Push::Sending { count, .. } => drop(pending.drain(..*count)), \
+                 Push::Uncertain { .. } => pending.clear(), \
+                 _ => {} \
+             }",
+        )],
     },
     KnownBug {
         name: "WakerEndsWorker",
         story: "A task's waker that panics in the pusher's thread ends it.",
         source: None,
-        edits: &[],
+        edits: &[replace(
+            "replicator/work.rs",
+            "Party::finish",
+            "self.show(core, core.finish(after, wakers).message());",
+            "core.finish(after, wakers).resume();",
+        )],
     },
     KnownBug {
         name: "StoppedCommitIsAdmitted",
         story: "A commit is admitted although everything is to stop, and no party is left to settle it.",
         source: None,
-        edits: &[],
+        edits: &[replace("replicator/mod.rs", "Replicator::admit", "state.protocol.is_stopped()", "false")],
     },
     KnownBug {
         name: "StopLeavesTicketsOpen",
         story: "The directions end, and what can settle no more is left open.",
         source: None,
-        edits: &[],
+        edits: &[replace("replicator/work.rs", "Party::next", "if last", "if false")],
     },
     KnownBug {
         name: "ResetUnannounced",
         story: "The log is replaced, and subscribers are told of the new one's events as if they were the former one's.",
         source: Some("powersync.dart #440"),
-        edits: &[],
+        edits: &[replace(
+            "replicator/core.rs",
+            "State::reset",
+            "self.subscribers.end(RecvError::Replaced, &mut self.after);",
+            "",
+        )],
     },
     KnownBug {
         name: "DropsUnderTheLock",
         story: "What is not needed any more is dropped under the lock, where its drop may call back.",
         source: None,
-        edits: &[],
+        edits: &[replace("replicator/after.rs", "AfterUnlock::discard_events", "needs_drop::<E>()", "false")],
     },
     KnownBug {
         name: "OrphansGrandchildren",
@@ -629,17 +688,56 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
     SyncPoint {
         name: "BeforeQueueChange",
         story: "A commit begins, or the puller has a page: what is pending is about to change.",
-        edits: &[],
+        edits: &[
+            begin(
+                "replicator/mod.rs",
+                "Replicator::admit",
+                "crate::sync_points::SyncPoint::BeforeQueueChange.reach();",
+            ),
+            before(
+                "replicator/work.rs",
+                "pull",
+                "party.report(",
+                "crate::sync_points::SyncPoint::BeforeQueueChange.reach();",
+            ),
+        ],
     },
-    SyncPoint { name: "AfterReply", story: "The pusher has upstream's answer and has not reported it.", edits: &[] },
+    SyncPoint {
+        name: "AfterReply",
+        story: "The pusher has upstream's answer and has not reported it.",
+        edits: &[before(
+            "replicator/work.rs",
+            "push",
+            "next = party.next(core, |state",
+            "crate::sync_points::SyncPoint::AfterReply.reach();",
+        )],
+    },
     SyncPoint {
         name: "BeforeRestart",
         story: "What is pending has been rebased (or there is a stop, a reset, a pause or a request for a catch-up), and the call to upstream that this makes pointless is about to be interrupted, to be begun anew.",
-        edits: &[],
+        edits: &[before(
+            "replicator/after.rs",
+            "AfterUnlock::run",
+            "panicked.contain(|| interrupt.set(cause))",
+            "crate::sync_points::SyncPoint::BeforeRestart.reach();",
+        )],
     },
     SyncPoint {
         name: "BeforeParking",
         story: "The pusher or the puller has found nothing to do and is about to park. Looking, finding nothing and parking is one critical section, and must be: a worker that has not been here since it was elsewhere leaves that section without parking, is delayed, looks again, and parks if it still finds nothing.",
-        edits: &[],
+        edits: &[
+            replace(
+                "replicator/work.rs",
+                "Party::next",
+                "trace!(owed()) =>",
+                "trace!(owed()) || crate::sync_points::SyncPoint::BeforeParking.is_owed() =>",
+            ),
+            before(
+                "replicator/work.rs",
+                "Party::next",
+                "Waited::Ready(None)",
+                "Waited::Ready(None) => crate::sync_points::SyncPoint::BeforeParking.reach(),",
+            ),
+        ],
     },
 ];

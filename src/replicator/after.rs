@@ -8,9 +8,7 @@
 use std::mem::needs_drop;
 
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::panics::FirstPanic;
-use crate::points::point;
 use crate::queue::wake_all;
 use crate::watched::Wakers;
 
@@ -41,7 +39,7 @@ impl AfterUnlock {
 
     /// Has entries dropped, or what holds some and nothing else of the user's: at once, if that runs no user code.
     pub(super) fn discard_events<E>(&mut self, holder: impl Send + 'static) {
-        if needs_drop::<E>() && !bug!(DropsUnderTheLock) {
+        if needs_drop::<E>() {
             self.events.push(Box::new(holder));
         }
     }
@@ -50,7 +48,6 @@ impl AfterUnlock {
     pub(super) fn run(self, panicked: &mut FirstPanic) {
         let Self { interrupts, wakers, events, rest } = self;
         for (interrupt, cause) in interrupts {
-            point!(BeforeRestart);
             panicked.contain(|| interrupt.set(cause));
             panicked.contain(|| drop(interrupt));
         }

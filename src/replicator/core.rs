@@ -18,7 +18,6 @@ use super::ticket::Tickets;
 use super::trace::trace;
 use super::update::{RecvError, Subscribers, Update};
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::panics::{FirstPanic, message};
 use crate::protocol::{Direction, Effects, Protocol, Signal, Time, WaitingOn};
@@ -265,7 +264,7 @@ impl<L: Log> State<L> {
         let (mut topics, told) = (0, self.told);
         match self.contain(|state| (state.protocol.push_signal(), state.protocol.pull_signal())) {
             Ok(signals) => {
-                if signals.0 != told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
+                if signals.0 != told.0 && signals.0 != Signal::Nothing {
                     topics |= only(topic::PUSHER);
                     trace!(wakes_pusher(self));
                 }
@@ -290,7 +289,7 @@ impl<L: Log> State<L> {
                 note!(because(self.protocol.push()));
             }
             Direction::Pull => {
-                self.told.1 = if bug!(WaitOutlivesItsTime) { self.protocol.pull_signal() } else { told };
+                self.told.1 = told;
                 note!(because(self.protocol.pull()));
             }
         }
@@ -346,9 +345,7 @@ impl<L: Log> State<L> {
         self.replaced += 1;
         let mut wakers = self.tickets.close(pending);
         self.after.wakers.append(&mut wakers);
-        if !bug!(ResetUnannounced) {
-            self.subscribers.end(RecvError::Replaced, &mut self.after);
-        }
+        self.subscribers.end(RecvError::Replaced, &mut self.after);
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
         self.protocol.reset(log)

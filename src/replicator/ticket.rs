@@ -10,7 +10,6 @@ use std::future::Future;
 use std::mem::take;
 use std::time::Duration;
 
-use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::sparing;
 use crate::sync::{Arc, note};
@@ -186,10 +185,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             let rejected = self.rejected.remove(&number);
             settled.push((number, if rejected { Settled::Rejected } else { Settled::Confirmed(last) }));
         }
-        if !bug!(DroppedItemNeverSettles) {
-            // The last first: an index counts those before it.
-            settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));
-        }
+        // The last first: an index counts those before it.
+        settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));
         self.settled(&settled)
     }
 
