@@ -108,12 +108,10 @@
 mod backoff;
 mod epoch;
 mod interrupt;
-mod known_bugs;
 mod latch;
 pub mod log;
 mod panics;
 mod parker;
-mod points;
 pub mod protocol;
 mod queue;
 pub mod replicator;

@@ -52,11 +52,3 @@ impl Drop for Switched {
         ON.store(0, Ordering::Relaxed);
     }
 }
-
-// While there are sites in the source that are not edits yet.
-macro_rules! bug {
-    ($($name:ident),+) => {
-        [$($crate::known_bugs::KnownBug::$name),+].iter().any(|bug| bug.is_on())
-    };
-}
-pub(crate) use bug;

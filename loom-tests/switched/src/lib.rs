@@ -7,8 +7,3 @@ pub mod known_bugs;
 pub mod sync_points;
 
 include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));
-
-// While there are sites in the source that are not edits yet.
-mod points {
-    pub(crate) use crate::sync_points::point;
-}

@@ -41,14 +41,3 @@ pub fn call(hook: impl Fn(SyncPoint) + Send + Sync + 'static) {
     let former = HOOK.set(Box::new(hook));
     assert!(former.is_ok(), "a process has one hook for its sync points");
 }
-
-// While there are sites in the source that are not edits yet.
-macro_rules! point {
-    (owed $name:ident) => {
-        $crate::sync_points::SyncPoint::$name.is_owed()
-    };
-    ($name:ident) => {
-        $crate::sync_points::SyncPoint::$name.reach()
-    };
-}
-pub(crate) use point;
