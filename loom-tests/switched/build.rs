@@ -1,7 +1,8 @@
 //! Copies the crate's source and writes its known bugs and sync points into the copy, each behind a switch.
 //!
 //! The crate itself knows nothing of them: a function that ships says what it does and nothing else. What is a known bug
-//! stands in the catalogue, `loom-tests/known_bugs.rs`. An edit that does not fit any more ends the build.
+//! stands in the catalogue, `loom-tests/known_bugs.rs`. An edit that does not fit any more ends the build; so does a known bug
+//! without one.
 
 mod edits;
 #[path = "../known_bugs.rs"]
