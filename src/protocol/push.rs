@@ -370,7 +370,9 @@ impl<L: Log> Protocol<L> {
         self.counters.behind += 1;
         self.course.rejected = self.course.rejected.saturating_add(1);
         self.course.overtaken = self.course.overtaken.saturating_add(1);
-        if let Some(head) = target.filter(|head| *head < base) {
+        // As a fatal answer: one to a call of before the restart is followed by another try.
+        let late = self.begun.push <= self.before_restart.push;
+        if let Some(head) = target.filter(|head| *head < base && !late) {
             self.course.push = Push::Failed { error: contract::went_back(base, head) };
             return Effects::default();
         }
