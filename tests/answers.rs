@@ -18,13 +18,13 @@ use latchwork::upstream::{FatalKind, More, Page, PullError, PushError};
 type Core = Protocol<MemoryLog<u64>>;
 type Entry = MemoryEntry<u64>;
 
-const fn ms(time: u64) -> Duration {
+pub(crate) const fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
 /// What upstream does with every push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Push {
+pub(crate) enum Push {
     Behind,
     /// Behind, and its head is the batch's base, after it, or before it.
     BehindAtBase,
@@ -72,7 +72,7 @@ impl Push {
 
 /// What upstream does with every pull. A page says that there is no more, unless it says something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pull {
+pub(crate) enum Pull {
     /// A page, and then nothing until it is interrupted; so do the next three.
     Stays,
     SaysNothing,
@@ -143,7 +143,7 @@ impl Pull {
 
 /// What the owner does after a second.
 #[derive(Debug, Clone, Copy)]
-enum Owner {
+pub(crate) enum Owner {
     Nothing,
     RetriesNow,
     Restarts,
@@ -159,7 +159,7 @@ impl Owner {
 
 /// How it begins.
 #[derive(Debug, Clone, Copy)]
-enum Start {
+pub(crate) enum Start {
     Fresh,
     /// One push has come to this.
     After(Push),
@@ -181,14 +181,14 @@ impl Start {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    pushes: [Push; 2],
-    pulls: [Pull; 2],
-    start: Start,
-    owner: Owner,
-    live: bool,
-    resend: Resend,
-    grace: Duration,
+pub(crate) struct Case {
+    pub(crate) pushes: [Push; 2],
+    pub(crate) pulls: [Pull; 2],
+    pub(crate) start: Start,
+    pub(crate) owner: Owner,
+    pub(crate) live: bool,
+    pub(crate) resend: Resend,
+    pub(crate) grace: Duration,
 }
 
 /// The log's cursor to begin with, so that there is room below.
@@ -461,7 +461,7 @@ impl Driver {
 }
 
 /// Three seconds, in which the owner does something once, with so many pushes and pulls at most.
-fn check(case: Case, most: [usize; 2]) -> Result<[usize; 2], String> {
+pub(crate) fn check(case: Case, most: [usize; 2]) -> Result<[usize; 2], String> {
     let mut driver = Driver::new(case);
     driver.begin();
     driver.run(ms(1000))?;
@@ -488,7 +488,7 @@ fn check_all(cases: impl IntoIterator<Item = Case>, bound: [usize; 2]) {
     assert!(failures.is_empty(), "{} of {count} fail:\n{few}", failures.len());
 }
 
-const USUAL: Case = Case {
+pub(crate) const USUAL: Case = Case {
     pushes: [Push::Behind; 2],
     pulls: [Pull::Stays; 2],
     start: Start::Fresh,
