@@ -16,10 +16,6 @@ use latchwork::known_bugs::KnownBug;
 /// The bug, and a case that shows it.
 const ENTRIES: &[(KnownBug, Case)] = &[
     (KnownBug::CaughtUpForgetsFailures, Case { pulls: [Pull::ClosesAfterPage; 2], ..USUAL }),
-    (
-        KnownBug::ReconnectCutsEveryBackoff,
-        Case { pushes: [Push::Unavailable; 2], pulls: [Pull::ClosesAfterPage; 2], ..USUAL },
-    ),
     (KnownBug::ReachedTargetRetriesAtOnce, Case { pushes: [Push::BehindAtBase; 2], ..USUAL }),
     (KnownBug::HeartbeatIsNews, Case { pushes: [Push::Behind; 2], pulls: [Pull::Beats; 2], ..USUAL }),
     (

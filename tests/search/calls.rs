@@ -252,18 +252,17 @@ impl Client {
         let applied = if refused { lost && !pulling } else { nothing || self.cursor() >= given };
         world.broken.unless(applied, Law::PageIsApplied);
         match &mut self.pull {
-            Some(call) if pulling || former => {
+            // Who is not asked to end goes on, whether anybody hears it or not.
+            Some(call) if pulling || former || !call.interrupted => {
                 call.caught_up |= all;
                 if last {
                     call.page = None;
                 }
-                self.unresolved = self.unresolved.filter(|&begun| !(begun && all));
             }
-            pull => {
-                *pull = None;
-                self.unresolved = self.unresolved.map(|_| false);
-            }
+            pull => *pull = None,
         }
+        let decided = pulling && all;
+        self.unresolved = self.unresolved.filter(|&begun| !(begun && decided)).map(|begun| begun && pulling);
     }
 
     pub(super) fn end_pull(&mut self, end: End, now: Time, world: &mut World<'_>) {

@@ -3,7 +3,7 @@
 use latchwork::log::{Log, MemoryEntry, Merged};
 use latchwork::protocol::{Direction, Effects, Failure, Fate, Protocol, Pull, Push};
 
-use super::client::{Client, Core, World};
+use super::client::{Client, Core, NOW, World};
 use super::laws::{Law, MOST_CALLS};
 use super::log::{Event, Ledger};
 
@@ -39,6 +39,7 @@ impl Client {
     pub fn has_looked(&self) -> bool {
         match self.protocol.push() {
             Push::Waiting { asked, .. } => *asked,
+            Push::Uncertain { until, .. } => *until == NOW,
             Push::Behind { .. } => false,
             _ => true,
         }
@@ -100,6 +101,9 @@ impl Client {
     pub fn input(&mut self, world: &mut World<'_>, input: impl FnOnce(&mut Core) -> Effects<Entry>) -> bool {
         let before = self.protocol.log().clone();
         let failed = self.protocol.failure().is_some();
+        // A direction that has failed shows its first failure.
+        let had_failed =
+            [matches!(self.protocol.push(), Push::Failed { .. }), matches!(self.protocol.pull(), Pull::Failed { .. })];
         let effects = input(&mut self.protocol);
         let lied = before.lie().is_some() && self.protocol.log().lie().is_none();
         let told = failed || self.told || lied;
@@ -118,8 +122,11 @@ impl Client {
                 matches!(self.protocol.push(), Push::Failed { error } if breach(error)),
                 matches!(self.protocol.pull(), Pull::Failed { error } if breach(error)),
             ];
-            world.broken.unless(failed.contains(&true), Law::FailureIsSeen);
+            world.broken.unless([failed, had_failed].concat().contains(&true), Law::FailureIsSeen);
             (0..2).for_each(|direction| self.halted[direction] |= failed[direction]);
+            let gone = before.all().into_iter().filter(|event| !self.protocol.log().all().contains(event));
+            let unseen = gone.filter(|&event| !world.upstream.has_had_among_the_first(self.cursor(), event));
+            self.given_up |= unseen.fold(0, |all, event| all | 1 << event.number());
         } else {
             self.tells_the_truth(&before, effects.merged.as_ref(), world);
         }

@@ -15,7 +15,7 @@ use super::model::{Search, State};
 
 /// The most pushes, and the most pulls, that begin without the end of a backoff, a merge, a commit or the owner's word between
 /// them.
-pub const MOST_CALLS: [u8; 2] = [4, 5];
+pub const MOST_CALLS: [u8; 2] = [3, 4];
 
 macro_rules! laws {
     ($($law:ident = $name:literal,)*) => {

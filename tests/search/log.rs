@@ -72,7 +72,7 @@ pub enum Lie {
     Merge,
     /// A merge that keeps to itself what it has confirmed.
     Confirmed,
-    /// A rebase that has given up an event that there is not.
+    /// A rebase that has given up an event, and names one that there is not.
     Dropped,
 }
 
@@ -143,13 +143,13 @@ impl Ledger {
     /// What is said of a merge.
     fn said(&mut self, done: Merged<MemoryEntry<Event>>) -> Merged<MemoryEntry<Event>> {
         match done {
-            Merged::Rebase { new, confirmed, moved, .. } if self.kind == Kind::GivingUp => {
+            Merged::Rebase { new, confirmed, moved, .. }
+                if self.kind == Kind::GivingUp || self.lie() == Some(Lie::Dropped) =>
+            {
                 let kept = self.all().split_off(1);
                 self.inner = Inner::Memory(MemoryLog::rebasing().with_pending(self.upstream_head(), kept));
-                Merged::Rebase { new, confirmed, moved: moved - 1, dropped: vec![0] }
-            }
-            Merged::Rebase { new, confirmed, moved, .. } if self.lies(Lie::Dropped) => {
-                Merged::Rebase { new, confirmed, moved: moved - 1, dropped: vec![self.pending()] }
+                let dropped = if self.lies(Lie::Dropped) { vec![moved] } else { vec![0] };
+                Merged::Rebase { new, confirmed, moved: moved - 1, dropped }
             }
             Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }
                 if !confirmed.is_empty() && self.lies(Lie::Confirmed) =>
