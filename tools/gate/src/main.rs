@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 fn list() -> String {
     let needs = |step: &Step| step.needs.map_or(String::new(), |needs| format!(" (if named; needs {needs})"));
-    STEPS.iter().map(|step| format!("{:18}{}{}\n", step.name, step.title, needs(step))).collect()
+    STEPS.iter().fold(String::new(), |list, step| list + &format!("{:18}{}{}\n", step.name, step.title, needs(step)))
 }
 
 fn run(steps: &[&Step], named: bool) -> Outcome {

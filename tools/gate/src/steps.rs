@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::gate::{Gate, Outcome, Run};
 use crate::source::Source;
@@ -104,7 +104,7 @@ fn workflows(gate: &Gate) -> Outcome {
 
 fn tidy(gate: &Gate) -> Outcome {
     let mut sources = BTreeMap::new();
-    for file in files(gate, "src")?.iter().filter(|file| file.ends_with(".rs")) {
+    for file in files(gate, "src")?.iter().filter(|file| Path::new(file).extension().is_some_and(|name| name == "rs")) {
         let source = Source::parse(&gate.read(file)?).map_err(|error| format!("{file}: {error}"))?;
         sources.insert(file.trim_start_matches("src/").to_owned(), source);
     }
