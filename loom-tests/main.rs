@@ -10,20 +10,30 @@
 //! says its bound.
 #![cfg(loom)]
 
+#[path = "../tests/search/data.rs"]
 mod data;
 mod deep;
-mod executor;
 mod lanes;
 mod progress;
 mod runner;
-mod scenarios;
+#[path = "scenarios/shipped.rs"]
+mod shipped;
+#[path = "scenarios/switched.rs"]
+mod switched;
 
 use std::time::Duration;
 
 use latchwork::Latch;
-use latchwork::known_bugs::KnownBug;
-use runner::{DEADLOCK, Model, SPINS};
+use latchwork_switched::known_bugs::KnownBug;
+use runner::{DEADLOCK, Model, SPINS, Scenario};
 use serde_json::json;
+
+/// A scenario as one of the two builds has it.
+macro_rules! on {
+    ($build:ident, $room:ident, $name:ident) => {
+        Scenario { steps: $build::scenarios::$room::$name, build: &$build::scenarios::BUILD }
+    };
+}
 
 /// Turns the index into tests. An entry: property, name, invariants, threads, bound, known bugs; where another engine had
 /// it otherwise, that (`built`); and for `cargo models --deep`, the same in larger sizes (`larger`).
@@ -53,10 +63,11 @@ macro_rules! index {
             invariants: $invariants,
             threads: $threads,
             bound: runner::bound!($bound),
-            scenario: scenarios::$room::$name,
+            scenario: on!(shipped, $room, $name),
+            switched: on!(switched, $room, $name),
             known_bugs: &[$((KnownBug::$bug, $failure)),*],
-            twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
-            larger: &[$($((stringify!($larger), scenarios::$room::$larger)),*)?],
+            twins: &[$($((stringify!($twin), on!(shipped, $room, $twin), $twin_failure)),*)?],
+            larger: &[$($((stringify!($larger), on!(shipped, $room, $larger))),*)?],
         },)*)*];
     };
 }
@@ -174,6 +185,20 @@ index! {
         /// A child dropped as its parent is set keeps no other from being set.
         a_child_dropped_as_its_parent_is_set_is_forgotten: "I1", 2 threads, exhaustive,
             finds { InterruptBetweenCheckAndPark: DEADLOCK };
+        /// A grandchild is set with the root although the child between is dropped as it is set.
+        a_grandchild_is_set_though_the_child_between_is_dropped: "I1", 2 threads, exhaustive,
+            finds { OrphansGrandchildren: DEADLOCK };
+        /// A grandchild made as the root is set is set, although the child between them is dropped.
+        a_grandchild_made_as_the_root_is_set_is_set: "I1", 2 threads, exhaustive,
+            finds { OrphansGrandchildren: DEADLOCK, ChildMissesInterrupt: DEADLOCK };
+        /// Every caller of `set` sees all descendants set, with the cause that stayed.
+        every_setter_sees_the_descendants_set: "I1", 2 threads, exhaustive, finds {
+            SecondSetterReturnsEarly: "`set` has returned, and a descendant is not set",
+            LastCauseWins: "the first cause has not stayed",
+        };
+        /// A setter of a child sees its descendants set, although the root is being set too.
+        a_setter_of_the_child_between_sees_the_grandchild_set: "I1", 2 threads, exhaustive,
+            finds { SecondSetterReturnsEarly: "`set` has returned, and a descendant is not set" };
         /// A child that is set alone leaves its parent as it is, and keeps its first cause.
         a_child_set_alone_leaves_its_parent: "I1", 2 threads, exhaustive, finds { LastCauseWins: "the first cause has not stayed" };
         /// The first cause stays, and whoever has set the token sees it set.
@@ -583,7 +608,7 @@ fn passing_an_open_latch_is_one_atomic_load() {
     let look = steps(|latch| assert!(latch.is_open()));
     assert_eq!(steps(Latch::wait), look);
     assert_eq!(steps(|latch| assert!(latch.wait_timeout(Duration::MAX).is_ready())), look);
-    assert_eq!(steps(|latch| executor::block_on(latch.wait_async())), look);
+    assert_eq!(steps(|latch| shipped::scenarios::executor::block_on(latch.wait_async())), look);
     assert!(steps(|latch| assert!(latch.is_open() && latch.is_open())) > look, "these steps can be counted");
 }
 

@@ -12,7 +12,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::known_bugs::bug;
 use crate::queue::{GiveUp, Place, Waiting, wake_all};
 use crate::sync::{Instant, Monitor, MutexGuard, abandoned};
 use crate::wait::Waited;
@@ -79,9 +78,7 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     fn notify(&self, inner: &mut MutexGuard<'_, Inner<S, TOPICS>>, topics: Topics) -> Wakers {
         let mut wakers = Wakers::new();
         for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
-            if !bug!(ChangeWakesNobody) {
-                self.inner.notify_all(inner, topic);
-            }
+            self.inner.notify_all(inner, topic);
             if let Some(waiting) = &mut inner.waiting[topic] {
                 wakers.append(&mut waiting.take());
             }

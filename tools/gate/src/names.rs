@@ -33,8 +33,7 @@ pub const RULES: &[Rule] = &[
         // An `OnceLock` that is set and read is no lock: neither waits.
         not: &[("std::sync", &["Arc", "OnceLock", "Weak"]), ("std::thread", &[]), ("std::time", &["Duration"])],
         within: &[],
-        // The switches of the known bugs are no step of a model.
-        except: &[PLATFORM, "known_bugs.rs"],
+        except: &[PLATFORM],
         #[cfg(test)]
         example: ("use std::{\n    sync::{Arc, Mutex},\n};", "use std::{sync::Arc, time::Duration};"),
     },
@@ -54,6 +53,17 @@ pub const RULES: &[Rule] = &[
         except: &[],
         #[cfg(test)]
         example: ("let late = std::time::Instant::now();", "let late = std::time::Duration::ZERO;"),
+    },
+    Rule {
+        says: "known bugs and sync points are edits in loom-tests/known_bugs.rs",
+        not: &[("KnownBug", &[]), ("SyncPoint", &[])],
+        within: &[],
+        except: &[],
+        #[cfg(test)]
+        example: (
+            "let on = KnownBug::WakeWithoutLock.is_on();",
+            "/// See the known bug `WakeWithoutLock`: `KnownBug`.",
+        ),
     },
     Rule {
         says: "only replicator/trace.rs may name tracing",

@@ -34,7 +34,6 @@ pub const STEPS: &[Step] = &[
     step("lints", "lints, normal build and model build", lints),
     step("docs", "documentation, normal build and model build", docs),
     step("readme", "what the READMEs show", pages::readme),
-    step("known-bugs", "known bugs leave no trace in a normal build", known_bugs),
     step("words", "what is said in lanes leaves no trace in a normal build", words),
     step("user", "what a user's lock file gets", user),
     step("package", "the package", package),
@@ -131,21 +130,6 @@ fn docs(gate: &Gate) -> Outcome {
     gate.cargo("doc -p latchwork --no-deps --document-private-items").env("RUSTDOCFLAGS", "-D warnings").run()?;
     // rustdoc does not look at RUSTFLAGS.
     gate.cargo("doc -p latchwork --no-deps --features loom").loom().env("RUSTDOCFLAGS", "--cfg loom -D warnings").run()
-}
-
-/// Known bugs, and the points where tests hold a thread up. The control is the same build with the hidden feature, which
-/// has them all.
-fn known_bugs(gate: &Gate) -> Outcome {
-    let mut all = vec!["known_bugs".to_owned(), "6points".to_owned()];
-    for of in ["known_bugs", "points"] {
-        let text = gate.read(format!("src/{of}.rs"))?;
-        let list = text.split(&format!("    {of}! {{\n")).nth(1).and_then(|rest| rest.split("\n    }\n").next());
-        let list = list.ok_or_else(|| format!("no name was found in src/{of}.rs: has its form changed?"))?;
-        let names = list.lines().filter_map(|line| line.trim().strip_suffix(','));
-        all.extend(names.filter(|name| name.chars().all(char::is_alphanumeric)).map(str::to_owned));
-    }
-    let control = object(gate.cargo("rustc -p latchwork --features __known-bugs"), gate.target.join("known-bugs.o"))?;
-    leaves_no_trace(gate, &control, &all)
 }
 
 /// What the crate says in the lanes of a model. The control is a model build. (Words of code that is generic in the log
@@ -289,7 +273,7 @@ fn models(gate: &Gate) -> Outcome {
 fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test").env("LATCHWORK_DATA", data(gate, "tests.jsonl")?).counted()?;
     gate.cargo("test -p latchwork --features tracing --test tracing").counted()?;
-    gate.cargo("test -p node-sync -p models -p gate").counted()
+    gate.cargo("test -p node-sync -p node-sync-switched -p models -p gate").counted()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.

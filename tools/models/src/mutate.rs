@@ -42,7 +42,7 @@ const LOOKS: &[(&str, &str, &str)] = &[
     ("src/queue.rs", "= self.condition.mark() {", "= self.condition.mark().filter(|_| false) {"),
     ("src/queue.rs", "if waiting.at(&place).is_none() {", "if false {"),
     ("src/queue.rs", "if waiting.is_empty() {", "if false {"),
-    ("src/queue.rs", "self.vacant.push(index);", ""),
+    ("src/queue.rs", "self.vacant.push(place.index);", ""),
     ("src/queue.rs", "self.vacant.clear();", ""),
     ("src/watched.rs", "waker.filter(|_| found.is_none())", "waker"),
     ("src/watched.rs", "Err(_) if passed =>", "Err(_) if false =>"),

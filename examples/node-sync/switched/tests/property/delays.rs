@@ -1,4 +1,4 @@
-//! Where threads are delayed: the points of the replicator, and a log's rollback.
+//! Where threads are delayed: the sync points of the replicator, and a log's rollback.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use latchwork::log::{Log, Merged};
-use latchwork::points::Point;
+use latchwork::log::{Log, Merged, Wrapper};
+use latchwork::sync_points::SyncPoint;
 
 use crate::case::{Case, Chance, Storage};
 use crate::run::Kept;
@@ -19,8 +19,8 @@ const DELAYS: u64 = 10;
 /// For each place, whom to delay and how many delays are left.
 pub struct Delays(Vec<(Chance, AtomicU64)>);
 
-/// The place after the points.
-pub const ROLLBACK: usize = Point::ALL.len();
+/// The place after the sync points.
+pub const ROLLBACK: usize = SyncPoint::ALL.len();
 
 impl Delays {
     pub fn new(case: &Case) -> Self {
@@ -77,32 +77,14 @@ impl<L: Log> Slow<L> {
     }
 }
 
-impl<L: Kept> Log for Slow<L> {
-    type Event = L::Event;
-    type Entry = L::Entry;
-    type Position = L::Position;
-    type Error = L::Error;
+impl<L: Kept> Wrapper for Slow<L> {
+    type Log = L;
 
-    fn head(&self) -> L::Position {
-        self.log.head()
+    fn inner(&self) -> &L {
+        &self.log
     }
-    fn upstream_head(&self) -> L::Position {
-        self.log.upstream_head()
-    }
-    fn pending(&self) -> usize {
-        self.log.pending()
-    }
-    fn position(entry: &L::Entry) -> L::Position {
-        L::position(entry)
-    }
-    fn number(&self, events: Vec<L::Event>) -> Result<Vec<L::Entry>, L::Error> {
-        self.log.number(events)
-    }
-    fn admit(&mut self, entries: Vec<L::Entry>) -> Result<usize, L::Error> {
-        self.log.admit(entries)
-    }
-    fn batch(&self, max: NonZeroUsize) -> Vec<L::Entry> {
-        self.log.batch(max)
+    fn inner_mut(&mut self) -> &mut L {
+        &mut self.log
     }
     fn merge(&mut self, page: Vec<L::Entry>) -> Result<Merged<L::Entry>, L::Error> {
         let first = self.log.batch(NonZeroUsize::MIN);
