@@ -77,7 +77,8 @@ fn find(root: &Path, folder: &Path, files: &mut Vec<String>) {
 /// The root of the crate without what may stand only at the beginning of a file that is not included.
 fn included(text: &str) -> String {
     let modules = ["mod known_bugs;", "mod points;"];
-    let lines = text.lines().filter(|line| !line.starts_with("//!") && !modules.contains(line));
+    let lines =
+        text.lines().filter(|line| !line.starts_with("//!") && !line.starts_with("#![") && !modules.contains(line));
     lines.collect::<Vec<_>>().join("\n")
 }
 
