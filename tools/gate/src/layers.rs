@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
+use crate::names::PLATFORM;
 use crate::source::{Named, Source};
 
 /// A part of `src`, and the parts that it may name.
@@ -23,10 +24,11 @@ const FOLDERS: &[Folder] = &[
     Folder { name: "log", holds: &["log"], stands_on: &["sparing"] },
     Folder { name: "sync_state", holds: &["sync_state"], stands_on: &["log", "sparing"] },
     Folder { name: "protocol", holds: &["protocol"], stands_on: &["backoff", "log"] },
-    Folder { name: "platform", holds: &["sync"], stands_on: &[] },
+    Folder { name: "platform", holds: &[PLATFORM], stands_on: &[] },
     Folder {
         name: "primitives",
-        holds: &["epoch", "interrupt", "latch", "panics", "parker", "queue", "wait", "watched", "worker"],
+        // The folder, and the files that are still beside it.
+        holds: &["primitives", "epoch", "interrupt", "latch", "panics", "parker", "queue", "wait", "watched", "worker"],
         stands_on: &["backoff", "platform"],
     },
     Folder {

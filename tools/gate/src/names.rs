@@ -17,7 +17,7 @@ pub struct Rule {
 }
 
 /// The folder of the facade.
-const PLATFORM: &str = "sync";
+pub const PLATFORM: &str = "sync";
 
 pub const RULES: &[Rule] = &[
     Rule {
