@@ -369,6 +369,36 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[],
     },
     KnownBug {
+        name: "WakerEndsWorker",
+        story: "A task's waker that panics in the pusher's thread ends it.",
+        source: None,
+        edits: &[],
+    },
+    KnownBug {
+        name: "StoppedCommitIsAdmitted",
+        story: "A commit is admitted although everything is to stop, and no party is left to settle it.",
+        source: None,
+        edits: &[],
+    },
+    KnownBug {
+        name: "StopLeavesTicketsOpen",
+        story: "The directions end, and what can settle no more is left open.",
+        source: None,
+        edits: &[],
+    },
+    KnownBug {
+        name: "ResetUnannounced",
+        story: "The log is replaced, and subscribers are told of the new one's events as if they were the former one's.",
+        source: Some("powersync.dart #440"),
+        edits: &[],
+    },
+    KnownBug {
+        name: "DropsUnderTheLock",
+        story: "What is not needed any more is dropped under the lock, where its drop may call back.",
+        source: None,
+        edits: &[],
+    },
+    KnownBug {
         name: "OrphansGrandchildren",
         story: "A child does not hold its parent: when that is dropped, the grandparent does not reach the child any more.",
         source: None,

@@ -331,6 +331,20 @@ index! {
         a_pause_is_not_taken_for_success: "I5", 3 threads, exhaustive,
             finds { InferredSuccess: "confirmed, and upstream has never seen it" };
     }
+    /// The handle: what stops, resets, subscribes and wakes while the two directions are at work.
+    mod handle {
+        /// A waker that panics in the pusher's thread leaves it going.
+        a_waker_that_panics_leaves_the_pusher_going: "I16", 3 threads, exhaustive, finds { WakerEndsWorker: DEADLOCK };
+        /// A stop refuses what is committed later, and settles what was committed before.
+        a_stop_refuses_what_comes_later_and_settles_what_came_before: "I8, I16", 3 threads, 3,
+            finds { StoppedCommitIsAdmitted: DEADLOCK, StopLeavesTicketsOpen: DEADLOCK };
+        /// A reset ends the updates of the former log, and those of the present one begin where their snapshot ends.
+        a_reset_ends_the_updates_of_the_former_log: "I4, I15", 3 threads, 3,
+            finds { ResetUnannounced: "a receiver ends with its log" };
+        /// What a subscriber leaves behind as it is told is not dropped under the lock.
+        a_subscriber_that_leaves_as_it_is_told_leaves_nothing_under_the_lock: "I9", 3 threads, exhaustive,
+            finds { DropsUnderTheLock: SPINS };
+    }
     /// Everything that can happen, meeting a pusher in every state.
     mod matrix {
         /// An advance meets a pusher that is idle as something is committed.

@@ -9,6 +9,7 @@
 pub mod engines;
 pub mod epoch;
 pub mod executor;
+pub mod handle;
 pub mod interrupt;
 pub mod latch;
 pub mod matrix;

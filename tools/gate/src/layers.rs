@@ -50,6 +50,7 @@ const BACKWARD: &[(&str, &str)] = &[
     ("protocol/status.rs", "protocol/pull.rs"),
     ("protocol/status.rs", "protocol/push.rs"),
     ("replicator/trace.rs", "replicator/core.rs"),
+    ("replicator/trace.rs", "replicator/status.rs"),
     ("sync/lanes/words.rs", "interrupt.rs"),
     ("sync/lanes/words.rs", "queue.rs"),
     ("sync/lanes/words.rs", "sync/explored.rs"),
