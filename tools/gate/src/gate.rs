@@ -34,7 +34,11 @@ impl Gate {
     pub fn new(named: bool) -> Outcome<Self> {
         let mut cargo = Command::new("cargo");
         cargo.args(["metadata", "--no-deps", "--format-version", "1"]).stderr(Stdio::inherit());
-        let metadata: Value = serde_json::from_slice(&cargo.output()?.stdout)?;
+        let Output { status, stdout, .. } = cargo.output()?;
+        if !status.success() {
+            return Err("cargo says nothing of this workspace".into());
+        }
+        let metadata: Value = serde_json::from_slice(&stdout)?;
         let text = |value: &Value| value.as_str().map(str::to_owned).ok_or("cargo metadata has another form");
         let packages = metadata["packages"].as_array().ok_or("cargo metadata names no packages")?;
         let package = packages.iter().find(|package| package["name"] == "latchwork").ok_or("this is not latchwork")?;

@@ -20,7 +20,7 @@ const fn step(name: &'static str, title: &'static str, run: fn(&Gate) -> Outcome
     Step { name, title, needs: None, run }
 }
 
-const fn named(name: &'static str, title: &'static str, needs: &'static str, run: fn(&Gate) -> Outcome) -> Step {
+const fn by_name(name: &'static str, title: &'static str, needs: &'static str, run: fn(&Gate) -> Outcome) -> Step {
     Step { name, title, needs: Some(needs), run }
 }
 
@@ -46,11 +46,11 @@ pub const STEPS: &[Step] = &[
     step("report", "the report of the models", report),
     step("measurements", "the measurements, once", measurements),
     step("clean", "the checkout is as it was", clean),
-    named("deny", "licences, sources and advisories", "cargo-deny", deny),
-    named("semver", "no break with what is published", "cargo-semver-checks", semver),
-    named("wasm", "the library compiles for a browser", "the target wasm32-unknown-unknown", wasm),
-    named("minimal-versions", "the oldest dependencies", "nightly Rust", minimal_versions),
-    named("miri", "the pure half under Miri", "nightly Rust with Miri", miri),
+    by_name("deny", "licences, sources and advisories", "cargo-deny", deny),
+    by_name("semver", "no break with what is published", "cargo-semver-checks", semver),
+    by_name("wasm", "the library compiles for a browser", "the target wasm32-unknown-unknown", wasm),
+    by_name("minimal-versions", "the oldest dependencies", "nightly Rust", minimal_versions),
+    by_name("miri", "the pure half under Miri", "nightly Rust with Miri", miri),
 ];
 
 /// The files that git knows or would know, below a folder.
