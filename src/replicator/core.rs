@@ -21,7 +21,7 @@ use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::panics::{FirstPanic, message};
-use crate::protocol::{Direction, Effects, Protocol, Signal, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Failure, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Arc, Instant, contain, note};
 use crate::upstream::SharedError;
@@ -240,7 +240,11 @@ impl<L: Log> State<L> {
             state.tickets.merged(state.protocol.log(), &merged)
         });
         self.inform(merged);
-        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))
+        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))?;
+        if let Some(Failure::Contract { .. }) = self.protocol.failure() {
+            self.realign();
+        }
+        Ok(())
     }
 
     /// Sends an update to whoever listens.
@@ -371,7 +375,7 @@ impl<L: Log> State<L> {
         self.subscribers.end(RecvError::Closed, &mut self.after);
     }
 
-    /// The log has panicked in the middle of a step, and nobody can say what has become of what.
+    /// The log has panicked in the middle of a step, or broken its contract: what has become of which commit is not known.
     fn realign(&mut self) {
         if let Ok(pending) = self.contain(|state| state.protocol.log().pending()) {
             let mut wakers = self.tickets.realign(pending);

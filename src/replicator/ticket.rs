@@ -20,7 +20,10 @@ use crate::watched::{Wakers, Watched};
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Settled<P> {
-    /// Upstream has ordered all of it; its last event has this number for good.
+    /// Upstream has ordered all of it that is sent; the last of those events has this number for good.
+    ///
+    /// Of a commit with nothing to send, the number of its last event as it was committed: there is nothing for upstream to
+    /// order, and what others do may renumber it.
     Confirmed(P),
     /// The log gave up some of it, because of what others did.
     Rejected,
