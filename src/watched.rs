@@ -40,7 +40,7 @@ struct Inner<S, const TOPICS: usize> {
 /// Whether threads know which locks they hold.
 const CHECKED: bool = cfg!(debug_assertions) && !IN_MODEL;
 
-crate::sync::thread_local! {
+std::thread_local! {
     /// The locks that this thread holds, by their addresses.
     static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
