@@ -21,8 +21,8 @@ pub const PLATFORM: &str = "sync";
 
 pub const RULES: &[Rule] = &[
     Rule {
-        says: "only the facade may name loom or parking_lot, or ask for cfg(loom)",
-        not: &[("loom", &[]), ("feature = \"loom\"", &[]), ("parking_lot", &[])],
+        says: "only the facade may name loom, parking_lot or crossbeam_channel, or ask for cfg(loom)",
+        not: &[("loom", &[]), ("feature = \"loom\"", &[]), ("parking_lot", &[]), ("crossbeam_channel", &[])],
         within: &[],
         except: &[PLATFORM],
         #[cfg(test)]
