@@ -137,7 +137,7 @@ fn every_known_bug_is_found_and_without_it_nothing() {
             }}));
             match seen.breach {
                 Some(_) => {
-                    say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()))
+                    say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()));
                 }
                 None => unnoticed.push(format!("{bug:?} went unnoticed by {law:?}")),
             }

@@ -382,9 +382,8 @@ impl Driver {
                 if steps > 100 {
                     return Err(format!("it does not come to rest at {:?}", self.now));
                 }
-                match (self.push_step(), self.pull_step()) {
-                    (Err(push), Err(pull)) => break [push, pull],
-                    _ => continue,
+                if let (Err(push), Err(pull)) = (self.push_step(), self.pull_step()) {
+                    break [push, pull];
                 }
             };
             if let Some(time) = self.too_soon {
