@@ -1,0 +1,238 @@
+//! Runs cases until the time is over, makes a failing one small, and says how to run it again.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Write as _};
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestCaseResult, TestError, TestRng, TestRunner};
+
+/// For how long each fuzzer runs, unless `LATCHWORK_FUZZ_SECONDS` says otherwise.
+const SECONDS: u64 = 14;
+/// For how long a defect is looked for at most.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For how long a failing case is made smaller at most.
+const SHRINKING: Duration = Duration::from_secs(60);
+
+/// Held for writing while a known bug is switched on, which is for the whole process; for reading by all others.
+static SWITCH: RwLock<()> = RwLock::new(());
+
+/// What cases have reached, and what one of them did.
+#[derive(Default)]
+pub struct Seen {
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+    told: AtomicBool,
+    story: Mutex<Vec<String>>,
+}
+
+impl Seen {
+    /// Counts one happening of this kind.
+    pub fn count(&self, what: &'static str) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
+    }
+
+    /// Notes what the case does, if it is the one that is to be told.
+    pub fn tell(&self, line: impl FnOnce() -> String) {
+        if self.told.load(Ordering::Relaxed) {
+            let line = line();
+            self.story.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    }
+
+    fn of(&self, what: &str) -> u64 {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).get(what).copied().unwrap_or(0)
+    }
+}
+
+/// A fuzzer: where its cases come from, and what it must reach.
+pub struct Fuzzer<S> {
+    /// Its test's name, below `tests/fuzz`.
+    pub name: &'static str,
+    pub cases: S,
+    /// Fewer cases than this in a second are too few: it does something else than it should.
+    pub per_second: u64,
+    /// What must happen, once in so many cases at least.
+    pub reaches: &'static [(&'static str, u64)],
+    /// How often a case is tried before it counts as one that does not fail. More than once where threads take part: then
+    /// also what made it fail may not come again at the first attempt.
+    pub attempts: u32,
+}
+
+struct Failure<T> {
+    seed: u64,
+    reason: String,
+    case: T,
+}
+
+impl<S: Strategy> Fuzzer<S> {
+    /// Runs until the time is over.
+    ///
+    /// # Panics
+    ///
+    /// If a case fails, and if there were too few, or too few in which something came about that should.
+    pub fn run(&self, check: impl Fn(&S::Value, &Seen) -> TestCaseResult) {
+        let _shared = SWITCH.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = Seen::default();
+        let check = |case: &S::Value, seen: &Seen| quietly(|| check(case, seen));
+        if let Some(seed) = variable("LATCHWORK_FUZZ_SEED") {
+            match self.case(seed, &seen, &check) {
+                Some(failure) => self.fail(failure, &check),
+                None => return say(&format!("{}: case {seed} does not fail", self.name)),
+            }
+        }
+        let seconds = variable("LATCHWORK_FUZZ_SECONDS").unwrap_or(SECONDS);
+        let first = variable("LATCHWORK_FUZZ_FROM").unwrap_or(0);
+        let begun = Instant::now();
+        let mut cases = 0;
+        while begun.elapsed() < Duration::from_secs(seconds) {
+            if let Some(failure) = self.case(first.wrapping_add(cases), &seen, &check) {
+                self.fail(failure, &check);
+            }
+            cases += 1;
+        }
+        self.account(&seen, cases, seconds);
+    }
+
+    /// Runs one case. If it fails it is made smaller.
+    fn case(
+        &self,
+        seed: u64,
+        seen: &Seen,
+        check: &impl Fn(&S::Value, &Seen) -> TestCaseResult,
+    ) -> Option<Failure<S::Value>> {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let config = Config {
+            failure_persistence: None,
+            max_shrink_time: u32::try_from(SHRINKING.as_millis()).expect("a minute"),
+            ..Config::default()
+        };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let tree = self.cases.new_tree(&mut runner).expect("nothing is filtered out");
+        let (first, uncounted) = (Cell::new(true), Seen::default());
+        let outcome = runner.run_one(tree, |case| {
+            if first.replace(false) {
+                return check(&case, seen);
+            }
+            // The same fails again, or something that is smaller.
+            (0..self.attempts).try_for_each(|_| check(&case, &uncounted))
+        });
+        match outcome {
+            Ok(_) => None,
+            Err(TestError::Fail(reason, case)) => Some(Failure { seed, reason: reason.to_string(), case }),
+            Err(TestError::Abort(reason)) => panic!("{}: {reason}", self.name),
+        }
+    }
+
+    fn fail(&self, failure: Failure<S::Value>, check: &impl Fn(&S::Value, &Seen) -> TestCaseResult) -> ! {
+        let Failure { seed, reason, case } = failure;
+        let seen = Seen::default();
+        seen.told.store(true, Ordering::Relaxed);
+        let failed = (0..self.attempts).find_map(|_| {
+            seen.story.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            check(&case, &seen).err()
+        });
+        let mut text = format!("{}: {reason}\n\nthe smallest case that fails:\n{case:?}\n", self.name);
+        let story = seen.story.lock().unwrap_or_else(PoisonError::into_inner);
+        if !story.is_empty() {
+            let what = if failed.is_some() { "what it does" } else { "what it does when it does not fail" };
+            writeln!(text, "\n{what}:\n  {}", story.join("\n  ")).expect("a string");
+        }
+        let name = self.name;
+        panic!("{text}\nonce more: LATCHWORK_FUZZ_SEED={seed} cargo test --test fuzz {name} -- --exact --nocapture\n");
+    }
+
+    /// Says what was done, and that it was enough.
+    fn account(&self, seen: &Seen, cases: u64, seconds: u64) {
+        let counts = seen.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counts: Vec<_> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        say(&format!("fuzz {}: {cases} cases in {seconds} s: {}", self.name, counts.join(", ")));
+        assert!(cases >= self.per_second * seconds, "{}: only {cases} cases in {seconds} s", self.name);
+        for (what, every) in self.reaches {
+            let count = seen.of(what);
+            assert!(count > 0 && count * every >= cases, "{}: only {count} x {what} in {cases} cases", self.name);
+        }
+    }
+
+    /// Expects that each of these defects is found, by a case that does not fail without it. `check` runs a case with the
+    /// defect, or without any. One at a time, and nothing else meanwhile: a known bug is switched on for the whole process.
+    pub fn finds<D: Debug>(&self, defects: &[D], check: impl Fn(Option<&D>, &S::Value, &Seen) -> TestCaseResult) {
+        if variable("LATCHWORK_FUZZ_SEED").is_some() {
+            return;
+        }
+        let _alone = SWITCH.write().unwrap_or_else(PoisonError::into_inner);
+        let seen = Seen::default();
+        let sound = |case: &S::Value| quietly(|| check(None, case, &seen)).is_ok();
+        for defect in defects {
+            let with = |case: &S::Value, seen: &Seen| quietly(|| check(Some(defect), case, seen));
+            let begun = Instant::now();
+            let find = |seed| self.case(seed, &seen, &with).filter(|failure| sound(&failure.case));
+            let found = (0..).take_while(|_| begun.elapsed() < PATIENCE).find_map(find);
+            let Some(Failure { seed, reason, .. }) = found else { panic!("{}: {defect:?} goes unnoticed", self.name) };
+            let reason = reason.lines().next().unwrap_or_default();
+            say(&format!(
+                "fuzz {}: {defect:?} is found by case {seed}, after {:.1?}: {reason}",
+                self.name,
+                begun.elapsed()
+            ));
+        }
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+    static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What user code in here panics with.
+pub const INJECTED: &str = "injected";
+
+/// Runs a case. A panic is a failure, and is told once, at the end.
+fn quietly(check: impl FnOnce() -> TestCaseResult) -> TestCaseResult {
+    hush();
+    let before = QUIET.replace(true);
+    let checked = catch_unwind(AssertUnwindSafe(check));
+    QUIET.set(before);
+    checked.unwrap_or_else(|payload| {
+        let at = PANICKED_AT.take();
+        Err(TestCaseError::fail(format!("a panic at {at}: {}", message(&*payload))))
+    })
+}
+
+/// The message of a panic.
+pub fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("(no message)").to_owned()
+}
+
+/// Injected panics are expected, and those of a case are told at its end.
+fn hush() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let injected = info.payload().downcast_ref::<&str>() == Some(&INJECTED);
+            if QUIET.get() {
+                PANICKED_AT.set(info.location().map(ToString::to_string).unwrap_or_default());
+            } else if !injected {
+                hook(info);
+            }
+        }));
+    });
+}
+
+/// Prints past the test harness, which would keep it to itself.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr");
+}
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got {text:?}")))
+}
