@@ -7,7 +7,7 @@ use std::fmt::{Debug, Write as _};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy;
@@ -17,6 +17,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestCaseResult,
 const SECONDS: u64 = 14;
 /// For how long a defect is looked for at most.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A case, with all that is made of it while it is made smaller, is over long before.
+const ENDLESS: Duration = Duration::from_secs(150);
 /// For how long a failing case is made smaller at most.
 const SHRINKING: Duration = Duration::from_secs(60);
 
@@ -27,7 +29,12 @@ static SWITCH: RwLock<()> = RwLock::new(());
 #[derive(Default)]
 pub struct Seen {
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// Whether it is told what a case does.
     told: AtomicBool,
+    /// Whether that is told at once, in case that it does not end.
+    aloud: AtomicBool,
+    /// Whether a failing case is being made smaller.
+    hurried: bool,
     story: Mutex<Vec<String>>,
 }
 
@@ -41,8 +48,16 @@ impl Seen {
     pub fn tell(&self, line: impl FnOnce() -> String) {
         if self.told.load(Ordering::Relaxed) {
             let line = line();
+            if self.aloud.load(Ordering::Relaxed) {
+                say(&format!("  {line}"));
+            }
             self.story.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
+    }
+
+    /// How long to wait for what should come at once, before it is taken for something that does not come.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(if self.hurried { 1 } else { 10 })
     }
 
     fn of(&self, what: &str) -> u64 {
@@ -80,8 +95,12 @@ impl<S: Strategy> Fuzzer<S> {
         let _shared = SWITCH.read().unwrap_or_else(PoisonError::into_inner);
         let seen = Seen::default();
         let check = |case: &S::Value, seen: &Seen| quietly(|| check(case, seen));
+        let watch = Watch::new(self.name);
         if let Some(seed) = variable("LATCHWORK_FUZZ_SEED") {
-            match self.case(seed, &seen, &check) {
+            seen.told.store(true, Ordering::Relaxed);
+            seen.aloud.store(true, Ordering::Relaxed);
+            watch.begins(seed);
+            match self.case(seed, &seen, &check, true) {
                 Some(failure) => self.fail(failure, &check),
                 None => return say(&format!("{}: case {seed} does not fail", self.name)),
             }
@@ -91,7 +110,8 @@ impl<S: Strategy> Fuzzer<S> {
         let begun = Instant::now();
         let mut cases = 0;
         while begun.elapsed() < Duration::from_secs(seconds) {
-            if let Some(failure) = self.case(first.wrapping_add(cases), &seen, &check) {
+            watch.begins(first.wrapping_add(cases));
+            if let Some(failure) = self.case(first.wrapping_add(cases), &seen, &check, true) {
                 self.fail(failure, &check);
             }
             cases += 1;
@@ -99,23 +119,25 @@ impl<S: Strategy> Fuzzer<S> {
         self.account(&seen, cases, seconds);
     }
 
-    /// Runs one case. If it fails it is made smaller.
+    /// Runs one case. If it fails it is made smaller, if that is asked for.
     fn case(
         &self,
         seed: u64,
         seen: &Seen,
         check: &impl Fn(&S::Value, &Seen) -> TestCaseResult,
+        shrink: bool,
     ) -> Option<Failure<S::Value>> {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let config = Config {
             failure_persistence: None,
+            max_shrink_iters: if shrink { u32::MAX } else { 0 },
             max_shrink_time: u32::try_from(SHRINKING.as_millis()).expect("a minute"),
             ..Config::default()
         };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
         let tree = self.cases.new_tree(&mut runner).expect("nothing is filtered out");
-        let (first, uncounted) = (Cell::new(true), Seen::default());
+        let (first, uncounted) = (Cell::new(true), Seen { hurried: true, ..Seen::default() });
         let outcome = runner.run_one(tree, |case| {
             if first.replace(false) {
                 return check(&case, seen);
@@ -144,8 +166,7 @@ impl<S: Strategy> Fuzzer<S> {
             let what = if failed.is_some() { "what it does" } else { "what it does when it does not fail" };
             writeln!(text, "\n{what}:\n  {}", story.join("\n  ")).expect("a string");
         }
-        let name = self.name;
-        panic!("{text}\nonce more: LATCHWORK_FUZZ_SEED={seed} cargo test --test fuzz {name} -- --exact --nocapture\n");
+        panic!("{text}\n{}\n", again(self.name, seed));
     }
 
     /// Says what was done, and that it was enough.
@@ -167,12 +188,12 @@ impl<S: Strategy> Fuzzer<S> {
             return;
         }
         let _alone = SWITCH.write().unwrap_or_else(PoisonError::into_inner);
-        let seen = Seen::default();
+        let seen = Seen { hurried: true, ..Seen::default() };
         let sound = |case: &S::Value| quietly(|| check(None, case, &seen)).is_ok();
         for defect in defects {
             let with = |case: &S::Value, seen: &Seen| quietly(|| check(Some(defect), case, seen));
             let begun = Instant::now();
-            let find = |seed| self.case(seed, &seen, &with).filter(|failure| sound(&failure.case));
+            let find = |seed| self.case(seed, &seen, &with, false).filter(|failure| sound(&failure.case));
             let found = (0..).take_while(|_| begun.elapsed() < PATIENCE).find_map(find);
             let Some(Failure { seed, reason, .. }) = found else { panic!("{}: {defect:?} goes unnoticed", self.name) };
             let reason = reason.lines().next().unwrap_or_default();
@@ -183,6 +204,44 @@ impl<S: Strategy> Fuzzer<S> {
             ));
         }
     }
+}
+
+/// Ends the process when a case does not end.
+struct Watch {
+    /// The case that runs, and since when.
+    present: Arc<Mutex<Option<(u64, Instant)>>>,
+}
+
+impl Watch {
+    fn new(name: &'static str) -> Self {
+        let present = Arc::new(Mutex::new(Some((0, Instant::now()))));
+        let theirs = Arc::clone(&present);
+        std::thread::spawn(move || {
+            let present = || *theirs.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some((seed, since)) = present() {
+                if since.elapsed() > ENDLESS {
+                    say(&format!("{name}: case {seed} does not end\n{}", again(name, seed)));
+                    std::process::exit(101);
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        Self { present }
+    }
+
+    fn begins(&self, seed: u64) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some((seed, Instant::now()));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn again(name: &str, seed: u64) -> String {
+    format!("once more: LATCHWORK_FUZZ_SEED={seed} cargo test --test fuzz {name} -- --exact --nocapture")
 }
 
 thread_local! {

@@ -3,6 +3,7 @@
 //! | | |
 //! | --- | --- |
 //! | `merge` | logs, against a plain vector that follows the rules of merging |
+//! | `primitives` | latches, epochs and interrupts in one thread and between threads; workers |
 //!
 //! ```text
 //! cargo test --test fuzz                                            some seconds for each
@@ -18,5 +19,7 @@
 //! passes too. Each also has defects that it must find.
 #![cfg(not(loom))]
 
+mod crew;
 mod harness;
 mod merge;
+mod primitives;
