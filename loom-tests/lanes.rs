@@ -187,6 +187,18 @@ fn a_waker_that_misses_its_waiter_is_shown() {
     is_shown_as_kept("latch::open_lets_a_thread_through", "WakeWithoutLock");
 }
 
+/// A failed assertion about what only a look has shown.
+#[test]
+fn a_look_at_an_interrupt_is_shown() {
+    is_shown_as_kept("interrupt::the_first_cause_stays_and_every_setter_sees_it", "SecondSetterReturnsEarly");
+}
+
+/// The count that was read before.
+#[test]
+fn a_look_at_an_epoch_is_shown() {
+    is_shown_as_kept("epoch::a_bump_is_never_missed", "WakeWithoutLock");
+}
+
 /// H001.
 #[test]
 fn an_advance_that_wakes_nobody_is_shown() {

@@ -14,6 +14,7 @@ mod data;
 mod deep;
 mod executor;
 mod lanes;
+mod progress;
 mod runner;
 mod scenarios;
 

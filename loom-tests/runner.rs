@@ -2,14 +2,15 @@
 //!
 //! - The search is given no limit of time or number, so when it returns it has ended by itself; a model that had nothing
 //!   to choose (one execution) fails.
-//! - Environment variables that would weaken a search are refused.
+//! - Environment variables that would weaken a search are refused (by `sync::model::builder`).
 //! - Each known bug is switched on in turn, and the same search must end with exactly the failure that is expected.
 //! - Each model runs in a process of its own, as many at a time as there are test threads. A known bug is on for a whole
 //!   process; and two models that share one get in each other's way, for loom maps and unmaps the stacks of an
 //!   execution's threads each time, which one process does one after the other. Two processes do not slow each other:
 //!   on two cores the replicator's models take 11 seconds so, and 21 in one process.
 //!
-//! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger.
+//! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger. With
+//! `LATCHWORK_LINES=long` a model's line says its property, and when it has found which bug.
 
 use std::any::Any;
 use std::io::{Read, Write};
@@ -21,9 +22,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::known_bugs::KnownBug;
+use latchwork::sync::model::builder;
 use serde_json::{Value, json};
 
-use crate::{data, deep, lanes};
+use crate::{data, deep, lanes, progress};
 
 /// What loom says when every thread waits for another. The states of the threads follow it.
 pub const DEADLOCK: &str = "deadlock; threads = ";
@@ -78,7 +80,6 @@ struct Hunt {
 impl Model {
     /// Searches, prints a line, and panics if the property does not hold or a known bug is not found.
     pub fn check(&self) {
-        refuse_weakening();
         let place = std::env::var(PLACE).ok();
         if place.as_deref() == Some(CHILD) {
             end_with_the_parent();
@@ -95,6 +96,7 @@ impl Model {
         if lanes::are_asked_for() {
             lanes::show(self);
         }
+        progress::announce();
         match place.as_deref() {
             None => self.check_in_a_process(),
             Some("here") => self.check_here(),
@@ -115,8 +117,9 @@ impl Model {
         let _alive = child.stdin.take();
         let ended = child.wait_with_output().expect("the model's process is this one's child");
         let said = String::from_utf8_lossy(&ended.stderr);
+        let done = progress::count();
         if ended.status.code() == Some(CHECKED) {
-            said.lines().for_each(say);
+            said.lines().for_each(|line| say(&progress::shown(line, done)));
         } else {
             let Self { name, property, invariants, .. } = self;
             let (property, status) = (property.trim(), ended.status);
@@ -198,7 +201,7 @@ impl Model {
             });
             ended.is_ok() || begun.load(Ordering::Relaxed) > 1
         };
-        let (mut too_few, mut enough) = (0, MAX_STEPS);
+        let (mut too_few, mut enough) = (0, self.builder().max_branches);
         while too_few + 1 < enough {
             let half = too_few.midpoint(enough);
             *(if fits(half) { &mut enough } else { &mut too_few }) = half;
@@ -209,8 +212,11 @@ impl Model {
     /// The line a model prints.
     fn line(&self, search: &Search, hunts: &[Hunt]) -> String {
         let Self { name, property, invariants, threads, bound, .. } = self;
-        let bound = bound.map_or_else(|| "exhaustive".into(), |bound| format!("bounded {bound}"));
         let (executions, seconds) = (search.executions, search.time.as_secs_f64());
+        if !progress::lines_are_long() {
+            return format!("{:>10} {seconds:>6.1} s {:>10} {name}", progress::grouped(executions), hunts.len());
+        }
+        let bound = bound.map_or_else(|| "exhaustive".into(), |bound| format!("bounded {bound}"));
         let found: Vec<_> = hunts
             .iter()
             .map(|Hunt { name, found }| format!("{name} after {}", found.as_ref().map_or(0, |after| *after)))
@@ -252,18 +258,11 @@ impl Model {
 
     /// Without any limit but the bound that the index gives.
     pub fn builder(&self) -> loom::model::Builder {
-        let mut builder = loom::model::Builder::new();
+        let mut builder = builder(self.bound);
         builder.max_threads = self.threads;
-        builder.max_branches = MAX_STEPS;
-        builder.max_duration = None;
-        builder.max_permutations = None;
-        builder.preemption_bound = self.bound;
         builder
     }
 }
-
-/// More than any execution takes.
-const MAX_STEPS: usize = 10_000;
 
 /// Runs a search on a thread of that name.
 pub fn on_a_thread(name: &str, search: impl FnOnce() + Send + 'static) -> thread::Result<()> {
@@ -308,22 +307,6 @@ fn end_with_the_parent() {
 fn shows_everything() -> bool {
     std::env::args().any(|argument| ["--nocapture", "--no-capture"].contains(&argument.as_str()))
         || std::env::var_os("RUST_TEST_NOCAPTURE").is_some_and(|value| value != "0")
-}
-
-fn refuse_weakening() {
-    let weakening = [
-        "LOOM_MAX_PREEMPTIONS",
-        "LOOM_MAX_BRANCHES",
-        "LOOM_MAX_DURATION",
-        "LOOM_MAX_PERMUTATIONS",
-        "LOOM_CHECKPOINT_FILE",
-    ];
-    for name in weakening {
-        assert!(
-            std::env::var_os(name).is_none(),
-            "{name} is set, which changes how far the models search: unset it, a model states its own bound"
-        );
-    }
 }
 
 fn is_as_expected(message: &str, expected: &str) -> bool {

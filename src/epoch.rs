@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::queue::{Condition, Wait, WaitQueue};
+use crate::sync::model::Named;
 use crate::sync::{AtomicU64, Instant, Ordering, const_fn, note};
 use crate::wait::{Waited, block, block_on, deadline};
 
@@ -70,7 +71,9 @@ impl Epoch {
     #[must_use]
     #[inline]
     pub fn current(&self) -> u64 {
-        self.load() / ONE
+        let count = self.load() / ONE;
+        note!(reads(&self.queue, count));
+        count
     }
 
     /// Counts one more and wakes whoever waits to get past the former count. Returns the new count.
@@ -176,6 +179,12 @@ impl Condition for Past<'_> {
 
     fn let_through(&self) -> Option<u64> {
         self.check()
+    }
+}
+
+impl Named for Epoch {
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
     }
 }
 

@@ -20,7 +20,8 @@ use thiserror::Error;
 
 use crate::known_bugs::bug;
 use crate::latch::{Latch, Opened};
-use crate::queue::for_each_unwinding;
+use crate::queue::{WaitQueue, for_each_unwinding};
+use crate::sync::model::Named;
 use crate::sync::{Arc, Instant, Mutex, note};
 use crate::wait::Waited;
 
@@ -229,6 +230,12 @@ impl Token {
             });
         }
         first
+    }
+}
+
+impl Named for Interrupt {
+    fn queue(&self) -> &WaitQueue {
+        &self.token.set.queue
     }
 }
 

@@ -170,6 +170,31 @@ mod switch {
         SilentExit,
         /// Shutdown does not count what the pusher has in its hands.
         DrainLosesDequeued,
+        /// A rejection that names a head which has been reached is followed by another push at once, for ever.
+        ReachedTargetRetriesAtOnce,
+        /// An upstream whose head stands before the batch's base is taken for one that is merely ahead.
+        WentBackUnnoticed,
+        /// A pull that has caught up forgets all failures, also if it brought nothing.
+        CaughtUpForgetsFailures,
+        /// Each reconnect cuts a push's delay short, also of an upstream that comes and goes.
+        ReconnectCutsEveryBackoff,
+        /// Each "nothing more" of a live pull is taken for what a rejected push waits for.
+        HeartbeatIsNews,
+        /// The time that upstream names is forgotten if others have overtaken the push meanwhile.
+        OvertakenPushForgetsRetryAfter,
+        /// The time that upstream names is forgotten if the pull had been asked to end.
+        EndingPullForgetsRetryAfter,
+        /// To try again now overrides the time that upstream has named.
+        RetryNowOverridesRetryAfter,
+        /// A fatal answer to a call of before the owner's restart stops what the owner has restarted.
+        LateAnswerStopsRestarted,
+        /// The answer to a call for a former log counts for the new one.
+        FormerAnswerCounts,
+        /// A push with an unknown outcome stays so although its own events have come back, in a stream that never says that
+        /// it has shown everything.
+        UnknownForEver,
+        /// A push in flight goes on although a merge has confirmed all of it: the next commit waits for its answer.
+        ConfirmedPushGoesOn,
     }
 
     impl KnownBug {

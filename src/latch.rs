@@ -29,6 +29,7 @@ use std::time::Duration;
 use crate::interrupt::Interrupt;
 use crate::known_bugs::bug;
 use crate::queue::{Condition, Wait, WaitQueue};
+use crate::sync::model::Named;
 use crate::sync::{AtomicU8, Instant, Ordering, const_fn, note};
 use crate::wait::{Waited, block, block_on, deadline};
 
@@ -146,13 +147,7 @@ impl Latch {
     #[must_use]
     #[inline]
     pub fn is_open(&self) -> bool {
-        self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire }) == OPEN
-    }
-
-    /// Whether somebody who would wait may pass at once.
-    #[inline]
-    fn look(&self) -> bool {
-        let open = self.is_open();
+        let open = self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire }) == OPEN;
         note!(looks(&self.queue, open));
         open
     }
@@ -160,7 +155,7 @@ impl Latch {
     /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
     #[inline]
     pub fn wait(&self) {
-        if !self.look() {
+        if !self.is_open() {
             self.wait_until_open();
         }
     }
@@ -174,7 +169,7 @@ impl Latch {
 
     /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited {
-        if self.look() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
+        if self.is_open() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
     }
 
     /// As [`wait`](Self::wait), until `deadline` at most.
@@ -209,7 +204,7 @@ impl Condition for &Latch {
     }
 
     fn check(&self) -> Option<()> {
-        self.look().then_some(())
+        self.is_open().then_some(())
     }
 
     fn mark(&self) -> Option<()> {
@@ -232,6 +227,12 @@ impl Condition for &Latch {
 
     fn let_through(&self) -> Option<()> {
         Some(())
+    }
+}
+
+impl Named for Latch {
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
     }
 }
 

@@ -1,27 +1,20 @@
 //! What [`FlushSoon`](crate::FlushSoon) promises, checked by loom under every interleaving.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --features loom`
-//!
-//! The bound: every interleaving with at most three preemptions. Without one these searches take minutes.
 
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
 use latchwork::Latch;
-use latchwork::sync::model::{advance, end_time};
+use latchwork::sync::model::{advance, check, check_bounded, end_time, name};
 
 use crate::{FlushSoon, Order};
 
 const DELAY: Duration = Duration::from_millis(10);
 
-fn check(scenario: impl Fn() + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    // A search that is cut short would pass.
-    (model.max_duration, model.max_permutations) = (None, None);
-    // A failing execution is shown.
-    latchwork::sync::model::check(&model, scenario);
-}
+/// Every interleaving with at most three. Without a bound these searches take minutes.
+const PREEMPTIONS: usize = 3;
 
 /// An item that comes just as the delay of an earlier one ends is in this batch or in the next.
 ///
@@ -39,6 +32,8 @@ fn pushes_meet_the_deadline(order: Order) {
         }
     })
     .unwrap();
+    name(&flush.shared.some, "some");
+    name(&*all_there, "all there");
     flush.push(1);
     // From here on every deadline has come, also those still to be set.
     end_time();
@@ -50,20 +45,20 @@ fn pushes_meet_the_deadline(order: Order) {
 
 #[test]
 fn what_is_pushed_as_the_delay_ends_is_flushed() {
-    check(|| pushes_meet_the_deadline(Order::CloseThenTake));
+    check_bounded(PREEMPTIONS, || pushes_meet_the_deadline(Order::CloseThenTake));
 }
 
 /// A model is worth something only if it can fail: the same one, with the bug in.
 #[test]
 #[should_panic(expected = "deadlock; threads = ")]
 fn closing_the_latch_after_taking_the_items_forgets_one() {
-    check(|| pushes_meet_the_deadline(Order::TakeThenClose));
+    check_bounded(PREEMPTIONS, || pushes_meet_the_deadline(Order::TakeThenClose));
 }
 
 /// Closing just as the delay ends: the item is handed to the sink or to whoever closes, never to both or to nobody.
 #[test]
 fn what_is_pushed_is_handed_over_once_however_closing_meets_the_deadline() {
-    check(|| {
+    check_bounded(PREEMPTIONS, || {
         let sunk = Arc::new(std::sync::Mutex::new(Vec::new()));
         let flush = FlushSoon::new(DELAY, {
             let sunk = Arc::clone(&sunk);
@@ -78,7 +73,34 @@ fn what_is_pushed_is_handed_over_once_however_closing_meets_the_deadline() {
     });
 }
 
+/// In a process of its own: what that test says, and how it ends.
+fn run(test: &str, variable: Option<&str>) -> Output {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", test, "--nocapture"]).envs(variable.map(|name| (name, "1")));
+    process.output().unwrap()
+}
+
 #[test]
-fn this_is_a_model_build() {
-    const { assert!(latchwork::sync::IN_MODEL) }
+fn check_shows_the_execution_that_fails() {
+    let Output { stderr, .. } = run("model::closing_the_latch_after_taking_the_items_forgets_one", None);
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(said.contains(include_str!("forgets_one.txt")), "{said}");
+}
+
+#[test]
+#[should_panic(expected = "there was nothing to explore")]
+fn check_refuses_what_has_nothing_to_explore() {
+    check(|| Latch::new_open().wait());
+}
+
+#[test]
+fn check_refuses_variables_that_end_a_search_early() {
+    let model = "model::what_is_pushed_is_handed_over_once_however_closing_meets_the_deadline";
+    assert!(run(model, None).status.success());
+    for limit in ["PREEMPTIONS", "BRANCHES", "DURATION", "PERMUTATIONS"] {
+        let variable = format!("LOOM_MAX_{limit}");
+        let Output { status, stderr, .. } = run(model, Some(&variable));
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(!status.success() && said.contains(&format!("{variable} is set")), "{said}");
+    }
 }

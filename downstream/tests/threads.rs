@@ -16,6 +16,20 @@ fn this_is_no_model_build() {
     const { assert!(!latchwork::sync::IN_MODEL) }
 }
 
+/// A model that lacks a switch would explore nothing. It must not pass.
+#[test]
+#[cfg_attr(
+    loom,
+    should_panic(expected = "this is no model build, and would explore nothing: the feature `latchwork/loom` is off")
+)]
+#[cfg_attr(
+    not(loom),
+    should_panic(expected = "this is no model build, and would explore nothing: RUSTFLAGS does not say `--cfg loom`")
+)]
+fn check_refuses_what_is_no_model_build() {
+    latchwork::sync::model::check(|| {});
+}
+
 #[test]
 fn a_latch_in_a_static_lets_a_thread_through() {
     let waiter = thread::spawn(|| OPENED.wait());

@@ -15,8 +15,8 @@
 //! | `Idle` | something pending, and the gate open: `Sending` |
 //! | `Sending` | the outcome: `Idle`, `Behind`, `Uncertain`, `Waiting`, `Failed` |
 //! | `Behind` | an advance or rebase (to upstream's head, if it was told); a catch-up that has finished, even an empty one; a restart, a resume, `retry_now` |
-//! | `Uncertain` | a pull that **began after** the outcome and has caught up |
-//! | `Waiting` | the time; a reconnect, a resume, `retry_now` |
+//! | `Uncertain` | a merge that passes the base of that push; a pull that **began after** the outcome and has caught up |
+//! | `Waiting` | the time; what the [reason](Delay) names; unless upstream asked for it, a resume, a restart, `retry_now` |
 //! | `Failed` | the owner: `restart` |
 //!
 //! # The race that one would fear
@@ -32,7 +32,42 @@
 //! `Behind` after a short grace in which a live pull usually brings the news. A catch-up is owed until a pull with the
 //! right number reports, however many fail in between. It is asked for by number, so a pull that had begun before cannot
 //! be mistaken for it.
+//!
+//! # No answer makes it hammer
+//!
+//! Whatever upstream answers, at once and for ever: without a merge in between, calls come no faster than the
+//! [backoff](Settings::backoff) allows.
+//!
+//! - A rejection is followed by another push at once if the merge that explains it has come, or a catch-up has explained
+//!   nothing; **once**. From the second rejection on without a merge in between the pusher backs off. So it does if the
+//!   catch-up falls short of the head that upstream told.
+//! - A success that brought nothing forgets no failure at once. A pull's failures are forgotten when it has brought
+//!   something, or has lived for longer than the delay that it was begun after; a push's when one is accepted.
+//! - A reconnect cuts a push's delay short, once for each success.
+//! - Pushes that others overtake are sent again at once [a few times](Delay::Overtaken), then after a short delay.
+//!
+//! An answer that names a time ([`retry_after`](crate::upstream::PushError::Unavailable::retry_after)) is about upstream,
+//! whatever has become of the call: that direction rests until then, also after [`reset`](Protocol::reset). Only
+//! [`override_retry_after`](Protocol::override_retry_after) ends it.
+//!
+//! # Calls of before
+//!
+//! Calls are numbered. [`reset`](Protocol::reset) and [`restart`](Protocol::restart) note the numbers that they have found,
+//! and everything that comes back is looked at with them: the answer to a call for a former log is of no consequence, and
+//! a fatal answer to a call that was begun before a restart is followed by another try.
+//!
+//! # What may have been taken
+//!
+//! A push without an answer may have been taken: that is a [doubt](Protocol::is_uncertain), which stays, whatever the
+//! pusher does meanwhile, until upstream's head has passed the base of that push here (a batch is taken only at its base),
+//! or a pull that began after the outcome has caught up.
+//!
+//! # Logs that break their contract
+//!
+//! The log's answers are checked where they come from: a batch of nothing, a merge that does not move the cursor or whose
+//! account of what was pending does not add up. The direction that met it [has failed](Failure::Contract).
 
+mod contract;
 mod pull;
 mod push;
 mod settings;
@@ -42,12 +77,13 @@ mod status;
 use std::time::Duration;
 
 pub use self::pull::{NextPull, Pull};
-pub use self::push::{NextPush, Push};
+pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
 pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, WaitingOn};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
+use crate::upstream::SharedError;
 
 /// A point in time: how long after an origin of the driver's choice.
 pub type Time = Duration;
@@ -57,29 +93,96 @@ pub type Time = Duration;
 pub struct Protocol<L: Log> {
     log: L,
     settings: Settings,
-    push: Push<L::Position>,
-    pull: Pull,
+    /// All that is known about this log and its calls. A reset puts a new one in its place.
+    course: Course<L::Position>,
     push_paused: bool,
     pull_paused: bool,
     /// No push and no pull begins any more. Set once.
     stopped: bool,
-    /// Counts every event that could end a wait of the pusher's.
+    /// Counts merges and the owner's requests to look again: what a rejection may have missed.
     epoch: u64,
-    /// Pushes begun; the number of the latest is its ticket.
-    pushes: u64,
-    /// Pulls begun; the number of the latest is its ticket.
-    pulls: u64,
+    /// The calls begun; the number of the latest is its ticket.
+    begun: Calls,
+    /// Up to these numbers, calls were for a former log.
+    former: Calls,
+    /// Up to these numbers, calls were begun before the owner's last restart.
+    before_restart: Calls,
+    counters: Counters,
+}
+
+/// Numbers of a push and of a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Calls {
+    push: u64,
+    pull: u64,
+}
+
+/// How replication of one log stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Course<P> {
+    push: Push<P>,
+    pull: Pull,
     /// The pull, by number, that must have caught up before a catch-up is no longer owed.
     catch_up: u64,
-    /// Pushes that were rejected or failed since one was accepted or somebody asked to look again.
-    push_attempts: u32,
-    /// Pulls that failed since one brought something.
-    pull_attempts: u32,
+    /// A push that may have been taken, which nothing has decided yet.
+    doubt: Option<Doubt<P>>,
+    /// Pushes that could not reach upstream or had no answer, since one was accepted or the owner asked to look again.
+    push_failures: u32,
+    /// Pushes that were rejected since the last merge, or the owner asked to look again.
+    rejected: u32,
+    /// Pushes that others overtook since one was accepted, or the owner asked to look again.
+    overtaken: u32,
+    /// Pulls that failed, or ended without news, since one brought something or lived long enough.
+    pull_failures: u32,
+    /// From when on a pull that succeeds forgets its failures: their last delay has passed a second time. Zero without any.
+    pull_proven: Time,
     /// Whether a pull could not reach upstream and none has caught up since: the next that does is a reconnect.
     unreached: bool,
+    /// Whether a reconnect may cut a push's delay short: once for each success.
+    may_cut: bool,
     /// Whether the log has refused a page and none has been applied since: the next refusal is a failure.
     refused: bool,
-    counters: Counters,
+}
+
+impl<P> Course<P> {
+    /// Nothing has been done, and a pull is owed: the one with this number.
+    fn new(catch_up: u64) -> Self {
+        Self {
+            push: Push::Idle,
+            pull: Pull::Idle,
+            catch_up,
+            doubt: None,
+            push_failures: 0,
+            rejected: 0,
+            overtaken: 0,
+            pull_failures: 0,
+            pull_proven: Time::ZERO,
+            unreached: false,
+            may_cut: true,
+            refused: false,
+        }
+    }
+
+    /// How many pushes in a row have come to nothing.
+    fn in_vain(&self) -> u32 {
+        self.push_failures.saturating_add(self.rejected)
+    }
+}
+
+/// When an input comes, and what it leaves to chance.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Time,
+    random: u64,
+}
+
+/// A push that may have been taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Doubt<P> {
+    /// It was made to follow this event: once upstream's head is another, it cannot be taken any more.
+    base: P,
+    /// A pull with this number, or a later one, shows what became of it.
+    pull: u64,
 }
 
 /// What an input led to, beyond the state.
@@ -88,15 +191,49 @@ pub struct Protocol<L: Log> {
 pub struct Effects<T> {
     /// What was merged into the log, if anything.
     pub merged: Option<Merged<T>>,
-    /// The push in flight can only be rejected: whoever waits for its answer need not.
+    /// Whatever the push in flight is answered has been decided: the call need not go on.
     pub interrupt_push: bool,
     /// The pull in flight began too early, or is not wanted any more: it is to end.
     pub interrupt_pull: bool,
+    /// What is not needed any more. Dropping it runs code of the user's: not under a lock.
+    pub spent: Spent<T>,
 }
 
 impl<T> Default for Effects<T> {
     fn default() -> Self {
-        Self { merged: None, interrupt_push: false, interrupt_pull: false }
+        Self { merged: None, interrupt_push: false, interrupt_pull: false, spent: Spent::default() }
+    }
+}
+
+/// Values of the user's that are to be dropped. Two of them are always equal: what is gone makes no difference.
+#[derive(Debug, Clone)]
+pub struct Spent<T> {
+    #[expect(dead_code, reason = "they are here to be dropped")]
+    entries: Vec<T>,
+    errors: Vec<SharedError>,
+}
+
+impl<T> Default for Spent<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), errors: Vec::new() }
+    }
+}
+
+impl<T> PartialEq for Spent<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Spent<T> {}
+
+impl<T> Spent<T> {
+    fn entries(entries: Vec<T>) -> Self {
+        Self { entries, ..Self::default() }
+    }
+
+    fn error(&mut self, error: Option<SharedError>) {
+        self.errors.extend(error);
     }
 }
 
@@ -117,19 +254,14 @@ impl<L: Log> Protocol<L> {
         Self {
             log,
             settings,
-            push: Push::Idle,
-            pull: Pull::Idle,
+            course: Course::new(1),
             push_paused: false,
             pull_paused: false,
             stopped: false,
             epoch: 0,
-            pushes: 0,
-            pulls: 0,
-            catch_up: 1,
-            push_attempts: 0,
-            pull_attempts: 0,
-            unreached: false,
-            refused: false,
+            begun: Calls::default(),
+            former: Calls::default(),
+            before_restart: Calls::default(),
             counters: Counters::default(),
         }
     }
@@ -146,15 +278,15 @@ impl<L: Log> Protocol<L> {
 
     /// What the pusher is doing.
     pub fn push(&self) -> &Push<L::Position> {
-        &self.push
+        &self.course.push
     }
 
     /// What the puller is doing.
     pub fn pull(&self) -> &Pull {
-        &self.pull
+        &self.course.pull
     }
 
-    /// How many events have happened that could end a wait of the pusher's.
+    /// How many merges there have been, and requests of the owner's to look again.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -170,9 +302,7 @@ impl<L: Log> Protocol<L> {
     ///
     /// The log's, and nothing is appended.
     pub fn commit(&mut self, events: Vec<L::Event>) -> Result<usize, L::Error> {
-        let sent = self.log.append(events)?;
-        self.counters.commits += 1;
-        Ok(sent)
+        self.admitted(|log| log.append(events))
     }
 
     /// Appends local events that their author has numbered.
@@ -181,8 +311,18 @@ impl<L: Log> Protocol<L> {
     ///
     /// The log's if they do not follow its head, and nothing is appended.
     pub fn commit_numbered(&mut self, entries: Vec<L::Entry>) -> Result<usize, L::Error> {
-        let sent = self.log.admit(entries)?;
+        self.admitted(|log| log.admit(entries))
+    }
+
+    /// Counts what the log has really got, whatever it says: what is pending is what will be settled.
+    fn admitted(&mut self, append: impl FnOnce(&mut L) -> Result<usize, L::Error>) -> Result<usize, L::Error> {
+        let before = self.log.pending();
+        let told = append(&mut self.log)?;
         self.counters.commits += 1;
+        let sent = self.log.pending().saturating_sub(before);
+        if let Err(failure) = contract::admitted(before, told, self.log.pending()) {
+            self.push_unsent(failure);
+        }
         Ok(sent)
     }
 
@@ -192,46 +332,83 @@ impl<L: Log> Protocol<L> {
         Effects { interrupt_pull: direction == Direction::Pull && self.end_pull(), ..Effects::default() }
     }
 
-    /// Opens a direction's gate and looks again, without waiting out a backoff.
+    /// Opens a direction's gate and looks again, without waiting out a backoff that upstream has not asked for.
     pub fn resume(&mut self, direction: Direction) {
         *self.paused(direction) = false;
         self.look_again(direction);
     }
 
-    /// Ends every wait that time would end: both directions look again now. A pull begins in any case.
+    /// Ends every wait that time would end, unless upstream has asked for it: both directions look again now. A pull
+    /// begins in any case; if that direction is paused, once it is resumed.
     pub fn retry_now(&mut self) -> Effects<L::Entry> {
         self.look_again(Direction::Push);
         self.look_again(Direction::Pull);
         self.ask_for_catch_up()
     }
 
-    /// Goes on after a failure of either direction. If a push may have been taken when the pusher failed, nothing is sent
-    /// before a catch-up has shown it.
+    /// Forgets the times that upstream has asked for, and looks again as [`retry_now`](Self::retry_now) does. For an owner
+    /// who knows better than upstream did.
+    pub fn override_retry_after(&mut self) -> Effects<L::Entry> {
+        if let Push::Waiting { asked, .. } = &mut self.course.push {
+            *asked = false;
+        }
+        if let Pull::Waiting { asked, .. } = &mut self.course.pull {
+            *asked = false;
+        }
+        self.retry_now()
+    }
+
+    /// Goes on after a failure of either direction. If a push may have been taken, nothing is sent before a catch-up has
+    /// shown it. A call that was begun before is tried once more if its answer is fatal: it does not know what the owner
+    /// has changed.
     pub fn restart(&mut self) -> Effects<L::Entry> {
         self.look_again(Direction::Push);
         self.look_again(Direction::Pull);
-        if let Pull::Failed { .. } = self.pull {
-            self.pull = Pull::Idle;
+        if !bug!(LateAnswerStopsRestarted) {
+            self.before_restart = self.begun;
         }
-        match self.push {
-            Push::Failed { uncertain: true, .. } => self.fence(Time::ZERO),
-            Push::Failed { .. } => {
-                self.push = Push::Idle;
-                Effects::default()
+        let mut errors = Vec::new();
+        if let Pull::Failed { error } = &self.course.pull {
+            errors.extend(error.shared());
+            self.course.pull = Pull::Idle;
+        }
+        let mut effects = Effects::default();
+        if let Push::Failed { error } = &self.course.push {
+            errors.extend(error.shared());
+            self.course.push = Push::Idle;
+            if self.course.doubt.is_some() {
+                effects = self.fence(Time::ZERO);
             }
-            _ => Effects::default(),
         }
+        effects.spent.errors.append(&mut errors);
+        effects
     }
 
-    /// Begins anew with another log; returns the old one. What is in flight is of no consequence any more.
+    /// Begins anew with another log; returns the old one. The answers to calls that are in flight are of no consequence any
+    /// more, but for the time that one may name: that is about upstream.
     pub fn reset(&mut self, log: L) -> (L, Effects<L::Entry>) {
         let former = std::mem::replace(&mut self.log, log);
         self.epoch += 1;
-        let (sending, pulling) = (self.abandon_push(), self.end_pull());
-        self.pull = Pull::Idle;
-        self.catch_up = self.pulls + 1;
-        (self.push_attempts, self.pull_attempts) = (0, 0);
-        (former, Effects { interrupt_push: sending, interrupt_pull: pulling, ..Effects::default() })
+        if !bug!(FormerAnswerCounts) {
+            self.former = self.begun;
+        }
+        let mut effects = Effects { interrupt_pull: self.end_pull(), ..Effects::default() };
+        let Course { mut push, pull, .. } = std::mem::replace(&mut self.course, Course::new(self.begun.pull + 1));
+        if let Push::Sending { fate, .. } = &mut push {
+            *fate = Fate::Overtaken;
+            effects.interrupt_push = true;
+        }
+        match push {
+            Push::Sending { .. } | Push::Waiting { asked: true, .. } => self.course.push = push,
+            Push::Failed { error } => effects.spent.error(error.shared()),
+            Push::Idle | Push::Behind { .. } | Push::Uncertain { .. } | Push::Waiting { .. } => {}
+        }
+        match pull {
+            Pull::Pulling { .. } | Pull::Waiting { asked: true, .. } => self.course.pull = pull,
+            Pull::Failed { error } => effects.spent.error(error.shared()),
+            Pull::Idle | Pull::Waiting { .. } => {}
+        }
+        (former, effects)
     }
 
     /// Nothing begins any more, and what is in flight is to end; its outcome still counts.
@@ -252,22 +429,12 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    /// Somebody who knows better ends a wait.
+    /// The owner, who knows better, ends a wait.
     fn look_again(&mut self, direction: Direction) {
         self.epoch += 1;
         match direction {
-            Direction::Push => {
-                self.push_attempts = 0;
-                if matches!(self.push, Push::Waiting { .. } | Push::Behind { .. }) && !bug!(LookAgainEndsNoWait) {
-                    self.push = Push::Idle;
-                }
-            }
-            Direction::Pull => {
-                self.pull_attempts = 0;
-                if let Pull::Waiting { .. } = self.pull {
-                    self.pull = Pull::Idle;
-                }
-            }
+            Direction::Push => self.push_looks_again(),
+            Direction::Pull => self.pull_looks_again(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The puller's half.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::status::at;
-use super::{Effects, Failure, Protocol, Signal, Time};
+use super::{Direction, Effects, Failure, Moment, Protocol, Refused, Signal, Spent, Time};
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::upstream::{More, Page, PullError};
@@ -28,6 +29,10 @@ pub enum Pull {
     Waiting {
         /// Until when.
         until: Time,
+        /// Whether upstream asked for the delay: nothing else ends it.
+        asked: bool,
+        /// Whether upstream could be reached: a live pull has ended as if there were nothing more to come.
+        reached: bool,
     },
     /// Trying again cannot help: the owner decides.
     Failed {
@@ -45,7 +50,8 @@ impl fmt::Display for Pull {
                 let caught_up = if *caught_up { ", which has caught up" } else { "" };
                 write!(f, "is in pull {ticket}{caught_up}{}", if *ending { ", and is to end" } else { "" })
             }
-            Self::Waiting { until } => write!(f, "backs off until {}", at(*until)),
+            Self::Waiting { until, asked: true, .. } => write!(f, "rests until {}, as upstream asked", at(*until)),
+            Self::Waiting { until, .. } => write!(f, "backs off until {}", at(*until)),
             Self::Failed { error } => write!(f, "has failed: {error}"),
         }
     }
@@ -73,51 +79,61 @@ impl<L: Log> Protocol<L> {
         if self.stopped {
             return NextPull::Stop;
         }
-        match self.pull {
-            Pull::Waiting { until } if until > now => return NextPull::Wait(Some(until)),
+        match self.course.pull {
+            Pull::Waiting { until, .. } if until > now => return NextPull::Wait(Some(until)),
             Pull::Idle => {}
             Pull::Waiting { .. } if bug!(WaitOutlivesItsTime) => {}
             // Over, also if there is nothing to pull.
-            Pull::Waiting { .. } => self.pull = Pull::Idle,
+            Pull::Waiting { .. } => self.course.pull = Pull::Idle,
             Pull::Pulling { .. } | Pull::Failed { .. } => return NextPull::Wait(None),
         }
         if self.pull_paused || !self.wants_pull() {
             return NextPull::Wait(None);
         }
-        self.pulls += 1;
+        self.begun.pull += 1;
         self.counters.pulls += 1;
-        self.pull = Pull::Pulling { ticket: self.pulls, caught_up: false, news: false, ending: false };
-        NextPull::Pull { ticket: self.pulls, cursor: self.log.upstream_head() }
+        let ticket = self.begun.pull;
+        self.course.pull = Pull::Pulling { ticket, caught_up: false, news: false, ending: false };
+        NextPull::Pull { ticket, cursor: self.log.upstream_head() }
     }
 
     /// What the puller would be woken for.
     pub(crate) fn pull_signal(&self) -> Signal {
-        match self.pull {
+        match self.course.pull {
             _ if self.stopped => Signal::Go,
             Pull::Idle if !self.pull_paused && self.wants_pull() => Signal::Go,
-            Pull::Waiting { until } => Signal::At(until),
+            Pull::Waiting { until, .. } => Signal::At(until),
             _ => Signal::Nothing,
         }
     }
 
-    fn wants_pull(&self) -> bool {
-        self.settings.live || self.catch_up > self.pulls
+    pub(super) fn wants_pull(&self) -> bool {
+        self.settings.live || self.course.catch_up > self.begun.pull
     }
 
     /// A pull must begin from now on and catch up.
     pub(super) fn ask_for_catch_up(&mut self) -> Effects<L::Entry> {
-        if bug!(CatchUpPolledAfterRun) && matches!(self.pull, Pull::Pulling { .. }) {
+        if bug!(CatchUpPolledAfterRun) && matches!(self.course.pull, Pull::Pulling { .. }) {
             return Effects::default();
         }
-        self.catch_up = self.pulls + 1;
+        self.course.catch_up = self.begun.pull + 1;
         Effects { interrupt_pull: self.end_pull(), ..Effects::default() }
     }
 
     /// Asks the pull that is going on to end. Returns whether there is one.
     pub(super) fn end_pull(&mut self) -> bool {
-        let Pull::Pulling { ending, .. } = &mut self.pull else { return false };
+        let Pull::Pulling { ending, .. } = &mut self.course.pull else { return false };
         *ending = true;
         true
+    }
+
+    pub(super) fn pull_looks_again(&mut self) {
+        self.pull_forgets();
+        match self.course.pull {
+            Pull::Waiting { asked: true, .. } if !bug!(RetryNowOverridesRetryAfter) => {}
+            Pull::Waiting { .. } => self.course.pull = Pull::Idle,
+            _ => {}
+        }
     }
 
     /// A pull brought a page. A page of an earlier pull than the latest changes nothing.
@@ -134,86 +150,141 @@ impl<L: Log> Protocol<L> {
         page: Page<L::Entry>,
         random: u64,
         now: Time,
-    ) -> Result<Effects<L::Entry>, L::Error> {
-        if !self.is_pulling(ticket) {
-            return Ok(Effects::default());
-        }
-        if bug!(PageDroppedWhileBusy) && matches!(self.push, super::Push::Sending { .. }) {
-            return Ok(Effects::default());
+    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
+        let dropped = bug!(PageDroppedWhileBusy) && matches!(self.course.push, super::Push::Sending { .. });
+        if !self.is_pulling(ticket) || dropped {
+            return Ok(Effects { spent: Spent::entries(page.entries), ..Effects::default() });
         }
         self.counters.pages += 1;
-        let effects = match self.merge(page.entries) {
+        let at = Moment { now, random };
+        let effects = match self.merge(page.entries, Direction::Pull, at) {
             Ok(effects) => effects,
-            Err(error) => {
-                self.pull_failed(Failure::log(&error));
-                if !std::mem::replace(&mut self.refused, true) {
-                    self.pull = Pull::Idle;
+            Err(mut refused) => {
+                self.pull_failed(Failure::Log { error: refused.error.clone() });
+                if !std::mem::replace(&mut self.course.refused, true) {
+                    self.course.pull = Pull::Idle;
                 }
-                return Err(error);
+                // It need not give out any more.
+                refused.effects.interrupt_pull = true;
+                return Err(refused);
             }
         };
-        self.refused &= effects.merged.is_none();
-        if let (Pull::Pulling { news, .. }, true) = (&mut self.pull, effects.merged.is_some()) {
-            *news = true;
+        if effects.merged.is_some() {
+            self.course.refused = false;
+            self.pull_forgets();
+            self.course.may_cut = true;
+            if let Pull::Pulling { news, .. } = &mut self.course.pull {
+                *news = true;
+            }
         }
         if page.more == More::None {
-            self.caught_up(random, now);
+            self.caught_up(at);
         }
         Ok(effects)
     }
 
     /// A pull has ended: `Ok` if it had given out everything. The end of an earlier pull than the latest changes nothing.
-    pub fn pull_ended(&mut self, ticket: u64, outcome: Result<(), PullError>, random: u64, now: Time) {
-        let Pull::Pulling { ticket: present, caught_up, news, ending } = self.pull else { return };
+    pub fn pull_ended(
+        &mut self,
+        ticket: u64,
+        outcome: Result<(), PullError>,
+        random: u64,
+        now: Time,
+    ) -> Effects<L::Entry> {
+        let mut effects = Effects::default();
+        let Pull::Pulling { ticket: present, caught_up, news, ending } = self.course.pull else {
+            effects.spent.error(outcome.err().map(PullError::into_error));
+            return effects;
+        };
         if present != ticket {
-            return;
+            effects.spent.error(outcome.err().map(PullError::into_error));
+            return effects;
         }
-        if !caught_up {
+        let former = ticket <= self.former.pull;
+        if !caught_up && !former {
             match outcome {
-                Ok(()) => self.caught_up(random, now),
+                Ok(()) => self.caught_up(Moment { now, random }),
                 // What it should have shown is still owed.
-                Err(_) => self.catch_up = self.pulls + 1,
+                Err(_) => self.course.catch_up = self.begun.pull + 1,
             }
         }
-        self.pull = match outcome {
-            Err(PullError::Fatal { kind, error }) => Pull::Failed { error: Failure::Upstream { kind, error } },
+        if now >= self.course.pull_proven && (caught_up || outcome.is_ok()) {
+            self.course.may_cut |= self.course.pull_failures > 0;
+            self.pull_forgets();
+        }
+        self.course.pull = match &outcome {
+            Err(PullError::Unavailable { retry_after: Some(asked), .. })
+                if (ending || former) && !bug!(EndingPullForgetsRetryAfter) =>
+            {
+                Pull::Waiting { until: now.saturating_add(*asked), asked: true, reached: true }
+            }
+            _ if former => Pull::Idle,
+            Err(PullError::Fatal { kind, error }) if ticket > self.before_restart.pull => {
+                Pull::Failed { error: Failure::Upstream { kind: *kind, error: error.clone() } }
+            }
+            Err(PullError::Fatal { .. }) => Pull::Idle,
             _ if ending => Pull::Idle,
             // A live pull that ends at once, again and again, is as good as a failing one.
             Ok(()) if news || !self.settings.live => Pull::Idle,
-            Ok(()) => Pull::Waiting { until: now.saturating_add(self.pull_delay(random)) },
+            Ok(()) => self.pull_waits(None, true, Moment { now, random }),
             Err(PullError::Unavailable { retry_after, .. }) => {
                 self.counters.unavailable += 1;
-                self.unreached = true;
-                let delay = retry_after.unwrap_or_default().max(self.pull_delay(random));
-                Pull::Waiting { until: now.saturating_add(delay) }
+                self.course.unreached = true;
+                self.pull_waits(*retry_after, false, Moment { now, random })
             }
         };
+        effects.spent.error(outcome.err().map(PullError::into_error));
+        effects
+    }
+
+    /// Upstream's `pull` has panicked with this message: as good as a fatal end.
+    pub fn pull_panicked(&mut self, ticket: u64, failure: Failure) {
+        if !matches!(self.course.pull, Pull::Pulling { ticket: present, .. } if present == ticket) {
+            return;
+        }
+        if ticket <= self.former.pull || ticket <= self.before_restart.pull {
+            self.course.catch_up = self.begun.pull + 1;
+            self.course.pull = Pull::Idle;
+        } else {
+            self.pull_failed(failure);
+        }
     }
 
     /// The puller cannot go on, for a reason that is not upstream's.
     pub fn pull_failed(&mut self, failure: Failure) {
-        self.catch_up = self.pulls + 1;
-        self.pull = Pull::Failed { error: failure };
+        self.course.catch_up = self.begun.pull + 1;
+        self.course.pull = Pull::Failed { error: failure };
     }
 
-    /// Whether this pull is the latest, and still going on.
+    /// Whether this pull is the latest, still going on, and for the present log.
     pub fn is_pulling(&self, ticket: u64) -> bool {
-        matches!(self.pull, Pull::Pulling { ticket: present, .. } if present == ticket)
+        ticket > self.former.pull
+            && matches!(self.course.pull, Pull::Pulling { ticket: present, .. } if present == ticket)
     }
 
-    fn caught_up(&mut self, random: u64, now: Time) {
-        let Pull::Pulling { ticket, caught_up, news, .. } = &mut self.pull else { return };
+    fn caught_up(&mut self, at: Moment) {
+        let Pull::Pulling { ticket, caught_up, news, .. } = &mut self.course.pull else { return };
         *caught_up = true;
         let (ticket, news) = (*ticket, *news);
-        self.pusher_hears(ticket, news, random, now);
-        self.pull_attempts = 0;
-        self.unreached = false;
+        self.pusher_hears(ticket, news, at);
+        if bug!(CaughtUpForgetsFailures) {
+            self.pull_forgets();
+        }
+        self.course.unreached = false;
     }
 
-    fn pull_delay(&mut self, random: u64) -> std::time::Duration {
-        let delay = self.settings.backoff.delay(self.pull_attempts, random);
-        self.pull_attempts = self.pull_attempts.saturating_add(1);
-        delay
+    /// After another pull that failed, or ended without news.
+    fn pull_waits(&mut self, retry_after: Option<Duration>, reached: bool, at: Moment) -> Pull {
+        let delay = self.settings.backoff.delay(self.course.pull_failures, at.random);
+        self.course.pull_failures = self.course.pull_failures.saturating_add(1);
+        let until = at.now.saturating_add(retry_after.unwrap_or_default().max(delay));
+        self.course.pull_proven = until.saturating_add(delay);
+        Pull::Waiting { until, asked: retry_after.is_some(), reached }
+    }
+
+    /// Whatever has gone wrong with pulls counts no more.
+    fn pull_forgets(&mut self) {
+        (self.course.pull_failures, self.course.pull_proven) = (0, Time::ZERO);
     }
 }
 
@@ -224,12 +295,14 @@ mod tests {
     #[test]
     fn each_state_is_said_in_words() {
         let pulling = |caught_up, ending| Pull::Pulling { ticket: 2, caught_up, news: false, ending };
+        let waiting = |asked| Pull::Waiting { until: Time::from_secs(1), asked, reached: true };
         let states = [
             (Pull::Idle, "is idle"),
             (pulling(false, false), "is in pull 2"),
             (pulling(true, false), "is in pull 2, which has caught up"),
             (pulling(false, true), "is in pull 2, and is to end"),
-            (Pull::Waiting { until: Time::from_secs(1) }, "backs off until 1s"),
+            (waiting(false), "backs off until 1s"),
+            (waiting(true), "rests until 1s, as upstream asked"),
             (Pull::Failed { error: Failure::Panicked { message: "no".into() } }, "has failed: a panic in no"),
         ];
         for (state, words) in states {

@@ -1,6 +1,7 @@
 //! What a protocol will do, without what it has done.
 
-use super::{Protocol, Pull, Push, Settings};
+use super::push::OVERTAKEN_MOST;
+use super::{Course, Doubt, Protocol, Pull, Push, Settings};
 use crate::backoff::Backoff;
 use crate::log::Log;
 
@@ -22,16 +23,12 @@ use crate::log::Log;
 pub struct Shape<'a, L: Log> {
     log: &'a L,
     settings: &'a Settings,
-    push: Push<L::Position>,
-    pull: Pull,
+    course: Course<L::Position>,
     push_paused: bool,
     pull_paused: bool,
     stopped: bool,
-    catch_up: u64,
-    push_attempts: u32,
-    pull_attempts: u32,
-    refused: bool,
-    unreached: bool,
+    /// Whether the calls in flight are for a former log, or were begun before a restart.
+    stale: [bool; 4],
 }
 
 impl<L: Log> Protocol<L> {
@@ -41,26 +38,38 @@ impl<L: Log> Protocol<L> {
         let Self {
             ref log,
             ref settings,
-            ref push,
-            ref pull,
+            ref course,
             push_paused,
             pull_paused,
             stopped,
             epoch: now,
-            pushes: _,
-            pulls,
-            catch_up,
-            push_attempts,
-            pull_attempts,
-            refused,
-            unreached,
+            begun,
+            former,
+            before_restart,
             counters: _,
         } = *self;
+        let Course {
+            ref push,
+            ref pull,
+            catch_up,
+            doubt,
+            push_failures,
+            rejected,
+            overtaken,
+            pull_failures,
+            pull_proven,
+            unreached,
+            may_cut,
+            refused,
+        } = *course;
+        let sending = matches!(push, Push::Sending { .. });
+        let pulling = matches!(pull, Pull::Pulling { .. });
         // The latest pull is the only one that can still report: a number up to its own is one that it serves.
-        let yet_to_begin = |pull: u64| pull.saturating_sub(pulls);
+        let yet_to_begin = |pull: u64| pull.saturating_sub(begun.pull);
         let push = match push {
-            &Push::Sending { count, epoch, lost, .. } => {
-                Push::Sending { ticket: 0, count, epoch: now.saturating_sub(epoch).min(1), lost }
+            &Push::Sending { count, unconfirmed, base, epoch, fate, .. } => {
+                let epoch = now.saturating_sub(epoch).min(1);
+                Push::Sending { ticket: 0, count, unconfirmed, base, epoch, fate }
             }
             &Push::Behind { target, until, pull, .. } => {
                 Push::Behind { since: 0, target, until, pull: yet_to_begin(pull) }
@@ -72,19 +81,33 @@ impl<L: Log> Protocol<L> {
             Pull::Pulling { caught_up, news, ending, .. } => Pull::Pulling { ticket: 0, caught_up, news, ending },
             Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => pull.clone(),
         };
+        let distinct = |attempts| distinct(settings.backoff, attempts);
         Shape {
             log,
             settings,
-            push,
-            pull,
+            course: Course {
+                push,
+                pull,
+                catch_up: yet_to_begin(catch_up),
+                doubt: doubt.map(|Doubt { base, pull }| Doubt { base, pull: yet_to_begin(pull) }),
+                push_failures: distinct(push_failures),
+                rejected: distinct(rejected),
+                overtaken: overtaken.min(OVERTAKEN_MOST),
+                pull_failures: distinct(pull_failures),
+                pull_proven,
+                unreached,
+                may_cut,
+                refused,
+            },
             push_paused,
             pull_paused,
             stopped,
-            catch_up: yet_to_begin(catch_up),
-            push_attempts: distinct(settings.backoff, push_attempts),
-            pull_attempts: distinct(settings.backoff, pull_attempts),
-            refused,
-            unreached,
+            stale: [
+                sending && begun.push <= former.push,
+                sending && begun.push <= before_restart.push,
+                pulling && begun.pull <= former.pull,
+                pulling && begun.pull <= before_restart.pull,
+            ],
         }
     }
 }

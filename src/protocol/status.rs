@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::{Protocol, Pull, Push, Time};
+use super::{Delay, Protocol, Pull, Push, Time};
 use crate::log::Log;
 use crate::upstream::{FatalKind, SharedError};
 
@@ -29,7 +29,7 @@ impl fmt::Display for Direction {
 /// Who must move before another pending event can be confirmed. Something pending always has such a party.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum WaitingOn {
-    /// Nobody: nothing is pending.
+    /// Nobody: nothing is pending, or for a pull, none is needed.
     Nobody,
     /// The pusher: it is about to send.
     Pusher,
@@ -37,7 +37,8 @@ pub enum WaitingOn {
     Puller,
     /// Upstream: a push or a pull waits for its answer.
     Upstream(Direction),
-    /// Time: something happens then by itself.
+    /// Time: something happens then by itself. Upstream asked for the delay, or its answers were such that it is not to be
+    /// asked again at once.
     Clock(Time),
     /// The connection: upstream could not be reached and is tried again at this time, or when told to.
     Connectivity(Time),
@@ -52,7 +53,7 @@ pub enum WaitingOn {
 impl fmt::Display for WaitingOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nobody => f.write_str("nobody: nothing is pending"),
+            Self::Nobody => f.write_str("nobody: there is nothing to do"),
             Self::Pusher => f.write_str("the pusher"),
             Self::Puller => f.write_str("the puller"),
             Self::Upstream(direction) => write!(f, "upstream's answer to a {direction}"),
@@ -83,7 +84,12 @@ pub enum Failure {
     /// The log refused what upstream sent.
     Log {
         /// What the log said.
-        error: String,
+        error: SharedError,
+    },
+    /// The log broke its contract.
+    Contract {
+        /// What was expected of it, and what came.
+        error: SharedError,
     },
     /// User code panicked: the log or the upstream.
     Panicked {
@@ -93,8 +99,34 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn log(error: &dyn Error) -> Self {
-        Self::Log { error: error.to_string() }
+    /// The error that it shows, if it is one of the user's.
+    pub(super) fn shared(&self) -> Option<SharedError> {
+        match self {
+            Self::Upstream { error, .. } | Self::Log { error } | Self::Contract { error } => Some(error.clone()),
+            Self::Panicked { .. } => None,
+        }
+    }
+
+    /// Whether it is the very same, told by looking at no more than its place: nothing of the user's is called.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Upstream { error, .. }, Self::Upstream { error: other, .. })
+            | (Self::Log { error }, Self::Log { error: other })
+            | (Self::Contract { error }, Self::Contract { error: other }) => error.is_same(other),
+            (Self::Panicked { message }, Self::Panicked { message: other }) => message == other,
+            _ => false,
+        }
+    }
+}
+
+impl WaitingOn {
+    /// As `==`, but of failures only the very same are: nothing of the user's is called.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Owner(failure), Self::Owner(other)) => failure.is_same(other),
+            (Self::Owner(_), _) | (_, Self::Owner(_)) => false,
+            _ => self == other,
+        }
     }
 }
 
@@ -104,8 +136,10 @@ impl fmt::Display for Failure {
             Self::Upstream { kind: FatalKind::IdentityMismatch, error } => {
                 write!(f, "this is another upstream: {error}")
             }
+            Self::Upstream { kind: FatalKind::WentBack, error } => write!(f, "upstream has lost events: {error}"),
             Self::Upstream { kind: FatalKind::Other, error } => write!(f, "upstream: {error}"),
             Self::Log { error } => write!(f, "the log refused what upstream sent: {error}"),
+            Self::Contract { error } => write!(f, "the log broke its contract: {error}"),
             Self::Panicked { message } => write!(f, "a panic in {message}"),
         }
     }
@@ -160,33 +194,44 @@ impl<L: Log> Protocol<L> {
         if self.log.pending() == 0 {
             return WaitingOn::Nobody;
         }
-        match &self.push {
+        match &self.course.push {
             Push::Sending { .. } => WaitingOn::Upstream(Direction::Push),
-            Push::Failed { error, .. } => WaitingOn::Owner(error.clone()),
+            Push::Failed { error } => WaitingOn::Owner(error.clone()),
             _ if self.stopped => WaitingOn::Stopped,
             Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
             Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
             _ if self.push_paused => WaitingOn::Gate(Direction::Push),
-            Push::Waiting { until, asked: true } => WaitingOn::Clock(*until),
-            Push::Waiting { until, asked: false } => WaitingOn::Connectivity(*until),
+            Push::Waiting { until, asked: false, reason: Delay::Unavailable } => WaitingOn::Connectivity(*until),
+            Push::Waiting { until, .. } => WaitingOn::Clock(*until),
             Push::Idle => WaitingOn::Pusher,
         }
     }
 
+    /// Who must move before more of upstream's events can come. `Nobody` if no pull is needed until something else happens.
+    pub fn pull_waiting_on(&self) -> WaitingOn {
+        match &self.course.pull {
+            Pull::Failed { .. } | Pull::Pulling { .. } => self.waiting_on_pull(),
+            _ if self.stopped => WaitingOn::Stopped,
+            Pull::Idle if !self.wants_pull() => WaitingOn::Nobody,
+            Pull::Idle | Pull::Waiting { .. } => self.waiting_on_pull(),
+        }
+    }
+
     fn waiting_on_pull(&self) -> WaitingOn {
-        match &self.pull {
+        match &self.course.pull {
             Pull::Failed { error } => WaitingOn::Owner(error.clone()),
             Pull::Pulling { .. } => WaitingOn::Upstream(Direction::Pull),
             _ if self.pull_paused => WaitingOn::Gate(Direction::Pull),
-            Pull::Waiting { until } => WaitingOn::Connectivity(*until),
+            Pull::Waiting { until, asked: false, reached: false } => WaitingOn::Connectivity(*until),
+            Pull::Waiting { until, .. } => WaitingOn::Clock(*until),
             Pull::Idle => WaitingOn::Puller,
         }
     }
 
     /// The failure that the owner has to decide about, if there is one: the pusher's, or else the puller's.
     pub fn failure(&self) -> Option<&Failure> {
-        match (&self.push, &self.pull) {
-            (Push::Failed { error, .. }, _) | (_, Pull::Failed { error }) => Some(error),
+        match (&self.course.push, &self.course.pull) {
+            (Push::Failed { error }, _) | (_, Pull::Failed { error }) => Some(error),
             _ => None,
         }
     }

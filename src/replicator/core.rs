@@ -161,7 +161,7 @@ impl<L: Log> State<L> {
     }
 
     fn carry_out(&mut self, effects: Effects<L::Entry>) -> Option<Aftermath> {
-        let Effects { merged, interrupt_push, interrupt_pull } = effects;
+        let Effects { merged, interrupt_push, interrupt_pull, spent: _ } = effects;
         let mut wakers = Wakers::new();
         if let Some(merged) = merged {
             trace!(merged(&self.protocol, &merged));
@@ -225,7 +225,7 @@ impl<L: Log> State<L> {
     /// began to wait).
     fn note(&mut self, now: impl FnOnce() -> Time) {
         let waiting_on = self.protocol.waiting_on();
-        if waiting_on != self.waiting_on.0 {
+        if !waiting_on.is_same(&self.waiting_on.0) {
             self.waiting_on = (waiting_on, now().max(self.waiting_on.1));
         }
         self.tell();

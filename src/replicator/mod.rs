@@ -65,7 +65,7 @@ use crate::backoff::Backoff;
 use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::points::point;
-use crate::protocol::{Direction, Effects, Protocol, Push, Resend, Settings, WaitingOn};
+use crate::protocol::{Direction, Effects, Fate, Protocol, Push, Resend, Settings, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Arc, abandoned, note, unbounded};
 use crate::upstream::Upstream;
@@ -322,7 +322,7 @@ impl<L: Log> Replicator<L> {
         self.step(|protocol| protocol.pause(direction));
     }
 
-    /// Opens a direction's gate, and looks again at once.
+    /// Opens a direction's gate and looks again, without waiting out a backoff that upstream has not asked for.
     pub fn resume(&self, direction: Direction) {
         trace!(doing("resume"));
         self.step(|protocol| {
@@ -331,10 +331,18 @@ impl<L: Log> Replicator<L> {
         });
     }
 
-    /// Looks again now, in both directions, without waiting out a backoff.
+    /// Looks again now, in both directions, without waiting out a backoff that upstream has not asked for. A direction that
+    /// is paused looks once it is resumed.
     pub fn retry_now(&self) {
         trace!(doing("retry_now"));
         self.step(Protocol::retry_now);
+    }
+
+    /// As [`retry_now`](Self::retry_now), also before the time that upstream has asked for with
+    /// [`retry_after`](crate::upstream::PushError::Unavailable::retry_after).
+    pub fn override_retry_after(&self) {
+        trace!(doing("override_retry_after"));
+        self.step(Protocol::override_retry_after);
     }
 
     /// Goes on after a failure. Without one, it looks again.
@@ -390,22 +398,15 @@ impl<L: Log> Replicator<L> {
         let (pending, uncertain) = self.core.close(|state| {
             let protocol = &state.protocol;
             let mut pending = protocol.log().batch(NonZeroUsize::MAX);
-            let uncertain = match protocol.push() {
-                Push::Sending { count, lost, .. } => {
-                    if bug!(DrainLosesDequeued) {
-                        pending.drain(..*count);
-                    }
-                    !lost
+            if bug!(DrainLosesDequeued) {
+                match protocol.push() {
+                    Push::Sending { count, .. } => drop(pending.drain(..*count)),
+                    Push::Uncertain { .. } => pending.clear(),
+                    _ => {}
                 }
-                Push::Uncertain { .. } => {
-                    if bug!(DrainLosesDequeued) {
-                        pending.clear();
-                    }
-                    true
-                }
-                Push::Failed { uncertain, .. } => *uncertain,
-                Push::Idle | Push::Behind { .. } | Push::Waiting { .. } => false,
-            };
+            }
+            let in_flight = matches!(protocol.push(), Push::Sending { fate: Fate::Open, .. });
+            let uncertain = protocol.is_uncertain() || in_flight;
             (pending, uncertain)
         });
         Shutdown { uncertain: uncertain && !pending.is_empty(), pending, unfinished: joined.unfinished }

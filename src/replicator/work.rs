@@ -133,7 +133,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
         topic: topic::PUSHER,
         tick: Protocol::tick,
         fail: |protocol, failure| {
-            protocol.push_failed(failure);
+            protocol.push_unsent(failure);
             Effects::default()
         },
     };
@@ -170,13 +170,12 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
         if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
             return Ok(());
         }
-        next = party.next(core, |state, now| push_ended(&party, state, batch, outcome, now), ask);
+        next = party.next(core, |state, now| push_ended(state, batch, outcome, now), ask);
     }
     Ok(())
 }
 
 fn push_ended<L: Log>(
-    party: &Party<L>,
     state: &mut State<L>,
     batch: Batch<L>,
     outcome: Result<Result<(), PushError<L::Position>>, String>,
@@ -189,7 +188,9 @@ fn push_ended<L: Log>(
         Ok(outcome) => outcome,
         Err(message) => {
             trace!(push_error(state, &batch, &message));
-            return party.fail_with(state, format!("Upstream::push: {message}"));
+            let failure = Failure::Panicked { message: format!("Upstream::push: {message}") };
+            state.last_error = Some(failure.to_string());
+            return state.protocol.push_panicked(batch, failure);
         }
     };
     if let Err(error) = &outcome {
@@ -237,7 +238,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             if interrupt.is_set() { Err(asked()) } else { Ok(()) }
         });
         let outcome = outcome.map_err(panic_message);
-        next = party.next(core, |state, now| pull_ended(&party, state, ticket, outcome, now), ask);
+        next = party.next(core, |state, now| pull_ended(state, ticket, outcome, now), ask);
     }
     Ok(())
 }
@@ -245,14 +246,13 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
 fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
     trace!(doing("catch-up"));
     note!(say(format_args!("a page of {}", page.entries.len())));
-    state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|error| {
-        state.last_error = Some(error.to_string());
-        give_up_pull()
+    state.protocol.page_pulled(ticket, page, random(), now).unwrap_or_else(|refused| {
+        state.last_error = Some(refused.error.to_string());
+        refused.effects
     })
 }
 
 fn pull_ended<L: Log>(
-    party: &Party<L>,
     state: &mut State<L>,
     ticket: u64,
     outcome: Result<Result<(), PullError>, String>,
@@ -261,19 +261,22 @@ fn pull_ended<L: Log>(
     trace!(doing("catch-up"));
     note!(say(format_args!("pull {ticket} is over")));
     state.calls.pull = None;
-    if !state.protocol.is_pulling(ticket) {
-        return Effects::default();
-    }
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(message) => return party.fail_with(state, format!("Upstream::pull: {message}")),
+        Err(message) => {
+            let failure = Failure::Panicked { message: format!("Upstream::pull: {message}") };
+            if state.protocol.is_pulling(ticket) {
+                state.last_error = Some(failure.to_string());
+            }
+            state.protocol.pull_panicked(ticket, failure);
+            return Effects::default();
+        }
     };
     // Whoever asked it to end need not be told that it did.
-    let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
+    let asked = !matches!(state.protocol.pull(), Pull::Pulling { ending: false, .. });
     let told = |error: &&PullError| !asked || matches!(error, PullError::Fatal { .. });
     if let Some(error) = outcome.as_ref().err().filter(told) {
         state.last_error = Some(error.to_string());
     }
-    state.protocol.pull_ended(ticket, outcome, random(), now);
-    Effects::default()
+    state.protocol.pull_ended(ticket, outcome, random(), now)
 }

@@ -1,437 +1,185 @@
-//! What a model build is made of: loom's locks, atomics and threads, and a clock that the model moves.
+//! Models of your own code: loom runs it, and this crate under it, in every order in which its
+//! threads can meet.
+//!
+//! A test that calls [`check`] is a model, in a **model build**: one with `--cfg loom` and the
+//! feature `latchwork/loom`. What threads share besides this crate's types must be loom's there,
+//! too, but for `std::sync::Arc`. `loom-tests/README.md` leads from the manifest to the first
+//! execution that fails.
+//!
+//! ```
+//! # if !latchwork::sync::IN_MODEL { return }
+//! use latchwork::sync::model;
+//! use latchwork::{Epoch, Interrupted, Latch, Run, Worker};
+//! use std::sync::Arc;
+//!
+//! model::check(|| {
+//!     let (asked, answered) = (Arc::new(Epoch::new()), Arc::new(Latch::new()));
+//!     model::name(&*asked, "asked");
+//!     model::name(&*answered, "answered");
+//!     let server = Worker::spawn("server", {
+//!         let (asked, answered) = (Arc::clone(&asked), Arc::clone(&answered));
+//!         move |run: &Run| -> Result<(), Interrupted> {
+//!             if asked.wait_past_interruptible(0, run.interrupt(), None).is_ready() {
+//!                 model::say("answers");
+//!                 answered.open();
+//!             }
+//!             Ok(())
+//!         }
+//!     })
+//!     .unwrap();
+//!     asked.bump();
+//!     // Before anything is stopped: a stop wakes a waiter that was stuck.
+//!     answered.wait();
+//!     server.join();
+//! });
+//! ```
 //!
 //! # Time
 //!
-//! Time stands still until the model calls [`advance`] or [`end_time`], usually from a thread of its own, so that the
-//! point where a deadline fires is explored like any other step. A bounded wait in a model that never moves the clock
-//! waits for ever, and loom then reports the deadlock.
+//! In a model time stands still until it calls [`advance`] or [`end_time`], usually from a thread
+//! of its own, so that the point where a deadline fires is explored like any other step. A bounded
+//! wait in a model that never moves the clock waits for ever, and the model fails with a deadlock.
 //!
 //! # Wake-ups without a reason
 //!
-//! [`wake_spuriously`] wakes every thread that is blocked at that point, with nothing changed. Hold an
-//! [`expect_spurious`] guard from the model's first line: it makes blocked threads known, which costs steps and is
-//! therefore not done in every model.
+//! [`wake_spuriously`] wakes every thread that is blocked at that point, with nothing changed. Hold
+//! an [`expect_spurious`] guard from the model's first line: it makes blocked threads known, which
+//! costs steps and is therefore not done in every model.
 //!
-//! # What a failing model did
+//! # A model that fails
 //!
-//! [`check`] in the place of loom's shows the execution that failed: a lane for each thread, in which the crate says what it
-//! has done, who has parked, and who has woken whom. A model says something of its own with [`say`], [`waits`] and
-//! [`within`].
+//! [`check`] shows the execution that failed, on stderr: a lane for each thread, in which the crate
+//! says what the thread has done and found, when it has parked, and which others it has woken.
+//! Give the primitives [names](name), and [say] what your own code does. None of this is a step of
+//! the model.
+//!
+//! # Other builds
+//!
+//! All of this is there in every build. Outside a model build, [`check`] and what moves the clock or
+//! wakes threads panic, and say which switch is missing: a model cannot pass without being explored.
+//! (`loom::model` cannot tell. On top of this crate's real locks it explores nothing, and passes.)
+//! Names and words are nothing there, and cost nothing, so the code that ships may contain them.
 
-pub(crate) mod lanes;
-
-use std::cell::Cell;
-use std::fmt;
-use std::ops::{Add, Sub};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::LocalKey;
+use std::fmt::Display;
 use std::time::Duration;
 
-pub(crate) use loom::sync::MutexGuard;
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
-pub(crate) use loom::thread_local;
+use super::imp::model as imp;
+use crate::queue::WaitQueue;
 
-pub(crate) use crossbeam_channel as channel;
+pub use imp::Setting;
+#[cfg(all(loom, feature = "loom"))]
+pub use imp::{Lanes, builder, record, recorded};
 
-pub use self::lanes::{Lanes, check, record, recorded, say, waits, within};
-use self::lanes::{Thing, words};
-use super::notified::Notified;
-
-pub(crate) mod thread {
-    pub(crate) use loom::thread::{JoinHandle, ThreadId, current};
-
-    /// loom's, and the thread has a lane in which it begins and ends.
-    pub(crate) struct Builder(loom::thread::Builder);
-
-    impl Builder {
-        pub(crate) fn new() -> Self {
-            Self(loom::thread::Builder::new())
-        }
-
-        pub(crate) fn name(self, name: String) -> Self {
-            Self(self.0.name(name))
-        }
-
-        pub(crate) fn spawn<T: Send + 'static>(
-            self,
-            steps: impl FnOnce() -> T + Send + 'static,
-        ) -> std::io::Result<JoinHandle<T>> {
-            self.0.spawn(|| super::within(steps))
-        }
-    }
-}
-
-/// loom's mutex with the interface of `parking_lot`'s: no poisoning.
-pub(crate) struct Mutex<T> {
-    value: loom::sync::Mutex<T>,
-    /// What lanes call it.
-    thing: Thing,
-}
-
-impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self { value: loom::sync::Mutex::new(value), thing: Thing::new() }
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        words::locks();
-        let guard = self.value.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        words::goes_on();
-        guard
-    }
-
-    pub(crate) fn thing(&self) -> Thing {
-        self.thing
-    }
-}
-
-struct Shared<T, const TOPICS: usize> {
-    value: Mutex<T>,
-    /// Who waits for each topic. Touched under the lock alone, so it is no step of its own: every order in which threads
-    /// join and are notified is an order in which they take the lock.
-    waiting: [Waiting; TOPICS],
-    notified: [Notified; TOPICS],
-}
-
-impl<T, const TOPICS: usize> Shared<T, TOPICS> {
-    /// Under the lock.
-    fn notify_all(&self, topic: usize) {
-        self.notified[topic].once_more();
-        self.waiting[topic].notify_all();
-    }
-}
-
-/// Threads that are parked, or will be before another thread runs.
-#[derive(Default)]
-struct Waiting(std::sync::Mutex<Vec<loom::thread::Thread>>);
-
-impl Waiting {
-    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<loom::thread::Thread>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn notify_all(&self) {
-        let woken = std::mem::take(&mut *self.threads());
-        woken.iter().for_each(loom::thread::Thread::unpark);
-        words::wakes(&woken);
-    }
-}
-
-/// What the clock knows of a blocked thread.
-trait Blocked: Send + Sync {
-    /// Wakes the threads that wait for this topic.
-    fn wake(&self, topic: usize);
-}
-
-impl<T: Send, const TOPICS: usize> Blocked for Shared<T, TOPICS> {
-    fn wake(&self, topic: usize) {
-        let _locked = self.value.lock();
-        self.notify_all(topic);
-    }
-}
-
-/// A value under a lock, and threads that wait for it to change: for one of so many topics each.
+/// Runs `scenario` under every interleaving of its threads, until one fails or all have been run.
 ///
-/// A condition variable of loom's is an object by itself: waiting on it and notifying it are steps that are explored in
-/// every order. Here a thread joins in the critical section in which it looks, and is notified in the one that changes what
-/// it looked at, so the steps are those of the lock, and a thread sleeps as one asleep on loom's condition variable does:
-/// parked, and unparked once. (Only by that: a model whose threads call `unpark` on each other brings in wake-ups without
-/// a reason.)
-pub(crate) struct Monitor<T, const TOPICS: usize = 1>(Arc<Shared<T, TOPICS>>);
-
-impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
-    pub(crate) fn new(value: T) -> Self {
-        let waiting = std::array::from_fn(|_| Waiting::default());
-        Self(Arc::new(Shared { value: Mutex::new(value), waiting, notified: [const { Notified::new() }; TOPICS] }))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.value.lock()
-    }
-
-    /// Queues up at once: to come later is another schedule.
-    pub(crate) fn lock_politely(&self) -> MutexGuard<'_, T> {
-        self.lock()
-    }
-
-    /// Gives up the lock until notified, until `deadline`, or for no reason. Says whether the deadline has passed.
-    pub(crate) fn wait<'a>(
-        &'a self,
-        mut guard: MutexGuard<'a, T>,
-        topic: usize,
-        deadline: Option<Instant>,
-    ) -> (MutexGuard<'a, T>, bool) {
-        if GIVES_WAY.get() {
-            let mut held = Some(guard);
-            let notified = self.0.notified[topic].give_way(|| {
-                drop(held.take());
-                held = Some(self.lock());
-            });
-            guard = held.expect("it was taken again");
-            if notified {
-                return (guard, false);
-            }
-        }
-        if deadline.is_none() && !SPURIOUS.get() {
-            return (self.block(guard, topic, None), false);
-        }
-        let passed = || deadline.is_some_and(|deadline| CLOCK.now() >= deadline.0);
-        if SPURIOUS.get() {
-            CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
-        }
-        // From this look at the clock until it is parked nobody else runs: whoever moves the clock later finds the entry.
-        if passed() {
-            return (guard, true);
-        }
-        CLOCK.blocked().push(Entry { deadline, topic, who: self.0.clone() });
-        let guard = self.block(guard, topic, deadline);
-        let key = Arc::as_ptr(&self.0).cast::<()>();
-        let same = |entry: &Entry| {
-            Arc::as_ptr(&entry.who).cast::<()>() == key && (entry.deadline, entry.topic) == (deadline, topic)
-        };
-        let mut blocked = CLOCK.blocked();
-        let own = blocked.iter().position(same).expect("an entry is taken out by whoever made it");
-        blocked.remove(own);
-        drop(blocked);
-        (guard, passed())
-    }
-
-    fn block<'a>(&'a self, guard: MutexGuard<'a, T>, topic: usize, deadline: Option<Instant>) -> MutexGuard<'a, T> {
-        words::parks(deadline);
-        self.0.waiting[topic].threads().push(loom::thread::current());
-        drop(guard);
-        loom::thread::park();
-        let guard = self.lock();
-        // Notified, it is not there any more; woken by somebody else, it still is.
-        let own = loom::thread::current().id();
-        self.0.waiting[topic].threads().retain(|thread| thread.id() != own);
-        guard
-    }
-
-    /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
-    pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
-        self.0.notify_all(topic);
-    }
-
-    pub(crate) fn thing(&self) -> Thing {
-        self.0.value.thing
-    }
+/// A scenario must take the same steps each time that its threads are run in the same order: no
+/// clock but the model's, no order of a hash map, no static that changes. For one that takes too
+/// long there is [`check_bounded`].
+///
+/// # Panics
+///
+/// With the panic of the first execution that fails, which is shown on stderr before; loom reports
+/// a deadlock by a panic that begins with `deadlock; threads = `.
+///
+/// If there was a single execution, hence nothing to explore; if an environment variable is set by
+/// which loom would search less (`LOOM_MAX_PREEMPTIONS`, `LOOM_MAX_BRANCHES`, `LOOM_MAX_DURATION`,
+/// `LOOM_MAX_PERMUTATIONS`, `LOOM_CHECKPOINT_FILE`); and if this is no model build.
+pub fn check(scenario: impl Fn() + Send + Sync + 'static) {
+    imp::check(None, scenario);
 }
 
-/// A blocked thread.
-struct Entry {
-    deadline: Option<Instant>,
-    topic: usize,
-    who: Arc<dyn Blocked>,
+/// As [`check`], under every interleaving with so many preemptions at most: a preemption takes the
+/// turn of a thread that could go on.
+///
+/// This is no proof: a lost wake-up that passes with two may fail with three.
+///
+/// # Panics
+///
+/// As [`check`].
+pub fn check_bounded(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
+    imp::check(Some(preemptions), scenario);
 }
 
-struct Clock {
-    /// Nanoseconds since the model began. Grows only. Read and written `SeqCst`: nobody reads a clock as it was before.
-    now: AtomicU64,
-    /// Looks and wake-ups of models that expect wake-ups without a reason, which have no time to be put in order by.
-    spurious: AtomicU64,
-    /// Who is blocked, until when; in the order in which they came. No step of a model: `now` and `spurious` are.
-    blocked: std::sync::Mutex<Vec<Entry>>,
-}
-
-loom::lazy_static! {
-    static ref CLOCK: Clock = Clock::new();
-}
-
-std::thread_local! {
-    /// Whether waits without a deadline are known to the clock too. loom runs all threads of a model on one real
-    /// thread, so this is a setting of the model and no step of it.
-    static SPURIOUS: Cell<bool> = const { Cell::new(false) };
-    /// Whether threads give way before they sleep. A setting as well.
-    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
-}
-
-impl Clock {
-    fn new() -> Self {
-        let now = AtomicU64::new(0);
-        now.store(0, Ordering::SeqCst);
-        Self { now, spurious: AtomicU64::new(0), blocked: Default::default() }
-    }
-
-    fn now(&self) -> u64 {
-        self.now.load(Ordering::SeqCst)
-    }
-
-    fn blocked(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
-        self.blocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn set(&self, now: u64) {
-        self.now.store(now, Ordering::SeqCst);
-        match now {
-            u64::MAX => say("time ends"),
-            now => say(format_args!("the clock shows {:?}", Duration::from_nanos(now))),
-        }
-        self.wake(|deadline| deadline.is_some_and(|deadline| deadline.0 <= now));
-    }
-
-    fn wake(&self, due: impl Fn(Option<Instant>) -> bool) {
-        let woken: Vec<_> = self
-            .blocked()
-            .iter()
-            .filter(|entry| due(entry.deadline))
-            .map(|entry| (entry.topic, Arc::clone(&entry.who)))
-            .collect();
-        woken.iter().for_each(|(topic, who)| who.wake(*topic));
-    }
-}
-
-/// Moves the clock on by `by` and wakes whoever waits for a deadline that has now come. One thread at a time.
+/// Moves the clock on by `by` and wakes the threads and tasks whose deadline has come by then. One
+/// thread at a time may move it.
+///
+/// # Panics
+///
+/// If this is no model build.
 pub fn advance(by: Duration) {
-    CLOCK.set((Instant::now() + by).0);
+    imp::advance(by);
 }
 
 /// Moves the clock to the end of time: every deadline, also those still to be set, has come.
+///
+/// # Panics
+///
+/// If this is no model build.
 pub fn end_time() {
-    CLOCK.set(u64::MAX);
-}
-
-/// Makes threads give up the lock once between looking and sleeping, as they do outside models where it helps, as long as the
-/// guard lives.
-#[must_use = "threads give way only as long as the guard lives"]
-pub fn give_way() -> Setting {
-    Setting::on(&GIVES_WAY)
-}
-
-/// Makes threads that wait without a deadline known to [`wake_spuriously`], as long as the guard lives.
-#[must_use = "blocked threads are known only as long as the guard lives"]
-pub fn expect_spurious() -> Setting {
-    Setting::on(&SPURIOUS)
-}
-
-/// A setting of the model, until this is dropped.
-#[derive(Debug)]
-pub struct Setting(&'static LocalKey<Cell<bool>>);
-
-impl Setting {
-    fn on(setting: &'static LocalKey<Cell<bool>>) -> Self {
-        setting.set(true);
-        Self(setting)
-    }
-}
-
-impl Drop for Setting {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
+    imp::end_time();
 }
 
 /// Wakes every blocked thread without a reason.
+///
+/// # Panics
+///
+/// If this is no model build.
 pub fn wake_spuriously() {
-    CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
-    say("wakes whoever sleeps, for no reason");
-    CLOCK.wake(|_| true);
+    imp::wake_spuriously();
 }
 
-/// A point in time: [`std::time::Instant`], or the model's clock in a model build.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(u64);
-
-impl Instant {
-    /// The model's time.
-    #[must_use]
-    pub fn now() -> Self {
-        Self(CLOCK.now())
-    }
-
-    /// As [`std::time::Instant::checked_add`]. From the end of time nothing is later.
-    #[must_use]
-    pub fn checked_add(self, by: Duration) -> Option<Self> {
-        if self.0 == u64::MAX {
-            return Some(self);
-        }
-        u64::try_from(by.as_nanos()).ok().and_then(|by| self.0.checked_add(by)).map(Self)
-    }
-
-    /// As [`std::time::Instant::saturating_duration_since`].
-    #[must_use]
-    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
-        self - earlier
-    }
-
-    /// As [`std::time::Instant::elapsed`]. At the end of time, more than any delay.
-    #[must_use]
-    pub fn elapsed(self) -> Duration {
-        let now = Self::now();
-        if now.0 == u64::MAX { Duration::MAX } else { now - self }
-    }
-}
-
-impl Add<Duration> for Instant {
-    type Output = Self;
-
-    /// Saturates at the end of time.
-    fn add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
-
-impl Sub for Instant {
-    type Output = Duration;
-
-    fn sub(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl fmt::Debug for Instant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Instant({:?})", Duration::from_nanos(self.0))
-    }
-}
-
-/// Looks no second time: whatever could come meanwhile, another schedule has it come before the first look.
-pub(crate) fn spin<T>(_deadline: Option<Instant>, _look: impl FnMut() -> Option<T>) -> Option<T> {
-    None
-}
-
-/// No step: nothing is locked where it is called, so whatever it could bring about is explored without it. (loom's own puts
-/// the thread off until others have run, and so would hide schedules.)
-pub(crate) const fn yield_now() {}
-
-/// Always the same: a model must be the same each time.
-pub(crate) fn random() -> u64 {
-    0
-}
-
-/// Runs user code whose panic is to be contained; the model's own verdict is not user code's and goes on.
+/// Makes threads that wait without a deadline known to [`wake_spuriously`], as long as the guard
+/// lives.
 ///
-/// loom reports a deadlock, or a model that has grown too large, by a panic of the thread that ran last, and unwinds the
-/// others with a payload of its own kind.
-pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).or_else(|payload| {
-        let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
-        let verdicts = ["deadlock; threads", "Model exceeded", "cannot access Loom"];
-        match text {
-            Some(text) if !verdicts.iter().any(|verdict| text.starts_with(verdict)) => Err(payload),
-            _ => std::panic::resume_unwind(payload),
-        }
-    })
-}
-
-/// Whether this is a drop in a model that has failed, where nothing can be locked any more.
+/// # Panics
 ///
-/// A lock taken then would panic while the thread unwinds, and abort the process before loom could report why.
-pub(crate) fn abandoned() -> bool {
-    std::thread::panicking()
+/// If this is no model build.
+#[must_use = "blocked threads are known only as long as the guard lives"]
+pub fn expect_spurious() -> Setting {
+    imp::expect_spurious()
 }
 
-/// A function that is `const` outside model builds (loom's types are made while a model runs).
-macro_rules! const_fn {
-    ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => { $(#[$meta])* $vis fn $($rest)* };
+/// Makes threads give up the lock once between looking and sleeping, as they do outside models
+/// where it helps, as long as the guard lives.
+///
+/// # Panics
+///
+/// If this is no model build.
+#[must_use = "threads give way only as long as the guard lives"]
+pub fn give_way() -> Setting {
+    imp::give_way()
 }
-pub(crate) use const_fn;
 
-/// Says something in the lane of the thread that says it, by calling a function of [`lanes`]: nothing in a normal build.
-macro_rules! note {
-    ($($call:tt)+) => {
-        $crate::sync::model::lanes::words::$($call)+
-    };
+/// Gives a [`Latch`](crate::Latch), [`Epoch`](crate::Epoch) or [`Interrupt`](crate::Interrupt) the
+/// name under which a failing execution shows it. Without one it is "latch 2".
+#[expect(private_bounds, reason = "of this crate alone")]
+#[inline]
+pub fn name(primitive: &impl Named, name: impl Display) {
+    imp::name(primitive.queue(), name);
 }
-pub(crate) use note;
+
+/// Says in the calling thread's lane what it has done.
+#[inline]
+pub fn say(words: impl Display) {
+    imp::say(words);
+}
+
+/// Says in the calling thread's lane what it is about to wait for, if that is loom's and not
+/// latchwork's, as the end of a `loom::thread`. Whatever the thread says next, it waits no longer.
+#[inline]
+pub fn waits(reason: impl Display) {
+    imp::waits(reason);
+}
+
+/// Runs `steps`, which is all that the calling thread does: its lane says when it has ended, or
+/// that it has failed. For threads of `loom::thread`; a [`Worker`](crate::Worker)'s does it itself.
+#[inline]
+pub fn within<T>(steps: impl FnOnce() -> T) -> T {
+    imp::within(steps)
+}
+
+/// What can be given a [`name`].
+pub(crate) trait Named {
+    /// The queue by whose lock it is known.
+    fn queue(&self) -> &WaitQueue;
+}

@@ -1,5 +1,7 @@
 //! What a normal build is made of.
 
+pub(super) mod model;
+
 use std::hash::{BuildHasher, RandomState};
 
 use parking_lot::Condvar;

@@ -115,7 +115,8 @@ pub enum PushError<P> {
     /// Upstream could not be reached, or refused for now. The batch was **certainly not** taken.
     #[error("upstream is unavailable: {error}")]
     Unavailable {
-        /// Not to be tried again before this time has passed, whatever else happens.
+        /// Not to be tried again before this time has passed, whatever else happens, and whatever has become of the call
+        /// meanwhile. The owner alone can [override](crate::Replicator::override_retry_after) it.
         retry_after: Option<Duration>,
         /// Why.
         error: SharedError,
@@ -142,7 +143,8 @@ pub enum PullError {
     /// Upstream could not be reached, the connection died, or the pull was interrupted.
     #[error("upstream is unavailable: {error}")]
     Unavailable {
-        /// Not to be tried again before this time has passed, whatever else happens.
+        /// Not to be tried again before this time has passed, whatever else happens, and whatever has become of the call
+        /// meanwhile. The owner alone can [override](crate::Replicator::override_retry_after) it.
         retry_after: Option<Duration>,
         /// Why.
         error: SharedError,
@@ -157,11 +159,33 @@ pub enum PullError {
     },
 }
 
+impl<P> PushError<P> {
+    /// The error that it shows, if it has one.
+    pub(crate) fn into_error(self) -> Option<SharedError> {
+        match self {
+            Self::Behind { .. } => None,
+            Self::Unavailable { error, .. } | Self::Uncertain { error } | Self::Fatal { error, .. } => Some(error),
+        }
+    }
+}
+
+impl PullError {
+    /// The error that it shows.
+    pub(crate) fn into_error(self) -> SharedError {
+        match self {
+            Self::Unavailable { error, .. } | Self::Fatal { error, .. } => error,
+        }
+    }
+}
+
 /// What a fatal error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FatalKind {
     /// This is another upstream than the one that the log belongs to.
     IdentityMismatch,
+    /// Upstream has lost events that it had given out: it was restored from a backup, or made anew.
+    WentBack,
     /// Anything else.
     Other,
 }
@@ -177,6 +201,11 @@ impl<E: Into<BoxError>> From<E> for SharedError {
 }
 
 impl SharedError {
+    /// Whether it is the very same error, whatever it says.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The error itself.
     #[must_use]
     pub fn get(&self) -> &(dyn Error + Send + Sync + 'static) {

@@ -1,7 +1,7 @@
 //! The calls that a driver makes, and what upstream does with them.
 
 use latchwork::log::MemoryLog;
-use latchwork::protocol::{Effects, NextPull, NextPush, Push, Time};
+use latchwork::protocol::{Effects, Fate, NextPull, NextPush, Push, Time};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError};
 
 use super::client::{Client, Core, LATER, NOW, PullCall, PushCall, World, confirmed_of, entries};
@@ -95,7 +95,7 @@ impl Client {
 
     pub(super) fn answer(&mut self, world: &mut World<'_>) {
         let Some(PushCall { batch, answer: Some(answer), .. }) = self.push.take() else { return };
-        let overtaken = matches!(self.protocol.push(), Push::Sending { lost: true, .. });
+        let overtaken = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
         let report = |protocol: &mut Core| protocol.push_ended(batch.clone(), answer.outcome(), 0, NOW);
         self.told = answer == Answer::Fatal;
         self.input(world, |protocol| report(protocol).unwrap_or_default());
@@ -117,7 +117,7 @@ impl Client {
                 && Answer::ALL.into_iter().all(|answer| {
                     let mut told = protocol.clone();
                     let effects = told.push_ended(batch.clone(), answer.outcome(), 0, NOW);
-                    effects == Ok(Effects::default()) && told == *protocol
+                    effects.is_ok_and(|effects| effects == Effects::default()) && told == *protocol
                 })
         })
     }
@@ -137,9 +137,9 @@ impl Client {
         let mut told = self.protocol.clone();
         let page = Page { entries: entries(upstream, self.cursor(), upstream.len()), more: More::None };
         let effects = told.page_pulled(ticket, page, 0, NOW);
-        told.pull_ended(ticket, Ok(()), 0, NOW);
-        told.pull_ended(ticket, Err(disconnected()), 0, NOW);
-        effects == Ok(Effects::default()) && told == self.protocol
+        let ends = [Ok(()), Err(disconnected())].map(|end| told.pull_ended(ticket, end, 0, NOW));
+        let nothing = |effects: &Effects<_>| *effects == Effects::default();
+        effects.is_ok_and(|effects| nothing(&effects)) && ends.iter().all(nothing) && told == self.protocol
     }
 
     /// The client gets the page, for the last time or not.
@@ -149,9 +149,9 @@ impl Client {
         let page = Page { entries: entries(world.upstream, from, given), more };
         let (ticket, mut refused) = (self.pull_ticket, false);
         self.input(world, |protocol| {
-            protocol.page_pulled(ticket, page, 0, NOW).unwrap_or_else(|_| {
+            protocol.page_pulled(ticket, page, 0, NOW).unwrap_or_else(|told| {
                 refused = true;
-                Effects::default()
+                told.effects
             })
         });
         let pulling = self.protocol.is_pulling(ticket);
@@ -176,9 +176,6 @@ impl Client {
         self.pull = None;
         self.unresolved = self.unresolved.map(|_| false);
         let ticket = self.pull_ticket;
-        self.input(world, |protocol| {
-            protocol.pull_ended(ticket, outcome, 0, NOW);
-            Effects::default()
-        });
+        self.input(world, |protocol| protocol.pull_ended(ticket, outcome, 0, NOW));
     }
 }

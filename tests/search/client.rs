@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use latchwork::Backoff;
 use latchwork::log::{Log, MemoryEntry, MemoryLog, Merged};
-use latchwork::protocol::{Direction, Effects, NextPull, NextPush, Protocol, Pull, Push, Settings, Time};
+use latchwork::protocol::{Direction, Effects, Fate, NextPull, NextPush, Protocol, Pull, Push, Settings, Time};
 use latchwork::upstream::Batch;
 
 use super::calls::{Answer, disconnected};
@@ -244,6 +244,8 @@ impl Client {
         world.broken.unless(failed || self.told || self.protocol.failure().is_none(), Law::FailsOnlyWhenTold);
         (self.asleep, self.told) = (false, false);
         let after = self.cursor();
+        // What follows an event that has been passed cannot be taken any more.
+        self.unresolved = self.unresolved.filter(|_| after == before);
         let (new, confirmed) = match &effects.merged {
             Some(Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) => {
                 (&new[..], &confirmed[..])
@@ -262,8 +264,8 @@ impl Client {
         let settled = own(new) == 0 && own(confirmed) == confirmed.len() && self.pending_is_the_rest(world.upstream);
         world.broken.unless(settled, Law::SettlesOnce);
         if effects.interrupt_push {
-            let lost = matches!(self.protocol.push(), Push::Sending { lost: true, .. });
-            world.broken.unless(lost || self.protocol.is_stopped(), Law::OnlyTheLostAreInterrupted);
+            let decided = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
+            world.broken.unless(decided || self.protocol.is_stopped(), Law::OnlyTheLostAreInterrupted);
             self.push.iter_mut().for_each(|call| call.interrupted = true);
         }
         if effects.interrupt_pull {

@@ -1,7 +1,7 @@
 //! What may go wrong, and what owners may do: each costs one of the faults that a search has to spend.
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, Effects, Failure, Protocol};
+use latchwork::protocol::{Direction, Failure, Fate, Protocol, Push};
 use latchwork::upstream::{FatalKind, PullError};
 
 use super::calls::{Answer, disconnected};
@@ -92,11 +92,14 @@ impl Client {
             Fault::DelayRequest => self.lose_push(),
             Fault::PanicPush => {
                 self.lose_push();
-                (self.push, self.told, self.unresolved) = (None, true, Some(false));
-                self.input(world, |protocol| {
-                    protocol.push_failed(Failure::Panicked { message: "injected".into() });
-                    Effects::default()
-                });
+                let Some(call) = self.push.take() else { return };
+                let decided = !matches!(self.protocol.push(), Push::Sending { fate: Fate::Open, .. });
+                self.told = true;
+                if !decided {
+                    self.unresolved = Some(false);
+                }
+                let failure = Failure::Panicked { message: "injected".into() };
+                self.input(world, |protocol| protocol.push_panicked(call.batch, failure));
             }
             Fault::Disconnect => self.end_pull(Err(disconnected()), world),
             Fault::EndStream => self.end_pull(Ok(()), world),

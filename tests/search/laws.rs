@@ -124,8 +124,7 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
         WaitingOn::Puller => can(&[Step::BeginPull]),
         WaitingOn::Upstream(Direction::Push) => can(&[Step::Arrive, Step::Answer]),
         WaitingOn::Upstream(Direction::Pull) => can(&[Step::MakePage, Step::Page, Step::EndPull]),
-        WaitingOn::Clock(_) => can(&[Step::PushTimer]),
-        WaitingOn::Connectivity(_) => can(&[Step::PushTimer, Step::PullTimer]),
+        WaitingOn::Clock(_) | WaitingOn::Connectivity(_) => can(&[Step::PushTimer, Step::PullTimer]),
         WaitingOn::Gate(direction) => can(&[Step::Resume(direction)]),
         // A failure is still told after a stop; what the owner can do then is to start anew.
         WaitingOn::Owner(_) => can(&[Step::OwnerRestarts]) || client.protocol.is_stopped(),

@@ -1,5 +1,6 @@
 //! What each input does, one at a time. That no order of them leaves anybody waiting for ever is for the state search.
 
+mod contract;
 mod owner;
 mod pull;
 mod push;
@@ -31,7 +32,7 @@ fn live<const N: usize>(pending: [u64; N]) -> Core {
 fn on_request<const N: usize>(pending: [u64; N]) -> Core {
     let mut protocol = Protocol::new(MemoryLog::new().with_pending(0, pending), Settings { live: false, ..settings() });
     let first = protocol.begin_pull(ms(0));
-    protocol.pull_ended(first, Ok(()), 0, ms(0));
+    let _nothing = protocol.pull_ended(first, Ok(()), 0, ms(0));
     protocol
 }
 
@@ -79,7 +80,9 @@ impl Core {
     }
 
     fn send(&mut self, now: Time) -> Batch<MemoryLog<u64>> {
-        let NextPush::Send(batch) = self.next_push(now) else { panic!("nothing is sent: the pusher {}", self.push) };
+        let NextPush::Send(batch) = self.next_push(now) else {
+            panic!("nothing is sent: the pusher {}", self.course.push)
+        };
         batch
     }
 
@@ -99,7 +102,9 @@ impl Core {
     }
 
     fn begin_pull(&mut self, now: Time) -> u64 {
-        let NextPull::Pull { ticket, .. } = self.next_pull(now) else { panic!("no pull: the puller {}", self.pull) };
+        let NextPull::Pull { ticket, .. } = self.next_pull(now) else {
+            panic!("no pull: the puller {}", self.course.pull)
+        };
         ticket
     }
 
@@ -110,7 +115,7 @@ impl Core {
     /// A pull that finds nothing, from its beginning to its end.
     fn pull_nothing(&mut self, now: Time) {
         let ticket = self.begin_pull(now);
-        self.pull_ended(ticket, Ok(()), 0, now);
+        let _nothing = self.pull_ended(ticket, Ok(()), 0, now);
     }
 
     fn would_send(&self, now: Time) -> bool {

@@ -5,6 +5,7 @@ use super::{
     behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
 };
 use crate::log::{Log as _, MemoryLog};
+use crate::upstream::{FatalKind, PullError};
 
 fn panicked() -> Failure {
     Failure::Panicked { message: "a test".into() }
@@ -22,9 +23,9 @@ fn a_pause_ends_a_pull_in_flight_and_no_push() {
     protocol.resume(Direction::Pull);
     let (_pull, push) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
     assert_eq!(protocol.pause(Direction::Push), Effects::default());
-    assert!(matches!(protocol.pull, Pull::Pulling { ending: false, .. }));
+    assert!(matches!(protocol.course.pull, Pull::Pulling { ending: false, .. }));
     assert_eq!(protocol.pause(Direction::Pull), ends_pull());
-    assert!(matches!(protocol.pull, Pull::Pulling { ending: true, .. }));
+    assert!(matches!(protocol.course.pull, Pull::Pulling { ending: true, .. }));
     assert!(protocol.is_sending(&push));
 }
 
@@ -33,10 +34,11 @@ fn looking_again_ends_the_waits_that_time_would_end_and_nothing_else() {
     for (outcome, ends) in [(behind(None), true), (unavailable(None), true), (uncertain(), false), (fatal(), false)] {
         let mut protocol = live([10]);
         let _nothing = protocol.push_once(outcome, ms(0));
-        let before = protocol.push.clone();
+        let before = protocol.course.push.clone();
         let _nothing = protocol.retry_now();
         assert_eq!(protocol.would_send(ms(0)), ends, "the pusher {before}");
-        assert!(ends || protocol.push == before);
+        let same = std::mem::discriminant(&protocol.course.push) == std::mem::discriminant(&before);
+        assert!(ends || same, "the pusher {before}, and then {}", protocol.course.push);
     }
     let mut protocol = live([10]);
     let batch = protocol.send(ms(0));
@@ -53,8 +55,8 @@ fn after_a_restart_nothing_is_sent_that_may_have_been_taken() {
     assert!(unsent.would_send(ms(0)));
 
     let mut protocol = on_request([10]);
-    let _batch = protocol.send(ms(0));
-    protocol.push_failed(panicked());
+    let batch = protocol.send(ms(0));
+    let _nothing = protocol.push_panicked(batch, panicked());
     assert_eq!(protocol.restart(), Effects::default());
     assert!(!protocol.would_send(ms(0)));
     protocol.pull_nothing(ms(0));
@@ -76,6 +78,41 @@ fn a_reset_ends_what_is_in_flight_and_its_outcome_is_of_no_consequence() {
 }
 
 #[test]
+fn no_answer_to_a_call_for_the_former_log_counts_after_a_reset() {
+    let outcomes = [Ok(()), behind(None), behind(Some(9)), unavailable(None), uncertain(), fatal()];
+    let answers = outcomes.into_iter().map(Some).chain([None]);
+    for outcome in answers {
+        let mut protocol = live([10]);
+        let (pull, push) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+        let _ends = protocol.reset(MemoryLog::new().with_pending(0, [20]));
+        let _nothing = match &outcome {
+            Some(outcome) => protocol.answer(push, outcome.clone(), ms(0)),
+            None => protocol.push_panicked(push, panicked()),
+        };
+        assert_eq!(protocol.receive(pull, page(0, &[1]), ms(0)), Effects::default());
+        if outcome.is_none() {
+            protocol.pull_panicked(pull, panicked());
+        } else {
+            let no = PullError::Fatal { kind: FatalKind::Other, error: "no".into() };
+            let _nothing = protocol.pull_ended(pull, Err(no), 0, ms(0));
+        }
+        assert!(protocol.would_send(ms(0)) && protocol.would_pull(ms(0)), "{outcome:?}");
+        assert!(!protocol.is_uncertain() && protocol.failure().is_none(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_reset_forgets_what_the_former_log_has_refused() {
+    let mut protocol = live([]);
+    let pull = protocol.begin_pull(ms(0));
+    protocol.page_pulled(pull, page(7, &[1]), 0, ms(0)).expect_err("a gap");
+    let _nothing = protocol.reset(MemoryLog::new());
+    let pull = protocol.begin_pull(ms(0));
+    protocol.page_pulled(pull, page(7, &[1]), 0, ms(0)).expect_err("a gap");
+    assert_eq!(protocol.failure(), None, "it was the first of the new log");
+}
+
+#[test]
 fn a_log_that_was_just_put_in_is_pulled_for() {
     let mut protocol = on_request([]);
     assert!(!protocol.would_pull(ms(0)));
@@ -85,7 +122,7 @@ fn a_log_that_was_just_put_in_is_pulled_for() {
 }
 
 #[test]
-fn the_epoch_counts_what_could_end_a_wait_of_the_pushers_and_nothing_else() {
+fn the_epoch_counts_merges_and_requests_to_look_again() {
     let mut protocol = live([10]);
     let ticket = protocol.begin_pull(ms(0));
     type Step = fn(&mut super::Core, u64);
@@ -94,7 +131,7 @@ fn the_epoch_counts_what_could_end_a_wait_of_the_pushers_and_nothing_else() {
         ("a pause", |it, _| drop(it.pause(Direction::Push)), false),
         ("a page without news", |it, pull| drop(it.receive(pull, page(0, &[]), ms(0))), false),
         ("an advance", |it, pull| drop(it.receive(pull, page(0, &[1]), ms(0))), true),
-        ("an empty catch-up", |it, pull| drop(it.receive(pull, last_page(1, &[]), ms(0))), true),
+        ("an empty catch-up", |it, pull| drop(it.receive(pull, last_page(1, &[]), ms(0))), false),
         ("a resume", |it, _| it.resume(Direction::Push), true),
         ("a request to look again", |it, _| drop(it.retry_now()), true),
         ("a restart", |it, _| drop(it.restart()), true),
@@ -113,7 +150,7 @@ fn a_reset_with_nothing_in_flight_ends_nothing_but_waits() {
     let _nothing = protocol.push_once(uncertain(), ms(0));
     let (_former, effects) = protocol.reset(MemoryLog::new().with_pending(0, [20]));
     assert_eq!(effects, Effects::default());
-    assert_eq!(protocol.push, Push::Idle);
+    assert_eq!(protocol.course.push, Push::Idle);
 }
 
 #[test]
@@ -136,7 +173,7 @@ fn the_pushers_failure_is_shown_before_the_pullers() {
     let pullers = Failure::Log { error: "a gap".into() };
     protocol.pull_failed(pullers.clone());
     assert_eq!(protocol.failure(), Some(&pullers));
-    protocol.push_failed(panicked());
+    protocol.push_unsent(panicked());
     assert_eq!(protocol.failure(), Some(&panicked()));
 }
 
@@ -155,9 +192,9 @@ fn what_has_happened_is_counted() {
         let _nothing = protocol.push_once(outcome, ms(0));
         let _nothing = protocol.retry_now();
     }
-    protocol.pull_ended(pull, disconnected(), 0, ms(0));
+    let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
     let lost = protocol.begin_pull(ms(0));
-    protocol.pull_ended(lost, disconnected(), 0, ms(0));
+    let _nothing = protocol.pull_ended(lost, disconnected(), 0, ms(0));
     let counted = Counters {
         commits: 3,
         pushes: 4,

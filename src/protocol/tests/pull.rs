@@ -1,13 +1,15 @@
 //! What becomes of a pull, and what ends the puller's waits.
 
-use super::super::{Failure, NextPull, Pull};
+use super::super::{Direction, Failure, NextPull, Pull};
 use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, uncertain};
+use crate::log::MemoryLog;
+use crate::upstream::PullError;
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
     let mut protocol = live([]);
     let ticket = protocol.begin_pull(ms(0));
-    protocol.pull_ended(ticket, disconnected(), 0, ms(0));
+    let _nothing = protocol.pull_ended(ticket, disconnected(), 0, ms(0));
     assert_eq!(protocol.next_pull(ms(99)), NextPull::Wait(Some(ms(100))));
     assert!(protocol.would_pull(ms(100)));
 }
@@ -18,7 +20,7 @@ fn a_pull_that_ends_has_shown_everything_unless_it_failed() {
         let mut protocol = on_request([10]);
         let _nothing = protocol.push_once(behind(None), ms(0));
         let catch_up = protocol.begin_pull(ms(0));
-        protocol.pull_ended(catch_up, outcome, 0, ms(0));
+        let _nothing = protocol.pull_ended(catch_up, outcome, 0, ms(0));
         assert_eq!(protocol.would_send(ms(100)), shown);
         assert_eq!(protocol.would_pull(ms(100)), !shown, "a catch-up is owed until one has shown everything");
     }
@@ -32,7 +34,7 @@ fn a_pull_that_has_caught_up_shows_no_more_by_ending() {
         let catch_up = protocol.begin_pull(ms(0));
         let _nothing = protocol.receive(catch_up, last_page(0, &[]), ms(0));
         let epoch = protocol.epoch();
-        protocol.pull_ended(catch_up, outcome, 0, ms(0));
+        let _nothing = protocol.pull_ended(catch_up, outcome, 0, ms(0));
         assert_eq!(protocol.epoch(), epoch, "nobody looks again");
         assert!(!protocol.would_pull(ms(100)), "no catch-up is owed");
     }
@@ -44,7 +46,7 @@ fn a_live_pull_that_ends_without_news_backs_off() {
         let mut protocol = live([]);
         let ticket = protocol.begin_pull(ms(0));
         let _merge = protocol.receive(ticket, last_page(0, events), ms(0));
-        protocol.pull_ended(ticket, Ok(()), 0, ms(0));
+        let _nothing = protocol.pull_ended(ticket, Ok(()), 0, ms(0));
         assert_eq!(protocol.would_pull(ms(0)), at_once);
         assert!(protocol.would_pull(ms(100)));
     }
@@ -63,7 +65,7 @@ fn to_end_as_asked_is_no_failure() {
     let mut protocol = live([]);
     let ticket = protocol.begin_pull(ms(0));
     assert_eq!(protocol.retry_now(), ends_pull());
-    protocol.pull_ended(ticket, disconnected(), 0, ms(0));
+    let _nothing = protocol.pull_ended(ticket, disconnected(), 0, ms(0));
     assert!(protocol.would_pull(ms(0)));
     assert_eq!(protocol.counters().unavailable, 0);
 }
@@ -89,7 +91,7 @@ fn a_log_that_refuses_twice_without_a_page_between_has_failed() {
         let second = protocol.begin_pull(ms(0));
         let _merge = protocol.receive(second, between, ms(0));
         protocol.page_pulled(second, gap(), 0, ms(0)).expect_err("a gap");
-        assert_eq!(matches!(protocol.pull, Pull::Failed { .. }), fails);
+        assert_eq!(matches!(protocol.course.pull, Pull::Failed { .. }), fails);
     }
 }
 
@@ -100,4 +102,51 @@ fn a_page_with_nothing_in_it_is_no_refusal() {
     let _nothing = protocol.receive(ticket, page(0, &[]), ms(0));
     protocol.page_pulled(ticket, page(7, &[1]), 0, ms(0)).expect_err("a gap");
     assert!(protocol.would_pull(ms(0)), "it was the first");
+}
+
+#[test]
+fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_pull() {
+    let busy = || Err(PullError::Unavailable { retry_after: Some(ms(5000)), error: "busy".into() });
+    type Meanwhile = fn(&mut super::Core);
+    let meanwhile: [Meanwhile; 5] = [
+        |_| (),
+        |it| drop(it.retry_now()),
+        |it| drop(it.pause(Direction::Pull)),
+        |it| drop(it.reset(MemoryLog::new())),
+        |it| drop(it.restart()),
+    ];
+    for meanwhile in meanwhile {
+        let mut protocol = live([]);
+        let pull = protocol.begin_pull(ms(0));
+        meanwhile(&mut protocol);
+        let _nothing = protocol.pull_ended(pull, busy(), 0, ms(0));
+        let asks: [Meanwhile; 3] =
+            [|it| drop(it.retry_now()), |it| it.resume(Direction::Pull), |it| drop(it.restart())];
+        for ask in asks {
+            ask(&mut protocol);
+            assert!(!protocol.would_pull(ms(4999)), "the puller {}", protocol.course.pull);
+        }
+        assert!(protocol.would_pull(ms(5000)), "the puller {}", protocol.course.pull);
+        let _nothing = protocol.override_retry_after();
+        assert!(protocol.would_pull(ms(0)));
+    }
+}
+
+#[test]
+fn failures_are_forgotten_by_news_or_by_a_life_longer_than_the_last_delay() {
+    // What the third pull brings and how long it lives, in which all pulls before were closed at once; the delay that follows.
+    for (events, lives, delay) in [(&[][..], 0, 400), (&[], 199, 400), (&[], 200, 100), (&[1][..], 0, 100)] {
+        let mut protocol = live([]);
+        for now in [0, 100] {
+            let pull = protocol.begin_pull(ms(now));
+            let _nothing = protocol.receive(pull, last_page(0, &[]), ms(now));
+            let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(now));
+        }
+        let pull = protocol.begin_pull(ms(300));
+        let _merge = protocol.receive(pull, last_page(0, events), ms(300));
+        let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(300 + lives));
+        let ended = 300 + lives;
+        assert!(!protocol.would_pull(ms(ended + delay - 1)), "{events:?}, {lives}");
+        assert!(protocol.would_pull(ms(ended + delay)), "{events:?}, {lives}");
+    }
 }

@@ -1,11 +1,11 @@
 //! What becomes of a push, and what ends the pusher's waits.
 
-use super::super::{Direction, Effects, Failure, NextPush, Protocol, Push, Resend, Settings};
+use super::super::{Direction, Effects, Failure, Fate, NextPush, Protocol, Push, Resend, Settings};
 use super::{
     behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
 };
 use crate::log::{Log as _, MemoryLog};
-use crate::upstream::FatalKind;
+use crate::upstream::{FatalKind, PullError};
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
@@ -66,7 +66,7 @@ fn a_catch_up_begins_after_the_rejection_and_at_the_end_of_the_grace() {
     assert_eq!(protocol.tick(ms(250)), ends_pull());
     let _nothing = protocol.receive(earlier, last_page(0, &[]), ms(251));
     assert!(!protocol.would_send(ms(251)), "and says so once more");
-    protocol.pull_ended(earlier, disconnected(), 0, ms(251));
+    let _nothing = protocol.pull_ended(earlier, disconnected(), 0, ms(251));
     protocol.pull_nothing(ms(251));
     assert!(protocol.would_send(ms(251)));
 }
@@ -76,7 +76,7 @@ fn a_pull_that_began_in_the_grace_is_a_catch_up() {
     let mut protocol = live([10]);
     let earlier = protocol.begin_pull(ms(0));
     let _nothing = protocol.push_once(behind(None), ms(0));
-    protocol.pull_ended(earlier, disconnected(), 0, ms(0));
+    let _nothing = protocol.pull_ended(earlier, disconnected(), 0, ms(0));
     let later = protocol.begin_pull(ms(100));
     assert_eq!(protocol.tick(ms(250)), ends_pull());
     let _nothing = protocol.receive(later, last_page(0, &[]), ms(251));
@@ -89,7 +89,7 @@ fn an_unknown_outcome_is_resolved_by_a_pull_that_begins_after_it() {
     let earlier = protocol.begin_pull(ms(0));
     assert_eq!(protocol.push_once(uncertain(), ms(0)), ends_pull());
     let _nothing = protocol.receive(earlier, last_page(0, &[]), ms(1));
-    protocol.pull_ended(earlier, disconnected(), 0, ms(1));
+    let _nothing = protocol.pull_ended(earlier, disconnected(), 0, ms(1));
     assert!(!protocol.would_send(ms(1000)), "the push may have arrived since");
     let mut sooner = protocol.clone();
     sooner.pull_nothing(ms(99));
@@ -113,17 +113,190 @@ fn an_upstream_that_knows_what_it_has_taken_gets_it_again_without_a_catch_up() {
 }
 
 #[test]
-fn the_second_catch_up_in_a_row_that_explains_nothing_is_followed_by_a_backoff() {
+fn a_catch_up_that_explains_nothing_is_followed_by_one_push_at_once_and_then_by_a_backoff() {
     let mut protocol = on_request([10]);
     // What the catch-up brings, and when the next push is sent.
-    for (now, events, again) in [(ms(0), &[][..], ms(0)), (ms(0), &[], ms(400)), (ms(400), &[1], ms(400))] {
-        let _nothing = protocol.push_once(behind(Some(9)), now);
-        let catch_up = protocol.begin_pull(now);
-        let _merge = protocol.receive(catch_up, last_page(0, events), now);
-        protocol.pull_ended(catch_up, Ok(()), 0, now);
-        assert_eq!(protocol.would_send(now), again == now, "{now:?}");
-        assert!(protocol.would_send(again), "{now:?}");
+    let cases = [(0, &[][..], 0), (0, &[], 100), (100, &[], 300), (300, &[1], 300), (300, &[], 300), (300, &[], 400)];
+    for (now, events, again) in cases {
+        let _nothing = protocol.push_once(behind(None), ms(now));
+        let catch_up = protocol.begin_pull(ms(now));
+        let cursor = protocol.log().upstream_head();
+        let _merge = protocol.receive(catch_up, last_page(cursor, events), ms(now));
+        let _nothing = protocol.pull_ended(catch_up, Ok(()), 0, ms(now));
+        assert!(again == now || !protocol.would_send(ms(again - 1)), "{now}, {events:?}");
+        assert!(protocol.would_send(ms(again)), "{now}, {events:?}");
     }
+}
+
+#[test]
+fn a_catch_up_that_falls_short_of_the_head_that_upstream_told_is_followed_by_a_backoff() {
+    for events in [&[][..], &[1]] {
+        let mut protocol = on_request([10]);
+        let _nothing = protocol.push_once(behind(Some(9)), ms(0));
+        let catch_up = protocol.begin_pull(ms(0));
+        let _merge = protocol.receive(catch_up, last_page(0, events), ms(0));
+        let _nothing = protocol.pull_ended(catch_up, Ok(()), 0, ms(0));
+        assert!(!protocol.would_send(ms(99)) && protocol.would_send(ms(100)), "{events:?}");
+    }
+}
+
+#[test]
+fn what_reaches_the_head_that_upstream_told_ends_the_backoff() {
+    for (events, ends) in [(8, false), (9, true)] {
+        let mut protocol = live([10]);
+        let _nothing = protocol.push_once(behind(Some(9)), ms(0));
+        let _nothing = protocol.tick(ms(250));
+        let catch_up = protocol.begin_pull(ms(250));
+        let _nothing = protocol.receive(catch_up, last_page(0, &[]), ms(250));
+        assert!(!protocol.would_send(ms(250)));
+        let _merge = protocol.receive(catch_up, last_page(0, &(0..events).collect::<Vec<_>>()), ms(251));
+        assert_eq!(protocol.would_send(ms(251)), ends, "{events}");
+    }
+}
+
+#[test]
+fn a_head_that_has_been_reached_is_believed_once() {
+    let mut protocol = live([10]);
+    let pull = protocol.begin_pull(ms(0));
+    let _nothing = protocol.push_once(behind(Some(0)), ms(0));
+    let _nothing = protocol.push_once(behind(Some(0)), ms(0));
+    assert!(!protocol.would_send(ms(0)));
+    let _merge = protocol.receive(pull, page(0, &[1]), ms(0));
+    let _nothing = protocol.push_once(behind(Some(1)), ms(0));
+    assert!(protocol.would_send(ms(0)), "a merge came between");
+}
+
+#[test]
+fn an_upstream_whose_head_is_before_the_base_has_lost_events() {
+    let mut protocol = Protocol::new(MemoryLog::new().with_pending(8, [10]), settings());
+    let _nothing = protocol.push_once(behind(Some(5)), ms(0));
+    let words = "upstream has lost events: expected upstream's head to be 8 or later, as this log has been told, got 5";
+    assert_eq!(protocol.failure().map(ToString::to_string).as_deref(), Some(words));
+    assert!(!protocol.is_uncertain());
+    // One that the log has passed meanwhile is merely old.
+    let mut protocol = Protocol::new(MemoryLog::new().with_pending(8, [10]), settings());
+    let (pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    let _advance = protocol.receive(pull, page(8, &[1, 2]), ms(0));
+    let _nothing = protocol.answer(batch, behind(Some(9)), ms(0));
+    assert!(protocol.would_send(ms(0)));
+}
+
+#[test]
+fn pushes_that_others_overtake_are_delayed_after_some() {
+    for log in [MemoryLog::new(), MemoryLog::rebasing()] {
+        let mut protocol = Protocol::new(log.with_pending(0, [10]), settings());
+        let (pull, mut now, mut waits) = (protocol.begin_pull(ms(0)), ms(0), Vec::new());
+        for number in 0..10 {
+            let batch = protocol.send(now);
+            let _merge = protocol.receive(pull, page(number, &[number]), now);
+            let _nothing = protocol.answer(batch, behind(None), now);
+            let NextPush::Wait(until) = protocol.clone().next_push(now) else {
+                waits.push(0);
+                continue;
+            };
+            waits.push((until.expect("it waits for a time") - now).as_millis());
+            now = until.expect("it waits for a time");
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 100, 200, 400, 800, 800, 800]);
+        let _accepted = protocol.push_once(Ok(()), now);
+        assert_eq!(protocol.log().pending(), 0);
+    }
+}
+
+#[test]
+fn an_unknown_outcome_is_resolved_by_a_merge_that_passes_the_base() {
+    let mut protocol = live([10, 11]);
+    let pull = protocol.begin_pull(ms(0));
+    let _fenced = protocol.push_once(uncertain(), ms(0));
+    assert!(protocol.is_uncertain());
+    let _nothing = protocol.receive(pull, page(0, &[]), ms(200));
+    assert!(protocol.is_uncertain() && !protocol.would_send(ms(200)));
+    let _confirmed = protocol.receive(pull, page(0, &[10]), ms(200));
+    assert!(!protocol.is_uncertain() && protocol.would_send(ms(200)));
+}
+
+#[test]
+fn what_may_have_been_taken_stays_in_doubt_whatever_the_pusher_does() {
+    let idempotent = Settings { resend: Resend::Idempotent, ..settings() };
+    let mut protocol = Protocol::new(MemoryLog::new().with_pending(0, [10]), idempotent);
+    let _nothing = protocol.push_once(uncertain(), ms(0));
+    for outcome in [unavailable(None), behind(None)] {
+        let _nothing = protocol.retry_now();
+        let _nothing = protocol.push_once(outcome, ms(0));
+        assert!(protocol.is_uncertain());
+    }
+    let _nothing = protocol.retry_now();
+    let _confirmed = protocol.push_once(Ok(()), ms(0));
+    assert!(!protocol.is_uncertain());
+}
+
+#[test]
+fn a_push_that_merges_have_confirmed_is_interrupted() {
+    let mut protocol = live([10, 11, 12]);
+    let pull = protocol.begin_pull(ms(0));
+    let batch = protocol.send(ms(0));
+    assert!(!protocol.receive(pull, page(0, &[10, 11]), ms(0)).interrupt_push, "one is left");
+    assert!(protocol.receive(pull, page(2, &[12]), ms(0)).interrupt_push);
+    assert!(!protocol.receive(pull, page(3, &[1]), ms(0)).interrupt_push, "it has been");
+    let _nothing = protocol.answer(batch, uncertain(), ms(0));
+    assert_eq!((&protocol.course.push, protocol.is_uncertain()), (&Push::Idle, false));
+}
+
+#[test]
+fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_push() {
+    type Meanwhile = fn(&mut super::Core, u64);
+    let overtaken: Meanwhile = |it, pull| drop(it.receive(pull, page(0, &[1]), ms(0)));
+    let confirmed: Meanwhile = |it, pull| drop(it.receive(pull, page(0, &[10]), ms(0)));
+    let reset: Meanwhile = |it, _| drop(it.reset(MemoryLog::new()));
+    let restarted: Meanwhile = |it, _| drop(it.restart());
+    for meanwhile in [|_: &mut _, _| (), overtaken, confirmed, reset, restarted] {
+        let mut protocol = Protocol::new(MemoryLog::rebasing().with_pending(0, [10]), settings());
+        let pull = protocol.begin_pull(ms(0));
+        let batch = protocol.send(ms(0));
+        meanwhile(&mut protocol, pull);
+        let _nothing = protocol.answer(batch, unavailable(Some(ms(5000))), ms(0));
+        protocol.commit(vec![11]).expect("there are numbers");
+        type Ask = fn(&mut super::Core);
+        let asks: [Ask; 4] = [
+            |it| drop(it.retry_now()),
+            |it| drop(it.restart()),
+            |it| it.resume(Direction::Push),
+            |it| drop(it.reset(MemoryLog::new().with_pending(0, [12]))),
+        ];
+        for ask in asks {
+            ask(&mut protocol);
+            assert!(!protocol.would_send(ms(4999)), "the pusher {}", protocol.course.push);
+            assert!(protocol.would_send(ms(5000)), "the pusher {}", protocol.course.push);
+        }
+        let _nothing = protocol.override_retry_after();
+        assert!(protocol.would_send(ms(0)));
+    }
+}
+
+#[test]
+fn a_fatal_answer_of_before_the_restart_is_followed_by_another_try() {
+    let mut protocol = live([10]);
+    let (pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    let _nothing = protocol.restart();
+    let _nothing = protocol.answer(batch, fatal(), ms(0));
+    let no = PullError::Fatal { kind: FatalKind::Other, error: "no".into() };
+    let _nothing = protocol.pull_ended(pull, Err(no), 0, ms(0));
+    assert_eq!(protocol.failure(), None);
+    assert!(protocol.would_send(ms(0)) && protocol.would_pull(ms(0)));
+    let _failed = protocol.push_once(fatal(), ms(0));
+    assert!(protocol.failure().is_some(), "it knows what the owner has changed");
+}
+
+#[test]
+fn a_panic_of_before_the_restart_leaves_a_doubt_and_no_failure() {
+    let mut protocol = live([10]);
+    let batch = protocol.send(ms(0));
+    let _nothing = protocol.restart();
+    let _fenced = protocol.push_panicked(batch, Failure::Panicked { message: "a test".into() });
+    assert_eq!((protocol.failure(), protocol.is_uncertain()), (None, true));
+    assert!(!protocol.would_send(ms(0)));
+    protocol.pull_nothing(ms(0));
+    assert!(protocol.would_send(ms(0)));
 }
 
 #[test]
@@ -133,7 +306,7 @@ fn a_reconnect_cuts_a_backoff_short_that_upstream_has_not_asked_for() {
         let mut protocol = live([10]);
         let mut pull = protocol.begin_pull(ms(0));
         if cut_off {
-            protocol.pull_ended(pull, disconnected(), 0, ms(0));
+            let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
             pull = protocol.begin_pull(ms(100));
         }
         let _nothing = protocol.push_once(unavailable(asked), ms(100));
@@ -151,7 +324,7 @@ fn an_echo_that_is_sooner_than_the_answer_confirms_and_the_answer_adds_nothing()
     let confirmed = protocol.receive(pull, page(0, &[10, 11]), ms(0)).merged.expect("an advance");
     assert_eq!(confirmed.confirmed(), batch.entries);
     assert_eq!(protocol.answer(batch, Ok(()), ms(0)), Effects::default());
-    assert_eq!(protocol.push, Push::Idle);
+    assert_eq!(protocol.course.push, Push::Idle);
 }
 
 #[test]
@@ -163,7 +336,7 @@ fn a_push_is_lost_to_a_rebase_and_not_to_an_advance() {
         let batch = protocol.send(ms(0));
         let effects = protocol.receive(pull, page(0, &[1]), ms(0));
         assert_eq!(effects.interrupt_push, rebasing);
-        assert!(matches!(protocol.push, Push::Sending { lost, .. } if lost == rebasing));
+        assert!(matches!(protocol.course.push, Push::Sending { fate, .. } if (fate == Fate::Overtaken) == rebasing));
         assert!(protocol.is_sending(&batch), "its answer is awaited in any case");
     }
 }
@@ -177,7 +350,7 @@ fn the_answer_to_a_lost_push_is_what_was_known_or_something_to_look_into() {
         (unavailable(None), Push::Idle),
         (uncertain(), Push::Idle),
         (Ok(()), Push::Uncertain { pull: 2, until: ms(0) }),
-        (fatal(), Push::Failed { error: no, uncertain: false }),
+        (fatal(), Push::Failed { error: no }),
     ];
     for (outcome, state) in cases {
         let log = MemoryLog::rebasing().with_pending(0, [10]);
@@ -186,7 +359,7 @@ fn the_answer_to_a_lost_push_is_what_was_known_or_something_to_look_into() {
         let batch = protocol.send(ms(0));
         let _rebase = protocol.receive(pull, page(0, &[1]), ms(0));
         let _effects = protocol.answer(batch, outcome.clone(), ms(0));
-        assert_eq!(protocol.push, state, "{outcome:?}");
+        assert_eq!(protocol.course.push, state, "{outcome:?}");
         assert_eq!(protocol.log().pending(), 1, "{outcome:?}");
     }
 }

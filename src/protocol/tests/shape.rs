@@ -24,14 +24,15 @@ fn an_owed_catch_up_is_part_of_a_shape() {
 
 #[test]
 fn whether_anything_happened_since_a_push_was_sent_is_part_of_a_shape() {
-    // A pull catches up before the push is sent, or after it.
+    // An event arrives before the push is sent, or after it.
     let [before, after] = [true, false].map(|before| {
         let mut protocol = live([10]);
         let pull = protocol.begin_pull(ms(0));
         let protocol = if before { protocol } else { protocol.then(|it| it.send(ms(0))) };
-        let protocol = protocol.then(|it| it.receive(pull, last_page(0, &[]), ms(0)));
+        let protocol = protocol.then(|it| it.receive(pull, last_page(0, &[1]), ms(0)));
         if before { protocol.then(|it| it.send(ms(0))) } else { protocol }
     });
     assert_eq!(before.pull(), after.pull());
+    assert_eq!(before.log(), after.log());
     assert_ne!(before.shape(), after.shape());
 }

@@ -15,12 +15,12 @@ fn standings() -> Vec<(Core, WaitingOn)> {
     let fenced = || on_request([10]).then(|it| it.push_once(uncertain(), ms(0)));
     let cut_off = |it: &mut Core| {
         let ticket = it.begin_pull(ms(0));
-        it.pull_ended(ticket, disconnected(), 0, ms(0));
+        let _nothing = it.pull_ended(ticket, disconnected(), 0, ms(0));
     };
     let cut_off_at_the_end = |it: &mut Core| {
         let ticket = it.begin_pull(ms(0));
         drop(it.receive(ticket, last_page(0, &[]), ms(0)));
-        it.pull_ended(ticket, disconnected(), 0, ms(0));
+        let _nothing = it.pull_ended(ticket, disconnected(), 0, ms(0));
     };
     let refused = Failure::Upstream { kind: FatalKind::Other, error: "no".into() };
     let gap = || Failure::Log { error: "a gap".into() };
@@ -64,7 +64,13 @@ fn standings() -> Vec<(Core, WaitingOn)> {
 #[test]
 fn whoever_owes_the_next_move_is_named() {
     for (protocol, owes) in standings() {
-        assert_eq!(protocol.waiting_on(), owes, "the pusher {}; the puller {}", protocol.push, protocol.pull);
+        assert_eq!(
+            protocol.waiting_on(),
+            owes,
+            "the pusher {}; the puller {}",
+            protocol.course.push,
+            protocol.course.pull
+        );
     }
 }
 
@@ -72,7 +78,7 @@ fn whoever_owes_the_next_move_is_named() {
 fn each_party_is_woken_for_what_it_was_told_to_wait_for() {
     let wait = |until: Option<_>| until.map_or(Signal::Nothing, Signal::At);
     for (protocol, _) in standings() {
-        let words = format!("the pusher {}; the puller {}", protocol.push, protocol.pull);
+        let words = format!("the pusher {}; the puller {}", protocol.course.push, protocol.course.pull);
         let signals = |protocol: &Core| (protocol.push_signal(), protocol.pull_signal());
         for now in [ms(0), ms(1000)] {
             let mut asked = protocol.clone();

@@ -91,7 +91,8 @@ impl Place {
         fs::create_dir_all(self.models())?;
         fs::write(&file, "")?;
         let mut models = self.cargo_loom();
-        models.args(["test", "--quiet", "--test", "models"]).env("LATCHWORK_DATA", &file);
+        models.args(["test", "--quiet", "--test", "models"]);
+        models.env("LATCHWORK_DATA", &file).env("LATCHWORK_LINES", "long");
         models.arg("--").args(filter);
         if filter.is_some() {
             models.arg("the_index_is_written_down");

@@ -77,20 +77,26 @@ pub(crate) fn names(gate: &WaitQueue, kind: &'static str) {
     let gate = gate.waiting.thing();
     on(|lanes, _| {
         if lanes.kind(gate).is_none() {
-            lanes.names.push((gate, kind));
+            lanes.kinds.push((gate, kind));
         }
     });
+}
+
+/// The model calls the gate with this queue so.
+pub(crate) fn name(gate: &WaitQueue, name: impl Display) {
+    if kept() {
+        let (gate, name) = (gate.waiting.thing(), name.to_string());
+        on(|lanes, _| {
+            lanes.names.retain(|(other, _)| *other != gate);
+            lanes.names.push((gate, name));
+        });
+    }
 }
 
 /// The calling thread has found a gate open or closed.
 pub(crate) fn looks(gate: &WaitQueue, open: bool) {
     let gate = gate.waiting.thing();
-    on(|lanes, lane| {
-        let state = lanes.state(gate, open);
-        let (thing, latest) = (gate.to_string(), format!("is {state}"));
-        let old = lanes.states.iter().any(|state| state.thing == thing && state.parts != [latest.as_str()]);
-        lanes.row(lane, format!("finds {gate} {state}{}", if old { ", as it was" } else { "" }));
-    });
+    on(|lanes, lane| lanes.look(lane, gate, lanes.state(gate, open), ""));
 }
 
 /// The calling thread has opened (or set) or closed a gate; if not `changed`, it was so before.
@@ -131,11 +137,19 @@ pub(crate) fn bumps(epoch: &WaitQueue, count: u64) {
     });
 }
 
+/// The calling thread has read an epoch.
+pub(crate) fn reads(epoch: &WaitQueue, count: u64) {
+    names(epoch, "epoch");
+    let epoch = epoch.waiting.thing();
+    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), ""));
+}
+
 /// The calling thread, which has seen one count, has looked at an epoch again.
 pub(crate) fn counts(epoch: &WaitQueue, count: u64, seen: u64) {
     names(epoch, "epoch");
+    let epoch = epoch.waiting.thing();
     let past = if count > seen { "" } else { "not " };
-    say(format_args!("finds {} at {count}, {past}past {seen}", epoch.waiting.thing()));
+    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), &format!(", {past}past {seen}")));
 }
 
 /// The calling thread, or a task that it runs, has joined a queue.
@@ -189,17 +203,17 @@ pub(crate) fn unparks(parker: Thing) {
 }
 
 /// The calling thread wants a lock.
-pub(in crate::sync::model) fn locks() {
+pub(in crate::sync) fn locks() {
     on(|lanes, lane| lanes.lanes[lane].place = Place::Locks);
 }
 
 /// The calling thread goes on: it has the lock, or has been woken.
-pub(in crate::sync::model) fn goes_on() {
+pub(in crate::sync) fn goes_on() {
     on(|lanes, lane| lanes.lanes[lane].place = Place::Going);
 }
 
 /// The calling thread goes to sleep.
-pub(in crate::sync::model) fn parks(deadline: Option<Instant>) {
+pub(in crate::sync) fn parks(deadline: Option<Instant>) {
     on(|lanes, lane| {
         let mut queues: Vec<_> = lanes.lanes[lane].queues.iter().map(ToString::to_string).collect();
         queues.dedup();
@@ -223,7 +237,7 @@ pub(in crate::sync::model) fn parks(deadline: Option<Instant>) {
 }
 
 /// The calling thread has woken these.
-pub(in crate::sync::model) fn wakes(threads: &[Thread]) {
+pub(in crate::sync) fn wakes(threads: &[Thread]) {
     on(|lanes, lane| {
         let woken = threads.iter().map(|thread| named(lanes.lane(thread))).collect::<Vec<_>>();
         if !woken.is_empty() {

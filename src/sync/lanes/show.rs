@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_repeated_is_folded() {
-        let row = |lane, words: &str| Row { lane, words: words.into(), closed: false };
+        let row = |lane, words: &str| Row { lane, words: words.into(), times: 1, closed: false };
         let push = || [row(1, "push"), row(2, "behind")];
         let rows: Vec<_> = push().into_iter().chain(push()).chain(push()).chain([row(1, "push")]).collect();
         assert_eq!(rounds(&rows), (2, 3));

@@ -1,8 +1,8 @@
 //! What an execution of a model did, in the words of the crate: for whoever has to understand one that failed.
 //!
 //! A model that fails can be run once more, exactly as it failed, with a **record**: each thread has a lane, and what it
-//! says stands in the order in which it happened. The crate says what it has done right where it took effect (`note!`),
-//! the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
+//! says stands in the order in which it happened. The crate says what it has done or found right where it took effect
+//! (`note!`), the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
 //!
 //! A record is no step of a model: it is kept in a variable of the real thread that loom runs all threads of a model on,
 //! and nobody looks at it but whoever prints it. Where none is kept, a word is one look at a flag, and is not put
@@ -46,13 +46,41 @@ pub fn recorded(failure: Option<&str>) -> Option<Lanes> {
     Some(lanes)
 }
 
-/// Checks `scenario`, as `model.check(scenario)` does. If it fails, the search is run again up to the execution that failed,
-/// which is shown on stderr: its [`Lanes`].
+/// More than an execution takes. loom's own limit, 1,000, is soon reached by a model that does something.
+const MAX_STEPS: usize = 10_000;
+
+/// Of loom's: each makes it search less, or not from the beginning.
+const WEAKENING: &[&str] = &[
+    "LOOM_MAX_PREEMPTIONS",
+    "LOOM_MAX_BRANCHES",
+    "LOOM_MAX_DURATION",
+    "LOOM_MAX_PERMUTATIONS",
+    "LOOM_CHECKPOINT_FILE",
+];
+
+/// A search that nothing ends early: without any limit but the number of preemptions, if there is one.
 ///
 /// # Panics
 ///
-/// If the check fails, as it does.
-pub fn check(model: &loom::model::Builder, scenario: impl Fn() + Send + Sync + 'static) {
+/// If an environment variable is set by which loom would search less.
+#[must_use]
+pub fn builder(preemptions: Option<usize>) -> loom::model::Builder {
+    for name in WEAKENING {
+        assert!(
+            std::env::var_os(name).is_none(),
+            "{name} is set, which changes how far models search: unset it, a model states its own bound"
+        );
+    }
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = MAX_STEPS;
+    builder.max_duration = None;
+    builder.max_permutations = None;
+    builder.preemption_bound = preemptions;
+    builder
+}
+
+pub(crate) fn check(preemptions: Option<usize>, scenario: impl Fn() + Send + Sync + 'static) {
+    let model = builder(preemptions);
     let (scenario, begun) = (Arc::new(scenario), Arc::new(AtomicUsize::new(0)));
     let search = |with_record: usize| {
         begun.store(0, Ordering::Relaxed);
@@ -62,7 +90,13 @@ pub fn check(model: &loom::model::Builder, scenario: impl Fn() + Send + Sync + '
         };
         catch_unwind(AssertUnwindSafe(|| model.check(execution)))
     };
-    let Err(failure) = search(0) else { return };
+    let Err(failure) = search(0) else {
+        assert!(
+            begun.load(Ordering::Relaxed) > 1,
+            "there was nothing to explore: is there a second thread, and is what it shares latchwork's or loom's?"
+        );
+        return;
+    };
     let again = search(begun.load(Ordering::Relaxed));
     match again.map_err(|failure| recorded(Some(&message(&*failure)))) {
         Err(Some(lanes)) => eprintln!("\n{lanes}"),
@@ -79,17 +113,16 @@ fn message(failure: &(dyn Any + Send)) -> String {
         .unwrap_or("a panic without a message".into())
 }
 
-/// Says in the calling thread's lane what it has done.
-pub fn say(words: impl Display) {
+/// What the calling thread has done.
+pub(crate) fn say(words: impl Display) {
     if kept() {
         let words = words.to_string();
         on(|lanes, lane| lanes.row(lane, words));
     }
 }
 
-/// Says in the calling thread's lane what it is about to wait for, which loom knows how to wait for and latchwork does
-/// not. Whatever the thread says next, it waits no longer.
-pub fn waits(reason: impl Display) {
+/// What the calling thread is about to wait for. Whatever it says next, it waits no longer.
+pub(crate) fn waits(reason: impl Display) {
     if kept() {
         let reason = reason.to_string();
         on(|lanes, lane| {
@@ -99,8 +132,8 @@ pub fn waits(reason: impl Display) {
     }
 }
 
-/// Runs `steps`, which is all that the calling thread does: its lane says when it has ended, or that it has failed.
-pub fn within<T>(steps: impl FnOnce() -> T) -> T {
+/// Runs all that the calling thread does: its lane says when it has ended, or that it has failed.
+pub(crate) fn within<T>(steps: impl FnOnce() -> T) -> T {
     /// The lane that is left when this is dropped.
     struct Leaves(Option<usize>);
 
@@ -132,7 +165,9 @@ pub struct Lanes {
     /// How things stand that have said so.
     states: Vec<State>,
     /// What gates are that are not latches.
-    names: Vec<(Thing, &'static str)>,
+    kinds: Vec<(Thing, &'static str)>,
+    /// What the model calls them.
+    names: Vec<(Thing, String)>,
     /// Whom a parker belongs to.
     parkers: Vec<(Thing, usize)>,
     /// How many locks have been made.
@@ -214,6 +249,8 @@ struct State {
 struct Row {
     lane: usize,
     words: String,
+    /// How often it was done, one after the other.
+    times: usize,
     /// Whether nothing is added to it any more.
     closed: bool,
 }
@@ -315,7 +352,13 @@ impl Lanes {
 
     /// What kind of thing this is, if it is not a latch.
     fn kind(&self, thing: Thing) -> Option<&'static str> {
-        self.names.iter().find(|(other, _)| *other == thing).map(|(_, kind)| *kind)
+        self.kinds.iter().find(|(other, _)| *other == thing).map(|(_, kind)| *kind)
+    }
+
+    /// By its own name, or by what it is.
+    fn called(&self, thing: Thing) -> &str {
+        let name = self.names.iter().find(|(other, _)| *other == thing).map(|(_, name)| name.as_str());
+        name.or_else(|| self.kind(thing)).unwrap_or("latch")
     }
 
     /// What a gate is that is open or closed.
@@ -329,7 +372,20 @@ impl Lanes {
     }
 
     fn row(&mut self, lane: usize, words: String) {
-        self.rows.push(Row { lane, words, closed: false });
+        self.rows.push(Row { lane, words, times: 1, closed: false });
+    }
+
+    /// A lane has found a thing in this state, and perhaps there is `more` to say of it. Looking again at once and finding the
+    /// same is no row of its own.
+    fn look(&mut self, lane: usize, thing: Thing, state: &str, more: &str) {
+        let (name, latest) = (thing.to_string(), format!("is {state}"));
+        let old = self.states.iter().any(|state| state.thing == name && state.parts != [latest.as_str()]);
+        let words = format!("finds {name} {state}{}{more}", if old { ", as it was" } else { "" });
+        match self.rows.last_mut().filter(|row| row.lane == lane && row.words == words) {
+            Some(row) => row.times += 1,
+            None => self.row(lane, words),
+        }
+        self.close(lane);
     }
 
     /// Nothing is added any more to what the lane has said.
@@ -354,11 +410,11 @@ impl Lanes {
         let mut gates: Vec<_> = self.rows.iter().flat_map(|row| things(&row.words)).collect();
         gates.sort_by_key(|gate| gate.0);
         gates.dedup();
-        let kinds: Vec<_> = gates.iter().map(|gate| self.kind(*gate).unwrap_or("latch")).collect();
+        let calls: Vec<_> = gates.iter().map(|gate| self.called(*gate)).collect();
         let which = |at: usize| {
-            let same = |other: &usize| kinds[*other] == kinds[at];
-            let alone = (0..kinds.len()).filter(same).count() == 1;
-            if alone { kinds[at].into() } else { format!("{} {}", kinds[at], (0..=at).filter(same).count()) }
+            let same = |other: &usize| calls[*other] == calls[at];
+            let alone = (0..calls.len()).filter(same).count() == 1;
+            if alone { calls[at].into() } else { format!("{} {}", calls[at], (0..=at).filter(same).count()) }
         };
         let marks = (0..).zip(&gates).map(|(at, gate)| (gate.to_string(), which(at)));
         let lanes = (0..).zip(&self.lanes).map(|(at, lane)| (named(at), lane.name.clone()));
@@ -368,7 +424,12 @@ impl Lanes {
                 *words = words.replace(mark, name);
             }
         };
-        self.rows.iter_mut().for_each(|row| spell(&mut row.words));
+        for row in &mut self.rows {
+            spell(&mut row.words);
+            if row.times > 1 {
+                row.words += &format!(" ({} times)", row.times);
+            }
+        }
         self.states.iter_mut().for_each(|state| spell(&mut state.thing));
         for lane in &mut self.lanes {
             if let Place::Parked { reason, .. } | Place::Waits { reason, .. } = &mut lane.place {

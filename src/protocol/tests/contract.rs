@@ -1,0 +1,136 @@
+//! Logs that break their contract fail visibly, at once, and are asked no further.
+
+use std::num::NonZeroUsize;
+
+use super::super::{Failure, NextPull, NextPush, Protocol, Pull, Push};
+use super::{last_page, ms, settings};
+use crate::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
+use crate::upstream::Page;
+
+/// How a log goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Lie {
+    BatchIsEmpty,
+    BatchIsLarge,
+    ConfirmsNothing,
+    ConfirmsMore,
+    CursorStays,
+    DropsBeyond,
+    DropsInDisorder,
+    AppendsNothing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Liar(MemoryLog<u64>, Lie);
+
+impl Log for Liar {
+    type Event = u64;
+    type Entry = MemoryEntry<u64>;
+    type Position = u64;
+    type Error = MemoryLogError;
+
+    fn head(&self) -> u64 {
+        self.0.head()
+    }
+    fn upstream_head(&self) -> u64 {
+        if self.1 == Lie::CursorStays { 0 } else { self.0.upstream_head() }
+    }
+    fn pending(&self) -> usize {
+        self.0.pending()
+    }
+    fn position(entry: &MemoryEntry<u64>) -> u64 {
+        entry.position
+    }
+    fn number(&self, events: Vec<u64>) -> Result<Vec<MemoryEntry<u64>>, MemoryLogError> {
+        self.0.number(events)
+    }
+    fn admit(&mut self, entries: Vec<MemoryEntry<u64>>) -> Result<usize, MemoryLogError> {
+        if self.1 == Lie::AppendsNothing { Ok(entries.len()) } else { self.0.admit(entries) }
+    }
+    fn batch(&self, max: NonZeroUsize) -> Vec<MemoryEntry<u64>> {
+        match self.1 {
+            Lie::BatchIsEmpty => Vec::new(),
+            Lie::BatchIsLarge => self.0.batch(NonZeroUsize::MAX),
+            _ => self.0.batch(max),
+        }
+    }
+    fn merge(&mut self, page: Vec<MemoryEntry<u64>>) -> Result<Merged<MemoryEntry<u64>>, MemoryLogError> {
+        let rebased = |dropped| Merged::Rebase { new: Vec::new(), confirmed: Vec::new(), moved: 3, dropped };
+        match self.1 {
+            Lie::ConfirmsNothing => Ok(Merged::Advance { new: Vec::new(), confirmed: Vec::new() }),
+            Lie::ConfirmsMore => {
+                let merged = self.0.merge(page.clone())?;
+                Ok(Merged::Advance { new: Vec::new(), confirmed: [page, merged.confirmed().to_vec()].concat() })
+            }
+            Lie::DropsBeyond => self.0.merge(page).map(|_| rebased(vec![0, 3])),
+            Lie::DropsInDisorder => self.0.merge(page).map(|_| rebased(vec![1, 0])),
+            _ => self.0.merge(page),
+        }
+    }
+}
+
+fn liar(lie: Lie) -> Protocol<Liar> {
+    let mut settings = settings();
+    settings.batch = NonZeroUsize::new(2).expect("not zero");
+    Protocol::new(Liar(MemoryLog::new().with_pending(0, [10, 11, 12]), lie), settings)
+}
+
+/// What has failed says this.
+#[track_caller]
+fn fails(protocol: &Protocol<Liar>, says: &str) {
+    let Some(failure @ Failure::Contract { .. }) = protocol.failure() else { panic!("the pusher {}", protocol.push()) };
+    assert_eq!(failure.to_string(), format!("the log broke its contract: {says}"));
+}
+
+#[test]
+fn a_batch_of_nothing_or_of_too_much_is_not_sent() {
+    let cases = [
+        (Lie::BatchIsEmpty, "expected some of 3 pending events in a batch, got none"),
+        (Lie::BatchIsLarge, "expected at most 2 events in a batch, got 3"),
+    ];
+    for (lie, says) in cases {
+        let mut protocol = liar(lie);
+        assert!(matches!(protocol.next_push(ms(0)), NextPush::Wait(None)));
+        fails(&protocol, says);
+        assert!(!protocol.is_uncertain());
+    }
+}
+
+#[test]
+fn a_log_that_does_not_apply_what_was_accepted_fails_and_leaves_a_doubt() {
+    let cases = [
+        (Lie::ConfirmsNothing, "expected the upstream head to be 2 after a merge, got 0"),
+        (Lie::CursorStays, "expected the upstream head to be 2 after a merge, got 0"),
+        (Lie::ConfirmsMore, "expected 0 pending events after a merge (3, less 4 confirmed and 0 given up), got 1"),
+        (Lie::DropsBeyond, "expected indices below 3 in ascending order of events that were given up, got [0, 3]"),
+        (Lie::DropsInDisorder, "expected indices below 3 in ascending order of events that were given up, got [1, 0]"),
+    ];
+    for (lie, says) in cases {
+        let mut protocol = liar(lie);
+        let NextPush::Send(batch) = protocol.next_push(ms(0)) else { panic!("something is pending") };
+        let _merged = protocol.push_ended(batch, Ok(()), 0, ms(0)).expect("the log has not refused it");
+        fails(&protocol, says);
+        // Once the cursor has moved on, nothing that was sent before can be taken any more.
+        assert_eq!(protocol.is_uncertain(), Log::upstream_head(protocol.log()) == 0);
+    }
+}
+
+#[test]
+fn a_page_that_the_log_accounts_for_wrongly_is_a_failure() {
+    let mut protocol = liar(Lie::DropsBeyond);
+    let ticket = match protocol.next_pull(ms(0)) {
+        NextPull::Pull { ticket, .. } => ticket,
+        other => panic!("{other:?}"),
+    };
+    let page: Page<_> = last_page(0, &[1]);
+    let _merged = protocol.page_pulled(ticket, page, 0, ms(0)).expect("the log has not refused it");
+    fails(&protocol, "expected indices below 3 in ascending order of events that were given up, got [0, 3]");
+    assert!(matches!((protocol.push(), protocol.pull()), (Push::Idle, Pull::Failed { .. })));
+}
+
+#[test]
+fn a_commit_that_the_log_does_not_keep_is_a_failure() {
+    let mut protocol = liar(Lie::AppendsNothing);
+    assert_eq!(protocol.commit(vec![13]), Ok(0), "what is pending is what will settle");
+    fails(&protocol, "expected 1 events more after a commit than the 3 that were pending, got 3 in all");
+}
