@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `merge` | logs, against a plain vector that follows the rules of merging |
 //! | `primitives` | latches, epochs and interrupts in one thread and between threads; workers |
+//! | `protocol` | clients of one upstream in a time of their own; how fast calls may come |
 //!
 //! ```text
 //! cargo test --test fuzz                                            some seconds for each
@@ -21,5 +22,7 @@
 
 mod crew;
 mod harness;
+mod logs;
 mod merge;
 mod primitives;
+mod protocol;
