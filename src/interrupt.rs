@@ -1,13 +1,29 @@
-//! A request to stop what one is doing, with its cause.
+//! A request to stop what one is doing, with its cause: a cancellation token.
 //!
-//! An interrupt is a [`Latch`] that opens once and stays open, and a note of why. The note is written under a lock
-//! before the latch opens, so whoever sees the interrupt finds its cause; the first cause stays. Whoever loses that race
-//! opens the latch as well, so that after `set` has returned, to anybody, the interrupt is visible.
+//! An interrupt is a [`Latch`] that opens once and stays open, and a note of why. The note is
+//! written under a lock before the latch opens, so a thread that sees the interrupt finds its
+//! cause; the first cause stays.
 //!
-//! A **child** is set when its parent is, and can be set alone. Setting the parent takes the list of children under the
-//! lock under which a child is entered: a child is either in the list, or is made from a parent that is set and is born
-//! set.
+//! # Children
+//!
+//! A **child** is set when its parent is, and can be set alone. Each token holds its parent, so
+//! none between a token and its descendants can be gone, whether its owner has dropped it or not. A
+//! parent knows its children weakly, and a child that is dropped takes its entry out. So a token
+//! takes memory as long as it or a descendant is in use, and no longer.
+//!
+//! Setting goes over the descendants twice, in loops: a line of them may be longer than a stack.
+//!
+//! 1. From the top down it notes the cause, each token under its own lock, the one under which a
+//!    child is entered. A child is either in the list that is read with the note, or it is made
+//!    from a token that is noted, and is born set.
+//! 2. From the bottom up it opens the latches. Hence **the descendants of an open token are open**.
+//!
+//! Two threads may set tokens of one family at once. Each goes over all that is not open below its
+//! own token, with the causes that have stayed. So after `set` has returned, to the first caller or
+//! to another, the token and its descendants are set. A token that is dropped meanwhile has no
+//! children, for they would hold it: a setter that cannot get hold of it any more misses nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -22,7 +38,7 @@ use crate::known_bugs::bug;
 use crate::latch::{Latch, Opened};
 use crate::queue::{WaitQueue, for_each_unwinding};
 use crate::sync::model::Named;
-use crate::sync::{Arc, Instant, Mutex, note};
+use crate::sync::{Arc, Instant, Mutex, abandoned, note};
 use crate::wait::Waited;
 
 /// Why something was interrupted.
@@ -33,9 +49,9 @@ pub enum Cause {
     Stop,
     /// It is to end so that it can begin anew.
     Restart,
-    /// It is to end; nothing follows until somebody asks for it.
+    /// It is to end; nothing follows until it is asked for.
     Clear,
-    /// Anything else, in the words of whoever set it.
+    /// Anything else, in the setter's words.
     Other(&'static str),
 }
 
@@ -58,7 +74,7 @@ pub struct Interrupted {
     pub cause: Cause,
 }
 
-/// A token that asks whoever holds it to end what they do. Clones are the same token.
+/// A token that asks its holders to end what they do. Clones are the same token.
 ///
 /// Once set, it stays set. Looking at it is one atomic load.
 ///
@@ -80,34 +96,44 @@ pub struct Interrupt {
 }
 
 struct Token {
-    /// Open: the interrupt is set. Opened after `note.cause` was written; never closed.
+    /// Open: the interrupt is set. Opened after `note.cause` was written and after the children's;
+    /// never closed.
     set: Latch,
     note: Mutex<Note>,
+    /// `None` for a token that was made without one, or born set.
+    parent: Option<Parent>,
 }
 
 #[derive(Default)]
 struct Note {
     /// Written once.
     cause: Option<Cause>,
-    /// Those to be set with this one. Empty once `cause` is written.
-    children: Vec<Weak<Token>>,
+    /// The children that are in use, the latest last. None is entered once `cause` is written.
+    children: BTreeMap<u64, Weak<Token>>,
+}
+
+struct Parent {
+    token: Arc<Token>,
+    /// Under which the child is entered there.
+    key: u64,
 }
 
 impl Interrupt {
     /// A token that is not set.
     #[must_use]
     pub fn new() -> Self {
-        let set = Latch::new();
-        note!(names(&set.queue, "interrupt"));
-        Self { token: Arc::new(Token { set, note: Mutex::new(Note::default()) }) }
+        Self { token: Token::new(None) }
     }
 
-    /// Sets the token and its children and wakes whoever waits for them. Returns whether it was the first to do so; only
-    /// the first one's cause is kept.
+    /// Sets the token and its descendants and wakes their waiters. Returns whether it was the first
+    /// to set the token; only the first one's cause is kept.
+    ///
+    /// All of them are set when this returns, also to another caller than the first.
     ///
     /// # Panics
     ///
-    /// If a waiting task's waker panics; the token and its children are set and everybody is woken by then.
+    /// If a waiting task's waker panics; the token and its descendants are set and all others are
+    /// woken by then.
     pub fn set(&self, cause: Cause) -> bool {
         self.token.set(cause)
     }
@@ -137,18 +163,21 @@ impl Interrupt {
     }
 
     /// A token that is set when this one is, with the same cause, and that can be set alone.
+    ///
+    /// It does not matter whether this one is still in use by then: `a.child().child()` is set with
+    /// `a`.
     #[must_use]
     pub fn child(&self) -> Self {
-        let child = Self::new();
         let mut note = self.token.note.lock();
         let Some(cause) = note.cause.filter(|_| !bug!(ChildMissesInterrupt)) else {
-            if note.children.len() == note.children.capacity() {
-                note.children.retain(|child| child.strong_count() > 0);
-            }
-            note.children.push(Arc::downgrade(&child.token));
-            return child;
+            let key = note.children.last_key_value().map_or(0, |(last, _)| last + 1);
+            let parent = Parent { token: Arc::clone(&self.token), key };
+            let token = Token::new(Some(parent).filter(|_| !bug!(OrphansGrandchildren)));
+            note.children.insert(key, Arc::downgrade(&token));
+            return Self { token };
         };
         drop(note);
+        let child = Self::new();
         child.set(cause);
         child
     }
@@ -211,25 +240,69 @@ impl Interrupt {
 }
 
 impl Token {
+    fn new(parent: Option<Parent>) -> Arc<Self> {
+        let set = Latch::new();
+        note!(names(&set.queue, "interrupt"));
+        Arc::new(Self { set, note: Mutex::new(Note::default()), parent })
+    }
+
     fn set(&self, cause: Cause) -> bool {
         if bug!(SetBeforeCause) {
             self.set.open();
         }
+        let (first, cause, children) = self.note(cause);
+        if !first && bug!(SecondSetterReturnsEarly) {
+            return first;
+        }
+        // Parents before their children.
+        let mut below: Vec<_> = children.into_iter().map(|child| (child, cause)).collect();
+        let mut noted = 0;
+        while let Some((token, cause)) = below.get(noted) {
+            let (_, cause, children) = token.note(*cause);
+            below.extend(children.into_iter().map(|child| (child, cause)));
+            noted += 1;
+        }
+        let below = below.iter().rev().map(|(token, _)| &**token);
+        for_each_unwinding(below.chain([self]), |token| _ = token.set.open());
+        first
+    }
+
+    /// Notes why the token is set, unless that is noted. Returns whether it was not, the cause that
+    /// stays, and the children, unless they are set.
+    fn note(&self, cause: Cause) -> (bool, Cause, Vec<Arc<Self>>) {
         let mut note = self.note.lock();
         let first = note.cause.is_none();
         if first || bug!(LastCauseWins) {
             note.cause = Some(cause);
         }
-        let children = std::mem::take(&mut note.children);
+        let stays = note.cause.unwrap_or(cause);
+        let children = if note.children.is_empty() || self.set.is_open() {
+            Vec::new()
+        } else {
+            note.children.values().filter_map(Weak::upgrade).collect()
+        };
         note!(says_why(&self.set.queue, cause, first));
-        drop(note);
-        if first || !bug!(SecondSetterReturnsEarly) {
-            for_each_unwinding([None].into_iter().chain(children.into_iter().map(Some)), |child| match child {
-                None => drop(self.set.open()),
-                Some(child) => drop(child.upgrade().map(|child| child.set(cause))),
-            });
+        (first, stays, children)
+    }
+
+    /// Takes its entry out of the parent's list. Returns the parent.
+    fn leave(&mut self) -> Option<Arc<Self>> {
+        let Parent { token, key } = self.parent.take()?;
+        if !abandoned() {
+            token.note.lock().children.remove(&key);
         }
-        first
+        Some(token)
+    }
+}
+
+impl Drop for Token {
+    /// Drops its ancestors too, those that nothing else holds: one after the other, none within the
+    /// drop of another.
+    fn drop(&mut self) {
+        let mut parent = self.leave();
+        while let Some(mut token) = parent.and_then(Arc::into_inner) {
+            parent = token.leave();
+        }
     }
 }
 
@@ -278,21 +351,22 @@ mod tests {
     use crate::sync::IN_MODEL;
 
     #[test]
-    fn the_list_of_children_grows_with_those_that_live() {
+    fn a_child_that_is_gone_takes_no_room_in_its_parent() {
         if IN_MODEL {
             return;
         }
         let parent = Interrupt::new();
-        let room = || parent.token.note.lock().children.capacity();
-        let alive = [(); 4].map(|()| parent.child());
-        let enough = room();
-        drop(alive);
-        for _ in 0..100 {
-            drop([(); 4].map(|()| parent.child()));
+        let alive = parent.child();
+        for _ in 0..100_000 {
+            let child = parent.child();
+            let grandchild = child.child();
+            drop(child);
+            drop(grandchild);
         }
-        assert_eq!(room(), enough, "children that are gone take room");
-        let alive = [(); 100].map(|()| parent.child());
-        parent.set(Cause::Stop);
-        assert!(alive.iter().all(Interrupt::is_set), "a child was forgotten");
+        let held = || (parent.token.note.lock().children.len(), Arc::strong_count(&parent.token));
+        assert_eq!(held(), (1, 2), "entries for children, and what holds the parent");
+        assert!(parent.set(Cause::Stop) && alive.is_set(), "a child was forgotten");
+        drop(alive);
+        assert_eq!(held(), (0, 1));
     }
 }

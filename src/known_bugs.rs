@@ -108,6 +108,9 @@ mod switch {
         SecondSetterReturnsEarly,
         /// A child made while its parent is being set is not told.
         ChildMissesInterrupt,
+        /// A child does not hold its parent: when that is dropped, the grandparent does not reach
+        /// the child any more.
+        OrphansGrandchildren,
         /// `clear` waits for the old run's end and then blanks the slot, whoever is in it by now.
         ClearOrphansRun,
         /// A restart is taken as served once a run has begun, also one that began before it.

@@ -131,5 +131,5 @@ pub use interrupt::{Cause, Interrupt, Interrupted, Set};
 pub use latch::{Latch, Opened};
 pub use replicator::{Replicator, Settled, Ticket};
 pub use sync_state::{SeqNum, SyncState};
-pub use wait::Waited;
+pub use wait::{WaitError, Waited};
 pub use worker::{RestartPolicy, Run, Worker};

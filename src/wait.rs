@@ -9,7 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::interrupt::{Cause, Interrupt};
+use thiserror::Error;
+
+use crate::interrupt::{Cause, Interrupt, Interrupted};
 use crate::known_bugs::bug;
 use crate::parker::Parker;
 use crate::queue::{Condition, GiveUp, Wait};
@@ -40,6 +42,50 @@ impl<T> Waited<T> {
             Self::TimedOut | Self::Interrupted(_) => None,
         }
     }
+
+    /// What came, or why it did not: for use with `?`.
+    ///
+    /// ```
+    /// # if latchwork::sync::IN_MODEL { return }
+    /// use latchwork::{Cause, Epoch, Interrupt, Latch, WaitError};
+    /// use std::time::Duration;
+    ///
+    /// fn next_change(online: &Latch, changes: &Epoch, seen: u64, interrupt: &Interrupt) -> Result<u64, WaitError> {
+    ///     online.wait_timeout(Duration::from_secs(1)).into_result()?;
+    ///     interrupt.check()?;
+    ///     changes.wait_past_interruptible(seen, interrupt, None).into_result()
+    /// }
+    ///
+    /// let (online, changes, interrupt) = (Latch::new_open(), Epoch::new(), Interrupt::new());
+    /// changes.bump();
+    /// assert_eq!(next_change(&online, &changes, 0, &interrupt), Ok(1));
+    ///
+    /// interrupt.set(Cause::Stop);
+    /// let error = next_change(&online, &changes, 1, &interrupt).unwrap_err();
+    /// assert_eq!(error.to_string(), "interrupted: stop");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`], if the deadline or the interrupt came first.
+    pub fn into_result(self) -> Result<T, WaitError> {
+        match self {
+            Self::Ready(value) => Ok(value),
+            Self::TimedOut => Err(WaitError::TimedOut),
+            Self::Interrupted(cause) => Err(Interrupted { cause }.into()),
+        }
+    }
+}
+
+/// Why a bounded wait ended without what it waited for; see [`Waited::into_result`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+pub enum WaitError {
+    /// The deadline came first.
+    #[error("timed out")]
+    TimedOut,
+    /// The interrupt came first.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 impl<T> fmt::Display for Waited<T> {

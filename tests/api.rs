@@ -6,7 +6,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use latchwork::worker::{Builder, Ended, Exit, Handle, Joined, Phase, SpawnError, Status, Stopped};
 use latchwork::{
-    Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, Opened, Passed, RestartPolicy, Run, Set, Waited, Worker,
+    Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, Opened, Passed, RestartPolicy, Run, Set, WaitError, Waited,
+    Worker,
 };
 
 static LATCH: Latch = Latch::new();
@@ -37,6 +38,7 @@ const _: () = {
     shared::<Stopped>();
     shared::<Interrupted>();
     shared::<Cause>();
+    shared::<WaitError>();
     shared::<Waited<u64>>();
     shared::<RestartPolicy>();
     survives_a_panic::<Latch>();

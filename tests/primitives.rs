@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::worker::{BoxError, Ended, Phase, Stopped, join_all};
-use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
+use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
 
 const TIMES: usize = 300;
 const LONG: Duration = Duration::from_secs(3600);
@@ -369,6 +369,19 @@ mod interrupt {
     use super::*;
 
     #[test]
+    fn into_result_says_what_came_or_why_it_did_not() {
+        let (latch, interrupt) = (Latch::new_open(), Interrupt::new());
+        assert_eq!(latch.wait_timeout(Duration::ZERO).into_result(), Ok(()));
+        latch.close();
+        let timed_out = latch.wait_timeout(Duration::ZERO).into_result().unwrap_err();
+        assert_eq!((timed_out, timed_out.to_string().as_str()), (WaitError::TimedOut, "timed out"));
+        interrupt.set(Cause::Restart);
+        let interrupted = latch.wait_interruptible(&interrupt, None).into_result().unwrap_err();
+        assert_eq!(Err(interrupted), interrupt.check().map_err(WaitError::from));
+        assert_eq!(interrupted.to_string(), "interrupted: restart");
+    }
+
+    #[test]
     fn it_ends_every_kind_of_wait() {
         for _ in 0..TIMES {
             let interrupt = Interrupt::new();
@@ -418,6 +431,100 @@ mod interrupt {
             });
             assert_eq!(alone.cause(), Some(Cause::Other("alone")));
         }
+    }
+
+    #[test]
+    fn a_grandchild_is_set_with_its_root_though_the_child_between_is_gone() {
+        for n in 0..TIMES {
+            let root = Interrupt::new();
+            let child = root.child();
+            let grandchild = child.child();
+            let sibling = child.child();
+            thread::scope(|scope| {
+                let setter = scope.spawn(|| root.set(Cause::Stop));
+                if n % 2 == 0 {
+                    setter.join().unwrap();
+                }
+                drop(child);
+                drop(sibling);
+                assert_eq!(grandchild.wait(), Cause::Stop);
+            });
+        }
+        let grandchild = {
+            let root = Interrupt::new();
+            let grandchild = root.child().child();
+            root.set(Cause::Clear);
+            grandchild
+        };
+        assert_eq!(grandchild.cause(), Some(Cause::Clear));
+    }
+
+    #[test]
+    fn set_returns_to_every_setter_after_the_descendants_are_set() {
+        for _ in 0..TIMES {
+            let root = Interrupt::new();
+            let line: Vec<_> = (0..50).map(|_| root.child()).collect();
+            let below: Vec<_> = line.iter().map(Interrupt::child).collect();
+            let set = |cause| {
+                root.set(cause);
+                assert!(line.iter().chain(&below).all(Interrupt::is_set), "`set` has returned");
+            };
+            thread::scope(|scope| {
+                scope.spawn(|| set(Cause::Stop));
+                set(Cause::Clear);
+            });
+            assert!(line.iter().chain(&below).all(|token| token.cause() == root.cause()));
+        }
+    }
+
+    /// A line that is longer than a stack, with all of its tokens in use and with the last alone.
+    #[test]
+    fn a_long_line_of_children_is_set_and_dropped() {
+        const LENGTH: usize = 100_000;
+        let mut line = vec![Interrupt::new()];
+        for _ in 0..LENGTH {
+            line.push(line[line.len() - 1].child());
+        }
+        assert!(line[0].set(Cause::Stop));
+        assert!(line.iter().all(|token| token.cause() == Some(Cause::Stop)));
+        drop(line);
+
+        let root = Interrupt::new();
+        let mut last = root.clone();
+        for _ in 0..LENGTH {
+            last = last.child();
+        }
+        drop(root.child());
+        assert!(root.set(Cause::Clear));
+        assert_eq!(last.cause(), Some(Cause::Clear));
+        drop(last);
+
+        let mut unset = Interrupt::new();
+        for _ in 0..LENGTH {
+            unset = unset.child();
+        }
+        drop(unset);
+    }
+
+    #[test]
+    fn a_waker_that_panics_as_it_is_set_keeps_no_descendant_unset() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                resume_unwind(Box::new("a waker"));
+            }
+        }
+        let root = Interrupt::new();
+        let [first, middle, last] = [(); 3].map(|()| root.child());
+        let [above, below] = [root.child(), middle.child()];
+        let mut task = middle.wait_async();
+        assert!(poll_with(&mut task, &Waker::from(Arc::new(Panics))).is_pending());
+        let panicked = catch_unwind(|| root.set(Cause::Stop)).expect_err("the panic comes out of `set`");
+        assert_eq!(panicked.downcast_ref(), Some(&"a waker"));
+        for token in [&root, &first, &middle, &last, &above, &below] {
+            assert_eq!(token.cause(), Some(Cause::Stop));
+        }
+        assert_eq!(poll_once(&mut task), Poll::Ready(Cause::Stop));
     }
 
     #[test]
@@ -690,7 +797,8 @@ mod worker {
             }
         }
         thread_local!(static LEFT: RefCell<Option<Left>> = const { RefCell::new(None) });
-        let ends: [fn(Worker); 2] = [|worker| drop(worker.join()), drop];
+        let ends: [fn(Worker); 3] =
+            [|worker| drop(worker.join()), |worker| drop(worker.join_timeout(Duration::MAX)), drop];
         for end in ends {
             let gone = Arc::new(AtomicBool::new(false));
             let left = Arc::clone(&gone);
@@ -702,6 +810,40 @@ mod worker {
             worker.wait_idle();
             end(worker);
             assert!(gone.load(Ordering::Acquire), "the thread goes on");
+        }
+    }
+
+    #[test]
+    fn join_timeout_and_join_all_do_not_wait_for_what_a_body_left_to_its_thread() {
+        /// Is dropped at the thread's very end, which waits until it may.
+        struct Left(Arc<AtomicBool>, Arc<AtomicBool>);
+        impl Drop for Left {
+            fn drop(&mut self) {
+                let begun = Instant::now();
+                while !self.0.load(Ordering::Acquire) && begun.elapsed() < Duration::from_secs(20) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                self.1.store(true, Ordering::Release);
+            }
+        }
+        thread_local!(static LEFT: RefCell<Option<Left>> = const { RefCell::new(None) });
+        let ends: [fn(Worker) -> Phase; 2] = [
+            |worker| worker.join_timeout(LONG).expect("it heeds").phase,
+            |worker| join_all([worker], LONG).ended[0].phase,
+        ];
+        for end in ends {
+            let [may_end, gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+            let (may, ended) = (Arc::clone(&may_end), Arc::clone(&gone));
+            let worker = Worker::spawn("leaves something", move |_: &Run| -> Outcome {
+                LEFT.set(Some(Left(Arc::clone(&may), Arc::clone(&ended))));
+                Ok(())
+            })
+            .unwrap();
+            worker.wait_idle();
+            assert_eq!(end(worker), Phase::Stopped);
+            assert!(!gone.load(Ordering::Acquire), "it waited for the thread's very end");
+            may_end.store(true, Ordering::Release);
+            until(|| gone.load(Ordering::Acquire));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
+use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use latchwork::upstream::Upstream;
 use latchwork::{Epoch, Latch, Replicator, Settled};
 use loom::sync::Mutex;
@@ -196,48 +196,25 @@ pub fn cursor_before_apply() {
 /// A log that gives up what is pending when another client's event comes in: theirs wins.
 struct TheirsWins(MemoryLog<Event>);
 
-impl Log for TheirsWins {
-    type Event = Event;
-    type Entry = MemoryEntry<Event>;
-    type Position = u64;
-    type Error = MemoryLogError;
+impl Wrapper for TheirsWins {
+    type Log = MemoryLog<Event>;
 
-    fn head(&self) -> u64 {
-        self.0.head()
+    fn inner(&self) -> &MemoryLog<Event> {
+        &self.0
     }
 
-    fn upstream_head(&self) -> u64 {
-        self.0.upstream_head()
+    fn inner_mut(&mut self) -> &mut MemoryLog<Event> {
+        &mut self.0
     }
 
-    fn pending(&self) -> usize {
-        self.0.pending()
-    }
-
-    fn position(entry: &Self::Entry) -> u64 {
-        entry.position
-    }
-
-    fn number(&self, events: Vec<Event>) -> Result<Vec<Self::Entry>, MemoryLogError> {
-        self.0.number(events)
-    }
-
-    fn admit(&mut self, entries: Vec<Self::Entry>) -> Result<usize, MemoryLogError> {
-        self.0.admit(entries)
-    }
-
-    fn batch(&self, max: std::num::NonZeroUsize) -> Vec<Self::Entry> {
-        self.0.batch(max)
-    }
-
-    fn merge(&mut self, page: Vec<Self::Entry>) -> Result<Merged<Self::Entry>, MemoryLogError> {
+    fn merge(&mut self, page: Vec<MemoryEntry<Event>>) -> Result<Merged<MemoryEntry<Event>>, MemoryLogError> {
         let merged = self.0.merge(page)?;
         let Merged::Advance { new, confirmed } = merged else { return Ok(merged) };
-        if new.is_empty() || self.pending() == 0 {
+        if new.is_empty() || self.0.pending() == 0 {
             return Ok(Merged::Advance { new, confirmed });
         }
-        let dropped = (0..self.pending()).collect();
-        self.0 = MemoryLog::new().with_pending(self.upstream_head(), []);
+        let dropped = (0..self.0.pending()).collect();
+        self.0 = MemoryLog::new().with_pending(self.0.upstream_head(), []);
         Ok(Merged::Rebase { new, confirmed, moved: 0, dropped })
     }
 }

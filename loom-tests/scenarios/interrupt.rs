@@ -64,6 +64,63 @@ pub fn a_child_dropped_as_its_parent_is_set_is_forgotten() {
     assert!(setter.join().unwrap());
 }
 
+/// A thread sets the root; main drops the child between it and a grandchild meanwhile, and waits
+/// for the grandchild. Ends when that is set.
+pub fn a_grandchild_is_set_though_the_child_between_is_dropped() {
+    let root = Interrupt::new();
+    let middle = root.child();
+    let grandchild = middle.child();
+    let setter = setter(&root, Cause::Stop);
+    drop(middle);
+    assert_eq!(grandchild.wait(), Cause::Stop);
+    assert!(setter.join().unwrap());
+}
+
+/// A thread sets the root; main makes a grandchild of a child that is in use meanwhile, drops that
+/// child, and waits for the grandchild. Ends when that is set.
+pub fn a_grandchild_made_as_the_root_is_set_is_set() {
+    let root = Interrupt::new();
+    let middle = root.child();
+    let setter = setter(&root, Cause::Stop);
+    let grandchild = middle.child();
+    drop(middle);
+    assert_eq!(grandchild.wait(), Cause::Stop);
+    assert!(setter.join().unwrap());
+}
+
+/// Main and a thread set the root, with different causes; each looks at the grandchild when its
+/// `set` has returned.
+pub fn every_setter_sees_the_descendants_set() {
+    let root = Interrupt::new();
+    let child = root.child();
+    let grandchild = child.child();
+    let set_and_look = |cause| {
+        let (root, grandchild) = (root.clone(), grandchild.clone());
+        move || {
+            root.set(cause);
+            assert!(grandchild.is_set(), "`set` has returned, and a descendant is not set");
+        }
+    };
+    let other = thread::spawn(set_and_look(Cause::Stop));
+    set_and_look(Cause::Restart)();
+    other.join().unwrap();
+    assert!(grandchild.cause() == root.cause(), "the first cause has not stayed");
+    assert!(child.is_set());
+}
+
+/// A thread sets the root, main the child; main looks at the grandchild when its `set` has
+/// returned.
+pub fn a_setter_of_the_child_between_sees_the_grandchild_set() {
+    let root = Interrupt::new();
+    let child = root.child();
+    let grandchild = child.child();
+    let setter = setter(&root, Cause::Stop);
+    child.set(Cause::Clear);
+    assert!(grandchild.is_set(), "`set` has returned, and a descendant is not set");
+    assert_eq!(grandchild.cause(), child.cause());
+    assert!(setter.join().unwrap());
+}
+
 /// A thread sets the parent, main the child: the child has one of the two causes, the parent its own.
 pub fn a_child_set_alone_leaves_its_parent() {
     let parent = Interrupt::new();

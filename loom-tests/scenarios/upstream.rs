@@ -83,7 +83,7 @@ pub struct Scripted {
     ends_time: bool,
     /// How many pushes and pulls there were. Touched by one thread each: no step of the model.
     calls: Arc<[AtomicUsize; 2]>,
-    /// How many pushes were interrupted.
+    /// How many pushes were interrupted before upstream got them.
     interrupted: Arc<AtomicUsize>,
 }
 
@@ -167,7 +167,7 @@ impl Scripted {
         self.lock().events.clone()
     }
 
-    /// How many pushes found themselves interrupted.
+    /// How many pushes were interrupted before upstream got them.
     pub fn interrupted_pushes(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.interrupted)
     }
@@ -234,8 +234,8 @@ impl Upstream<MemoryLog<Event>> for Scripted {
             Answer::Fatal => return Err(PushError::Fatal { kind: FatalKind::Other, error: "no".into() }),
             Answer::Honest | Answer::AckLost | Answer::LateBehind => {}
         }
-        self.take(batch.base, batch.entries.iter().map(|entry| entry.event))?;
         self.interrupted.fetch_add(usize::from(interrupt.is_set()), Ordering::Relaxed);
+        self.take(batch.base, batch.entries.iter().map(|entry| entry.event))?;
         match answer {
             Answer::AckLost => Err(lost()),
             Answer::LateBehind => Err(PushError::Behind { head: None }),

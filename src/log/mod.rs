@@ -2,12 +2,14 @@
 
 mod memory;
 mod pieces;
+mod wrapper;
 
 use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
 
 pub use self::memory::{MemoryEntry, MemoryLog, MemoryLogError};
+pub use self::wrapper::Wrapper;
 
 /// A log of events: first those that upstream has ordered, then the **pending** ones that it has not.
 ///
@@ -52,6 +54,9 @@ pub trait Log: Send + 'static {
     fn position(entry: &Self::Entry) -> Self::Position;
 
     /// Whether an entry is kept in the log and never sent.
+    ///
+    /// By it a commit knows which of its events will be confirmed, and under which number. A log
+    /// that wraps another must not forget it, nor the shortcuts: it is a [`Wrapper`].
     fn is_local_only(&self, _entry: &Self::Entry) -> bool {
         false
     }

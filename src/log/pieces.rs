@@ -34,10 +34,6 @@ impl<T> Pieces<T> {
         self.len == 0
     }
 
-    pub(super) fn front(&self) -> Option<&T> {
-        self.iter().next()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pieces.iter().flatten()
     }
@@ -149,7 +145,6 @@ mod tests {
             queue.drain(..drop.min(queue.len()));
 
             assert_eq!((pieces.len(), pieces.is_empty()), (queue.len(), queue.is_empty()));
-            assert_eq!(pieces.front(), queue.front());
             for count in [0, 1, 40, 64, 65, 600] {
                 let first: Vec<_> = pieces.first(count).flatten().collect();
                 assert!(first.into_iter().eq(queue.iter().take(count)), "the first {count}");

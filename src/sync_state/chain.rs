@@ -17,7 +17,7 @@ use std::collections::{VecDeque, vec_deque};
 use std::iter::FusedIterator;
 
 use super::seq_num::Part;
-use super::{Entry, EntryRef, Exhausted, SeqNum};
+use super::{Entry, EntryRef, Exhausted, Position, SeqNum};
 use crate::sparing;
 
 /// Invariant: [`head`](Self::head) is a valid number, and so is each number before it. Who adds or renumbers proves
@@ -185,6 +185,12 @@ impl<E> Chain<E> {
         };
         let between: usize = self.sent.range(..last).map(|s| s.followers as usize).sum();
         Place { sent, local: self.leading as usize + between, leading: self.sent[last].followers }
+    }
+
+    /// The first sent entry behind the place.
+    pub(super) fn next_sent(&self, place: Place) -> Option<(Position, &E)> {
+        let sent = self.sent.get(place.sent)?;
+        Some((Position { global: self.base.global + 1 + place.sent as u64, client: 0 }, &sent.event))
     }
 
     /// The place right before the next sent entry: the local-only ones between are passed.

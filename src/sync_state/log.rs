@@ -2,10 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use super::merge::Advanced;
-use super::{
-    BrokenChain, Entry, EntryRef, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState,
-};
+use super::merge::{Advanced, Gaps};
+use super::{Entry, EntryRef, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState};
 use crate::log::{Log, Merged};
 
 /// Why a [`SyncState`] did not take what the protocol handed it. The state is as it was.
@@ -83,8 +81,7 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
     }
 
     fn merge(&mut self, page: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, LogError> {
-        without_gap(Self::upstream_head(self), &page)?;
-        Ok(match self.upstream_advance(page)? {
+        Ok(match self.upstream_advance(page, Gaps::Refused)? {
             Advanced::Advance(advance) => Merged::Advance { new: advance.passed, confirmed: advance.confirmed },
             Advanced::Rebase(rebase) => Merged::Rebase {
                 moved: rebase.kept.len(),
@@ -101,22 +98,4 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
         }
         Log::merge(self, batch)
     }
-}
-
-/// Whether no sent event is missing between `head` and the page, or within it. [`SyncState::merge`] leaves gaps to
-/// upstream; here upstream's events keep the numbers that logs gave them, so a gap is an event that got lost on its way.
-fn without_gap<E>(head: SeqNum, page: &[Entry<E>]) -> Result<(), MergeError> {
-    let mut previous = head;
-    for entry in page {
-        let found = entry.seq;
-        let local_only = found.client > 0;
-        let expected = if local_only { Some(previous.global) } else { previous.global.checked_add(1) };
-        if found.is_after(previous) && expected != Some(found.global) {
-            let generation = found.generation;
-            let expected = SeqNum { generation, ..previous.next_sent()? };
-            return Err(BrokenChain::Number { expected, found }.into());
-        }
-        previous = found;
-    }
-    Ok(())
 }

@@ -20,7 +20,7 @@ impl<E: Event> SyncState<E> {
     pub fn merge(&mut self, payload: Payload<E>) -> Result<Outcome<'_, E>, MergeError> {
         match payload {
             Payload::LocalPush { entries } => self.local_push(entries),
-            Payload::UpstreamAdvance { entries } => Ok(match self.upstream_advance(entries)? {
+            Payload::UpstreamAdvance { entries } => Ok(match self.upstream_advance(entries, Gaps::Believed)? {
                 Advanced::Advance(advance) => Outcome::Advance(advance),
                 Advanced::Rebase(rebase) => Outcome::Rebase(rebase),
             }),
@@ -102,7 +102,11 @@ impl<E: Event> SyncState<E> {
         Ok(())
     }
 
-    pub(super) fn upstream_advance(&mut self, mut page: Vec<Entry<E>>) -> Result<Advanced<'_, E>, MergeError> {
+    pub(super) fn upstream_advance(
+        &mut self,
+        mut page: Vec<Entry<E>>,
+        gaps: Gaps,
+    ) -> Result<Advanced<'_, E>, MergeError> {
         ascending(&page)?;
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
             return Ok(advance(page, Vec::new()));
@@ -111,7 +115,13 @@ impl<E: Event> SyncState<E> {
             return Err(MergeError::BehindUpstreamHead { upstream_head: self.upstream_head, found: first.seq });
         }
         let upstream_head = last.seq;
+        if gaps == Gaps::Refused {
+            without_gap(self.upstream_head, &page)?;
+        }
         let agreed = self.agreed(&page);
+        if gaps == Gaps::Refused {
+            self.passes_over_none(&agreed, &page)?;
+        }
         let generation = if agreed.diverged {
             let generation = upstream_head.next_generation()?;
             let to = self.chain.head_on(upstream_head, generation, agreed.settled)?;
@@ -192,6 +202,24 @@ impl<E: Event> SyncState<E> {
         Ok(())
     }
 
+    /// Whether a page, where it no longer agrees with what is pending, goes on with a sent event of
+    /// this side's although shared local-only events stand before it here. Upstream has ordered
+    /// those before it, and the page has lost them: the numbers cannot tell, for a sent event's
+    /// number does not say how many local-only ones it follows.
+    fn passes_over_none(&self, agreed: &Agreed, page: &[Entry<E>]) -> Result<(), BrokenChain> {
+        let Agreed { page: agreed, settled, .. } = *agreed;
+        let (Some(next), Some((position, own))) = (page.get(agreed), self.chain.next_sent(settled)) else {
+            return Ok(());
+        };
+        let passes = self.local_only == LocalOnly::Shared && settled.leading > 0;
+        if passes && next.seq.position() == position && own.is_same_as(&next.event) {
+            let missing = self.chain.entries().nth(agreed);
+            let expected = missing.map_or(next.seq, |missing| missing.seq);
+            return Err(BrokenChain::Number { expected, found: next.seq });
+        }
+        Ok(())
+    }
+
     /// How far what is pending and a page that is not empty agree; O(agreed entries).
     fn agreed(&self, page: &[Entry<E>]) -> Agreed {
         let chain = &self.chain;
@@ -222,6 +250,15 @@ impl<E: Event> SyncState<E> {
     }
 }
 
+/// What gaps between upstream's numbers are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gaps {
+    /// Upstream's business: it numbers events as it likes.
+    Believed,
+    /// Events that got lost on their way: upstream's events keep the numbers that logs gave them.
+    Refused,
+}
+
 /// What an upstream advance may come to.
 pub(super) enum Advanced<'a, E> {
     Advance(Advance<'a, E>),
@@ -236,6 +273,21 @@ struct Agreed {
     settled: Place,
     /// Whether both go on, and differently.
     diverged: bool,
+}
+
+/// Whether each entry stands on the one before it, by its number and by its parent's. The entries
+/// ascend and begin behind `head`. Generations do not count: each side numbers what it rebased in a
+/// generation of its own.
+fn without_gap<E>(head: SeqNum, page: &[Entry<E>]) -> Result<(), MergeError> {
+    let mut previous = head;
+    for entry in page {
+        let local_only = entry.seq.global == previous.global;
+        let seq = SeqNum { generation: entry.seq.generation, ..previous.next(local_only)? };
+        let parent = SeqNum { generation: entry.parent.generation, ..previous.parent_of_next(local_only) };
+        BrokenChain::check(entry, seq, parent)?;
+        previous = entry.seq;
+    }
+    Ok(())
 }
 
 /// How many entries are the same from the beginning.

@@ -37,6 +37,13 @@
 //! What upstream sends is believed, except for its order: numbers must be ascending and later than the upstream head.
 //! Gaps between them, generations and parents are upstream's business.
 //!
+//! As the protocol's [`Log`](crate::log::Log) a state believes less. There upstream's events keep
+//! the numbers that logs gave them, so each must stand on the one before it, in a page as between
+//! two: by its number, and by its parent's. A gap is an event that got lost on its way, and the
+//! page is refused. (Generations do not count: each client has its own.) One gap does not show: a
+//! sent event names the sent one before it as its parent, whatever stands between. So *local-only
+//! events that got lost right before a sent event of another client are not missed*.
+//!
 //! # What it costs
 //!
 //! | | |
@@ -86,8 +93,9 @@ pub enum LocalOnly {
     /// Nothing, and they do not stay here either: a push hands them on and keeps no trace, so that the next one may
     /// have the same number. Otherwise as [`Kept`](Self::Kept). For a leader, whose sessions keep them.
     Passed,
-    /// It orders them like all others: they are sent, and expected back. For a session, whose upstream is a leader on
-    /// the same machine.
+    /// It orders them like all others: they are sent, and expected back. For a session, whose
+    /// upstream is a leader on the same machine; over a network, see [which loss does not
+    /// show](self#why-it-cannot-go-wrong).
     Shared,
 }
 

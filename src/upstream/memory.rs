@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
@@ -25,8 +26,9 @@ struct State<L: Log> {
     entries: Vec<L::Entry>,
     push_faults: VecDeque<Fault>,
     pull_faults: VecDeque<Fault>,
-    /// Pages that live pulls which are open now will not be given.
-    lost_echoes: Vec<L::Position>,
+    /// Where in `entries` the echoes stand that were lost, ascending: to the live pulls that were
+    /// open then.
+    lost_echoes: Vec<Range<usize>>,
 }
 
 /// Something that goes wrong once.
@@ -39,7 +41,9 @@ pub enum Fault {
     DisconnectBefore,
     /// The connection dies after the push was applied, or after a page was given out.
     DisconnectAfter,
-    /// A push is applied and acknowledged, but live pulls are not told of it.
+    /// A push is applied and acknowledged, but live pulls that are open at that moment are never
+    /// given its events. They are given what follows, so that the gap shows; a pull that begins
+    /// later is given all.
     LoseEcho,
     /// The answer takes so long.
     Delay(Duration),
@@ -127,11 +131,15 @@ impl<L: Log> State<L> {
         self.entries.last().map_or(self.origin, L::position)
     }
 
-    /// The page that follows `cursor`.
-    fn page(&self, cursor: L::Position, size: usize) -> Page<L::Entry> {
+    /// The page that follows `cursor`, of all but the echoes that were `lost`.
+    fn page(&self, cursor: L::Position, size: usize, lost: &[Range<usize>]) -> Page<L::Entry> {
         let from = self.entries.partition_point(|entry| L::position(entry) <= cursor);
-        let entries: Vec<_> = self.entries[from..].iter().take(size).cloned().collect();
-        let rest = self.entries.len() - from - entries.len();
+        let is_lost = |index: &usize| lost.iter().any(|range| range.contains(index));
+        let places: Vec<_> = (from..self.entries.len()).filter(|index| !is_lost(index)).take(size).collect();
+        let end = places.last().map_or(self.entries.len(), |last| last + 1);
+        let lost: usize = lost.iter().map(|range| range.end.saturating_sub(range.start.max(end))).sum();
+        let rest = self.entries.len() - end - lost;
+        let entries = places.into_iter().map(|index| self.entries[index].clone()).collect();
         Page { entries, more: if rest == 0 { More::None } else { More::Events(rest as u64) } }
     }
 }
@@ -164,9 +172,10 @@ impl<L: Log> Upstream<L> for Memory<L> {
             if batch.base != head {
                 return Err(PushError::Behind { head: Some(head) });
             }
+            let from = state.entries.len();
             state.entries.extend(batch.entries.iter().cloned());
             match fault {
-                Some(Fault::LoseEcho) => state.lost_echoes.extend(batch.entries.iter().map(L::position)),
+                Some(Fault::LoseEcho) => state.lost_echoes.push(from..state.entries.len()),
                 Some(Fault::DisconnectAfter) => {
                     return Err(PushError::Uncertain { error: "the connection died before the answer came".into() });
                 }
@@ -181,7 +190,8 @@ impl<L: Log> Upstream<L> for Memory<L> {
         cursor: L::Position,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
-        Pages { upstream: self, interrupt, cursor, caught_up: false, next: None, ended: false }
+        let past_losses = self.shared.look(|state| state.lost_echoes.len());
+        Pages { upstream: self, interrupt, cursor, past_losses, caught_up: false, next: None, ended: false }
     }
 }
 
@@ -190,6 +200,8 @@ struct Pages<'a, L: Log> {
     upstream: &'a Memory<L>,
     interrupt: &'a Interrupt,
     cursor: L::Position,
+    /// How many echoes had been lost when it began. Those are given.
+    past_losses: usize,
     /// Whether a page has said that there is no more.
     caught_up: bool,
     /// What comes next, whatever else there is: the page once more, or the connection's end.
@@ -205,23 +217,17 @@ impl<L: Log> Pages<'_, L> {
 
     /// Waits until there is a page, or a fault, to give out.
     fn wait(&self) -> Waited<(Page<L::Entry>, Option<Fault>)> {
-        let (cursor, caught_up, size) = (self.cursor, self.caught_up, self.upstream.page);
+        let (cursor, caught_up, past_losses) = (self.cursor, self.caught_up, self.past_losses);
+        let Memory { live, page: size, .. } = *self.upstream;
         let look = |state: &mut State<L>| {
-            let page = state.page(cursor, size);
+            let lost = if live { &state.lost_echoes[past_losses..] } else { &[] };
+            let page = state.page(cursor, size, lost);
             if caught_up && page.entries.is_empty() && state.pull_faults.is_empty() {
                 return None;
             }
             Some((page, state.pull_faults.pop_front()))
         };
         drive(self.upstream.shared.wait(look), Some(self.interrupt), None)
-    }
-
-    /// Leaves out what live pulls are not to be told of.
-    fn without_lost_echoes(&self, page: &mut Page<L::Entry>) {
-        if self.caught_up {
-            let lost = self.upstream.shared.look(|state| std::mem::take(&mut state.lost_echoes));
-            page.entries.retain(|entry| !lost.contains(&L::position(entry)));
-        }
     }
 }
 
@@ -235,7 +241,7 @@ impl<L: Log> Iterator for Pages<'_, L> {
         if self.ended || (self.caught_up && !self.upstream.live) {
             return None;
         }
-        let Waited::Ready((mut page, fault)) = self.wait() else {
+        let Waited::Ready((page, fault)) = self.wait() else {
             return self.end(None, "the pull was interrupted");
         };
         match fault {
@@ -263,7 +269,6 @@ impl<L: Log> Iterator for Pages<'_, L> {
         if let Some(last) = page.entries.last() {
             self.cursor = L::position(last);
         }
-        self.without_lost_echoes(&mut page);
         self.caught_up |= page.more == More::None;
         Some(Ok(page))
     }

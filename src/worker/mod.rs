@@ -42,7 +42,7 @@ pub use self::run::{Ended, Exit, Run};
 pub use self::shared::{Handle, Phase, Status};
 use self::shared::{Shared, work};
 use crate::sync::{Arc, Instant, abandoned, thread};
-use crate::wait::{Waited, deadline};
+use crate::wait::deadline;
 
 /// The error of what a body's run may return.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -69,7 +69,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 pub struct Worker {
     handle: Handle,
-    /// `None` once it has been joined.
+    /// `None` once it has been joined, or has done its last step and is on its own.
     thread: Option<Box<thread::JoinHandle<()>>>,
 }
 
@@ -97,7 +97,10 @@ impl Worker {
         &self.handle
     }
 
-    /// Stops the worker and waits until its thread has ended. Returns how it stood then.
+    /// Stops the worker and waits until its thread has ended altogether. Returns how it stood then.
+    ///
+    /// That is after the body has returned and been dropped, and after the thread has dropped its
+    /// thread-local values: their destructors, the body's or a library's, may take their time.
     ///
     /// # Panics
     ///
@@ -111,11 +114,17 @@ impl Worker {
         }
     }
 
-    /// As [`join`](Self::join), for `timeout` at most.
+    /// Stops the worker and waits until its thread has done its last step, for `timeout` at most.
+    /// Returns how it stood then.
+    ///
+    /// That is after the body has returned and been dropped. No wait for the destructors of
+    /// thread-local values can be bounded, so this does not wait for them. A timeout too large for
+    /// an `Instant` means no timeout: then this is [`join`](Self::join).
     ///
     /// # Errors
     ///
-    /// The worker itself, when its thread has not ended by then. It has been told to stop; dropping it waits on.
+    /// The worker itself, when its thread has not come to that by then. It has been told to stop;
+    /// dropping it waits on.
     ///
     /// # Panics
     ///
@@ -126,13 +135,12 @@ impl Worker {
     }
 
     fn join_deadline(mut self, deadline: Option<Instant>) -> Result<Status, Self> {
-        match self.handle.shared.wait_stopped("join", deadline) {
-            Waited::Ready(status) => {
-                self.reap();
-                Ok(status)
-            }
-            Waited::TimedOut | Waited::Interrupted(_) => Err(self),
+        let Some(status) = self.handle.shared.wait_stopped("join", deadline).ready() else { return Err(self) };
+        match deadline {
+            None => self.reap(),
+            Some(_) => self.thread = None,
         }
+        Ok(status)
     }
 
     /// Waits for the thread's very end. Its last step has been taken: only its thread-local values are dropped yet.
@@ -143,7 +151,12 @@ impl Worker {
     }
 }
 
-/// Stops all of `workers`, then waits for them for `timeout` at most, all together.
+/// Stops all of `workers`, then waits for them, each as [`Worker::join_timeout`] does, for
+/// `timeout` at most, all together.
+///
+/// # Panics
+///
+/// If called from the body of one of them, which would wait for itself.
 #[must_use = "some may not have ended"]
 pub fn join_all(workers: impl IntoIterator<Item = Worker>, timeout: Duration) -> Joined {
     let workers: Vec<_> = workers.into_iter().collect();

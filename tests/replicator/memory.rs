@@ -2,7 +2,7 @@
 
 use latchwork::Interrupt;
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{Batch, Fault, Page, PullError, PushError, Upstream};
+use latchwork::upstream::{Batch, Fault, More, Page, PullError, PushError, Upstream};
 
 use crate::*;
 
@@ -62,17 +62,60 @@ fn a_push_that_loses_its_answer_is_applied() {
     assert!(matches!(push(&upstream, 1), Err(PushError::Behind { head: Some(2) })));
 }
 
+/// What the next pages bring, up to the one that says that there is no more.
+fn caught_up(pages: &mut impl Iterator<Item = Result<Page<MemoryEntry<u64>>, PullError>>) -> Vec<u64> {
+    let mut positions = Vec::new();
+    loop {
+        let page = pages.next().expect("a page").expect("no fault");
+        positions.extend(page.entries.iter().map(|entry| entry.position));
+        if page.more == More::None {
+            return positions;
+        }
+        assert!(!page.entries.is_empty(), "more is to come, and nothing came");
+    }
+}
+
 #[test]
-fn a_lost_echo_is_lost_to_pulls_that_had_caught_up_and_to_no_other() {
-    let upstream = upstream(1);
-    let interrupt = Interrupt::new();
+fn a_lost_echo_is_lost_to_each_live_pull_that_is_open_and_to_no_other() {
+    for size in [1, 2, 3, 100] {
+        let upstream = upstream(3).with_page_size(size);
+        let one_shot = upstream.clone().one_shot();
+        let interrupt = Interrupt::new();
+        let pull = || upstream.pull(0, &interrupt);
+        let push = |events: std::ops::RangeInclusive<u64>| {
+            upstream.push(&Batch::new(events.start() - 1, entries(events)), &interrupt).unwrap();
+        };
+        let (mut one, mut other) = (pull(), pull());
+        assert_eq!([caught_up(&mut one), caught_up(&mut other)], [[1, 2, 3]; 2]);
+        let (mut begun, mut one_shot_begun) = (pull(), one_shot.pull(0, &interrupt));
+
+        upstream.fail_push(Fault::LoseEcho);
+        push(4..=6);
+        push(7..=7);
+        let mut between = pull();
+        upstream.fail_push(Fault::LoseEcho);
+        push(8..=8);
+        push(9..=10);
+
+        assert_eq!([caught_up(&mut one), caught_up(&mut other)], [[7, 9, 10]; 2], "pages of {size}");
+        assert_eq!(caught_up(&mut begun), [1, 2, 3, 7, 9, 10]);
+        assert_eq!(caught_up(&mut between), [1, 2, 3, 4, 5, 6, 7, 9, 10]);
+        assert_eq!(caught_up(&mut pull()), (1..=10).collect::<Vec<_>>());
+        assert_eq!(caught_up(&mut one_shot_begun), (1..=10).collect::<Vec<_>>());
+        push(11..=11);
+        assert_eq!([caught_up(&mut one), caught_up(&mut begun)], [[11]; 2]);
+    }
+}
+
+#[test]
+fn a_live_pull_waits_on_when_an_echo_is_lost() {
+    let (upstream, interrupt) = (upstream(1), Interrupt::new());
     let mut live = upstream.pull(0, &interrupt);
     assert_eq!(told(live.next()), "[1], None");
     upstream.fail_push(Fault::LoseEcho);
     push(&upstream, 1).unwrap();
-    push(&upstream, 2).unwrap();
-    assert_eq!(told(live.next()), "[3], None");
-    assert_eq!(told(upstream.pull(0, &interrupt).next()), "[1, 2, 3], None");
+    interrupt.set(latchwork::Cause::Stop);
+    assert!(told(live.next()).contains("the pull was interrupted"), "an empty page told of it");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 #![cfg(not(loom))]
 
+mod gaps;
 mod garbage;
 mod history;
 mod log;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use latchwork::log::{Log, Merged};
+use latchwork::log::{Log, Merged, Wrapper};
 use latchwork::points::Point;
 
 use crate::case::{Case, Chance, Storage};
@@ -77,32 +77,14 @@ impl<L: Log> Slow<L> {
     }
 }
 
-impl<L: Kept> Log for Slow<L> {
-    type Event = L::Event;
-    type Entry = L::Entry;
-    type Position = L::Position;
-    type Error = L::Error;
+impl<L: Kept> Wrapper for Slow<L> {
+    type Log = L;
 
-    fn head(&self) -> L::Position {
-        self.log.head()
+    fn inner(&self) -> &L {
+        &self.log
     }
-    fn upstream_head(&self) -> L::Position {
-        self.log.upstream_head()
-    }
-    fn pending(&self) -> usize {
-        self.log.pending()
-    }
-    fn position(entry: &L::Entry) -> L::Position {
-        L::position(entry)
-    }
-    fn number(&self, events: Vec<L::Event>) -> Result<Vec<L::Entry>, L::Error> {
-        self.log.number(events)
-    }
-    fn admit(&mut self, entries: Vec<L::Entry>) -> Result<usize, L::Error> {
-        self.log.admit(entries)
-    }
-    fn batch(&self, max: NonZeroUsize) -> Vec<L::Entry> {
-        self.log.batch(max)
+    fn inner_mut(&mut self) -> &mut L {
+        &mut self.log
     }
     fn merge(&mut self, page: Vec<L::Entry>) -> Result<Merged<L::Entry>, L::Error> {
         let first = self.log.batch(NonZeroUsize::MIN);
