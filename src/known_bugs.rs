@@ -173,6 +173,10 @@ mod switch {
         SilentExit,
         /// Shutdown does not count what the pusher has in its hands.
         DrainLosesDequeued,
+        /// A task's waker that panics in the pusher's thread ends it.
+        WakerEndsWorker,
+        /// A commit is admitted although everything is to stop, and nobody is left to settle it.
+        StoppedCommitIsAdmitted,
         /// A rejection that names a head which has been reached is followed by another push at once, for ever.
         ReachedTargetRetriesAtOnce,
         /// An upstream whose head stands before the batch's base is taken for one that is merely ahead.

@@ -93,10 +93,12 @@
 //!
 //! # Panics in your code
 //!
-//! There is no poisoning. No code of yours but a [`Log`](log::Log)'s runs while a lock is held, and a log's panic is
-//! contained: the direction that met it has failed, visibly, and the owner can go on. In a
-//! worker's body it ends that run, visibly ([`worker::Ended::Panicked`]), and not the worker. In a task's waker it
-//! comes out of the call that woke it, after everybody else has been woken.
+//! There is no poisoning. No code of yours but a [`Log`](log::Log)'s runs while a lock of the replicator's is held (nothing
+//! of yours is formatted, dropped or woken under it), and a log's panic is contained: the direction that met it has failed,
+//! visibly, and the owner can go on. A log that calls its own replicator would wait for itself; a debug build panics
+//! instead, and says so. In a worker's body a panic ends that run, visibly ([`worker::Ended::Panicked`]), and not the worker.
+//! In a task's waker it comes out of the call that woke it, after everybody else has been woken; in a thread of the
+//! replicator's own it is the [last error](replicator::Status::last_error), and the thread goes on.
 //!
 //! # Features
 //!

@@ -20,11 +20,11 @@
 //! taken first and then woken, and one that panics does not keep the rest asleep.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::known_bugs::bug;
+use crate::panics::FirstPanic;
 use crate::sync::{Mutex, MutexGuard, abandoned, const_fn, note};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before somebody waits.
@@ -148,15 +148,11 @@ pub(crate) fn wake_all(wakers: Vec<Option<Waker>>) -> usize {
 
 /// Calls `f` with each of `items`, also with those after one for which it panics; then goes on with the first panic.
 pub(crate) fn for_each_unwinding<T>(items: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
-    let mut panicked = None;
+    let mut first = FirstPanic::default();
     for item in items {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(item))) {
-            panicked.get_or_insert(payload);
-        }
+        first.contain(|| f(item));
     }
-    if let Some(payload) = panicked {
-        resume_unwind(payload);
-    }
+    first.resume();
 }
 
 /// What a queue's waiters wait for: a state in one atomic word, which also holds the mark "somebody waits".

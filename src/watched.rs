@@ -7,16 +7,25 @@
 //! A thread waits on the lock's own condition variable, a task leaves its waker. (A thread could leave a waker too, as it
 //! does for a latch. It costs two more locks for each wait, and in a model every lock multiplies: that is the difference
 //! between models of the replicator that end and such that do not.)
+//!
+//! # The lock knows
+//!
+//! Some user code runs under a lock: the methods of a log, and who looks at it. If it called back what it is locked by, its
+//! thread would wait for itself, silently and for ever. So in a debug build each thread knows which of these locks it holds
+//! ([`Held`]): taking one again is a panic that says so, and whatever runs other user code can assert that it does so
+//! without ([`Watched::assert_free`]). A model needs no such help, a release build has no such cost.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::known_bugs::bug;
 use crate::queue::{GiveUp, Place, Waiting, wake_all};
-use crate::sync::{Instant, Monitor, MutexGuard, abandoned};
+use crate::sync::{IN_MODEL, Instant, Monitor, MutexGuard, abandoned};
 use crate::wait::Waited;
 
+/// A monitor: a state under a mutex, and the threads and tasks that wait for it to change.
 ///
 /// There may be several queues, one for each `TOPIC`, so that a change wakes only those whom it concerns.
 pub(crate) struct Watched<S, const TOPICS: usize = 1> {
@@ -29,6 +38,50 @@ struct Inner<S, const TOPICS: usize> {
     waiting: [Option<Box<Waiting>>; TOPICS],
 }
 
+/// Whether threads know which locks they hold.
+const CHECKED: bool = cfg!(debug_assertions) && !IN_MODEL;
+
+std::thread_local! {
+    /// The locks that this thread holds, by their addresses.
+    static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The calling thread holds this lock, or is about to.
+struct Held(usize);
+
+impl Held {
+    fn new(lock: usize) -> Self {
+        assert!(
+            !Self::is(lock),
+            "this thread would wait for itself: what runs under a lock (a method of a log, or who looks at it) has called \
+             back what it is locked by"
+        );
+        if CHECKED {
+            let _ending = HELD.try_with(|held| held.borrow_mut().push(lock));
+        }
+        Self(lock)
+    }
+
+    /// Whether the calling thread holds this lock.
+    fn is(lock: usize) -> bool {
+        CHECKED && HELD.try_with(|held| held.borrow().contains(&lock)).unwrap_or_default()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if CHECKED {
+            let _ending = HELD.try_with(|held| held.borrow_mut().retain(|lock| *lock != self.0));
+        }
+    }
+}
+
+/// A locked state. Fields are dropped in this order: the lock is given up first.
+struct Locked<'a, S, const TOPICS: usize> {
+    inner: MutexGuard<'a, Inner<S, TOPICS>>,
+    held: Held,
+}
+
 /// Tasks to wake.
 pub(crate) type Wakers = Vec<Option<Waker>>;
 
@@ -38,14 +91,9 @@ pub(crate) type Topics = u8;
 impl<S: Send + 'static> Watched<S> {
     /// Changes the state and wakes everybody who waits, after the lock has been given up.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
-        self.change_topics(|state| (change(state), 1))
-    }
-
-    /// As [`change`](Self::change), but leaves it to the caller to wake the tasks.
-    pub(crate) fn change_quietly(&self, change: impl FnOnce(&mut S)) -> Wakers {
-        let mut inner = self.inner.lock();
-        change(&mut inner.state);
-        self.notify(&mut inner, 1)
+        let (result, wakers) = self.change_quietly(|state| (change(state), 1));
+        wake_all(wakers);
+        result
     }
 
     /// Waits, as [`wait_topic`](Self::wait_topic).
@@ -59,20 +107,40 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
         Self { inner: Monitor::new(Inner { state, waiting: [const { None }; TOPICS] }) }
     }
 
-    /// Looks at the state, or changes what nobody waits for. Those who change it need not wait for this.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
-        look(&mut self.inner.lock_politely().state)
+    /// The state, once nobody shares it any more.
+    pub(crate) fn into_inner(self) -> S {
+        self.inner.into_inner().state
     }
 
-    /// Changes the state and wakes everybody who waits for the topics that `change` names; tasks after the lock has been
-    /// given up, since their wakers are user code.
-    pub(crate) fn change_topics<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> T {
-        let mut inner = self.inner.lock();
-        let (result, topics) = change(&mut inner.state);
-        let wakers = self.notify(&mut inner, topics);
-        drop(inner);
-        wake_all(wakers);
-        result
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Asserts, in a debug build, that the calling thread does not hold the lock: it is about to run user code.
+    pub(crate) fn assert_free(&self) {
+        assert!(!Held::is(self.address()), "user code is about to run under a lock");
+    }
+
+    fn lock(&self) -> Locked<'_, S, TOPICS> {
+        let held = Held::new(self.address());
+        Locked { inner: self.inner.lock(), held }
+    }
+
+    /// Looks at the state, or changes what nobody waits for. Those who change it need not wait for this.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
+        let held = Held::new(self.address());
+        let mut locked = Locked { inner: self.inner.lock_politely(), held };
+        look(&mut locked.inner.state)
+    }
+
+    /// Changes the state and wakes the threads that wait for the topics that `change` names. Returns the tasks that do: to
+    /// be woken once the lock has been given up, since their wakers are user code.
+    #[must_use = "the tasks are to be woken"]
+    pub(crate) fn change_quietly<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> (T, Wakers) {
+        let mut locked = self.lock();
+        let (result, topics) = change(&mut locked.inner.state);
+        let wakers = self.notify(&mut locked.inner, topics);
+        (result, wakers)
     }
 
     /// Wakes the threads that wait for these topics, and returns the tasks.
@@ -107,44 +175,46 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
         topic: usize,
         look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
     ) -> Waited<T> {
-        self.block_with(self.inner.lock(), topic, look)
+        self.block_with(self.lock(), topic, look)
     }
 
-    /// As [`change_topics`](Self::change_topics) and then [`block_until`](Self::block_until), in one critical section unless
-    /// something has to be done in between: `change` may say what, and it is done by `between`.
+    /// As [`change_quietly`](Self::change_quietly) and then [`block_until`](Self::block_until), in one critical section
+    /// unless something has to be done in between: `change` may say what, there may be tasks to wake, and `between` does
+    /// both.
     pub(crate) fn change_and_block<A, T>(
         &self,
         change: impl FnOnce(&mut S) -> (Option<A>, Topics),
-        between: impl FnOnce(A),
+        between: impl FnOnce(Option<A>, Wakers),
         topic: usize,
         look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
     ) -> Waited<T> {
-        let mut inner = self.inner.lock();
-        let (first, topics) = change(&mut inner.state);
-        let wakers = self.notify(&mut inner, topics);
+        let mut locked = self.lock();
+        let (first, topics) = change(&mut locked.inner.state);
+        let wakers = self.notify(&mut locked.inner, topics);
         if first.is_some() || !wakers.is_empty() {
-            drop(inner);
-            wake_all(wakers);
-            first.map(between);
-            inner = self.inner.lock();
+            drop(locked);
+            between(first, wakers);
+            locked = self.lock();
         }
-        self.block_with(inner, topic, look)
+        self.block_with(locked, topic, look)
     }
 
     fn block_with<'a, T>(
         &'a self,
-        mut inner: MutexGuard<'a, Inner<S, TOPICS>>,
+        mut locked: Locked<'a, S, TOPICS>,
         topic: usize,
         mut look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
     ) -> Waited<T> {
         let mut passed = false;
         loop {
-            let deadline = match look(&mut inner.state) {
+            let deadline = match look(&mut locked.inner.state) {
                 Ok(found) => return Waited::Ready(found),
                 Err(_) if passed => return Waited::TimedOut,
                 Err(deadline) => deadline,
             };
-            (inner, passed) = self.inner.wait(inner, topic, deadline);
+            let Locked { inner, held } = locked;
+            let (inner, over) = self.inner.wait(inner, topic, deadline);
+            (locked, passed) = (Locked { inner, held }, over);
         }
     }
 
@@ -167,8 +237,8 @@ pub(crate) struct Watch<'a, S: Send + 'static, F, const TOPICS: usize = 1> {
 
 impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
     fn look(&mut self, waker: Option<Waker>) -> Option<T> {
-        let mut guard = self.watched.inner.lock();
-        let inner = &mut *guard;
+        let mut locked = self.watched.lock();
+        let inner = &mut *locked.inner;
         let found = (self.look)(&mut inner.state);
         let slot = &mut inner.waiting[self.topic];
         let former = match waker.filter(|_| found.is_none()) {
@@ -184,7 +254,7 @@ impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> W
                 }
             }
         };
-        drop(guard);
+        drop(locked);
         drop(former);
         found
     }
@@ -214,9 +284,9 @@ where
 impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
     fn drop(&mut self) {
         let Some(place) = self.place.take().filter(|_| !abandoned()) else { return };
-        let mut inner = self.watched.inner.lock();
-        let former = inner.waiting[self.topic].as_mut().and_then(|waiting| waiting.leave(&place));
-        drop(inner);
+        let mut locked = self.watched.lock();
+        let former = locked.inner.waiting[self.topic].as_mut().and_then(|waiting| waiting.leave(&place));
+        drop(locked);
         drop(former);
     }
 }
@@ -260,9 +330,9 @@ mod tests {
         let watched = Watched::<u8, 3>::new(0);
         let tasks = [0, 1, 2].map(|topic| task(&watched, topic));
         let woken = || tasks.each_ref().map(|(_, woken)| woken.0.load(Ordering::Relaxed));
-        watched.change_topics(|_| ((), 0b010));
+        wake_all(watched.change_quietly(|_| ((), 0b010)).1);
         assert_eq!(woken(), [0, 1, 0]);
-        watched.change_topics(|_| ((), 0b101));
+        wake_all(watched.change_quietly(|_| ((), 0b101)).1);
         assert_eq!(woken(), [1, 1, 1]);
     }
 

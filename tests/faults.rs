@@ -166,6 +166,8 @@ impl World {
             let one_shot = client == 3;
             let memory = if one_shot { memory.one_shot() } else { memory };
             let builder = Replicator::builder(State::default(), Faulty { memory, weather: Arc::clone(&weather) })
+                // Who subscribes reads when all is over.
+                .max_unread(NonZeroUsize::MAX)
                 .backoff(Backoff::new(Duration::from_micros(200), Duration::from_millis(5)))
                 .catch_up_grace(Duration::from_millis(1))
                 .push_batch(NonZeroUsize::new([100, 20, 5, 100][client as usize]).unwrap());

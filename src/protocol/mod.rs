@@ -208,7 +208,6 @@ impl<T> Default for Effects<T> {
 /// Values of the user's that are to be dropped. Two of them are always equal: what is gone makes no difference.
 #[derive(Debug, Clone)]
 pub struct Spent<T> {
-    #[expect(dead_code, reason = "they are here to be dropped")]
     entries: Vec<T>,
     errors: Vec<SharedError>,
 }
@@ -234,6 +233,11 @@ impl<T> Spent<T> {
 
     fn error(&mut self, error: Option<SharedError>) {
         self.errors.extend(error);
+    }
+
+    /// What they are, for a driver that drops them at different times.
+    pub(crate) fn into_parts(self) -> (Vec<T>, Vec<SharedError>) {
+        (self.entries, self.errors)
     }
 }
 
@@ -269,6 +273,11 @@ impl<L: Log> Protocol<L> {
     /// The log.
     pub fn log(&self) -> &L {
         &self.log
+    }
+
+    /// Gives the log back.
+    pub fn into_log(self) -> L {
+        self.log
     }
 
     /// The settings.

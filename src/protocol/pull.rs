@@ -250,8 +250,11 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    /// The puller cannot go on, for a reason that is not upstream's.
+    /// The puller cannot go on, for a reason that is not upstream's. If it has failed already, the first failure stays.
     pub fn pull_failed(&mut self, failure: Failure) {
+        if let Pull::Failed { .. } = self.course.pull {
+            return;
+        }
         self.course.catch_up = self.begun.pull + 1;
         self.course.pull = Pull::Failed { error: failure };
     }

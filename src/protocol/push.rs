@@ -235,7 +235,7 @@ impl<L: Log> Protocol<L> {
         outcome: Result<(), PushError<L::Position>>,
         random: u64,
         now: Time,
-    ) -> Result<Effects<L::Entry>, SharedError> {
+    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         let Push::Sending { ticket, epoch, base, fate, .. } = self.course.push else {
             return Ok(spent(batch, outcome));
         };
@@ -335,8 +335,12 @@ impl<L: Log> Protocol<L> {
         Effects { spent: gone.spent, ..fenced }
     }
 
-    /// The pusher cannot go on, for a reason that is not upstream's. A push that is in flight may be taken.
+    /// The pusher cannot go on, for a reason that is not upstream's. A push that is in flight may be taken. If it has failed
+    /// already, the first failure stays.
     pub fn push_unsent(&mut self, failure: Failure) {
+        if let Push::Failed { .. } = self.course.push {
+            return;
+        }
         if let Push::Sending { base, fate: Fate::Open, .. } = self.course.push {
             self.doubt(base);
         }
@@ -354,7 +358,7 @@ impl<L: Log> Protocol<L> {
     }
 
     /// `epoch` is that of the moment when the batch was made: if it is the same still, nothing has been merged since.
-    fn accepted(&mut self, batch: Batch<L>, epoch: u64, at: Moment) -> Result<Effects<L::Entry>, SharedError> {
+    fn accepted(&mut self, batch: Batch<L>, epoch: u64, at: Moment) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         self.counters.accepted += 1;
         self.push_succeeded();
         // Until the log has it.
@@ -362,7 +366,7 @@ impl<L: Log> Protocol<L> {
         let merged = if self.epoch == epoch {
             self.confirm(batch.entries, at)
         } else {
-            self.merge(batch.entries, Direction::Push, at).map_err(|refused| refused.error)
+            self.merge(batch.entries, Direction::Push, at)
         };
         match merged {
             Ok(effects) => {
@@ -371,9 +375,9 @@ impl<L: Log> Protocol<L> {
                 }
                 Ok(effects)
             }
-            Err(error) => {
-                self.course.push = Push::Failed { error: Failure::Log { error: error.clone() } };
-                Err(error)
+            Err(refused) => {
+                self.course.push = Push::Failed { error: Failure::Log { error: refused.error.clone() } };
+                Err(refused)
             }
         }
     }
@@ -493,11 +497,13 @@ impl<L: Log> Protocol<L> {
     }
 
     /// Applies the log's own batch.
-    fn confirm(&mut self, batch: Vec<L::Entry>, at: Moment) -> Result<Effects<L::Entry>, SharedError> {
+    fn confirm(&mut self, batch: Vec<L::Entry>, at: Moment) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         let Some(last) = batch.last().map(L::position) else { return Ok(Effects::default()) };
         let before = self.log.pending();
-        let merged = self.log.confirm(batch)?;
-        Ok(self.merged(merged, before, last, Direction::Push, at))
+        match self.log.confirm(batch) {
+            Ok(merged) => Ok(self.merged(merged, before, last, Direction::Push, at)),
+            Err(error) => Err(Refused { error: error.into(), effects: Effects::default() }),
+        }
     }
 
     /// The log had so many events pending, and says what has become of them in a merge up to `last`.

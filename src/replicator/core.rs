@@ -1,26 +1,30 @@
 //! What the handle and the two workers share: one lock, and one place that publishes.
 //!
-//! Every transition goes through [`Core::apply`]. It changes the protocol under the lock and carries out what followed
-//! under the same lock: tickets, updates, calls to interrupt. At its end it **publishes**: compares what each party would
-//! be woken for with what it was told last, and wakes those for whom it differs. Wakers and interrupts are user code and
-//! run after the lock has been given up.
+//! Every transition goes through [`State::transition`]. It changes the protocol under the lock and carries out what
+//! followed under the same lock: tickets, updates, calls to interrupt. At its end it **publishes**: compares what each
+//! party would be woken for with what it was told last, and wakes those for whom it differs. What wakes tasks, interrupts
+//! calls or drops what is the user's is done [after the lock](AfterUnlock) has been given up, all of it, whatever panics:
+//! the caller of a method of the handle gets the first panic, and a worker's thread shows it as its direction's last
+//! error and goes on.
 //!
-//! The log's methods are user code too, and run under the lock. A panic of theirs is contained; whoever called them is
-//! told, and the state stays usable.
+//! The log's methods are user code too, and run under the lock: each call of one through [`State::contain`]. Who called
+//! is told of a panic, what remains to be done is done without what the log would have said, and the state stays usable.
 
-use std::sync::Arc as StdArc;
+use std::mem::{replace, take};
+use std::panic::resume_unwind;
 
+use super::after::AfterUnlock;
 use super::ticket::Tickets;
 use super::trace::trace;
-use super::update::Update;
+use super::update::{RecvError, Subscribers, Update};
 use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
-use crate::panics::panic_message;
-use crate::points::point;
-use crate::protocol::{Effects, Protocol, Signal, Time, WaitingOn};
+use crate::panics::{FirstPanic, message};
+use crate::protocol::{Direction, Effects, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
-use crate::sync::{Instant, Sender, contain, note};
+use crate::sync::{Arc, Instant, contain, note};
+use crate::upstream::SharedError;
 use crate::watched::{Topics, Wakers, Watched};
 
 /// Who waits for what.
@@ -29,7 +33,7 @@ pub(super) mod topic {
     pub const PUSHER: usize = 0;
     /// The puller, for something to pull.
     pub const PULLER: usize = 1;
-    /// Whoever waits for commits to settle.
+    /// Whoever waits for commits to settle, or for the end.
     pub const SETTLED: usize = 2;
     /// How many there are.
     pub const COUNT: usize = 3;
@@ -44,63 +48,70 @@ pub(super) struct Core<L: Log> {
     pub state: Watched<State<L>, { topic::COUNT }>,
     /// The origin of the protocol's time.
     origin: Instant,
+    pub name: Option<Arc<str>>,
 }
 
 pub(super) struct State<L: Log> {
     pub protocol: Protocol<L>,
     pub tickets: Tickets<L::Position>,
-    pub subscribers: Vec<Sender<StdArc<Update<L>>>>,
-    /// The interrupts of the calls that are going on.
-    pub calls: Calls,
-    /// The last failure of a call or of the log, in words.
-    pub last_error: Option<String>,
+    pub subscribers: Subscribers<L>,
+    /// The calls that are going on.
+    pub calls: [Option<Call>; 2],
+    /// The last error of each direction, and when, since its last success.
+    errors: [Option<(SharedError, Time)>; 2],
+    /// How many logs there were before the present one. What comes of a call that began with another is not the present
+    /// one's.
+    pub replaced: u64,
     /// What the pusher and the puller were told last.
     told: (Signal, Signal),
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
+    /// Which directions have ended.
+    ended: [bool; 2],
+    /// Once nothing can settle any more: the first commit that had not by then.
+    closed: Option<u64>,
+    /// What the thread that ends the present step has to do once it has given up the lock.
+    pub after: AfterUnlock,
     /// What the pusher was woken by since it looked.
     #[cfg(feature = "tracing")]
     pub pusher_woken_by: Option<&'static str>,
+    /// How often the next move has come to be owed by another party.
+    #[cfg(feature = "tracing")]
+    pub moves: u64,
+    #[cfg(feature = "tracing")]
+    pub name: Option<Arc<str>>,
 }
 
-#[derive(Default)]
-pub(super) struct Calls {
-    pub push: Option<Interrupt>,
-    pub pull: Option<Interrupt>,
-}
-
-/// What remains to be done once the lock has been given up: user code.
-pub(super) struct Aftermath {
-    wakers: Wakers,
-    interrupts: Vec<Interrupt>,
-    cause: Cause,
-}
-
-impl Aftermath {
-    pub(super) fn run(self) {
-        for interrupt in self.interrupts {
-            point!(BeforeRestart);
-            interrupt.set(self.cause);
-        }
-        wake_all(self.wakers);
-    }
+/// A call to upstream.
+pub(super) struct Call {
+    pub interrupt: Interrupt,
+    /// When it began.
+    pub since: Time,
 }
 
 impl<L: Log> Core<L> {
-    pub(super) fn new(protocol: Protocol<L>) -> Self {
+    pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, max_unread: usize) -> Self {
         let state = State {
             tickets: Tickets::new(protocol.log().pending()),
             told: (protocol.push_signal(), protocol.pull_signal()),
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
-            subscribers: Vec::new(),
-            calls: Calls::default(),
-            last_error: None,
+            subscribers: Subscribers::new(max_unread),
+            calls: [None, None],
+            errors: [None, None],
+            replaced: 0,
+            ended: [false; 2],
+            closed: None,
+            after: AfterUnlock::default(),
             #[cfg(feature = "tracing")]
             pusher_woken_by: None,
+            #[cfg(feature = "tracing")]
+            moves: 0,
+            #[cfg(feature = "tracing")]
+            name: name.clone(),
         };
         state.tell();
-        Self { state: Watched::new(state), origin: Instant::now() }
+        Self { state: Watched::new(state), origin: Instant::now(), name }
     }
 
     /// The protocol's time now.
@@ -113,107 +124,171 @@ impl<L: Log> Core<L> {
         self.origin.checked_add(time)
     }
 
-    /// A transition: `step` under the lock, then whatever follows from it. If `step` panics the panic's message is
-    /// returned.
-    pub(super) fn apply<T>(&self, step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>)) -> Result<T, String> {
-        let (result, aftermath) = self.state.change_topics(|state| {
-            let (result, aftermath, topics) = state.transition(step, || self.now());
-            ((result, aftermath), topics)
+    /// A transition: `step` under the lock, then whatever follows from it, then what is left once the lock has been given
+    /// up. If `step` panics the panic's message is returned.
+    pub(super) fn apply<T>(
+        &self,
+        step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
+    ) -> (Result<T, String>, FirstPanic) {
+        let ((result, after), wakers) = self.state.change_quietly(|state| {
+            let (result, after, topics) = state.transition(step, |_, _| (), || self.now());
+            ((result, after), topics)
         });
-        if let Some(aftermath) = aftermath {
-            aftermath.run();
-        }
+        let panicked = self.finish(after, wakers);
         trace!(emit());
-        result
+        (result, panicked)
+    }
+
+    /// Does what is left once the lock has been given up, all of it.
+    pub(super) fn finish(&self, after: AfterUnlock, wakers: Wakers) -> FirstPanic {
+        self.state.assert_free();
+        let mut panicked = FirstPanic::default();
+        after.run(&mut panicked);
+        panicked.contain(|| wake_all(wakers));
+        panicked
+    }
+
+    /// Looks at how things stand. A panic of the log's goes on once the lock has been given up.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut State<L>) -> T) -> T {
+        self.state.look(|state| contain(|| look(state))).unwrap_or_else(|payload| resume_unwind(payload))
     }
 
     /// Looks at how things stand and, in the same step, settles everything that has not settled as closed and ends the
-    /// updates. Who calls this owns the replicator: nobody can wait in a flush, or come later.
-    pub(super) fn close<T>(&self, look: impl FnOnce(&State<L>) -> T) -> T {
-        let (result, wakers) = self.state.look(|state| {
-            state.subscribers.clear();
-            (look(state), state.tickets.close(0))
+    /// updates: nothing can settle any more.
+    pub(super) fn close<T>(&self, look: impl FnOnce(&mut State<L>) -> T) -> (T, FirstPanic) {
+        let ((result, after), wakers) = self.state.change_quietly(|state| {
+            let result = look(state);
+            state.close();
+            ((result, take(&mut state.after)), only(topic::SETTLED))
         });
-        wake_all(wakers);
-        result
+        let panicked = self.finish(after, wakers);
+        (result, panicked)
+    }
+
+    /// The log, once nobody shares this any more. Everything else is dropped.
+    pub(super) fn into_log(self) -> (L, FirstPanic) {
+        let State { protocol, after, errors, waiting_on, .. } = self.state.into_inner();
+        let mut panicked = FirstPanic::default();
+        after.run(&mut panicked);
+        panicked.contain(|| drop(errors));
+        panicked.contain(|| drop(waiting_on));
+        (protocol.into_log(), panicked)
     }
 }
 
 impl<L: Log> State<L> {
-    /// A step, what follows from it, and who is to be woken. The clock is read if somebody else owes the next move then.
+    /// The one place through which the log is called. What a panic of its said, if it panicked.
+    pub(super) fn contain<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
+        contain(|| call(self)).map_err(|payload| {
+            let message = message(&*payload);
+            self.after.discard(payload);
+            message
+        })
+    }
+
+    /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. If the log
+    /// panics, `fail` is told what it said. The clock is read if somebody else owes the next move then.
     pub(super) fn transition<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
+        fail: impl FnOnce(&mut Self, &str),
         now: impl FnOnce() -> Time,
-    ) -> (Result<T, String>, Option<Aftermath>, Topics) {
+    ) -> (Result<T, String>, AfterUnlock, Topics) {
         let first = self.tickets.first();
-        let (result, effects) = match contain(|| step(self)) {
-            Ok((result, effects)) => (Ok(result), effects),
-            Err(payload) => (Err(panic_message(payload)), Effects::default()),
-        };
-        let aftermath = self.carry_out(effects);
+        let result = self.contain(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
+        if let Err(message) = &result {
+            self.realign();
+            fail(self, message);
+        }
         let mut topics = self.publish(now);
         // Not whether a ticket was told: events that were pending from the start have none.
         if self.tickets.first() != first {
             topics |= only(topic::SETTLED);
         }
-        (result, aftermath, topics)
+        (result, take(&mut self.after), topics)
     }
 
-    fn carry_out(&mut self, effects: Effects<L::Entry>) -> Option<Aftermath> {
-        let Effects { merged, interrupt_push, interrupt_pull, spent: _ } = effects;
-        let mut wakers = Wakers::new();
-        if let Some(merged) = merged {
-            trace!(merged(&self.protocol, &merged));
-            wakers = self.tickets.merged(self.protocol.log(), &merged);
-            self.inform(merged);
+    /// Whoever calls upstream in this direction need not wait for it.
+    pub(super) fn interrupt(&mut self, direction: Direction, cause: Cause) {
+        if let Some(call) = &self.calls[direction as usize] {
+            self.after.interrupt(&call.interrupt, cause);
         }
-        let push = self.calls.push.as_ref().filter(|_| interrupt_push);
-        let pull = self.calls.pull.as_ref().filter(|_| interrupt_pull);
-        let interrupts: Vec<_> = push.into_iter().chain(pull).cloned().collect();
-        if wakers.is_empty() && interrupts.is_empty() {
-            return None;
+    }
+
+    /// # Errors
+    ///
+    /// If the log panicked. What it has merged has been merged.
+    fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
+        let Effects { merged, interrupt_push, interrupt_pull, spent } = effects;
+        let (entries, errors) = spent.into_parts();
+        if !entries.is_empty() {
+            self.after.discard_events::<L::Entry>(entries);
+        }
+        if !errors.is_empty() {
+            self.after.discard(errors);
         }
         let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
-        Some(Aftermath { wakers, interrupts, cause })
+        for (direction, interrupted) in [(Direction::Push, interrupt_push), (Direction::Pull, interrupt_pull)] {
+            if interrupted {
+                self.interrupt(direction, cause);
+            }
+        }
+        let Some(merged) = merged else { return Ok(()) };
+        let settled = self.contain(|state| {
+            trace!(merged(state, &merged));
+            state.tickets.merged(state.protocol.log(), &merged)
+        });
+        self.inform(merged);
+        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))
     }
 
-    /// Sends an update to whoever listens. The channels do not block, so this may happen under the lock, which keeps the
-    /// updates in order.
+    /// Sends an update to whoever listens.
     fn inform(&mut self, merged: Merged<L::Entry>) {
         if self.subscribers.is_empty() {
-            return;
+            return self.after.discard_events::<L::Entry>(merged);
         }
-        let (head, upstream_head) = (self.protocol.log().head(), self.protocol.log().upstream_head());
-        let update = StdArc::new(Update { merged, head, upstream_head });
-        self.subscribers.retain(|subscriber| subscriber.send(StdArc::clone(&update)).is_ok());
+        match self.contain(|state| (state.protocol.log().head(), state.protocol.log().upstream_head())) {
+            Ok((head, upstream_head)) => {
+                self.subscribers.tell(Update { merged, head, upstream_head }, &mut self.after);
+            }
+            // They miss this one.
+            Err(_) => {
+                self.after.discard_events::<L::Entry>(merged);
+                self.subscribers.end(RecvError::Lagged, &mut self.after);
+            }
+        }
     }
 
     /// The one place that publishes: says who has to be woken.
     fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
-        let signals = (self.protocol.push_signal(), self.protocol.pull_signal());
-        let mut topics = 0;
-        if signals.0 != self.told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
-            topics |= only(topic::PUSHER);
-            trace!(wakes_pusher(self));
+        let (mut topics, told) = (0, self.told);
+        match self.contain(|state| (state.protocol.push_signal(), state.protocol.pull_signal())) {
+            Ok(signals) => {
+                if signals.0 != told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
+                    topics |= only(topic::PUSHER);
+                    trace!(wakes_pusher(self));
+                }
+                if signals.1 != told.1 && signals.1 != Signal::Nothing {
+                    topics |= only(topic::PULLER);
+                }
+                self.told = signals;
+            }
+            // Both look for themselves.
+            Err(_) => topics |= only(topic::PUSHER) | only(topic::PULLER),
         }
-        if signals.1 != self.told.1 && signals.1 != Signal::Nothing {
-            topics |= only(topic::PULLER);
-        }
-        self.told = signals;
         self.note(now);
         topics
     }
 
-    /// The worker of this topic has looked, may have begun something, and was told what it is to wait for.
-    pub(super) fn looked(&mut self, topic: usize, told: Signal, now: Time) {
+    /// The worker of this direction has looked, may have begun something, and was told what it is to wait for.
+    pub(super) fn looked(&mut self, direction: Direction, told: Signal, now: Time) {
         note!(step());
-        match topic {
-            topic::PUSHER => {
+        match direction {
+            Direction::Push => {
                 self.told.0 = told;
                 note!(because(self.protocol.push()));
             }
-            _ => {
+            Direction::Pull => {
                 self.told.1 = if bug!(WaitOutlivesItsTime) { self.protocol.pull_signal() } else { told };
                 note!(because(self.protocol.pull()));
             }
@@ -224,11 +299,101 @@ impl<L: Log> State<L> {
     /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
     fn note(&mut self, now: impl FnOnce() -> Time) {
-        let waiting_on = self.protocol.waiting_on();
-        if !waiting_on.is_same(&self.waiting_on.0) {
-            self.waiting_on = (waiting_on, now().max(self.waiting_on.1));
+        if let Ok(waiting_on) = self.contain(|state| state.protocol.waiting_on()) {
+            if !waiting_on.is_same(&self.waiting_on.0) {
+                let since = now().max(self.waiting_on.1);
+                let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
+                #[cfg(feature = "tracing")]
+                {
+                    self.moves += 1;
+                }
+                if let WaitingOn::Owner(_) = former {
+                    self.after.discard(former);
+                }
+            }
         }
         self.tell();
+    }
+
+    /// Something went wrong in this direction.
+    pub(super) fn went_wrong(&mut self, direction: Direction, error: SharedError, now: Time) {
+        let former = self.errors[direction as usize].replace((error, now));
+        self.discard_error(former);
+    }
+
+    /// Something went well in this direction.
+    pub(super) fn went_well(&mut self, direction: Direction) {
+        let former = self.errors[direction as usize].take();
+        self.discard_error(former);
+    }
+
+    fn discard_error(&mut self, error: Option<(SharedError, Time)>) {
+        if let Some(error) = error {
+            self.after.discard(error);
+        }
+    }
+
+    /// The last error of either direction, and when.
+    pub(super) fn last_error(&self) -> Option<(Direction, &SharedError, Time)> {
+        let errors = [Direction::Push, Direction::Pull].into_iter().zip(&self.errors);
+        let errors = errors.filter_map(|(direction, error)| error.as_ref().map(|(error, at)| (direction, error, *at)));
+        errors.max_by_key(|(_, _, at)| *at)
+    }
+
+    /// Replaces the log by one with so many pending events. Returns the former.
+    pub(super) fn reset(&mut self, log: L, pending: usize) -> (L, Effects<L::Entry>) {
+        self.replaced += 1;
+        let mut wakers = self.tickets.close(pending);
+        self.after.wakers.append(&mut wakers);
+        self.subscribers.end(RecvError::Replaced, &mut self.after);
+        self.went_well(Direction::Push);
+        self.went_well(Direction::Pull);
+        self.protocol.reset(log)
+    }
+
+    /// A direction ends. Whether it is the last.
+    pub(super) fn ends(&mut self, direction: Direction) -> bool {
+        self.ended[direction as usize] = true;
+        self.ended == [true; 2]
+    }
+
+    /// Whether a direction has ended.
+    pub(super) fn has_ended(&self, direction: Direction) -> bool {
+        self.ended[direction as usize]
+    }
+
+    fn close(&mut self) {
+        self.closed.get_or_insert(self.tickets.first());
+        self.close_tickets();
+        self.subscribers.end(RecvError::Closed, &mut self.after);
+    }
+
+    /// The log has panicked in the middle of a step, and nobody can say what has become of what.
+    fn realign(&mut self) {
+        if let Ok(pending) = self.contain(|state| state.protocol.log().pending()) {
+            let mut wakers = self.tickets.realign(pending);
+            self.after.wakers.append(&mut wakers);
+        }
+    }
+
+    /// Settles everything as closed.
+    fn close_tickets(&mut self) {
+        let pending = self.contain(|state| state.protocol.log().pending()).unwrap_or(0);
+        let mut wakers = self.tickets.close(pending);
+        self.after.wakers.append(&mut wakers);
+    }
+
+    /// Whether nothing can settle any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Whether every commit up to this number has settled (`true`), or cannot any more (`false`). `None` while it can.
+    pub(super) fn flushed(&self, last: u64) -> Option<bool> {
+        match self.closed {
+            Some(first) => Some(first > last),
+            None => self.tickets.all_settled(last).then_some(true),
+        }
     }
 
     /// Says in a model how things stand.
@@ -258,13 +423,13 @@ mod tests {
     type Step = fn(&mut Stands);
 
     fn core() -> Core<MemoryLog<u8>> {
-        Core::new(Protocol::new(MemoryLog::new(), Settings::default()))
+        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, usize::MAX)
     }
 
     /// Who is woken by this step.
     fn wakes(core: &Core<MemoryLog<u8>>, step: Step) -> Topics {
         let step = |state: &mut Stands| (step(state), Effects::default());
-        core.state.look(|state| state.transition(step, || Time::ZERO)).2
+        core.state.look(|state| state.transition(step, |_, _| (), || Time::ZERO)).2
     }
 
     fn commit(state: &mut Stands) {

@@ -32,7 +32,7 @@
 //! | `resume` | it goes on | `counters`, `by` |
 //! | `restart` | [`restart`](Replicator::restart) was called | `counters` |
 //!
-//! All have `generation` (the number of the latest push; for a merge `from` a pull, of the pull), `epoch`,
+//! All have `replicator` (its [name](Builder::name), if it has one), `generation` (the number of the latest push; for a merge `from` a pull, of the pull), `epoch`,
 //! `upstream_head`, `head` and `pending`, as they stood in the moment that the event tells of. `new`, `confirmed`,
 //! `moved`, `dropped` and `batch` count events of the log. A merge is `from` a `push` if that was accepted: its answer
 //! tells what its echo would. `by` is `pull-advance`, `pull-rebase` or `catch-up` if the puller woke the pusher,
@@ -43,7 +43,10 @@
 //! it keeps from going on. The events of one thread come in their order, those of two threads in any. A panic in a
 //! subscriber loses that event and nothing else.
 
+mod after;
+mod builder;
 mod core;
+mod shutdown;
 mod status;
 mod ticket;
 mod trace;
@@ -52,31 +55,38 @@ mod work;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use self::core::{Core, topic};
-pub use self::status::Status;
+pub use self::builder::Builder;
+use self::core::{Core, State, topic};
+pub use self::shutdown::{Shutdown, Unfinished};
+pub use self::status::{LastError, Status};
+use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket};
 use self::trace::trace;
-pub use self::update::{Snapshot, Update, Updates};
-use crate::backoff::Backoff;
+pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
 use crate::known_bugs::bug;
 use crate::log::Log;
+use crate::panics::FirstPanic;
 use crate::points::point;
-use crate::protocol::{Direction, Effects, Fate, Protocol, Push, Resend, Settings, WaitingOn};
-use crate::queue::wake_all;
-use crate::sync::{Arc, abandoned, note, unbounded};
-use crate::upstream::Upstream;
+use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
+use crate::sync::{Arc, abandoned, contain, note};
 use crate::wait::{Waited, deadline};
-use crate::watched::Wakers;
-use crate::worker::{SpawnError, Worker, join_all};
+use crate::worker::Worker;
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
 ///
-/// Dropping it stops and joins its workers, as [`shutdown`](Self::shutdown) does with no time to drain, but waits for a
-/// call to upstream however long that takes to heed its interrupt.
+/// Dropping it [stops](Self::stop) it and waits for its two threads, however long a call to upstream takes to heed its
+/// interrupt. Not to wait, await [`stopped`](Self::stopped) before, or give [`shutdown`](Self::shutdown) a limit.
+///
+/// # Panics of a task's waker
+///
+/// A method that changes something may wake tasks that wait for a ticket, a flush or an interrupt. If a waker panics, the
+/// panic comes out of that method, after all that there was to do has been done and everybody has been woken. In the
+/// replicator's own threads it is shown as the [last error](Status::last_error), and they go on.
 ///
 /// ```
 /// # if latchwork::sync::IN_MODEL { return Ok(()) }
@@ -102,77 +112,6 @@ pub struct Replicator<L: Log> {
     workers: Option<[Worker; 2]>,
 }
 
-/// A replicator to be; see [`Replicator::builder`].
-#[must_use = "a replicator is started by `spawn`"]
-pub struct Builder<L, U> {
-    log: L,
-    upstream: U,
-    settings: Settings,
-}
-
-impl<L: Log, U> Builder<L, U> {
-    /// Sets the most events in one push. 100 by default.
-    pub fn push_batch(mut self, events: NonZeroUsize) -> Self {
-        self.settings.batch = events;
-        self
-    }
-
-    /// Sets how long to wait after failures.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.settings.backoff = backoff;
-        self
-    }
-
-    /// Sets how long a rejected push waits for news before it asks for a catch-up. 250 ms by default.
-    pub fn catch_up_grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
-        self
-    }
-
-    /// Sets what to do when the outcome of a push is unknown.
-    pub fn resend(mut self, resend: Resend) -> Self {
-        self.settings.resend = resend;
-        self
-    }
-
-    /// Says that pulls end when they have caught up, and begin only when one is needed: at the start, after a push was
-    /// rejected or got lost, and on [`Replicator::retry_now`]. Without it one is kept going all the time.
-    pub fn one_shot_pull(mut self) -> Self {
-        self.settings.live = false;
-        self
-    }
-
-    /// Starts the replicator: two threads, a pusher and a puller. Events that are pending in the log are pushed.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system gives no thread.
-    pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
-    where
-        U: Upstream<L>,
-    {
-        let core = Arc::new(Core::new(Protocol::new(self.log, self.settings)));
-        let upstream = Arc::new(self.upstream);
-        let pusher = {
-            let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
-            Worker::spawn("latchwork-push", move |_run| work::push(&core, &*upstream))?
-        };
-        let started = {
-            let core = Arc::clone(&core);
-            Worker::spawn("latchwork-pull", move |_run| work::pull(&core, &*upstream))
-        };
-        trace!(doing("stop"));
-        let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
-        Ok(Replicator { core, workers: Some([pusher, puller]) })
-    }
-}
-
-impl<L: Log, U> fmt::Debug for Builder<L, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
 /// Why a commit was not admitted. The log is as it was.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -189,41 +128,25 @@ pub enum CommitError<E> {
         /// The panic's message.
         message: String,
     },
+    /// The replicator has been [stopped](Replicator::stop).
+    #[error("the replicator has been stopped")]
+    Stopped,
 }
 
 /// Why a flush ended before everything was settled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{pending} events are still pending; the next move is owed by {waiting_on}")]
+#[error("{pending} events are still pending; the next move is owed by {}", Owed(waiting_on))]
 pub struct FlushError {
     /// How many events are pending, also those that were committed later.
     pub pending: usize,
-    /// Who owes the next move.
+    /// Who owes the next move. Times count from the moment of the error on.
     pub waiting_on: WaitingOn,
-}
-
-/// What a shutdown left behind.
-#[derive(Debug)]
-#[must_use = "it says what was not handed over"]
-pub struct Shutdown<T> {
-    /// The pending events that were not confirmed, in order: whoever keeps the log has to send them another time.
-    pub pending: Vec<T>,
-    /// Whether upstream may have taken some of them without an answer.
-    pub uncertain: bool,
-    /// The workers whose call to upstream had not ended in time. They have been told to stop; dropping them waits.
-    pub unfinished: Vec<Worker>,
-}
-
-impl<T> Shutdown<T> {
-    /// Whether everything was handed over and everything has ended.
-    pub fn is_clean(&self) -> bool {
-        self.pending.is_empty() && self.unfinished.is_empty()
-    }
 }
 
 impl<L: Log> Replicator<L> {
     /// A replicator to be, for a log and the upstream that it belongs to.
     pub fn builder<U>(log: L, upstream: U) -> Builder<L, U> {
-        Builder { log, upstream, settings: Settings::default() }
+        Builder::new(log, upstream)
     }
 
     /// Appends events to the log, to be pushed. Never waits for the network, a pull or a rebase.
@@ -256,64 +179,87 @@ impl<L: Log> Replicator<L> {
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
         point!(BeforeQueueChange);
         trace!(doing("commit"));
-        let admitted = self.core.apply(|state| {
-            let admitted = commit(&mut state.protocol);
-            trace!(admitted(state, &admitted));
-            let admitted = admitted.map_err(CommitError::Refused);
-            (admitted.map(|count| state.tickets.issue(count, state.protocol.log().head())), Effects::default())
+        // Not moved into the step: if that does without it, it is dropped here, without the lock.
+        let mut commit = Some(commit);
+        let (admitted, panicked) = self.core.apply(|state| {
+            if state.protocol.is_stopped() && !bug!(StoppedCommitIsAdmitted) {
+                return (Err(CommitError::Stopped), Effects::default());
+            }
+            let commit = commit.take().expect("a step is taken once");
+            let admitted = commit(&mut state.protocol).map_err(CommitError::Refused);
+            let issued = admitted.map(|count| state.tickets.issue(count, state.protocol.log().head()));
+            if issued.is_err() {
+                trace!(refused(state));
+            }
+            (issued, Effects::default())
         });
+        trace!(refused_because(&admitted));
+        panicked.resume();
         admitted.unwrap_or_else(|message| Err(CommitError::Panicked { message }))
     }
 
     /// Every merge from now on, in order, and how the log stands before the first of them.
+    ///
+    /// # Panics
+    ///
+    /// If the log does when asked for what is pending.
     pub fn updates(&self) -> Updates<L> {
         let snapshot = |protocol: &Protocol<L>| {
             let log = protocol.log();
             let (head, upstream_head) = (log.head(), log.upstream_head());
             Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) }
         };
-        let (sender, receiver) = unbounded();
         let early =
-            if bug!(ReadThenSubscribe) { Some(self.core.state.look(|state| snapshot(&state.protocol))) } else { None };
-        self.core.state.look(|state| {
-            state.subscribers.push(sender);
-            Updates { snapshot: early.unwrap_or_else(|| snapshot(&state.protocol)), receiver }
+            if bug!(ReadThenSubscribe) { Some(self.core.look(|state| snapshot(&state.protocol))) } else { None };
+        self.core.look(|state| {
+            let snapshot = early.unwrap_or_else(|| snapshot(&state.protocol));
+            let end = state.is_closed().then_some(RecvError::Closed);
+            Updates { snapshot, receiver: state.subscribers.subscribe(end) }
         })
     }
 
-    /// Waits until everything that was committed before has settled, for `timeout` at most.
+    /// Waits until everything that was committed before has settled, for `timeout` at most. What the log that was replaced
+    /// held has settled by that.
     ///
     /// # Errors
     ///
-    /// If it has not: how much is pending, and who owes the next move.
+    /// If it has not, or cannot any more since the replicator has been [stopped](Self::stop): how much is pending, and who
+    /// owes the next move.
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
         match self.settle(timeout) {
-            Waited::Ready(()) => Ok(()),
-            Waited::TimedOut | Waited::Interrupted(_) => Err(self.core.state.look(|state| FlushError {
-                pending: state.protocol.log().pending(),
-                waiting_on: state.protocol.waiting_on(),
-            })),
+            Waited::Ready(true) => Ok(()),
+            Waited::Ready(false) | Waited::TimedOut | Waited::Interrupted(_) => Err(self.unflushed()),
         }
     }
 
-    fn settle(&self, timeout: Duration) -> Waited {
+    fn settle(&self, timeout: Duration) -> Waited<bool> {
         let mut last = None;
-        let settled = |state: &mut core::State<L>| {
-            let last = *last.get_or_insert_with(|| state.tickets.last());
-            state.tickets.all_settled(last).then_some(())
-        };
+        let settled = |state: &mut State<L>| state.flushed(*last.get_or_insert_with(|| state.tickets.last()));
         note!(because("not everything has settled"));
         self.core.state.block(topic::SETTLED, deadline(timeout), settled)
     }
 
+    fn unflushed(&self) -> FlushError {
+        let now = self.core.now();
+        self.core.look(|state| FlushError {
+            pending: state.protocol.log().pending(),
+            waiting_on: waiting_on_from(now, &state.protocol.waiting_on()),
+        })
+    }
+
     /// As [`flush`](Self::flush), without a limit and without blocking the thread, under any executor.
+    ///
+    /// # Errors
+    ///
+    /// If the replicator was stopped before everything had settled.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn flush_async(&self) {
+    pub async fn flush_async(&self) -> Result<(), FlushError> {
         let last = self.core.state.look(|state| state.tickets.last());
-        self.core.state.wait_topic(topic::SETTLED, |state| state.tickets.all_settled(last).then_some(())).await;
+        let flushed = self.core.state.wait_topic(topic::SETTLED, |state| state.flushed(last)).await;
+        if flushed { Ok(()) } else { Err(self.unflushed()) }
     }
 
     /// Closes a direction's gate: nothing new begins in it. A push in flight goes on; a pull is asked to end.
@@ -348,74 +294,87 @@ impl<L: Log> Replicator<L> {
     /// Goes on after a failure. Without one, it looks again.
     pub fn restart(&self) {
         trace!(doing("restart"));
-        self.step(|protocol| {
-            trace!(restart(protocol));
-            protocol.restart()
+        self.apply(|state| {
+            trace!(restart(state));
+            ((), state.protocol.restart())
         });
     }
 
     /// Replaces the log, for instance after upstream turned out to be another one, and begins anew. What was pending is
-    /// settled as [closed](Settled::Closed). Returns the log as it was.
+    /// settled as [closed](Settled::Closed), and who listens to [updates](Self::updates) is told that
+    /// [they end](RecvError::Replaced). Returns the log as it was.
+    ///
+    /// # Panics
+    ///
+    /// If the new log does when asked how much is pending: nothing has changed then. And if a task's waker does: by then the
+    /// log has been replaced and everybody has been woken; the former log is dropped.
     pub fn reset(&self, log: L) -> L {
         trace!(doing("reset"));
+        let pending = log.pending();
         let mut log = Some(log);
         let mut former = None;
-        let mut wakers = Wakers::new();
-        let _contained = self.core.apply(|state| {
+        let (_, panicked) = self.core.apply(|state| {
             let log = log.take().expect("a step is taken once");
-            wakers = state.tickets.close(log.pending());
-            let (old, effects) = state.protocol.reset(log);
+            let (old, effects) = state.reset(log, pending);
             former = Some(old);
             ((), effects)
         });
-        wake_all(wakers);
+        if let Some(payload) = panicked.into_payload() {
+            let _contained = contain(|| drop(former));
+            resume_unwind(payload);
+        }
         former.or(log).expect("the log is here or there")
     }
 
     fn step(&self, step: impl FnOnce(&mut Protocol<L>) -> Effects<L::Entry>) {
-        let _contained = self.core.apply(|state| ((), step(&mut state.protocol)));
+        self.apply(|state| ((), step(&mut state.protocol)));
+    }
+
+    fn apply(&self, step: impl FnOnce(&mut State<L>) -> ((), Effects<L::Entry>)) {
+        let (_contained, panicked) = self.core.apply(step);
+        panicked.resume();
     }
 
     /// How things stand. Always answers, and wakes nobody.
     pub fn status(&self) -> Status<L::Position> {
         let now = self.core.now();
-        self.core.state.look(|state| Status::of(state, now))
+        self.core.look(|state| Status::of(state, now))
     }
 
     /// Looks at the log, under the lock: be quick, and call nothing of the replicator's.
+    ///
+    /// # Panics
+    ///
+    /// If `look` does; in a debug build also if it calls the replicator, which otherwise waits for itself.
     pub fn with_log<T>(&self, look: impl FnOnce(&L) -> T) -> T {
-        self.core.state.look(|state| look(state.protocol.log()))
+        self.core.look(|state| look(state.protocol.log()))
     }
 
-    /// Waits until nothing is pending, for `timeout` at most; then stops, and waits for both workers, again for `timeout`
-    /// at most. Says what was not handed over.
-    pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L::Entry> {
-        let _drained = self.settle(timeout);
-        self.stop();
-        let workers = self.workers.take().into_iter().flatten();
-        let joined = join_all(workers, timeout);
-        // In one step: what is confirmed from now on, by a worker that has not ended, is in the report as pending.
-        let (pending, uncertain) = self.core.close(|state| {
-            let protocol = &state.protocol;
-            let mut pending = protocol.log().batch(NonZeroUsize::MAX);
-            if bug!(DrainLosesDequeued) {
-                match protocol.push() {
-                    Push::Sending { count, .. } => drop(pending.drain(..*count)),
-                    Push::Uncertain { .. } => pending.clear(),
-                    _ => {}
-                }
-            }
-            let in_flight = matches!(protocol.push(), Push::Sending { fate: Fate::Open, .. });
-            let uncertain = protocol.is_uncertain() || in_flight;
-            (pending, uncertain)
-        });
-        Shutdown { uncertain: uncertain && !pending.is_empty(), pending, unfinished: joined.unfinished }
+    /// Stops it: nothing begins any more, and the calls that are going on are interrupted. Never waits, and the second time
+    /// changes nothing.
+    ///
+    /// What comes of the calls still counts. As soon as both have ended nothing can settle any more: tickets that have not
+    /// settled are [closed](Settled::Closed) then, flushes end with an error, updates [end](RecvError::Closed), and
+    /// [`stopped`](Self::stopped) is over. From now on commits are [refused](CommitError::Stopped), the rest of the handle
+    /// goes on to answer, and [`shutdown`](Self::shutdown) gives the log back.
+    pub fn stop(&self) {
+        self.stop_quietly().resume();
     }
 
-    /// Nothing begins any more, and the calls that are going on are interrupted.
-    fn stop(&self) {
+    fn stop_quietly(&self) -> FirstPanic {
         trace!(doing("stop"));
-        self.step(Protocol::stop);
+        let (_contained, panicked) = self.core.apply(|state| ((), state.protocol.stop()));
+        panicked
+    }
+
+    /// Waits, without blocking the thread, until it has [stopped](Self::stop): both directions have ended. It does not tell
+    /// them to. What follows, a drop or a [`shutdown`](Self::shutdown), waits for no call to upstream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn stopped(&self) {
+        self.core.state.wait_topic(topic::SETTLED, |state| state.is_closed().then_some(())).await;
     }
 }
 
@@ -426,14 +385,15 @@ impl<L: Log> Drop for Replicator<L> {
         if self.workers.is_none() || abandoned() {
             return;
         }
-        self.stop();
+        // A drop does not panic.
+        self.stop_quietly().message();
         self.workers = None;
-        self.core.close(|_| ());
+        self.core.close(|_| ()).1.message();
     }
 }
 
 impl<L: Log> fmt::Debug for Replicator<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replicator").finish_non_exhaustive()
+        f.debug_struct("Replicator").field("name", &self.core.name).finish_non_exhaustive()
     }
 }

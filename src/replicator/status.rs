@@ -1,12 +1,16 @@
 //! How things stand.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::core::State;
 use crate::log::Log;
-use crate::protocol::{Counters, Pull, Push, Time, WaitingOn};
+use crate::protocol::{Counters, Direction, Pull, Push, Signal, Time, WaitingOn};
+use crate::upstream::SharedError;
 
 /// How a [`Replicator`](super::Replicator) stands.
+///
+/// All times in it are counted from the moment of the status on: `WaitingOn::Clock` of two seconds means in two seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status<P> {
@@ -14,6 +18,8 @@ pub struct Status<P> {
     pub waiting_on: WaitingOn,
     /// For how long.
     pub waiting_for: Duration,
+    /// In what time the pusher or the puller goes on by itself, if one of them waits for a time.
+    pub next_try_in: Option<Duration>,
     /// How many events are still to be sent or confirmed.
     pub pending: usize,
     /// The last event's number.
@@ -28,25 +34,119 @@ pub struct Status<P> {
     pub epoch: u64,
     /// What has happened so far. `pushes` and `pulls` are the generations of the latest push and pull.
     pub counters: Counters,
-    /// The last error of a call to upstream or of the log, in words.
-    pub last_error: Option<String>,
+    /// The last error of a call to upstream, of the log, or of a waker or a drop in one of the two threads. The success of
+    /// its direction ends it, and so does a reset.
+    pub last_error: Option<LastError>,
 }
+
+/// The last thing that went wrong.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LastError {
+    /// In which direction.
+    pub direction: Direction,
+    /// What.
+    pub error: SharedError,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+impl fmt::Display for LastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.direction, self.error)
+    }
+}
+
+impl PartialEq for LastError {
+    /// Equal if they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        (self.direction, self.ago) == (other.direction, other.ago) && self.error.to_string() == other.error.to_string()
+    }
+}
+
+impl Eq for LastError {}
 
 impl<P: Copy + Ord> Status<P> {
     pub(super) fn of<L: Log<Position = P>>(state: &State<L>, now: Time) -> Self {
         let protocol = &state.protocol;
         let (waiting_on, since) = &state.waiting_on;
+        let mut push = protocol.push().clone();
+        match &mut push {
+            Push::Behind { until: Some(until), .. } | Push::Uncertain { until, .. } | Push::Waiting { until, .. } => {
+                *until = from(now, *until);
+            }
+            Push::Idle | Push::Sending { .. } | Push::Behind { until: None, .. } | Push::Failed { .. } => {}
+        }
+        let mut pull = protocol.pull().clone();
+        if let Pull::Waiting { until, .. } = &mut pull {
+            *until = from(now, *until);
+        }
+        let next = [protocol.push_signal(), protocol.pull_signal()].into_iter().filter_map(|signal| match signal {
+            Signal::At(time) => Some(from(now, time)),
+            Signal::Go | Signal::Nothing => None,
+        });
         Self {
-            waiting_on: waiting_on.clone(),
+            waiting_on: waiting_on_from(now, waiting_on),
             waiting_for: now.saturating_sub(*since),
+            next_try_in: next.min(),
             pending: protocol.log().pending(),
             head: protocol.log().head(),
             upstream_head: protocol.log().upstream_head(),
-            push: protocol.push().clone(),
-            pull: protocol.pull().clone(),
+            push,
+            pull,
             epoch: protocol.epoch(),
             counters: *protocol.counters(),
-            last_error: state.last_error.clone(),
+            last_error: state.last_error().map(|(direction, error, at)| LastError {
+                direction,
+                error: error.clone(),
+                ago: now.saturating_sub(at),
+            }),
         }
+    }
+}
+
+impl<P> fmt::Display for Status<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pending, waiting_on, waiting_for, .. } = self;
+        match pending {
+            0 => return f.write_str("nothing is pending"),
+            1 => f.write_str("1 event is pending")?,
+            pending => write!(f, "{pending} events are pending")?,
+        }
+        let (owed, waiting_for) = (Owed(waiting_on), in_milliseconds(*waiting_for));
+        write!(f, "; for {waiting_for:?} the next move has been owed by {owed}")
+    }
+}
+
+/// Who owes the next move, in words; times count from now.
+pub(super) struct Owed<'a>(pub &'a WaitingOn);
+
+impl fmt::Display for Owed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            WaitingOn::Clock(time) if *time != Time::MAX => write!(f, "the clock, in {:?}", in_milliseconds(*time)),
+            WaitingOn::Connectivity(time) if *time != Time::MAX => {
+                write!(f, "the connection, tried again in {:?}", in_milliseconds(*time))
+            }
+            other => other.fmt(f),
+        }
+    }
+}
+
+fn in_milliseconds(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How long it is from `now` to this time. To the end of time it is for ever.
+fn from(now: Time, time: Time) -> Duration {
+    if time == Time::MAX { time } else { time.saturating_sub(now) }
+}
+
+/// The same, with times that count from `now`.
+pub(super) fn waiting_on_from(now: Time, waiting_on: &WaitingOn) -> WaitingOn {
+    match waiting_on {
+        WaitingOn::Clock(time) => WaitingOn::Clock(from(now, *time)),
+        WaitingOn::Connectivity(time) => WaitingOn::Connectivity(from(now, *time)),
+        other => other.clone(),
     }
 }

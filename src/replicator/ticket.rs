@@ -172,17 +172,19 @@ impl<P: Copy + Send + 'static> Tickets<P> {
 
     /// Settles what was merged. Returns the tasks to wake once the lock has been given up.
     pub(super) fn merged<L: Log<Position = P>>(&mut self, log: &L, merged: &Merged<L::Entry>) -> Wakers {
+        // All calls of the log first: if one panics nothing has changed here.
+        let confirmed = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)).map(L::position);
+        let mut confirmed = confirmed.collect::<Vec<_>>().into_iter();
         let mut settled = Vec::new();
-        let mut confirmed = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry));
         for (number, remaining) in (self.first..).zip(self.open.iter_mut()).filter(|(_, remaining)| **remaining > 0) {
             let (mut last, before) = (None, *remaining);
-            for entry in confirmed.by_ref().take(before) {
+            for position in confirmed.by_ref().take(before) {
                 *remaining -= 1;
-                last = Some(entry);
+                last = Some(position);
             }
             let Some(last) = last.filter(|_| *remaining == 0) else { break };
             let rejected = self.rejected.remove(&number);
-            settled.push((number, if rejected { Settled::Rejected } else { Settled::Confirmed(L::position(last)) }));
+            settled.push((number, if rejected { Settled::Rejected } else { Settled::Confirmed(last) }));
         }
         if !bug!(DroppedItemNeverSettles) {
             // The last first: an index counts those before it.
@@ -215,7 +217,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         // A group is locked, and those who wait for it woken, once for all of its commits that settle together.
         for outcomes in outcomes.chunk_by(|(one, _), (other, _)| group(*one) == group(*other)) {
             let told = &self.groups[self.group(outcomes[0].0)];
-            wakers.append(&mut told.change_quietly(|group| {
+            let ((), mut present) = told.change_quietly(|group| {
                 if group.is_empty() {
                     group.reserve_exact(GROUP as usize);
                 }
@@ -224,7 +226,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
                     group.resize(group.len().max(place + 1), None);
                     group[place] = Some(*settled);
                 }
-            }));
+                ((), 1)
+            });
+            wakers.append(&mut present);
         }
         let done = self.open.iter().take_while(|remaining| **remaining == 0).count();
         let groups = self.group(self.first + done as u64).min(self.groups.len());
@@ -232,6 +236,18 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.open.drain(..done);
         self.first += done as u64;
         wakers
+    }
+
+    /// The log has so many pending events, whatever it has said. Those that nobody was told of are a commit that nobody waits
+    /// for; if some are missing, which tickets they were of is not known, and all are settled as closed. Returns the tasks to
+    /// wake.
+    pub(super) fn realign(&mut self, pending: usize) -> Wakers {
+        let known: usize = self.open.iter().sum();
+        if pending < known {
+            return self.close(pending);
+        }
+        self.begin(pending - known);
+        Wakers::new()
     }
 
     /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.

@@ -56,15 +56,18 @@ pub(super) use trace;
 pub(super) mod on {
     use std::cell::RefCell;
     use std::fmt::Display;
+    use std::sync::Arc;
 
     use tracing::Level;
     use tracing::level_filters::LevelFilter;
 
     use crate::log::{Log, Merged};
-    use crate::protocol::{Protocol, WaitingOn};
+    use crate::protocol::Time;
+    use crate::replicator::CommitError;
     use crate::replicator::core::{Core, State};
+    use crate::replicator::status::{Owed, waiting_on_from};
     use crate::sync::contain;
-    use crate::upstream::Batch;
+    use crate::upstream::{Batch, SharedError};
 
     /// What a thread is about.
     #[derive(Default)]
@@ -73,8 +76,10 @@ pub(super) mod on {
         doing: &'static str,
         /// What it has to tell, in order.
         owed: Vec<Box<dyn FnOnce()>>,
-        /// Why it has parked, if it is a pusher that has.
-        parked: Option<WaitingOn>,
+        /// Which of the moves it has parked for, if it is a pusher that has.
+        parked: Option<u64>,
+        /// Tells that a commit was refused, once the reason is in words.
+        refused: Option<Box<dyn FnOnce(String)>>,
     }
 
     thread_local! {
@@ -108,6 +113,7 @@ pub(super) mod on {
 
     /// How things stood.
     struct Facts<P> {
+        replicator: Option<Arc<str>>,
         generation: u64,
         epoch: u64,
         upstream_head: P,
@@ -116,10 +122,10 @@ pub(super) mod on {
     }
 
     impl<P> Facts<P> {
-        fn of<L: Log<Position = P>>(protocol: &Protocol<L>, generation: u64) -> Self {
-            let log = protocol.log();
+        fn of<L: Log<Position = P>>(state: &State<L>, generation: u64) -> Self {
+            let (replicator, epoch, log) = (state.name.clone(), state.protocol.epoch(), state.protocol.log());
             let (upstream_head, head, pending) = (log.upstream_head(), log.head(), log.pending());
-            Self { generation, epoch: protocol.epoch(), upstream_head, head, pending }
+            Self { replicator, generation, epoch, upstream_head, head, pending }
         }
     }
 
@@ -129,6 +135,7 @@ pub(super) mod on {
             later(Level::$level, move || tracing::event!(
                 name: $name, target: "latchwork", Level::$level,
                 {
+                    replicator = $facts.replicator.as_deref(),
                     generation = $facts.generation,
                     epoch = $facts.epoch,
                     upstream_head = ?$facts.upstream_head,
@@ -151,11 +158,11 @@ pub(super) mod on {
         state.pusher_woken_by = Some(here(|here| here.doing));
     }
 
-    pub(in crate::replicator) fn merged<L: Log>(protocol: &Protocol<L>, merged: &Merged<L::Entry>) {
-        let counters = protocol.counters();
+    pub(in crate::replicator) fn merged<L: Log>(state: &State<L>, merged: &Merged<L::Entry>) {
+        let counters = state.protocol.counters();
         let (from, generation) =
             if here(|here| here.doing) == "push" { ("push", counters.pushes) } else { ("pull", counters.pulls) };
-        let facts = Facts::of(protocol, generation);
+        let facts = Facts::of(state, generation);
         let confirmed = merged.confirmed().len();
         match merged {
             Merged::Advance { new, .. } => {
@@ -172,46 +179,55 @@ pub(super) mod on {
 
     pub(in crate::replicator) fn push_batch<L: Log>(state: &mut State<L>, batch: &Batch<L>) {
         resume(state);
-        let (facts, batch) = (Facts::of(&state.protocol, batch.ticket), batch.entries.len());
+        let (facts, batch) = (Facts::of(state, batch.ticket), batch.entries.len());
         event!(DEBUG, "backend-push-batch", facts, { batch });
     }
 
-    pub(in crate::replicator) fn push_error<L: Log>(state: &State<L>, batch: &Batch<L>, error: &dyn Display) {
-        let (facts, batch) = (Facts::of(&state.protocol, batch.ticket), batch.entries.len());
-        let error = error.to_string();
-        event!(WARN, "backend-push-error", facts, { batch, error });
+    pub(in crate::replicator) fn push_error<L: Log>(state: &State<L>, batch: &Batch<L>, error: SharedError) {
+        let (facts, batch) = (Facts::of(state, batch.ticket), batch.entries.len());
+        event!(WARN, "backend-push-error", facts, { batch, error = error.to_string() });
     }
 
-    /// A commit has come to this.
-    pub(in crate::replicator) fn admitted<L: Log, E: Display>(state: &State<L>, admitted: &Result<usize, E>) {
-        let Err(error) = admitted else { return };
-        let facts = Facts::of(&state.protocol, state.protocol.counters().pushes);
-        let error = error.to_string();
-        event!(DEBUG, "local-push-reject", facts, { error });
+    /// The log has refused a commit: why is in words once the lock has been given up.
+    pub(in crate::replicator) fn refused<L: Log>(state: &State<L>) {
+        let facts = Facts::of(state, state.protocol.counters().pushes);
+        let tell = move |error| event!(DEBUG, "local-push-reject", facts, { error });
+        here(|here| here.refused = Some(Box::new(tell)));
+    }
+
+    /// Why it has, if it has.
+    pub(in crate::replicator) fn refused_because<T, E: Display>(admitted: &Result<Result<T, CommitError<E>>, String>) {
+        let Ok(Err(CommitError::Refused(error))) = admitted else { return };
+        if let Some(tell) = here(|here| here.refused.take()) {
+            let _contained = contain(|| tell(error.to_string()));
+        }
+        emit();
     }
 
     /// An event of the pusher's life.
     macro_rules! life {
-        ($name:literal, $protocol:expr, { $($field:tt)* }) => {
-            let counters = *$protocol.counters();
-            let facts = Facts::of($protocol, counters.pushes);
+        ($name:literal, $state:expr, { $($field:tt)* }) => {
+            let counters = *$state.protocol.counters();
+            let facts = Facts::of($state, counters.pushes);
             event!(DEBUG, $name, facts, { counters = ?counters, $($field)* });
         };
     }
 
     pub(in crate::replicator) fn start<L: Log>(core: &Core<L>) {
-        core.state.look(|state| {
-            life!("start", &state.protocol, {});
+        let _contained = contain(|| {
+            core.look(|state| {
+                life!("start", state, {});
+            });
         });
         emit();
     }
 
     /// The pusher has found nothing to do. Told once for each cause.
-    pub(in crate::replicator) fn park<L: Log>(state: &mut State<L>) {
-        let cause = state.protocol.waiting_on();
+    pub(in crate::replicator) fn park<L: Log>(state: &mut State<L>, now: Time) {
         state.pusher_woken_by = None;
-        if here(|here| here.parked.replace(cause.clone())).as_ref() != Some(&cause) {
-            life!("park", &state.protocol, { cause = %cause });
+        if here(|here| here.parked.replace(state.moves)) != Some(state.moves) {
+            let cause = waiting_on_from(now, &state.waiting_on.0);
+            life!("park", state, { cause = %Owed(&cause) });
         }
     }
 
@@ -219,16 +235,16 @@ pub(super) mod on {
     fn resume<L: Log>(state: &mut State<L>) {
         let by = state.pusher_woken_by.take().unwrap_or("clock");
         if here(|here| here.parked.take()).is_some() {
-            life!("resume", &state.protocol, { by });
+            life!("resume", state, { by });
         }
     }
 
-    pub(in crate::replicator) fn restart<L: Log>(protocol: &Protocol<L>) {
-        life!("restart", protocol, {});
+    pub(in crate::replicator) fn restart<L: Log>(state: &State<L>) {
+        life!("restart", state, {});
     }
 
     pub(in crate::replicator) fn stop<L: Log>(state: &mut State<L>) {
         resume(state);
-        life!("stop", &state.protocol, {});
+        life!("stop", state, {});
     }
 }

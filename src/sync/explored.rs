@@ -12,8 +12,6 @@ pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
 pub(crate) use loom::thread_local;
 
-pub(crate) use crossbeam_channel as channel;
-
 use super::lanes::{Thing, say, words};
 use super::notified::Notified;
 
@@ -132,6 +130,12 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     pub(crate) fn new(value: T) -> Self {
         let waiting = std::array::from_fn(|_| Waiting::default());
         Self(Arc::new(Shared { value: Mutex::new(value), waiting, notified: [const { Notified::new() }; TOPICS] }))
+    }
+
+    /// The value, once nobody shares it any more.
+    pub(crate) fn into_inner(self) -> T {
+        let shared = Arc::into_inner(self.0).expect("nobody is blocked");
+        shared.value.value.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {

@@ -1,4 +1,4 @@
-//! The facade: the only room that names loom, `parking_lot` or `crossbeam-channel`.
+//! The facade: the only room that names loom or `parking_lot`.
 //!
 //! A normal build takes its locks from `parking_lot` and its threads and clock from `std`. A **model build**
 //! (`--cfg loom` *and* the feature `loom`) takes all of them from loom, so that the crate above, line for line the one
@@ -38,11 +38,6 @@ pub(crate) use imp::{
 };
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
-
-/// Where updates arrive: `crossbeam-channel`'s receiver, in both builds. In a model only what does not block may be called
-/// (`try_recv`, `try_iter`): loom does not know the channel.
-pub use imp::channel::Receiver;
-pub(crate) use imp::channel::{Sender, unbounded};
 
 /// Whether this is a model build: `true` with `--cfg loom` and the feature `loom`, otherwise `false`.
 ///

@@ -14,7 +14,6 @@ pub use std::time::Instant;
 use super::notified::Notified;
 use super::spin::giving_way;
 pub(crate) use super::spin::spin;
-pub(crate) use crossbeam_channel as channel;
 
 pub(crate) mod thread {
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};
@@ -37,6 +36,11 @@ impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
             changed: [const { Condvar::new() }; TOPICS],
             notified: [const { Notified::new() }; TOPICS],
         }
+    }
+
+    /// The value, once nobody shares it any more.
+    pub(crate) fn into_inner(self) -> T {
+        self.value.into_inner()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {

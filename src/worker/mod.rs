@@ -134,6 +134,12 @@ impl Worker {
         self.join_deadline(deadline(timeout))
     }
 
+    /// Stops the worker and waits for nothing: its thread ends by itself.
+    pub(crate) fn detach(mut self) {
+        self.handle.stop();
+        self.thread = None;
+    }
+
     fn join_deadline(mut self, deadline: Option<Instant>) -> Result<Status, Self> {
         let Some(status) = self.handle.shared.wait_stopped("join", deadline).ready() else { return Err(self) };
         match deadline {

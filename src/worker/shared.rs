@@ -10,6 +10,8 @@ use super::run::{Ended, Exit, Run, run_once};
 use super::{BoxError, RestartPolicy, Stopped};
 use crate::interrupt::{Cause, Interrupt};
 use crate::known_bugs::bug;
+use crate::panics::FirstPanic;
+use crate::queue::wake_all;
 use crate::sync::{Arc, Instant, contain, note, random, thread};
 use crate::wait::{Waited, deadline};
 use crate::watched::Watched;
@@ -420,7 +422,13 @@ impl Shared {
                 self.tell(state);
                 (former, 1)
             };
-            self.state.change_and_block(change, drop, 0, look)
+            let between = |former, wakers| {
+                let mut first = FirstPanic::default();
+                first.contain(|| drop::<Option<Exit>>(former));
+                first.contain(|| wake_all(wakers));
+                first.resume();
+            };
+            self.state.change_and_block(change, between, 0, look)
         });
         let mut next = turned.unwrap_or(Waited::TimedOut);
         loop {

@@ -1,7 +1,6 @@
 //! What the handle can do besides committing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
 use latchwork::upstream::Fault;
 
@@ -15,48 +14,6 @@ fn after_a_flush_every_ticket_says_that_it_has_settled() {
         let ticket = replicator.commit(items(1, number..number + 1)).unwrap();
         replicator.flush(LONG).unwrap();
         assert!(matches!(ticket.settled(), Some(Settled::Confirmed(_))));
-    }
-}
-
-#[test]
-fn updates_begin_where_their_snapshot_ends() {
-    let upstream = empty_upstream();
-    let [alice, bob] = [1, 2].map(|_| quick(State::default(), upstream.clone()).spawn().unwrap());
-    let done = AtomicBool::new(false);
-    let subscriptions = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for number in 0..400 {
-                alice.commit(items(1, number..number + 1)).unwrap();
-            }
-            alice.flush(LONG).unwrap();
-            done.store(true, Ordering::Release);
-        });
-        let mut subscriptions = Vec::new();
-        let mut number = 0;
-        while !done.load(Ordering::Acquire) {
-            subscriptions.push(bob.updates());
-            confirmed(&bob.commit(items(2, number..number + 1)).unwrap());
-            number += 1;
-        }
-        subscriptions
-    });
-    let all = upstream.len() as u64;
-    eventually(|| bob.status().upstream_head.global == all);
-    drop(bob);
-    for updates in subscriptions {
-        let mut head = updates.snapshot.upstream_head;
-        for update in &updates.receiver {
-            // Confirmed ones come before or after the new ones; together they go on where the last update ended.
-            let (confirmed, new) = match &update.merged {
-                latchwork::log::Merged::Advance { new, confirmed }
-                | latchwork::log::Merged::Rebase { new, confirmed, .. } => (confirmed, new),
-            };
-            let mut globals: Vec<_> = confirmed.iter().chain(new).map(|entry| entry.seq.global).collect();
-            globals.sort_unstable();
-            assert!(globals.iter().copied().eq(head.global + 1..=update.upstream_head.global), "a gap: {globals:?}");
-            head = update.upstream_head;
-        }
-        assert_eq!(head.global, all);
     }
 }
 
@@ -236,7 +193,7 @@ fn tickets_and_flushes_can_be_awaited() {
         assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
     }
     replicator.commit(items(1, 50..60)).unwrap();
-    block_on(replicator.flush_async());
+    block_on(replicator.flush_async()).unwrap();
     assert_eq!(replicator.status().pending, 0);
 }
 
@@ -248,7 +205,7 @@ fn a_flush_of_what_was_pending_at_the_start_ends_as_soon_as_it_is_confirmed() {
     let log = State::rehydrate(SeqNum::ROOT, head, pending).unwrap();
     upstream.fail_push(Fault::Delay(SHORT));
     let replicator = quick(log, upstream.clone()).spawn().unwrap();
-    block_on(replicator.flush_async());
+    block_on(replicator.flush_async()).unwrap();
     assert_eq!(upstream.len(), 3);
 }
 
@@ -287,4 +244,93 @@ fn a_flush_ends_when_the_log_is_replaced() {
         replicator.reset(State::default());
         assert!(flushing.join().unwrap().unwrap() < LONG / 2, "nobody woke it");
     });
+}
+
+#[test]
+fn a_status_counts_its_times_from_its_own_moment_and_says_in_what_time_it_is_tried_again() {
+    let upstream = empty_upstream();
+    let replicator =
+        Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    // So that times from any earlier origin would be longer.
+    std::thread::sleep(SHORT);
+    upstream.fail_push(Fault::DisconnectBefore);
+    replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| matches!(replicator.status().push, Push::Waiting { .. }));
+    std::thread::sleep(Duration::from_millis(2));
+    let status = replicator.status();
+    let WaitingOn::Connectivity(time) = status.waiting_on else { panic!("{status:?}") };
+    assert!(time < HOUR && status.next_try_in == Some(time), "{status:?}");
+    assert!(matches!(status.push, Push::Waiting { until, .. } if until == time), "{status:?}");
+    let words = status.to_string();
+    assert!(
+        words.starts_with("1 event is pending; for ") && words.contains("the connection, tried again in "),
+        "{words}"
+    );
+    let error = replicator.flush(Duration::ZERO).unwrap_err();
+    assert!(matches!(error.waiting_on, WaitingOn::Connectivity(time) if time < HOUR), "{error:?}");
+    replicator.retry_now();
+    replicator.flush(LONG).unwrap();
+    let status = replicator.status();
+    assert_eq!((status.next_try_in, status.to_string().as_str()), (None, "nothing is pending"));
+}
+
+#[test]
+fn the_last_error_has_a_direction_and_an_age_and_ends_with_a_success_of_that_direction() {
+    let upstream = empty_upstream().one_shot();
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    eventually(|| replicator.status().counters.pages > 0);
+    upstream.fail_push(Fault::OtherUpstream);
+    replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| replicator.status().last_error.is_some());
+    replicator.resume(Direction::Pull);
+    replicator.retry_now();
+    eventually(|| replicator.status().counters.pages > 1);
+    std::thread::sleep(SHORT);
+    let error = replicator.status().last_error.expect("a pull has nothing to do with it");
+    assert!(error.direction == Direction::Push && error.ago >= SHORT, "{error:?}");
+    assert_eq!(error.to_string(), "push: the log belongs to another upstream");
+    replicator.restart();
+    replicator.flush(LONG).unwrap();
+    eventually(|| replicator.status().last_error.is_none());
+}
+
+#[test]
+fn a_reset_ends_the_last_error() {
+    let upstream = empty_upstream().one_shot();
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    upstream.fail_push(Fault::OtherUpstream);
+    replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| replicator.status().last_error.is_some());
+    replicator.reset(State::default());
+    assert_eq!(replicator.status().last_error, None);
+}
+
+#[test]
+fn the_threads_are_called_by_the_name_of_the_replicator() {
+    let upstream = Memory::new(0);
+    let (send, receive) = std::sync::mpsc::channel();
+    let name = move || send.send(std::thread::current().name().map(String::from)).unwrap();
+    let names = Arc::new(std::sync::Mutex::new(name));
+    let hooked = {
+        let names = Arc::clone(&names);
+        let also = Arc::clone(&names);
+        Hooked::new(&upstream)
+            .before_push(move |_, _, _| {
+                names.lock().unwrap()();
+                Ok(())
+            })
+            .on_page(move |at, page, _| {
+                if at == (crate::upstream::Place { pull: 1, page: 1 }) {
+                    also.lock().unwrap()();
+                }
+                Ok(page)
+            })
+    };
+    let replicator = quick(MemoryLog::new(), hooked).name("documents/7").spawn().unwrap();
+    assert_eq!(format!("{replicator:?}"), "Replicator { name: Some(\"documents/7\"), .. }");
+    replicator.commit(vec![1_u64]).unwrap();
+    replicator.flush(LONG).unwrap();
+    let mut names: Vec<_> = receive.try_iter().flatten().collect();
+    names.sort();
+    assert_eq!(names, ["ocuments/7 pull", "ocuments/7 push"], "the last ten bytes of it");
 }

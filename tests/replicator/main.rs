@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod admission;
+mod after;
 mod handle;
 mod identity;
 mod memory;
@@ -9,6 +10,7 @@ mod ordering;
 mod panics;
 mod pulling;
 mod stopping;
+mod updates;
 mod upstream;
 
 use std::future::Future;

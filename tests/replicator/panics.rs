@@ -16,17 +16,21 @@ enum Call {
     Admit,
     Batch,
     Merge,
+    Pending,
+    IsLocalOnly,
 }
 
-/// A log that panics in the next call of a kind.
+/// A log that panics in the next call of a kind, or in all of them.
 struct Fragile {
     log: MemoryLog<u64>,
     armed: Arc<Mutex<Option<Call>>>,
+    for_ever: Arc<Mutex<Option<Call>>>,
 }
 
 impl Fragile {
     fn trip(&self, call: Call) {
         let hit = self.armed.lock().unwrap().take_if(|armed| *armed == call).is_some();
+        let hit = hit || *self.for_ever.lock().unwrap() == Some(call);
         assert!(!hit, "armed for {call:?}");
     }
 }
@@ -44,7 +48,12 @@ impl Log for Fragile {
         self.log.upstream_head()
     }
     fn pending(&self) -> usize {
+        self.trip(Call::Pending);
         self.log.pending()
+    }
+    fn is_local_only(&self, _: &MemoryEntry<u64>) -> bool {
+        self.trip(Call::IsLocalOnly);
+        false
     }
     fn position(entry: &MemoryEntry<u64>) -> u64 {
         entry.position
@@ -70,11 +79,16 @@ impl Log for Fragile {
 type Armed = Arc<Mutex<Option<Call>>>;
 
 fn fragile(upstream: &Memory<Fragile>) -> (Replicator<Fragile>, Armed) {
-    let armed = Armed::default();
-    let log = Fragile { log: MemoryLog::new(), armed: Arc::clone(&armed) };
+    let (replicator, armed, _) = fragile_for_ever(upstream);
+    (replicator, armed)
+}
+
+fn fragile_for_ever(upstream: &Memory<Fragile>) -> (Replicator<Fragile>, Armed, Armed) {
+    let [armed, for_ever] = [Armed::default(), Armed::default()];
+    let log = Fragile { log: MemoryLog::new(), armed: Arc::clone(&armed), for_ever: Arc::clone(&for_ever) };
     let replicator = quick(log, upstream.clone()).spawn().unwrap();
     eventually(|| replicator.status().counters.pages > 0);
-    (replicator, armed)
+    (replicator, armed, for_ever)
 }
 
 fn events(upstream: &Memory<Fragile>) -> Vec<u64> {
@@ -136,7 +150,7 @@ fn a_log_that_panics_on_a_page_stops_the_puller_until_a_restart() {
     *armed.lock().unwrap() = Some(Call::Merge);
     upstream.append([MemoryEntry { position: 1, event: 99 }]);
     eventually(|| matches!(replicator.status().pull, Pull::Failed { error } if panicked(&error, "armed for Merge")));
-    assert!(replicator.status().last_error.unwrap().contains("armed for Merge"));
+    assert!(replicator.status().last_error.unwrap().to_string().contains("armed for Merge"));
     let ticket = replicator.commit(vec![7]).unwrap();
     eventually(|| owner_has_to_move(&replicator, "armed for Merge"));
     replicator.restart();
@@ -173,4 +187,57 @@ fn an_upstream_that_panics_in_a_pull_stops_the_puller_until_a_restart() {
     replicator.restart();
     confirmed(&behind);
     assert_eq!(events(&upstream), [7, 99, 8]);
+}
+
+#[test]
+fn a_shutdown_of_a_log_whose_batch_panics_says_so_and_settles_its_tickets() {
+    let (replicator, _, for_ever) = fragile_for_ever(&Memory::new(0));
+    *for_ever.lock().unwrap() = Some(Call::Batch);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    eventually(|| owner_has_to_move(&replicator, "the log: armed for Batch"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| replicator.updates())).is_err());
+    let updates = {
+        *for_ever.lock().unwrap() = None;
+        replicator.updates()
+    };
+    *for_ever.lock().unwrap() = Some(Call::Batch);
+    let left = replicator.shutdown(SHORT);
+    assert!(left.failure.as_ref().is_some_and(|failure| panicked(failure, "the log: armed for Batch")), "{left:?}");
+    assert!(!left.is_clean() && left.pending.is_empty() && left.unfinished.is_empty(), "{left:?}");
+    assert_eq!(left.log.expect("nobody needs it").log.pending(), 1, "it is all there");
+    assert_eq!(ticket.settled(), Some(Settled::Closed));
+    assert_eq!(updates.receiver.recv().unwrap_err(), latchwork::replicator::RecvError::Closed);
+}
+
+#[test]
+fn a_log_that_does_not_say_what_is_pending_can_be_shut_down() {
+    let upstream = Memory::new(0);
+    let (replicator, _, for_ever) = fragile_for_ever(&upstream);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    confirmed(&ticket);
+    replicator.pause(latchwork::protocol::Direction::Push);
+    let open = replicator.commit(vec![8]).unwrap();
+    *for_ever.lock().unwrap() = Some(Call::Pending);
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| replicator.status().pending));
+    assert_eq!(asked.unwrap_err().downcast_ref::<String>().map(String::as_str), Some("armed for Pending"));
+    replicator.resume(latchwork::protocol::Direction::Push);
+    upstream.append([MemoryEntry { position: 2, event: 99 }]);
+    std::thread::sleep(SHORT);
+    let left = replicator.shutdown(SHORT);
+    assert!(left.failure.is_some() && left.unfinished.is_empty(), "{left:?}");
+    assert_eq!(open.settled(), Some(Settled::Closed));
+}
+
+#[test]
+fn a_log_that_panics_as_tickets_are_settled_closes_those_that_nobody_can_tell_apart() {
+    let upstream = Memory::new(0);
+    let (replicator, armed) = fragile(&upstream);
+    *armed.lock().unwrap() = Some(Call::IsLocalOnly);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    assert_eq!(ticket.wait_timeout(LONG), Waited::Ready(Settled::Closed));
+    assert_eq!(events(&upstream), [7]);
+    eventually(|| replicator.status().last_error.is_some());
+    replicator.restart();
+    confirmed(&replicator.commit(vec![8]).unwrap());
+    assert_eq!(events(&upstream), [7, 8]);
 }

@@ -1,7 +1,8 @@
 //! How it ends: nothing is handed over silently, and every ticket settles once.
 
 use latchwork::Interrupt;
-use latchwork::protocol::Direction;
+use latchwork::protocol::{Direction, Resend, WaitingOn};
+use latchwork::replicator::CommitError;
 use latchwork::upstream::{Batch, Fault, Page, PullError, PushError, Upstream};
 
 use crate::upstream::Hooked;
@@ -48,11 +49,15 @@ fn a_shutdown_during_a_push_says_that_upstream_may_have_taken_it() {
     eventually(|| replicator.status().counters.pushes == 1);
     let left = replicator.shutdown(SHORT);
     assert!(left.uncertain && left.pending.len() == 2, "{left:?}");
-    assert_eq!(left.unfinished.len(), 1, "the push does not heed its interrupt");
+    let [unfinished] = left.unfinished[..] else { panic!("the push does not heed its interrupt: {left:?}") };
+    assert_eq!(unfinished.direction, Direction::Push);
+    assert!(unfinished.calling_for.is_some_and(|time| time >= SHORT), "{left:?}");
+    assert!(left.log.is_none(), "it may be needed for the answer");
     assert_eq!(ticket.settled(), Some(Settled::Closed));
-    gate.open();
     drop(left);
-    assert_eq!(upstream.len(), 2, "and so it was");
+    assert!(upstream.is_empty(), "nobody waits for it");
+    gate.open();
+    eventually(|| upstream.len() == 2);
     assert_eq!(ticket.settled(), Some(Settled::Closed), "it settled once");
 }
 
@@ -118,4 +123,97 @@ fn dropping_it_settles_every_ticket_and_joins_its_threads() {
         waiting.join().unwrap()
     });
     assert_eq!(waiting, [Settled::Closed; 10]);
+}
+
+#[test]
+fn a_stop_waits_for_nothing_and_what_is_going_on_ends_by_it() {
+    let upstream = empty_upstream();
+    upstream.fail_push(Fault::Delay(HOUR));
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let ticket = replicator.commit(items(1, 0..2)).unwrap();
+    eventually(|| replicator.status().counters.pushes == 1);
+    let stopped = std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| replicator.flush(LONG));
+        let waiting = scope.spawn(|| block_on(replicator.stopped()));
+        replicator.stop();
+        replicator.stop();
+        waiting.join().unwrap();
+        (flushing.join().unwrap(), replicator.flush(LONG), block_on(replicator.flush_async()))
+    });
+    assert_eq!(ticket.settled(), Some(Settled::Closed));
+    for flushed in [stopped.0, stopped.1, stopped.2] {
+        let error = flushed.unwrap_err();
+        assert_eq!((error.pending, error.waiting_on), (2, WaitingOn::Stopped));
+    }
+    assert!(matches!(replicator.commit(items(1, 2..3)), Err(CommitError::Stopped)));
+    assert!(matches!(replicator.commit_numbered(numbered(SeqNum::ROOT, items(1, 2..3))), Err(CommitError::Stopped)));
+    assert_eq!(replicator.status().pending, 2);
+    let left = replicator.shutdown(Duration::ZERO);
+    assert!(left.unfinished.is_empty() && !left.uncertain, "{left:?}");
+    assert_eq!(left.pending.len(), 2);
+    let log = left.log.expect("both directions have ended");
+    assert_eq!(log.pending().map(|entry| *entry.event).collect::<Vec<_>>(), items(1, 0..2));
+}
+
+#[test]
+fn a_flush_of_what_has_settled_succeeds_also_once_it_is_stopped() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    confirmed(&replicator.commit(items(1, 0..2)).unwrap());
+    replicator.stop();
+    block_on(replicator.stopped());
+    replicator.flush(LONG).unwrap();
+    let left = replicator.shutdown(LONG);
+    assert!(left.is_clean(), "{left:?}");
+    assert_eq!(left.log.expect("nobody needs it").upstream_head().global, 2);
+}
+
+#[test]
+fn many_can_be_stopped_at_once() {
+    let upstream = empty_upstream();
+    let slow = Hooked::new(&upstream).before_push(|_, _, interrupt| {
+        interrupt.wait();
+        std::thread::sleep(SHORT);
+        Ok(())
+    });
+    let slow = Arc::new(slow);
+    struct Shared(Arc<Hooked<State>>);
+    impl Upstream<State> for Shared {
+        fn push(&self, batch: &Batch<State>, interrupt: &Interrupt) -> Result<(), PushError<<State as Log>::Position>> {
+            self.0.push(batch, interrupt)
+        }
+        fn pull<'a>(
+            &'a self,
+            cursor: <State as Log>::Position,
+            interrupt: &'a Interrupt,
+        ) -> impl Iterator<Item = Result<Page<Entry<Item>>, PullError>> + 'a {
+            self.0.pull(cursor, interrupt)
+        }
+    }
+    let all: Vec<_> = (0..20).map(|_| quick(State::default(), Shared(Arc::clone(&slow))).spawn().unwrap()).collect();
+    for (client, replicator) in (0..).zip(&all) {
+        replicator.commit(items(client, 0..1)).unwrap();
+        eventually(|| replicator.status().counters.pushes == 1);
+    }
+    let begun = Instant::now();
+    all.iter().for_each(Replicator::stop);
+    all.iter().for_each(|replicator| block_on(replicator.stopped()));
+    assert!(begun.elapsed() < 10 * SHORT, "one after the other: {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_push_whose_answer_got_lost_is_uncertain_whatever_the_pusher_does_meanwhile() {
+    let upstream = empty_upstream().one_shot();
+    let replicator = quick(State::default(), upstream.clone())
+        .resend(Resend::Idempotent)
+        .backoff(Backoff::new(HOUR, HOUR))
+        .one_shot_pull()
+        .spawn()
+        .unwrap();
+    eventually(|| replicator.status().counters.pages > 0);
+    upstream.fail_push(Fault::DisconnectAfter);
+    replicator.commit(items(1, 0..1)).unwrap();
+    eventually(|| replicator.status().counters.uncertain == 1);
+    let left = replicator.shutdown(SHORT);
+    assert!(left.uncertain && left.pending.len() == 1, "{left:?}");
+    assert_eq!(upstream.len(), 1, "it was taken");
 }

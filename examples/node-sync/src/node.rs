@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use latchwork::protocol::{Failure, Pull, Push};
-use latchwork::replicator::Status;
+use latchwork::replicator::{RecvError, Status};
 use latchwork::sync_state::Position;
 use latchwork::upstream::Upstream;
 use latchwork::{Backoff, Cause, Interrupt, Replicator, Ticket, Waited};
@@ -198,13 +198,13 @@ where
     });
     let (committed, ()) = (halves.0?, halves.1?);
     let (status, reapplied) = (replicator.status(), replicator.with_log(SqliteLog::reapplied));
-    let _pending = replicator.shutdown(Duration::ZERO);
+    drop(replicator);
     let counters = status.counters;
     Ok(Report {
         client,
         complete: status.pending == 0 && status.upstream_head.global == job.events(),
         waiting_on: status.waiting_on.to_string(),
-        last_error: status.last_error,
+        last_error: status.last_error.map(|error| error.to_string()),
         committed,
         pushes: counters.pushes,
         accepted: counters.accepted,
@@ -261,17 +261,25 @@ fn commit(
 /// Returns once everybody's events are here, the time is over, or it is to end.
 fn follow(replicator: &Replicator<SqliteLog>, task: Task<'_>, over: &Interrupt) -> Result<(), NodeError> {
     let Task { job, share, deadline, progress, .. } = task;
-    let updates = replicator.updates();
+    let mut updates = replicator.updates();
     let mut head = updates.snapshot.upstream_head.global;
     progress.applied.store(head, Ordering::Relaxed);
     while head < job.events() && Instant::now() < deadline && !over.is_set() {
         // Not for ever: a failure is no update.
-        if let Ok(update) = updates.receiver.recv_timeout(LOOK) {
-            head = update.upstream_head.global;
-            progress.applied.store(head, Ordering::Relaxed);
-        } else if let Some(failure) = failure(replicator.status()) {
-            return Err(NodeError::Failed { client: share.client.clone(), failure });
+        match updates.receiver.recv_timeout(LOOK) {
+            Ok(update) => head = update.upstream_head.global,
+            Err(RecvError::Empty) => {
+                if let Some(failure) = failure(replicator.status()) {
+                    return Err(NodeError::Failed { client: share.client.clone(), failure });
+                }
+            }
+            // Too slow: it goes on from where the log stands.
+            Err(_) => {
+                updates = replicator.updates();
+                head = updates.snapshot.upstream_head.global;
+            }
         }
+        progress.applied.store(head, Ordering::Relaxed);
     }
     Ok(())
 }

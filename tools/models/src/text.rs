@@ -23,7 +23,7 @@ const LIMITS: &str = "\
   treated as `AcqRel`; the crate uses none.
 - Time moves only in models that move it, and a thread wakes without a reason only in those that ask for it.
 - Whoever waits for ever is found; whoever is overtaken again and again is not.
-- `parking_lot`, `crossbeam-channel`, the standard library, the compiler and the operating system are trusted. `Arc` is the
+- `parking_lot`, the standard library, the compiler and the operating system are trusted. `Arc` is the
   standard one: leaks are not looked for.
 - Of a real upstream, nothing: the models' and the search's follow a script.
 - The random walks of the state search: they show what they came by, and no count of it would be the same twice. The depth

@@ -275,7 +275,7 @@ impl Director {
     fn close(self) {
         let Self { answers, pages, replicator, .. } = self;
         drop((answers, pages));
-        let _left = replicator.shutdown(Duration::ZERO);
+        drop(replicator);
     }
 }
 

@@ -1,0 +1,61 @@
+//! What is left to be done once the lock has been given up.
+//!
+//! No code of the user's runs under the lock but the log's methods and who looks at it. Wakers, interrupts (which wake),
+//! and the drop of an event, an error or a panic's payload are the user's, too. What a step would wake or drop it writes
+//! down here instead, under the lock, and a thread that gives up the lock takes it along. All of it is done, whatever
+//! panics; the first panic is told to the thread that took it along.
+
+use std::mem::needs_drop;
+
+use crate::interrupt::{Cause, Interrupt};
+use crate::panics::FirstPanic;
+use crate::points::point;
+use crate::queue::wake_all;
+use crate::watched::Wakers;
+
+#[derive(Default)]
+pub(super) struct AfterUnlock {
+    interrupts: Vec<(Interrupt, Cause)>,
+    pub wakers: Wakers,
+    /// Events, and what holds some.
+    events: Vec<Box<dyn Send>>,
+    /// What can wait: errors, payloads of panics.
+    rest: Vec<Box<dyn Send>>,
+}
+
+impl AfterUnlock {
+    /// Whether there is something that a thread must not sleep on.
+    pub(super) fn is_urgent(&self) -> bool {
+        !(self.interrupts.is_empty() && self.wakers.is_empty() && self.events.is_empty())
+    }
+
+    pub(super) fn interrupt(&mut self, interrupt: &Interrupt, cause: Cause) {
+        self.interrupts.push((interrupt.clone(), cause));
+    }
+
+    /// Has an error dropped, or a payload.
+    pub(super) fn discard(&mut self, thing: impl Send + 'static) {
+        self.rest.push(Box::new(thing));
+    }
+
+    /// Has entries dropped, or what holds some and nothing else of the user's: at once, if that runs no user code.
+    pub(super) fn discard_events<E>(&mut self, holder: impl Send + 'static) {
+        if needs_drop::<E>() {
+            self.events.push(Box::new(holder));
+        }
+    }
+
+    /// Does it.
+    pub(super) fn run(self, panicked: &mut FirstPanic) {
+        let Self { interrupts, wakers, events, rest } = self;
+        for (interrupt, cause) in interrupts {
+            point!(BeforeRestart);
+            panicked.contain(|| interrupt.set(cause));
+            panicked.contain(|| drop(interrupt));
+        }
+        panicked.contain(|| wake_all(wakers));
+        for thing in events.into_iter().chain(rest) {
+            panicked.contain(|| drop(thing));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How a replicator is started.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::core::Core;
+use super::trace::trace;
+use super::{Replicator, work};
+use crate::backoff::Backoff;
+use crate::log::Log;
+use crate::protocol::{Direction, Protocol, Resend, Settings};
+use crate::sync::Arc;
+use crate::upstream::Upstream;
+use crate::worker::{SpawnError, Worker};
+
+/// A replicator to be; see [`Replicator::builder`].
+#[must_use = "a replicator is started by `spawn`"]
+pub struct Builder<L, U> {
+    log: L,
+    upstream: U,
+    settings: Settings,
+    name: Option<String>,
+    max_unread: NonZeroUsize,
+}
+
+impl<L: Log, U> Builder<L, U> {
+    pub(super) fn new(log: L, upstream: U) -> Self {
+        let max_unread = const { NonZeroUsize::new(4096).unwrap() };
+        Self { log, upstream, settings: Settings::default(), name: None, max_unread }
+    }
+
+    /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull`, and its events have it
+    /// as the field `replicator`. Of a longer name its threads have the last ten bytes, since Linux shows fifteen.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets how many events a [receiver of updates](super::Receiver) may leave unread. One that falls further behind
+    /// [is told so](super::RecvError::Lagged). 4,096 by default.
+    pub fn max_unread(mut self, events: NonZeroUsize) -> Self {
+        self.max_unread = events;
+        self
+    }
+
+    /// Sets the most events in one push. 100 by default.
+    pub fn push_batch(mut self, events: NonZeroUsize) -> Self {
+        self.settings.batch = events;
+        self
+    }
+
+    /// Sets how long to wait after failures.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.settings.backoff = backoff;
+        self
+    }
+
+    /// Sets how long a rejected push waits for news before it asks for a catch-up. 250 ms by default.
+    pub fn catch_up_grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// Sets what to do when the outcome of a push is unknown.
+    pub fn resend(mut self, resend: Resend) -> Self {
+        self.settings.resend = resend;
+        self
+    }
+
+    /// Says that pulls end when they have caught up, and begin only when one is needed: at the start, after a push was
+    /// rejected or got lost, and on [`Replicator::retry_now`]. Without it one is kept going all the time.
+    pub fn one_shot_pull(mut self) -> Self {
+        self.settings.live = false;
+        self
+    }
+
+    /// Starts the replicator: two threads, a pusher and a puller. Events that are pending in the log are pushed.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system gives no thread.
+    pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
+    where
+        U: Upstream<L>,
+    {
+        let Self { log, upstream, settings, name, max_unread } = self;
+        let [push, pull] = [Direction::Push, Direction::Pull].map(|direction| thread_name(name.as_deref(), direction));
+        let core = Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), max_unread.get()));
+        let upstream = Arc::new(upstream);
+        let pusher = {
+            let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
+            Worker::spawn(push, move |_run| work::push(&core, &*upstream))?
+        };
+        let started = {
+            let core = Arc::clone(&core);
+            Worker::spawn(pull, move |_run| work::pull(&core, &*upstream))
+        };
+        trace!(doing("stop"));
+        let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
+        Ok(Replicator { core, workers: Some([pusher, puller]) })
+    }
+}
+
+/// What the thread of a direction is called. Linux shows 15 bytes: the end of a longer name, since that is where they differ.
+fn thread_name(name: Option<&str>, direction: Direction) -> String {
+    let Some(name) = name else { return format!("latchwork-{direction}") };
+    let end = (name.len().saturating_sub(10)..).find_map(|from| name.get(from..)).unwrap_or_default();
+    format!("{end} {direction}")
+}
+
+impl<L: Log, U> fmt::Debug for Builder<L, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
