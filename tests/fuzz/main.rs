@@ -26,3 +26,4 @@ mod logs;
 mod merge;
 mod primitives;
 mod protocol;
+mod replicator;
