@@ -119,7 +119,7 @@ impl Deep {
                         panic::resume_unwind(Box::new(Stopped));
                     }
                 }
-                scenario();
+                (scenario.steps)();
             });
         });
         let executions = before + begun.load(Ordering::Relaxed);

@@ -12,10 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use latchwork::sync::model::{Lanes, record, recorded};
 use loom::model::Builder;
 
-use crate::runner::{Model, REPLAYED, message, on_a_thread, say};
+use crate::runner::{Model, REPLAYED, Scenario, message, on_a_thread, say};
 
 /// The known bug that is shown, or the name of what another engine had in its place, or of a larger size.
 const SHOW: &str = "LATCHWORK_SHOW";
@@ -38,7 +37,7 @@ pub fn show(model: &Model) -> ! {
     let twins = model.twins.iter().map(|(name, scenario, _)| (*name, *scenario));
     let built = || twins.chain(model.larger.iter().copied()).find(|(name, _)| Some(*name) == bug.as_deref());
     let (scenario, _on) = match (known(), built()) {
-        (Some((known, _)), _) => (model.scenario, Some(known.switch_on())),
+        (Some((known, _)), _) => (model.switched, Some(known.switch_on())),
         (None, Some((_, scenario))) => (scenario, None),
         (None, None) if bug.is_none() => (model.scenario, None),
         (None, None) => {
@@ -49,7 +48,7 @@ pub fn show(model: &Model) -> ! {
     };
     match env::var_os(REPLAY) {
         Some(path) => {
-            let path = Path::new(&path);
+            let path = &root().join(path);
             assert!(path.is_file(), "{REPLAY}: there is no file {}", path.display());
             match run(model.builder(), scenario, path, 1, usize::MAX) {
                 Ok(lanes) => say(&text(model, bug.as_deref(), &lanes, path)),
@@ -66,7 +65,7 @@ pub fn show(model: &Model) -> ! {
 }
 
 /// Shows the execution, by number, with which a search of `scenario` has ended.
-pub fn explain(model: &Model, bug: Option<&str>, scenario: fn(), execution: usize) {
+pub fn explain(model: &Model, bug: Option<&str>, scenario: Scenario, execution: usize) {
     explain_after(model, model.builder(), bug, scenario, None, execution);
 }
 
@@ -76,7 +75,7 @@ pub fn explain_after(
     model: &Model,
     builder: Builder,
     name: Option<&str>,
-    scenario: fn(),
+    scenario: Scenario,
     checkpoint: Option<&Path>,
     execution: usize,
 ) {
@@ -92,6 +91,11 @@ pub fn explain_after(
     }
 }
 
+/// Where commands are typed; cargo runs tests one level deeper.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is below it")
+}
+
 /// Where loom's path to the failing execution is kept.
 fn path_of(model: &str, bug: Option<&str>) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(file_name(model, bug)).with_extension("path")
@@ -103,20 +107,26 @@ fn file_name(model: &str, bug: Option<&str>) -> String {
 
 /// Runs a search up to this execution, which must be the one that fails, with a record of it. It begins with what `path`
 /// leads to, if there is such a file, or else with the first one; before every so manieth, `path` is written.
-fn run(mut builder: Builder, scenario: fn(), path: &Path, execution: usize, interval: usize) -> Result<Lanes, String> {
+fn run(
+    mut builder: Builder,
+    scenario: Scenario,
+    path: &Path,
+    execution: usize,
+    interval: usize,
+) -> Result<String, String> {
     builder.checkpoint_file = Some(path.into());
     builder.checkpoint_interval = interval;
     let (begun, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
     let (count, keep) = (Arc::clone(&begun), Arc::clone(&kept));
     let ended = on_a_thread(REPLAYED, move || {
         let steps = move || match (count.fetch_add(1, Ordering::Relaxed) + 1).cmp(&execution) {
-            std::cmp::Ordering::Less => scenario(),
-            std::cmp::Ordering::Equal => record(scenario),
+            std::cmp::Ordering::Less => (scenario.steps)(),
+            std::cmp::Ordering::Equal => (scenario.build.record)(scenario.steps),
             std::cmp::Ordering::Greater => panic::resume_unwind(Box::new(PASSED)),
         };
         let ended = catch_unwind(AssertUnwindSafe(|| builder.check(steps)));
         let failure = ended.as_ref().err().map(|failure| message(&**failure)).filter(|failure| *failure != PASSED);
-        *keep.lock().unwrap_or_else(PoisonError::into_inner) = recorded(failure);
+        *keep.lock().unwrap_or_else(PoisonError::into_inner) = (scenario.build.recorded)(failure);
     });
     let lanes = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
     lanes.filter(|_| ended.is_ok()).ok_or_else(|| {
@@ -125,12 +135,11 @@ fn run(mut builder: Builder, scenario: fn(), path: &Path, execution: usize, inte
     })
 }
 
-fn text(model: &Model, bug: Option<&str>, lanes: &Lanes, path: &Path) -> String {
+fn text(model: &Model, bug: Option<&str>, lanes: &str, path: &Path) -> String {
     let name = model.name;
     let with = bug.map(|bug| format!(", with {bug}")).unwrap_or_default();
     let bug = bug.map(|bug| format!("{SHOW}={bug} ")).unwrap_or_default();
-    let here = env::current_dir().ok();
-    let path = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display();
+    let path = path.strip_prefix(root()).unwrap_or(path).display();
     format!(
         "\n{name}{with}\n\n{lanes}\n{AGAIN}\n{bug}{REPLAY}={path} RUSTFLAGS=\"--cfg loom\" \\\n    \
          cargo test --test models -- --exact {name}\n",
@@ -164,7 +173,7 @@ fn is_shown_as_kept(model: &str, bug: &str) {
     assert!(again == lanes, "the execution that is replayed is another one: searched\n{lanes}\nreplayed\n{again}");
 
     let name = format!("{}.txt", file_name(model, Some(bug)));
-    let (kept, new) = (Path::new("loom-tests/lanes").join(&name), Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
+    let (kept, new) = (root().join("loom-tests/lanes").join(&name), Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
     if fs::read_to_string(&kept).unwrap_or_default() != lanes {
         fs::write(&new, &lanes).expect("a file below the target directory");
         panic!("{} is not what is shown now, which is in {}:\n{lanes}", kept.display(), new.display());

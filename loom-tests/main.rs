@@ -10,20 +10,30 @@
 //! says its bound.
 #![cfg(loom)]
 
+#[path = "../tests/search/data.rs"]
 mod data;
 mod deep;
-mod executor;
 mod lanes;
 mod progress;
 mod runner;
-mod scenarios;
+#[path = "scenarios/shipped.rs"]
+mod shipped;
+#[path = "scenarios/switched.rs"]
+mod switched;
 
 use std::time::Duration;
 
 use latchwork::Latch;
-use latchwork::known_bugs::KnownBug;
-use runner::{DEADLOCK, Model, SPINS};
+use latchwork_switched::known_bugs::KnownBug;
+use runner::{DEADLOCK, Model, SPINS, Scenario};
 use serde_json::json;
+
+/// A scenario as one of the two builds has it.
+macro_rules! on {
+    ($build:ident, $room:ident, $name:ident) => {
+        Scenario { steps: $build::scenarios::$room::$name, build: &$build::scenarios::BUILD }
+    };
+}
 
 /// Turns the index into tests. An entry: property, name, invariants, threads, bound, known bugs; where another engine had
 /// it otherwise, that (`built`); and for `cargo models --deep`, the same in larger sizes (`larger`).
@@ -53,10 +63,11 @@ macro_rules! index {
             invariants: $invariants,
             threads: $threads,
             bound: runner::bound!($bound),
-            scenario: scenarios::$room::$name,
+            scenario: on!(shipped, $room, $name),
+            switched: on!(switched, $room, $name),
             known_bugs: &[$((KnownBug::$bug, $failure)),*],
-            twins: &[$($((stringify!($twin), scenarios::$room::$twin, $twin_failure)),*)?],
-            larger: &[$($((stringify!($larger), scenarios::$room::$larger)),*)?],
+            twins: &[$($((stringify!($twin), on!(shipped, $room, $twin), $twin_failure)),*)?],
+            larger: &[$($((stringify!($larger), on!(shipped, $room, $larger))),*)?],
         },)*)*];
     };
 }
@@ -319,6 +330,20 @@ index! {
         /// A pause is not taken for success.
         a_pause_is_not_taken_for_success: "I5", 3 threads, exhaustive,
             finds { InferredSuccess: "confirmed, and upstream has never seen it" };
+    }
+    /// The handle: what stops, resets, subscribes and wakes while the two directions are at work.
+    mod handle {
+        /// A waker that panics in the pusher's thread leaves it going.
+        a_waker_that_panics_leaves_the_pusher_going: "I16", 3 threads, exhaustive, finds { WakerEndsWorker: DEADLOCK };
+        /// A stop refuses what is committed later, and settles what was committed before.
+        a_stop_refuses_what_comes_later_and_settles_what_came_before: "I8, I16", 3 threads, 3,
+            finds { StoppedCommitIsAdmitted: DEADLOCK, StopLeavesTicketsOpen: DEADLOCK };
+        /// A reset ends the updates of the former log, and those of the present one begin where their snapshot ends.
+        a_reset_ends_the_updates_of_the_former_log: "I4, I15", 3 threads, 3,
+            finds { ResetUnannounced: "a receiver ends with its log" };
+        /// What a subscriber leaves behind as it is told is not dropped under the lock.
+        a_subscriber_that_leaves_as_it_is_told_leaves_nothing_under_the_lock: "I9", 3 threads, exhaustive,
+            finds { DropsUnderTheLock: SPINS };
     }
     /// Everything that can happen, meeting a pusher in every state.
     mod matrix {
@@ -597,7 +622,7 @@ fn passing_an_open_latch_is_one_atomic_load() {
     let look = steps(|latch| assert!(latch.is_open()));
     assert_eq!(steps(Latch::wait), look);
     assert_eq!(steps(|latch| assert!(latch.wait_timeout(Duration::MAX).is_ready())), look);
-    assert_eq!(steps(|latch| executor::block_on(latch.wait_async())), look);
+    assert_eq!(steps(|latch| shipped::scenarios::executor::block_on(latch.wait_async())), look);
     assert!(steps(|latch| assert!(latch.is_open() && latch.is_open())) > look, "these steps can be counted");
 }
 

@@ -3,7 +3,8 @@
 //! - The search is given no limit of time or number, so when it returns it has ended by itself; a model that had nothing
 //!   to choose (one execution) fails.
 //! - Environment variables that would weaken a search are refused (by `sync::model::builder`).
-//! - Each known bug is switched on in turn, and the same search must end with exactly the failure that is expected.
+//! - The search is one of the crate as it ships. Then each known bug is switched on in turn, in the build that has them, and
+//!   the same search of that must end with exactly the failure that is expected.
 //! - Each model runs in a process of its own, as many at a time as there are test threads. A known bug is on for a whole
 //!   process; and two models that share one get in each other's way, for loom maps and unmaps the stacks of an
 //!   execution's threads each time, which one process does one after the other. Two processes do not slow each other:
@@ -21,8 +22,8 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchwork::known_bugs::KnownBug;
 use latchwork::sync::model::builder;
+use latchwork_switched::known_bugs::KnownBug;
 use serde_json::{Value, json};
 
 use crate::{data, deep, lanes, progress};
@@ -42,13 +43,29 @@ pub struct Model {
     pub threads: usize,
     /// The greatest number of preemptions; `None` for no bound.
     pub bound: Option<usize>,
-    pub scenario: fn(),
-    /// Bugs of the shipped code that this model finds, with the failure expected.
+    /// On the crate as it ships.
+    pub scenario: Scenario,
+    /// On the build with the known bugs.
+    pub switched: Scenario,
+    /// Those that this model finds, with the failure expected.
     pub known_bugs: &'static [(KnownBug, &'static str)],
-    /// The same scenario as somebody else built it, with the failure expected.
-    pub twins: &'static [(&'static str, fn(), &'static str)],
+    /// The same scenario as another engine has it, with the failure expected.
+    pub twins: &'static [(&'static str, Scenario, &'static str)],
     /// The same property in sizes that take hours; see [`deep`].
-    pub larger: &'static [(&'static str, fn())],
+    pub larger: &'static [(&'static str, Scenario)],
+}
+
+/// What a model does, in one of the two builds of the crate.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub steps: fn(),
+    pub build: &'static Build,
+}
+
+/// How a build tells what an execution did: `latchwork::sync::model`, with the lanes as text.
+pub struct Build {
+    pub record: fn(fn()),
+    pub recorded: fn(Option<&str>) -> Option<String>,
 }
 
 /// A bound as the index writes it.
@@ -151,7 +168,7 @@ impl Model {
         } else {
             hunts.extend(self.known_bugs.iter().map(|(bug, expected)| {
                 let _on = bug.switch_on();
-                self.hunt(format!("{bug:?}"), self.scenario, expected)
+                self.hunt(format!("{bug:?}"), self.switched, expected)
             }));
             hunts.extend(
                 self.twins.iter().map(|(name, scenario, expected)| self.hunt((*name).into(), *scenario, expected)),
@@ -190,13 +207,13 @@ impl Model {
             let begun = Arc::new(AtomicUsize::new(0));
             let mut builder = self.builder();
             builder.max_branches = steps;
-            let (count, scenario) = (Arc::clone(&begun), self.scenario);
+            let (count, steps) = (Arc::clone(&begun), self.scenario.steps);
             let ended = on_a_thread(EXPECTED_TO_FAIL, move || {
                 builder.check(move || {
                     if count.fetch_add(1, Ordering::Relaxed) > 0 {
                         panic::resume_unwind(Box::new("one execution is enough"));
                     }
-                    scenario();
+                    steps();
                 });
             });
             ended.is_ok() || begun.load(Ordering::Relaxed) > 1
@@ -229,7 +246,7 @@ impl Model {
     }
 
     /// Searches for a failure that must be there.
-    fn hunt(&self, name: String, scenario: fn(), expected: &str) -> Hunt {
+    fn hunt(&self, name: String, scenario: Scenario, expected: &str) -> Hunt {
         let Search { executions, failure, .. } = self.search(scenario);
         let found = match failure.as_deref().map(message) {
             None => Err(format!("known bug {name} was not found in {executions} executions: this model cannot fail")),
@@ -243,14 +260,14 @@ impl Model {
     }
 
     /// On a thread of its own, so that a failure leaves nothing behind.
-    pub fn search(&self, scenario: fn()) -> Search {
+    pub fn search(&self, scenario: Scenario) -> Search {
         let executions = Arc::new(AtomicUsize::new(0));
         let (builder, count) = (self.builder(), Arc::clone(&executions));
         let started = Instant::now();
         let ended = on_a_thread(EXPECTED_TO_FAIL, move || {
             builder.check(move || {
                 count.fetch_add(1, Ordering::Relaxed);
-                scenario();
+                (scenario.steps)();
             });
         });
         Search { executions: executions.load(Ordering::Relaxed), time: started.elapsed(), failure: ended.err() }

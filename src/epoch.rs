@@ -26,7 +26,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::interrupt::Interrupt;
-use crate::known_bugs::bug;
 use crate::queue::{Condition, Wait, WaitQueue};
 use crate::sync::model::Named;
 use crate::sync::{AtomicU64, Instant, Ordering, const_fn, note};
@@ -84,13 +83,12 @@ impl Epoch {
     ///
     /// If a waiting task's waker panics; everybody has been woken by then.
     pub fn bump(&self) -> u64 {
-        let order = if bug!(RelaxedBump) { Ordering::Relaxed } else { Ordering::AcqRel };
-        let former = self.state.fetch_add(ONE, order);
+        let former = self.state.fetch_add(ONE, Ordering::AcqRel);
         note!(bumps(&self.queue, former / ONE + 1));
         if former & AWAITED != 0 {
             self.queue.release(|| {
                 self.state.fetch_and(!AWAITED, Ordering::Relaxed);
-                !bug!(BumpWakesNobody)
+                true
             });
         }
         former / ONE + 1
@@ -98,7 +96,7 @@ impl Epoch {
 
     #[inline]
     fn load(&self) -> u64 {
-        self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire })
+        self.state.load(Ordering::Acquire)
     }
 
     /// Blocks until the count is greater than `seen`; returns it. If it is already, this is one atomic load.
@@ -164,10 +162,8 @@ impl Condition for Past<'_> {
     }
 
     fn mark(&self) -> Option<u64> {
-        let past = |state| self.past(state).filter(|_| !bug!(WakeWithoutLock));
-        let unless_past = |state| if past(state).is_some() { None } else { Some(state | AWAITED) };
-        let acquire = if bug!(RelaxedMark) { Ordering::Relaxed } else { Ordering::Acquire };
-        match self.epoch.state.fetch_update(Ordering::Relaxed, acquire, unless_past) {
+        let unless_past = |state| if self.past(state).is_some() { None } else { Some(state | AWAITED) };
+        match self.epoch.state.fetch_update(Ordering::Relaxed, Ordering::Acquire, unless_past) {
             Ok(_) => None,
             Err(state) => self.past(state),
         }

@@ -34,7 +34,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::known_bugs::bug;
 use crate::latch::{Latch, Opened};
 use crate::queue::{WaitQueue, for_each_unwinding};
 use crate::sync::model::Named;
@@ -169,10 +168,10 @@ impl Interrupt {
     #[must_use]
     pub fn child(&self) -> Self {
         let mut note = self.token.note.lock();
-        let Some(cause) = note.cause.filter(|_| !bug!(ChildMissesInterrupt)) else {
+        let Some(cause) = note.cause else {
             let key = note.children.last_key_value().map_or(0, |(last, _)| last + 1);
             let parent = Parent { token: Arc::clone(&self.token), key };
-            let token = Token::new(Some(parent).filter(|_| !bug!(OrphansGrandchildren)));
+            let token = Token::new(Some(parent));
             note.children.insert(key, Arc::downgrade(&token));
             return Self { token };
         };
@@ -247,13 +246,7 @@ impl Token {
     }
 
     fn set(&self, cause: Cause) -> bool {
-        if bug!(SetBeforeCause) {
-            self.set.open();
-        }
         let (first, cause, children) = self.note(cause);
-        if !first && bug!(SecondSetterReturnsEarly) {
-            return first;
-        }
         // Parents before their children.
         let mut below: Vec<_> = children.into_iter().map(|child| (child, cause)).collect();
         let mut noted = 0;
@@ -272,10 +265,7 @@ impl Token {
     fn note(&self, cause: Cause) -> (bool, Cause, Vec<Arc<Self>>) {
         let mut note = self.note.lock();
         let first = note.cause.is_none();
-        if first || bug!(LastCauseWins) {
-            note.cause = Some(cause);
-        }
-        let stays = note.cause.unwrap_or(cause);
+        let stays = *note.cause.get_or_insert(cause);
         let children = if note.children.is_empty() || self.set.is_open() {
             Vec::new()
         } else {

@@ -27,7 +27,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::interrupt::Interrupt;
-use crate::known_bugs::bug;
 use crate::queue::{Condition, Wait, WaitQueue};
 use crate::sync::model::Named;
 use crate::sync::{AtomicU8, Instant, Ordering, const_fn, note};
@@ -82,14 +81,10 @@ impl Latch {
     ///
     /// If a waiting task's waker panics; everybody has been let through and woken by then.
     pub fn open(&self) -> bool {
-        let release = if bug!(RelaxedOpen) { Ordering::Relaxed } else { Ordering::Release };
-        if bug!(OpenLooksFirst) && self.is_open() {
-            return false;
-        }
         let mut state = CLOSED;
         while state != AWAITED {
             // Also when it is open already: what was written before this call must be seen by whoever passes after it.
-            match self.state.compare_exchange(state, OPEN, release, Ordering::Relaxed) {
+            match self.state.compare_exchange(state, OPEN, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => {
                     note!(turns(&self.queue, true, state == CLOSED));
                     return state == CLOSED;
@@ -110,11 +105,9 @@ impl Latch {
     ///
     /// Whoever waited when it opened passes even so.
     pub fn close(&self) -> bool {
-        // Whoever closes it has passed it: what was written before `open` is seen.
-        let acquire = if bug!(RelaxedClose) { Ordering::Relaxed } else { Ordering::Acquire };
-        // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are.
-        let kept = if bug!(CloseForgetsWaiters) { CLOSED } else { !OPEN };
-        let changed = self.state.fetch_and(kept, acquire) & OPEN != 0;
+        // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are. A caller that closes the latch has
+        // passed it, hence the ordering: what was written before `open` is seen.
+        let changed = self.state.fetch_and(!OPEN, Ordering::Acquire) & OPEN != 0;
         note!(turns(&self.queue, false, changed));
         changed
     }
@@ -127,11 +120,6 @@ impl Latch {
     ///
     /// If a waiting task's waker panics; everybody has been let through and woken by then.
     pub fn release(&self) -> usize {
-        if bug!(ReleaseOpens) {
-            let changed = self.open();
-            self.close();
-            return changed.into();
-        }
         if self.state.load(Ordering::Relaxed) != AWAITED {
             note!(releases(&self.queue, false));
             return 0;
@@ -147,7 +135,7 @@ impl Latch {
     #[must_use]
     #[inline]
     pub fn is_open(&self) -> bool {
-        let open = self.state.load(if bug!(RelaxedCheck) { Ordering::Relaxed } else { Ordering::Acquire }) == OPEN;
+        let open = self.state.load(Ordering::Acquire) == OPEN;
         note!(looks(&self.queue, open));
         open
     }
@@ -208,20 +196,13 @@ impl Condition for &Latch {
     }
 
     fn mark(&self) -> Option<()> {
-        if bug!(WakeWithoutLock, InterruptBetweenCheckAndPark) {
-            return None;
-        }
-        let acquire = if bug!(RelaxedMark) { Ordering::Relaxed } else { Ordering::Acquire };
-        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::Relaxed, acquire) {
+        match self.state.compare_exchange(CLOSED, AWAITED, Ordering::Relaxed, Ordering::Acquire) {
             Ok(_) | Err(AWAITED) => None,
             Err(_open) => Some(()),
         }
     }
 
     fn unmark(&self) {
-        if bug!(PlainUnmark) {
-            return self.state.store(CLOSED, Ordering::Relaxed);
-        }
         self.state.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 

@@ -42,7 +42,7 @@
 //!   a fault or a commit, and every state in which nothing can happen is drained. (`tests/search`)
 //!
 //! Each of these checks has been seen to fail: the known bugs of real engines, H001 and its first published fix among them,
-//! are switches in the shipped code, and each search must find its own. The index `loom-tests/main.rs` says which.
+//! are edits of the shipped code, and each search must find its own. The index `loom-tests/main.rs` says which.
 //!
 //! The limits: other sizes than these; upstreams that break their [contract](upstream::Upstream); a log that does not do
 //! what [`Log`](log::Log) asks; a process that starts anew forgets that a push was uncertain, and is safe only because an
@@ -108,14 +108,10 @@
 mod backoff;
 mod epoch;
 mod interrupt;
-#[doc(hidden)]
-pub mod known_bugs;
 mod latch;
 pub mod log;
 mod panics;
 mod parker;
-#[doc(hidden)]
-pub mod points;
 pub mod protocol;
 mod queue;
 pub mod replicator;

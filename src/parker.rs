@@ -12,7 +12,6 @@
 
 use std::task::Wake;
 
-use crate::known_bugs::bug;
 use crate::sync::{Arc, Instant, Monitor, note};
 
 pub(crate) struct Parker {
@@ -56,7 +55,7 @@ impl Wake for Parker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut woken = self.woken.lock();
-        *woken = !bug!(UnparkLeavesNoToken);
+        *woken = true;
         note!(unparks(self.woken.thing()));
         self.woken.notify_all(&mut woken, 0);
     }

@@ -23,7 +23,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::known_bugs::bug;
 use crate::panics::FirstPanic;
 use crate::sync::{Mutex, MutexGuard, abandoned, const_fn, note};
 
@@ -117,10 +116,8 @@ impl Waiting {
 
     /// Takes the waker out of `place`, if it is still there.
     pub(crate) fn leave(&mut self, place: &Place) -> Option<Waker> {
-        let Place { generation, index } = *place;
-        let index = if bug!(CancelledWaiterTakesWake) { 0 } else { index };
-        let waker = self.at(&Place { generation, index })?.take();
-        self.vacant.push(index);
+        let waker = self.at(place)?.take();
+        self.vacant.push(place.index);
         waker
     }
 
@@ -193,10 +190,7 @@ impl<C: Condition> Wait<C> {
         let waiting = locked.waiting.as_mut()?;
         if waiting.at(&place).is_none() {
             drop(locked);
-            return self.condition.let_through().filter(|_| !bug!(GivingUpHidesOpen));
-        }
-        if bug!(CancelledWaiterStays) {
-            return None;
+            return self.condition.let_through();
         }
         let waker = waiting.leave(&place);
         note!(leaves(self.condition.queue()));
@@ -213,11 +207,11 @@ impl<C: Condition> Wait<C> {
         let mut locked = self.condition.queue().lock();
         let waiting = locked.waiting.get_or_insert_default();
         if let Some(place) = self.place.take() {
-            let Some(present) = waiting.at(&place).filter(|_| !bug!(ParkIsTrusted)) else {
+            let Some(present) = waiting.at(&place) else {
                 note!(is_through(self.condition.queue()));
                 drop(locked);
                 // Let through, or woken for a change that came before this wait began.
-                return match self.condition.let_through().filter(|_| !bug!(OpenCloseLosesWaiters)) {
+                return match self.condition.let_through() {
                     Some(output) => Poll::Ready(output),
                     None => self.join(waker),
                 };

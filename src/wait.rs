@@ -12,7 +12,6 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::interrupt::{Cause, Interrupt, Interrupted};
-use crate::known_bugs::bug;
 use crate::parker::Parker;
 use crate::queue::{Condition, GiveUp, Wait};
 use crate::sync::{Instant, spin};
@@ -140,9 +139,6 @@ pub(crate) fn drive<W: GiveUp + Unpin>(
     let mut interrupted = interrupt.map(Interrupt::wait_async);
     let mut passed = false;
     loop {
-        if bug!(TimeoutHidesOpen) && passed {
-            return Waited::TimedOut;
-        }
         if let Poll::Ready(output) = Pin::new(&mut wait).poll(&mut context) {
             return Waited::Ready(output);
         }

@@ -20,7 +20,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::known_bugs::bug;
 use crate::queue::{GiveUp, Place, Waiting, wake_all};
 use crate::sync::{IN_MODEL, Instant, Monitor, MutexGuard, abandoned};
 use crate::wait::Waited;
@@ -41,6 +40,7 @@ struct Inner<S, const TOPICS: usize> {
 /// Whether threads know which locks they hold.
 const CHECKED: bool = cfg!(debug_assertions) && !IN_MODEL;
 
+// Of no thread of a model, where nothing looks at it.
 std::thread_local! {
     /// The locks that this thread holds, by their addresses.
     static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
@@ -147,9 +147,7 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     fn notify(&self, inner: &mut MutexGuard<'_, Inner<S, TOPICS>>, topics: Topics) -> Wakers {
         let mut wakers = Wakers::new();
         for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
-            if !bug!(ChangeWakesNobody) {
-                self.inner.notify_all(inner, topic);
-            }
+            self.inner.notify_all(inner, topic);
             if let Some(waiting) = &mut inner.waiting[topic] {
                 wakers.append(&mut waiting.take());
             }
@@ -334,6 +332,27 @@ mod tests {
         assert_eq!(woken(), [0, 1, 0]);
         wake_all(watched.change_quietly(|_| ((), 0b101)).1);
         assert_eq!(woken(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_thread_that_would_lock_again_what_it_holds_panics_and_may_lock_something_else() {
+        if IN_MODEL || !cfg!(debug_assertions) {
+            return;
+        }
+        let (watched, other) = (Watched::<u8>::new(0), Watched::<u8>::new(1));
+        let again = |look: &dyn Fn(&mut u8)| {
+            let locked = std::panic::AssertUnwindSafe(|| watched.look(look));
+            std::panic::catch_unwind(locked).err().and_then(|payload| payload.downcast_ref::<&str>().copied())
+        };
+        assert_eq!(again(&|state| *state = other.look(|other| *other)), None);
+        let would_wait =
+            |said: Option<&str>| said.is_some_and(|said| said.starts_with("this thread would wait for itself"));
+        assert!(would_wait(again(&|_| watched.look(|_| ()))));
+        assert!(would_wait(again(&|_| watched.change(|_| ()))));
+        assert!(again(&|_| watched.assert_free()).is_some());
+        // It has been given up all the same.
+        watched.assert_free();
+        assert_eq!(watched.look(|state| *state), 1);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
     let asked = Arc::clone(&replicator);
     hook(Some(Box::new(move || drop(asked.status()))));
     until("park", 1);
-    while replicator.status().epoch == 0 {
+    while replicator.status().counters.pages == 0 {
         // The first pull has not caught up yet.
         yield_now();
     }
@@ -161,12 +161,10 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
     assert!(left.is_clean(), "{left:?}");
 
     let none = "epoch=0 upstream_head=0 head=0 pending=0";
-    let mine = "epoch=1 upstream_head=0 head=1 pending=1";
-    let moved = "epoch=3 upstream_head=1 head=2 pending=1";
-    let done = "epoch=4 upstream_head=2 head=2 pending=0";
-    let mut pusher = told("latchwork-push");
-    // The first pull may have caught up before the pusher began.
-    pusher[..2].iter_mut().for_each(|line| *line = line.replace("epoch=1", "epoch=0"));
+    let mine = "epoch=0 upstream_head=0 head=1 pending=1";
+    let moved = "epoch=1 upstream_head=1 head=2 pending=1";
+    let done = "epoch=2 upstream_head=2 head=2 pending=0";
+    let pusher = told("latchwork-push");
     let expected = [
         format!("start generation=0 {none}"),
         format!("park generation=0 {none} cause=nobody"),
@@ -183,8 +181,8 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
         format!("pull-advance generation=3 {done} from=\"push\" new=0 confirmed=1"),
         format!("park generation=3 {done} cause=nobody"),
         // The restart has made the epoch grow, for both directions.
-        format!("resume generation=3 {} by=\"stop\"", done.replace('4', "6")),
-        format!("stop generation=3 {}", done.replace('4', "6")),
+        format!("resume generation=3 {} by=\"stop\"", done.replace("epoch=2", "epoch=4")),
+        format!("stop generation=3 {}", done.replace("epoch=2", "epoch=4")),
     ];
     assert_eq!(pusher, expected);
     let puller = [format!("pull-rebase generation=1 {moved} from=\"pull\" new=1 confirmed=0 moved=1 dropped=0")];
@@ -196,6 +194,36 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
     assert_eq!(told(current().name().unwrap()), owner);
     let counters = COUNTERS.lock().unwrap();
     assert!(counters.contains("accepted: 1, behind: 1, uncertain: 0, unavailable: 1"), "{counters}");
+}
+
+#[test]
+fn a_name_is_told_with_each_event_and_an_error_is_formatted_where_it_may_call_back() {
+    /// Asks how things stand as it is formatted.
+    #[derive(Debug)]
+    struct Asks(Arc<Mutex<std::sync::Weak<Replicator<Log>>>>);
+    impl std::fmt::Display for Asks {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let pending = self.0.lock().unwrap().upgrade().map(|replicator| replicator.status().pending);
+            write!(f, "{pending:?} pending")
+        }
+    }
+    impl std::error::Error for Asks {}
+
+    let _turn = begin();
+    let (answer, answers) = channel();
+    let upstream = Scripted { memory: Memory::new(0), answers: Mutex::new(answers) };
+    let replicator = Arc::new(
+        Replicator::builder(Log::new(), upstream).backoff(Backoff::new(HOUR, HOUR)).name("docs/7").spawn().unwrap(),
+    );
+    let asks = Arc::new(Mutex::new(Arc::downgrade(&replicator)));
+    replicator.commit(vec!["mine"]).unwrap();
+    answer.send(Err(PushError::Unavailable { retry_after: None, error: Asks(Arc::clone(&asks)).into() })).unwrap();
+    until("backend-push-error", 1);
+    *asks.lock().unwrap() = std::sync::Weak::new();
+    let _left = Arc::into_inner(replicator).unwrap().shutdown(Duration::ZERO);
+    let told = told("docs/7 push");
+    assert!(told.iter().all(|line| line.contains(" replicator=\"docs/7\" generation=")), "{told:#?}");
+    assert!(told.iter().any(|line| line.ends_with("error=\"upstream is unavailable: Some(1) pending\"")), "{told:#?}");
 }
 
 #[test]

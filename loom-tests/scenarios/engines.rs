@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::latchwork;
 use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use latchwork::upstream::Upstream;
 use latchwork::{Epoch, Latch, Replicator, Settled};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::latchwork;
 use latchwork::sync::model::end_time;
 use latchwork::{Cause, Epoch, Interrupt, Waited};
 use loom::sync::atomic::{AtomicBool, Ordering};
 
+use super::executor::{Task, block_on, poll_once};
 use super::{SOON, spawn};
-use crate::executor::{Task, block_on, poll_once};
 
 /// A thread bumps; main reads the epoch, looks whether there is something to do and, if not, waits past what it read.
 pub fn a_bump_is_never_missed() {

@@ -1,10 +1,11 @@
 //! Models of `Interrupt`.
 
+use super::latchwork;
 use latchwork::sync::model::end_time;
 use latchwork::{Cause, Interrupt, Interrupted};
 
+use super::executor::block_on;
 use super::{SOON, thread};
-use crate::executor::block_on;
 
 fn setter(interrupt: &Interrupt, cause: Cause) -> thread::JoinHandle<bool> {
     let interrupt = interrupt.clone();

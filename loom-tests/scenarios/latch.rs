@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::latchwork;
 use latchwork::sync::model::{end_time, expect_spurious, give_way, say, wake_spuriously};
 use latchwork::{Cause, Interrupt, Latch, Waited};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::executor::{Task, block_on, poll_once};
 use super::{SOON, spawn, thread};
-use crate::executor::{Task, block_on, poll_once};
 
 /// Main opens; one thread waits. Ends when the thread has been joined.
 pub fn open_lets_a_thread_through() {

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use latchwork::known_bugs;
+use super::{latchwork, suspend};
 use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
 use latchwork::replicator::Status;
@@ -158,7 +158,7 @@ impl Happening {
     /// until he waits.
     fn staged(self, pusher: Pusher) -> (Handle, Scripted, Option<Ticket<u64>>) {
         loom::stop_exploring();
-        let no_bug = known_bugs::suspend();
+        let no_bug = suspend();
         let upstream = Scripted::new(pusher.answers(), self.feeds.0, self.feeds.1);
         let held_pull = self.held_pull.saturating_add(usize::from(self.feeds.0.first() == Some(&Feed::Unavailable)));
         let mut upstream = upstream.holding(pusher.held_push(), held_pull);

@@ -1,10 +1,15 @@
-//! What the models do: drive the shipped code through its public interface.
+//! What the models do: drive the crate through its public interface.
+//!
+//! All of this is compiled twice, against the [crate as it ships](crate::shipped) and against the [build with the known
+//! bugs](crate::switched); hence `use super::latchwork` in each file.
 //!
 //! Each says which threads there are, the steps of each, and what ends it. A property is asserted before the model stops
 //! anything: what a stop wakes was perhaps asleep for good.
 
 pub mod engines;
 pub mod epoch;
+pub mod executor;
+pub mod handle;
 pub mod interrupt;
 pub mod latch;
 pub mod matrix;
@@ -16,7 +21,14 @@ pub mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{latchwork, suspend};
+use crate::runner::Build;
+use latchwork::sync::model::{record, recorded};
 use thread::JoinHandle;
+
+/// How this build tells what an execution did.
+pub const BUILD: Build =
+    Build { record: |steps| record(steps), recorded: |failure| recorded(failure).map(|lanes| lanes.to_string()) };
 
 /// A deadline within reach of the models' clock.
 const SOON: Duration = Duration::from_secs(1);

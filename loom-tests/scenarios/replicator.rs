@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::latchwork;
 use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, WaitingOn};
 use latchwork::sync::model::{end_time, give_way};

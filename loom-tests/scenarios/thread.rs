@@ -1,5 +1,6 @@
 //! loom's threads, with a lane in which they begin, wait for each other and end.
 
+use super::latchwork;
 use latchwork::sync::model::{waits, within};
 pub use loom::thread::yield_now;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::latchwork;
 use latchwork::Interrupt;
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::Direction;

@@ -5,14 +5,15 @@
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::latchwork;
 use latchwork::sync::model::end_time;
 use latchwork::worker::{BoxError, Ended, Handle, Phase};
 use latchwork::{Backoff, Cause, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 use loom::sync::atomic::{AtomicBool, Ordering};
 
+use super::executor::block_on;
 use super::thread::{self, JoinHandle};
 use super::{SOON, spawn};
-use crate::executor::block_on;
 
 type Outcome = Result<(), BoxError>;
 

@@ -81,7 +81,6 @@ pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
 pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, WaitingOn};
-use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::upstream::SharedError;
 
@@ -373,9 +372,7 @@ impl<L: Log> Protocol<L> {
     pub fn restart(&mut self) -> Effects<L::Entry> {
         self.look_again(Direction::Push);
         self.look_again(Direction::Pull);
-        if !bug!(LateAnswerStopsRestarted) {
-            self.before_restart = self.begun;
-        }
+        self.before_restart = self.begun;
         let mut errors = Vec::new();
         if let Pull::Failed { error } = &self.course.pull {
             errors.extend(error.shared());
@@ -398,9 +395,7 @@ impl<L: Log> Protocol<L> {
     pub fn reset(&mut self, log: L) -> (L, Effects<L::Entry>) {
         let former = std::mem::replace(&mut self.log, log);
         self.epoch += 1;
-        if !bug!(FormerAnswerCounts) {
-            self.former = self.begun;
-        }
+        self.former = self.begun;
         let mut effects = Effects { interrupt_pull: self.end_pull(), ..Effects::default() };
         let Course { mut push, pull, .. } = std::mem::replace(&mut self.course, Course::new(self.begun.pull + 1));
         if let Push::Sending { fate, .. } = &mut push {

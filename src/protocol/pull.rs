@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::status::at;
 use super::{Direction, Effects, Failure, Moment, Protocol, Refused, Signal, Spent, Time};
-use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::upstream::{More, Page, PullError};
 
@@ -82,7 +81,6 @@ impl<L: Log> Protocol<L> {
         match self.course.pull {
             Pull::Waiting { until, .. } if until > now => return NextPull::Wait(Some(until)),
             Pull::Idle => {}
-            Pull::Waiting { .. } if bug!(WaitOutlivesItsTime) => {}
             // Over, also if there is nothing to pull.
             Pull::Waiting { .. } => self.course.pull = Pull::Idle,
             Pull::Pulling { .. } | Pull::Failed { .. } => return NextPull::Wait(None),
@@ -113,9 +111,6 @@ impl<L: Log> Protocol<L> {
 
     /// A pull must begin from now on and catch up.
     pub(super) fn ask_for_catch_up(&mut self) -> Effects<L::Entry> {
-        if bug!(CatchUpPolledAfterRun) && matches!(self.course.pull, Pull::Pulling { .. }) {
-            return Effects::default();
-        }
         self.course.catch_up = self.begun.pull + 1;
         Effects { interrupt_pull: self.end_pull(), ..Effects::default() }
     }
@@ -129,10 +124,8 @@ impl<L: Log> Protocol<L> {
 
     pub(super) fn pull_looks_again(&mut self) {
         self.pull_forgets();
-        match self.course.pull {
-            Pull::Waiting { asked: true, .. } if !bug!(RetryNowOverridesRetryAfter) => {}
-            Pull::Waiting { .. } => self.course.pull = Pull::Idle,
-            _ => {}
+        if let Pull::Waiting { asked: false, .. } = self.course.pull {
+            self.course.pull = Pull::Idle;
         }
     }
 
@@ -151,8 +144,7 @@ impl<L: Log> Protocol<L> {
         random: u64,
         now: Time,
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
-        let dropped = bug!(PageDroppedWhileBusy) && matches!(self.course.push, super::Push::Sending { .. });
-        if !self.is_pulling(ticket) || dropped {
+        if !self.is_pulling(ticket) {
             return Ok(Effects { spent: Spent::entries(page.entries), ..Effects::default() });
         }
         self.counters.pages += 1;
@@ -213,9 +205,7 @@ impl<L: Log> Protocol<L> {
             self.pull_forgets();
         }
         self.course.pull = match &outcome {
-            Err(PullError::Unavailable { retry_after: Some(asked), .. })
-                if (ending || former) && !bug!(EndingPullForgetsRetryAfter) =>
-            {
+            Err(PullError::Unavailable { retry_after: Some(asked), .. }) if ending || former => {
                 Pull::Waiting { until: now.saturating_add(*asked), asked: true, reached: true }
             }
             _ if former => Pull::Idle,
@@ -266,13 +256,10 @@ impl<L: Log> Protocol<L> {
     }
 
     fn caught_up(&mut self, at: Moment) {
-        let Pull::Pulling { ticket, caught_up, news, .. } = &mut self.course.pull else { return };
+        let Pull::Pulling { ticket, caught_up, .. } = &mut self.course.pull else { return };
         *caught_up = true;
-        let (ticket, news) = (*ticket, *news);
-        self.pusher_hears(ticket, news, at);
-        if bug!(CaughtUpForgetsFailures) {
-            self.pull_forgets();
-        }
+        let ticket = *ticket;
+        self.pusher_hears(ticket, at);
         self.course.unreached = false;
     }
 

@@ -2,13 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::contract;
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Resend, Signal, Spent, Time};
-use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::upstream::{Batch, PushError, SharedError};
 
@@ -173,12 +171,7 @@ impl<L: Log> Protocol<L> {
         }
         match self.course.push {
             Push::Idle => {}
-            Push::Waiting { until, .. } if until <= now => {
-                self.course.push = Push::Idle;
-                if bug!(RetryReturnsToIdle) {
-                    return NextPush::Wait(None);
-                }
-            }
+            Push::Waiting { until, .. } if until <= now => self.course.push = Push::Idle,
             Push::Waiting { until, .. } => return NextPush::Wait(Some(until)),
             Push::Behind { until, .. } => return NextPush::Wait(until),
             Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. } => return NextPush::Wait(None),
@@ -186,11 +179,7 @@ impl<L: Log> Protocol<L> {
         if self.push_paused || self.log.pending() == 0 {
             return NextPush::Wait(None);
         }
-        let mut entries = self.log.batch(self.settings.batch);
-        if bug!(PrefixBypass) {
-            let all = self.log.batch(NonZeroUsize::MAX).into_iter();
-            entries = all.skip(self.course.rejected as usize).take(self.settings.batch.get()).collect();
-        }
+        let entries = self.log.batch(self.settings.batch);
         if let Err(failure) = contract::batch(&entries, self.settings.batch, self.log.pending()) {
             self.push_unsent(failure);
             return NextPush::Wait(None);
@@ -244,9 +233,7 @@ impl<L: Log> Protocol<L> {
         }
         self.course.push = Push::Idle;
         let at = Moment { now, random };
-        let inferred =
-            bug!(InferredSuccess) && self.push_paused && matches!(outcome, Err(PushError::Unavailable { .. }));
-        if fate == Fate::Open && (outcome.is_ok() || inferred) {
+        if fate == Fate::Open && outcome.is_ok() {
             return self.accepted(batch, epoch, at);
         }
         let mut effects = if ticket <= self.former.push {
@@ -262,8 +249,8 @@ impl<L: Log> Protocol<L> {
         } else {
             self.decided(fate, base, outcome.is_ok(), at)
         };
-        let asked = retry_after(&outcome).filter(|_| fate != Fate::Open && !bug!(OvertakenPushForgetsRetryAfter));
-        if let Some(asked) = asked {
+        // The time that upstream names holds, whatever has become of the push.
+        if let Some(asked) = retry_after(&outcome).filter(|_| fate != Fate::Open) {
             let (until, reason) = (now.saturating_add(asked), Delay::Unavailable);
             self.course.push = Push::Waiting { until, asked: true, reason };
         }
@@ -287,9 +274,6 @@ impl<L: Log> Protocol<L> {
                 let delay = retry_after.unwrap_or_default().max(self.failure_delay(at.random));
                 let (until, reason) = (at.now.saturating_add(delay), Delay::Unavailable);
                 self.course.push = Push::Waiting { until, asked: retry_after.is_some(), reason };
-                if bug!(ParkOffline) {
-                    self.course.push = Push::Behind { since: epoch, target: None, until: None, pull: u64::MAX };
-                }
             }
             Err(PushError::Fatal { .. }) | Ok(()) => {}
         }
@@ -386,30 +370,21 @@ impl<L: Log> Protocol<L> {
         self.counters.behind += 1;
         self.course.rejected = self.course.rejected.saturating_add(1);
         self.course.overtaken = self.course.overtaken.saturating_add(1);
-        if let Some(head) = target.filter(|head| *head < base && !bug!(WentBackUnnoticed)) {
+        // As a fatal answer: one to a call of before the restart is followed by another try.
+        let late = self.begun.push <= self.before_restart.push;
+        if let Some(head) = target.filter(|head| *head < base && !late) {
             self.course.push = Push::Failed { error: contract::went_back(base, head) };
             return Effects::default();
         }
         // What it should wait for came while it was in flight; or it is not to be believed a second time.
         let changed = self.epoch != epoch;
-        let reached = target.is_some_and(|target| self.log.upstream_head() >= target)
-            && (self.course.in_vain() == 1 || bug!(ReachedTargetRetriesAtOnce));
-        if (changed || reached) && !bug!(ParkedFlag, LateRejection) {
+        let reached = target.is_some_and(|target| self.log.upstream_head() >= target) && self.course.in_vain() == 1;
+        if changed || reached {
             self.try_again(at);
             return Effects::default();
         }
-        // The engines that had these bugs had no catch-up either.
-        let passive = bug!(
-            ResumeOnRebaseOnly,
-            ResumeOnAdvanceOnly,
-            ParkedFlag,
-            LateRejection,
-            RejectAndClear,
-            PassiveAfterLostEcho
-        );
         let until = if self.settings.live { at.now.saturating_add(self.settings.grace) } else { at.now };
-        let (until, pull) = (Some(until).filter(|_| !passive), self.begun.pull + 1);
-        self.course.push = Push::Behind { since: epoch, target, until, pull };
+        self.course.push = Push::Behind { since: epoch, target, until: Some(until), pull: self.begun.pull + 1 };
         self.tick(at.now)
     }
 
@@ -417,7 +392,7 @@ impl<L: Log> Protocol<L> {
         self.counters.uncertain += 1;
         self.doubt(base);
         let until = at.now.saturating_add(self.failure_delay(at.random));
-        if self.settings.resend == Resend::Idempotent || bug!(ResendUncertain) {
+        if self.settings.resend == Resend::Idempotent {
             self.course.push = Push::Waiting { until, asked: false, reason: Delay::Unavailable };
             return Effects::default();
         }
@@ -426,8 +401,7 @@ impl<L: Log> Protocol<L> {
 
     /// A push may have been taken: nothing is sent until that has been decided, nor before `until`.
     pub(super) fn fence(&mut self, until: Time) -> Effects<L::Entry> {
-        let pull = if bug!(CatchUpPolledAfterRun) { self.begun.pull } else { self.begun.pull + 1 };
-        self.course.push = Push::Uncertain { pull, until };
+        self.course.push = Push::Uncertain { pull: self.begun.pull + 1, until };
         self.ask_for_catch_up()
     }
 
@@ -463,8 +437,7 @@ impl<L: Log> Protocol<L> {
     pub(super) fn push_looks_again(&mut self) {
         self.push_forgets();
         match &mut self.course.push {
-            Push::Waiting { asked: true, .. } if !bug!(RetryNowOverridesRetryAfter) => {}
-            Push::Waiting { .. } | Push::Behind { .. } if !bug!(LookAgainEndsNoWait) => self.course.push = Push::Idle,
+            Push::Waiting { asked: false, .. } | Push::Behind { .. } => self.course.push = Push::Idle,
             Push::Uncertain { until, .. } => *until = Time::ZERO,
             _ => {}
         }
@@ -538,20 +511,12 @@ impl<L: Log> Protocol<L> {
         self.epoch += 1;
         self.course.rejected = 0;
         let head = self.log.upstream_head();
-        if !bug!(UnknownForEver) && self.course.doubt.is_some_and(|doubt| head > doubt.base) {
+        if self.course.doubt.is_some_and(|doubt| head > doubt.base) {
             self.course.doubt = None;
         }
         let reached = |target: Option<L::Position>| target.is_none_or(|target| head >= target);
         match &mut self.course.push {
-            Push::Behind { .. } if bug!(ResumeOnAdvanceOnly) && rebase => false,
-            Push::Behind { .. } if bug!(ResumeOnRebaseOnly) && !rebase => false,
-            Push::Behind { target, .. } => {
-                if reached(*target) {
-                    self.try_again(at);
-                }
-                false
-            }
-            Push::Waiting { asked: false, reason: Delay::Behind { target }, .. } => {
+            Push::Behind { target, .. } | Push::Waiting { asked: false, reason: Delay::Behind { target }, .. } => {
                 if reached(*target) {
                     self.try_again(at);
                 }
@@ -564,39 +529,31 @@ impl<L: Log> Protocol<L> {
             }
             Push::Sending { fate: fate @ Fate::Open, unconfirmed, .. } => {
                 *unconfirmed = unconfirmed.saturating_sub(confirmed);
-                let confirmed = *unconfirmed == 0 && !bug!(ConfirmedPushGoesOn);
+                let confirmed = *unconfirmed == 0;
                 if confirmed {
                     *fate = Fate::Confirmed;
                     self.push_succeeded();
                 } else if rebase {
                     *fate = Fate::Overtaken;
                 }
-                confirmed || rebase || bug!(RestartOnEveryAdvance)
+                confirmed || rebase
             }
             _ => false,
         }
     }
 
     /// A pull has caught up: it, or a later one, may be what the pusher waits for.
-    pub(super) fn pusher_hears(&mut self, caught_up: u64, news: bool, at: Moment) {
+    pub(super) fn pusher_hears(&mut self, caught_up: u64, at: Moment) {
         if self.course.doubt.is_some_and(|doubt| doubt.pull <= caught_up) {
             self.course.doubt = None;
         }
-        if bug!(HeartbeatIsNews) {
-            self.epoch += 1;
-        }
-        if bug!(EmptyCatchUpWakesNobody) && !news {
-            return;
-        }
         match self.course.push {
-            Push::Behind { pull, target, .. }
-                if pull <= caught_up && !bug!(ResumeOnRebaseOnly, ParkedFlag, LateRejection) =>
-            {
+            Push::Behind { pull, target, .. } if pull <= caught_up => {
                 // The first catch-up that explains nothing is followed by another push, unless that can only be rejected.
                 let falls_short = target.is_some_and(|target| self.log.upstream_head() < target);
                 let before = self.course.in_vain();
                 let attempts = if falls_short { Some(before.saturating_sub(1)) } else { before.checked_sub(2) };
-                self.course.push = match attempts.filter(|_| !bug!(HeartbeatIsNews)) {
+                self.course.push = match attempts {
                     None => Push::Idle,
                     Some(attempts) => {
                         let until = at.now.saturating_add(self.settings.backoff.delay(attempts, at.random));
@@ -606,9 +563,9 @@ impl<L: Log> Protocol<L> {
             }
             Push::Uncertain { pull, until } if pull <= caught_up => self.wait_until(until, at.now),
             Push::Waiting { asked: false, reason: Delay::Unavailable, .. }
-                if self.course.unreached && self.course.may_cut && !bug!(ParkOffline) =>
+                if self.course.unreached && self.course.may_cut =>
             {
-                self.course.may_cut = bug!(ReconnectCutsEveryBackoff);
+                self.course.may_cut = false;
                 self.course.push = Push::Idle;
             }
             _ => {}

@@ -9,7 +9,6 @@ use std::mem::needs_drop;
 
 use crate::interrupt::{Cause, Interrupt};
 use crate::panics::FirstPanic;
-use crate::points::point;
 use crate::queue::wake_all;
 use crate::watched::Wakers;
 
@@ -49,7 +48,6 @@ impl AfterUnlock {
     pub(super) fn run(self, panicked: &mut FirstPanic) {
         let Self { interrupts, wakers, events, rest } = self;
         for (interrupt, cause) in interrupts {
-            point!(BeforeRestart);
             panicked.contain(|| interrupt.set(cause));
             panicked.contain(|| drop(interrupt));
         }

@@ -79,7 +79,7 @@ impl<L: Log, U> Builder<L, U> {
     ///
     /// # Errors
     ///
-    /// If the operating system gives no thread.
+    /// If the operating system gives no thread, or the name holds a zero byte.
     pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
     where
         U: Upstream<L>,
@@ -112,5 +112,19 @@ fn thread_name(name: Option<&str>, direction: Direction) -> String {
 impl<L: Log, U> fmt::Debug for Builder<L, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_name_shows_its_direction_and_the_end_of_a_long_name() {
+        let names = [None, Some("docs/7"), Some("documents/7"), Some("\u{e9}t\u{e9} 2026/7"), Some("")];
+        let pushers = names.map(|name| thread_name(name, Direction::Push));
+        assert_eq!(pushers, ["latchwork-push", "docs/7 push", "ocuments/7 push", "t\u{e9} 2026/7 push", " push"]);
+        assert!(pushers.iter().all(|name| name.len() <= 15));
+        assert_eq!(thread_name(Some("docs/7"), Direction::Pull), "docs/7 pull");
     }
 }

@@ -18,10 +18,9 @@ use super::ticket::Tickets;
 use super::trace::trace;
 use super::update::{RecvError, Subscribers, Update};
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::panics::{FirstPanic, message};
-use crate::protocol::{Direction, Effects, Protocol, Signal, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Failure, Protocol, Signal, Time, WaitingOn};
 use crate::queue::wake_all;
 use crate::sync::{Arc, Instant, contain, note};
 use crate::upstream::SharedError;
@@ -148,7 +147,8 @@ impl<L: Log> Core<L> {
         panicked
     }
 
-    /// Looks at how things stand. A panic of the log's goes on once the lock has been given up.
+    /// Looks at how things stand. A panic of the log's goes on once the lock has been given up. (No lock is given up while a
+    /// panic unwinds: a model could not tell it from its own.)
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut State<L>) -> T) -> T {
         self.state.look(|state| contain(|| look(state))).unwrap_or_else(|payload| resume_unwind(payload))
     }
@@ -239,7 +239,11 @@ impl<L: Log> State<L> {
             state.tickets.merged(state.protocol.log(), &merged)
         });
         self.inform(merged);
-        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))
+        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))?;
+        if let Some(Failure::Contract { .. }) = self.protocol.failure() {
+            self.realign();
+        }
+        Ok(())
     }
 
     /// Sends an update to whoever listens.
@@ -264,7 +268,7 @@ impl<L: Log> State<L> {
         let (mut topics, told) = (0, self.told);
         match self.contain(|state| (state.protocol.push_signal(), state.protocol.pull_signal())) {
             Ok(signals) => {
-                if signals.0 != told.0 && signals.0 != Signal::Nothing && !bug!(PublishForgetsPusher) {
+                if signals.0 != told.0 && signals.0 != Signal::Nothing {
                     topics |= only(topic::PUSHER);
                     trace!(wakes_pusher(self));
                 }
@@ -289,7 +293,7 @@ impl<L: Log> State<L> {
                 note!(because(self.protocol.push()));
             }
             Direction::Pull => {
-                self.told.1 = if bug!(WaitOutlivesItsTime) { self.protocol.pull_signal() } else { told };
+                self.told.1 = told;
                 note!(because(self.protocol.pull()));
             }
         }
@@ -368,7 +372,7 @@ impl<L: Log> State<L> {
         self.subscribers.end(RecvError::Closed, &mut self.after);
     }
 
-    /// The log has panicked in the middle of a step, and nobody can say what has become of what.
+    /// The log has panicked in the middle of a step, or broken its contract: what has become of which commit is not known.
     fn realign(&mut self) {
         if let Ok(pending) = self.contain(|state| state.protocol.log().pending()) {
             let mut wakers = self.tickets.realign(pending);

@@ -68,10 +68,8 @@ use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket};
 use self::trace::trace;
 pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
-use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::FirstPanic;
-use crate::points::point;
 use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 use crate::sync::{Arc, abandoned, contain, note};
 use crate::wait::{Waited, deadline};
@@ -177,12 +175,11 @@ impl<L: Log> Replicator<L> {
         &self,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        point!(BeforeQueueChange);
         trace!(doing("commit"));
         // Not moved into the step: if that does without it, it is dropped here, without the lock.
         let mut commit = Some(commit);
         let (admitted, panicked) = self.core.apply(|state| {
-            if state.protocol.is_stopped() && !bug!(StoppedCommitIsAdmitted) {
+            if state.protocol.is_stopped() {
                 return (Err(CommitError::Stopped), Effects::default());
             }
             let commit = commit.take().expect("a step is taken once");
@@ -204,15 +201,10 @@ impl<L: Log> Replicator<L> {
     ///
     /// If the log does when asked for what is pending.
     pub fn updates(&self) -> Updates<L> {
-        let snapshot = |protocol: &Protocol<L>| {
-            let log = protocol.log();
-            let (head, upstream_head) = (log.head(), log.upstream_head());
-            Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) }
-        };
-        let early =
-            if bug!(ReadThenSubscribe) { Some(self.core.look(|state| snapshot(&state.protocol))) } else { None };
         self.core.look(|state| {
-            let snapshot = early.unwrap_or_else(|| snapshot(&state.protocol));
+            let log = state.protocol.log();
+            let (head, upstream_head) = (log.head(), log.upstream_head());
+            let snapshot = Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) };
             let end = state.is_closed().then_some(RecvError::Closed);
             Updates { snapshot, receiver: state.subscribers.subscribe(end) }
         })

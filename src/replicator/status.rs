@@ -30,7 +30,7 @@ pub struct Status<P> {
     pub push: Push<P>,
     /// What the puller is doing.
     pub pull: Pull,
-    /// The epoch: how many events have happened that could end a wait of the pusher's.
+    /// The epoch: how many merges there have been, and requests of the owner's to look again.
     pub epoch: u64,
     /// What has happened so far. `pushes` and `pulls` are the generations of the latest push and pull.
     pub counters: Counters,
@@ -148,5 +148,34 @@ pub(super) fn waiting_on_from(now: Time, waiting_on: &WaitingOn) -> WaitingOn {
         WaitingOn::Clock(time) => WaitingOn::Clock(from(now, *time)),
         WaitingOn::Connectivity(time) => WaitingOn::Connectivity(from(now, *time)),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_owes_the_next_move_is_said_with_times_from_now() {
+        let time = Duration::from_micros(1_500_700);
+        let words = [
+            (WaitingOn::Pusher, "the pusher"),
+            (WaitingOn::Clock(time), "the clock, in 1.5s"),
+            (WaitingOn::Connectivity(time), "the connection, tried again in 1.5s"),
+            (WaitingOn::Clock(Time::MAX), "the clock, until the end of time"),
+            (WaitingOn::Connectivity(Time::MAX), "the connection, tried again at the end of time"),
+        ];
+        for (waiting_on, words) in words {
+            assert_eq!(Owed(&waiting_on).to_string(), words);
+        }
+    }
+
+    #[test]
+    fn a_time_that_has_passed_is_now_and_the_end_of_time_stays_where_it_is() {
+        let [early, late] = [1, 3].map(Time::from_secs);
+        assert_eq!(
+            [from(early, late), from(late, early), from(late, Time::MAX)],
+            [late - early, Time::ZERO, Time::MAX]
+        );
     }
 }

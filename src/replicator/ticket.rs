@@ -10,7 +10,6 @@ use std::future::Future;
 use std::mem::take;
 use std::time::Duration;
 
-use crate::known_bugs::bug;
 use crate::log::{Log, Merged};
 use crate::sparing;
 use crate::sync::{Arc, note};
@@ -20,7 +19,10 @@ use crate::watched::{Wakers, Watched};
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Settled<P> {
-    /// Upstream has ordered all of it; its last event has this number for good.
+    /// Upstream has ordered all of it that is sent; the last of those events has this number for good.
+    ///
+    /// Of a commit with nothing to send, the number of its last event as it was committed: there is nothing for upstream to
+    /// order, and what others do may renumber it.
     Confirmed(P),
     /// The log gave up some of it, because of what others did.
     Rejected,
@@ -186,10 +188,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             let rejected = self.rejected.remove(&number);
             settled.push((number, if rejected { Settled::Rejected } else { Settled::Confirmed(last) }));
         }
-        if !bug!(DroppedItemNeverSettles) {
-            // The last first: an index counts those before it.
-            settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));
-        }
+        // The last first: an index counts those before it.
+        settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));
         self.settled(&settled)
     }
 

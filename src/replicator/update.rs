@@ -1,16 +1,15 @@
 //! What subscribers are told, and how it reaches them.
 //!
-//! A receiver has a queue of its own, under a lock of its own, and shares it with nobody but the replicator, which knows it
-//! without keeping it: a receiver that is dropped takes along what it has not read. The room of those that are gone is used
-//! again when more come.
+//! Each receiver has a channel of its own, and shares with the replicator what does not travel in it: how much is unread, and
+//! why there will be no more. The replicator knows a receiver without keeping it: a receiver that is dropped takes along what
+//! it has not read. The room of those that are gone is used again when more come.
 //!
 //! What is queued is bounded. A receiver ends when it has fallen too far behind, when the log is replaced, and when the
 //! replicator is closed; and says which, after everything that came before. So an update always follows on the one before
-//! it, and the first on the snapshot.
+//! it, and the first on the snapshot. The reason is written before the sender is dropped, which ends the channel: a receiver
+//! that finds it ended finds the reason.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::mem::take;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,8 +17,7 @@ use thiserror::Error;
 
 use super::after::AfterUnlock;
 use crate::log::{Log, Merged};
-use crate::wait::{Waited, deadline};
-use crate::watched::Watched;
+use crate::sync::{AtomicU8, AtomicU64, Ordering, channel};
 
 /// A merge: an advance or a rebase, and how the log stood afterwards.
 pub struct Update<L: Log> {
@@ -33,9 +31,9 @@ pub struct Update<L: Log> {
 
 impl<L: Log> Update<L> {
     /// How many events it brings.
-    fn events(&self) -> usize {
+    fn events(&self) -> u64 {
         let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = &self.merged;
-        new.len() + confirmed.len()
+        (new.len() + confirmed.len()) as u64
     }
 }
 
@@ -57,14 +55,17 @@ pub struct Updates<L: Log> {
     pub receiver: Receiver<L>,
 }
 
-/// Where updates arrive. Dropping it ends the subscription.
+/// Where updates arrive. Dropping it ends the subscription. (In a model build only what does not block may be called: loom
+/// does not know the channel.)
 pub struct Receiver<L: Log> {
-    queue: Arc<Queue<L>>,
+    updates: channel::Receiver<Arc<Update<L>>>,
+    tail: Arc<Tail>,
 }
 
 /// Why a receiver gives out no update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[repr(u8)]
 pub enum RecvError {
     /// None has come yet.
     #[error("no update has come yet")]
@@ -89,10 +90,7 @@ impl<L: Log> Receiver<L> {
     ///
     /// If there will be none; never [`RecvError::Empty`].
     pub fn recv(&self) -> Result<Arc<Update<L>>, RecvError> {
-        match self.queue.block(0, None, Unread::next) {
-            Waited::Ready(next) => next,
-            Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
-        }
+        self.received(self.updates.recv().ok())
     }
 
     /// As [`recv`](Self::recv), blocking for `timeout` at most.
@@ -101,10 +99,7 @@ impl<L: Log> Receiver<L> {
     ///
     /// If there will be none, or none has come.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Update<L>>, RecvError> {
-        match self.queue.block(0, deadline(timeout), Unread::next) {
-            Waited::Ready(next) => next,
-            Waited::TimedOut | Waited::Interrupted(_) => Err(RecvError::Empty),
-        }
+        self.received(self.updates.recv_timeout(timeout).ok())
     }
 
     /// The next update, if it has come.
@@ -113,7 +108,24 @@ impl<L: Log> Receiver<L> {
     ///
     /// If there will be none, or none has come.
     pub fn try_recv(&self) -> Result<Arc<Update<L>>, RecvError> {
-        self.queue.look(Unread::next).unwrap_or(Err(RecvError::Empty))
+        self.received(self.updates.try_recv().ok())
+    }
+
+    /// What has come of looking: an update, unless there was none, or it is one of too many.
+    fn received(&self, update: Option<Arc<Update<L>>>) -> Result<Arc<Update<L>>, RecvError> {
+        match (update, self.tail.end()) {
+            (Some(_) | None, RecvError::Lagged) => Err(RecvError::Lagged),
+            (Some(update), _) => {
+                self.tail.unread.fetch_sub(update.events(), Ordering::Relaxed);
+                Ok(update)
+            }
+            // The end may have come just after the look, and something just before the end.
+            (None, RecvError::Empty) => Err(RecvError::Empty),
+            (None, end) => match self.updates.try_recv() {
+                Ok(update) => Ok(update),
+                Err(_) => Err(end),
+            },
+        }
     }
 
     /// The updates until it ends. Blocks for each of them.
@@ -147,93 +159,106 @@ impl<'a, L: Log> IntoIterator for &'a Receiver<L> {
     }
 }
 
-type Queue<L> = Watched<Unread<L>>;
-
-/// What a receiver has not read yet.
-struct Unread<L: Log> {
-    updates: VecDeque<Arc<Update<L>>>,
-    /// How many events they bring, together.
-    events: usize,
-    /// What is told after them.
-    end: Option<RecvError>,
+/// What a receiver and the replicator share beside the channel.
+struct Tail {
+    /// How many events its updates bring that have not been read.
+    unread: AtomicU64,
+    /// A [`RecvError`]: `Empty` while more may come. Written once, by the replicator, before it drops the sender.
+    end: AtomicU8,
 }
 
-impl<L: Log> Unread<L> {
-    fn next(&mut self) -> Option<Result<Arc<Update<L>>, RecvError>> {
-        let Some(update) = self.updates.pop_front() else { return self.end.map(Err) };
-        self.events -= update.events();
-        Some(Ok(update))
+impl Tail {
+    fn new(end: RecvError) -> Self {
+        Self { unread: AtomicU64::new(0), end: AtomicU8::new(end as u8) }
     }
 
-    /// One more, unless that is too much. One is never too much.
-    fn add(&mut self, update: &Arc<Update<L>>, limit: usize, after: &mut AfterUnlock) {
-        let events = self.events.saturating_add(update.events());
-        if events > limit && !self.updates.is_empty() {
-            after.discard_events::<L::Entry>(take(&mut self.updates));
-            (self.events, self.end) = (0, Some(RecvError::Lagged));
-        } else {
-            self.events = events;
-            self.updates.push_back(Arc::clone(update));
+    fn end(&self) -> RecvError {
+        let end = self.end.load(Ordering::Acquire);
+        let all = [RecvError::Replaced, RecvError::Lagged, RecvError::Closed];
+        all.into_iter().find(|error| *error as u8 == end).unwrap_or(RecvError::Empty)
+    }
+}
+
+/// A receiver, as the replicator knows it.
+struct Subscriber<L: Log> {
+    updates: channel::Sender<Arc<Update<L>>>,
+    tail: Weak<Tail>,
+}
+
+impl<L: Log> Subscriber<L> {
+    /// One more, unless that is too much, or it has gone. One is never too much. Whether it goes on.
+    fn tell(&self, update: &Arc<Update<L>>, limit: u64) -> bool {
+        let Some(tail) = self.tail.upgrade() else { return false };
+        let unread = tail.unread.load(Ordering::Relaxed);
+        if unread > 0 && unread.saturating_add(update.events()) > limit {
+            tail.end.store(RecvError::Lagged as u8, Ordering::Release);
+            return false;
+        }
+        tail.unread.fetch_add(update.events(), Ordering::Relaxed);
+        self.updates.send(Arc::clone(update)).is_ok()
+    }
+
+    fn end(&self, end: RecvError) {
+        if let Some(tail) = self.tail.upgrade() {
+            tail.end.store(end as u8, Ordering::Release);
         }
     }
 }
 
 /// Who listens.
 pub(super) struct Subscribers<L: Log> {
-    /// Their queues, and those of some that are gone.
-    queues: Vec<Weak<Queue<L>>>,
+    /// Those that have not ended, and some that are gone.
+    all: Vec<Subscriber<L>>,
     /// How many events each may leave unread.
-    limit: usize,
+    limit: u64,
 }
 
 impl<L: Log> Subscribers<L> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { queues: Vec::new(), limit }
+        Self { all: Vec::new(), limit: limit as u64 }
     }
 
     /// One more, who is told of everything from now on, or of the end.
     pub(super) fn subscribe(&mut self, end: Option<RecvError>) -> Receiver<L> {
-        let queue = Arc::new(Queue::new(Unread { updates: VecDeque::new(), events: 0, end }));
+        let (sender, updates) = channel::unbounded();
+        let tail = Arc::new(Tail::new(end.unwrap_or(RecvError::Empty)));
         if end.is_none() {
-            if self.queues.len() == self.queues.capacity() {
-                self.queues.retain(|queue| queue.strong_count() > 0);
+            if self.all.len() == self.all.capacity() {
+                self.all.retain(|subscriber| subscriber.tail.strong_count() > 0);
                 // Room for as many as are left, so that those who come look through them no more often than they double.
-                self.queues.reserve(self.queues.len().max(4));
+                self.all.reserve(self.all.len().max(4));
             }
-            self.queues.push(Arc::downgrade(&queue));
+            self.all.push(Subscriber { updates: sender, tail: Arc::downgrade(&tail) });
         }
-        Receiver { queue }
+        Receiver { updates, tail }
     }
 
-    /// Whether nobody may be listening.
+    /// Whether there is none who may be listening.
     pub(super) fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+        self.all.is_empty()
     }
 
     /// Tells all of them. The channels do not block, so this may happen under the lock, which keeps the updates in order.
     pub(super) fn tell(&mut self, update: Update<L>, after: &mut AfterUnlock) {
         let (update, limit) = (Arc::new(update), self.limit);
-        self.each(after, |unread, after| unread.add(&update, limit, after));
+        let mut at = 0;
+        while let Some(subscriber) = self.all.get(at) {
+            if subscriber.tell(&update, limit) {
+                at += 1;
+            } else {
+                // The last to let go of a channel drops what is in it.
+                after.discard_events::<L::Entry>(self.all.swap_remove(at).updates);
+            }
+        }
         after.discard_events::<L::Entry>(update);
     }
 
-    /// Nobody is told anything after this.
+    /// Tells all of them that there will be no more.
     pub(super) fn end(&mut self, end: RecvError, after: &mut AfterUnlock) {
-        self.each(after, |unread, _| unread.end = Some(end));
-    }
-
-    fn each(&mut self, after: &mut AfterUnlock, mut change: impl FnMut(&mut Unread<L>, &mut AfterUnlock)) {
-        self.queues.retain(|queue| {
-            let Some(queue) = queue.upgrade() else { return false };
-            let (goes_on, mut wakers) = queue.change_quietly(|unread| {
-                change(unread, after);
-                (unread.end.is_none(), 1)
-            });
-            after.wakers.append(&mut wakers);
-            // The last to let go of it drops what is in it.
-            after.discard_events::<L::Entry>(queue);
-            goes_on
-        });
+        for subscriber in self.all.drain(..) {
+            subscriber.end(end);
+            after.discard_events::<L::Entry>(subscriber.updates);
+        }
     }
 }
 
@@ -274,5 +299,50 @@ impl<L: Log> fmt::Debug for Receiver<L> {
 impl<L: Log> fmt::Debug for Iter<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::MemoryLog;
+    use crate::sync::IN_MODEL;
+
+    #[test]
+    fn the_list_of_subscribers_grows_with_those_that_live() {
+        if IN_MODEL {
+            return;
+        }
+        let mut subscribers = Subscribers::<MemoryLog<u8>>::new(1);
+        let alive: Vec<_> = (0..100).map(|_| subscribers.subscribe(None)).collect();
+        for _ in 0..10_000 {
+            drop(subscribers.subscribe(None));
+        }
+        assert!(subscribers.all.capacity() <= 400, "those that are gone take room: {}", subscribers.all.capacity());
+        drop(alive);
+        for _ in 0..10_000 {
+            drop(subscribers.subscribe(None));
+        }
+        assert!(subscribers.all.len() <= 400);
+        let mut after = AfterUnlock::default();
+        subscribers.end(RecvError::Closed, &mut after);
+        assert!(subscribers.is_empty());
+    }
+
+    /// Looking through the list costs what it is long: it is to be worth it.
+    #[test]
+    fn subscribers_that_come_and_go_beside_many_seldom_look_through_the_list() {
+        if IN_MODEL {
+            return;
+        }
+        let mut subscribers = Subscribers::<MemoryLog<u8>>::new(1);
+        let _alive: Vec<_> = (0..1000).map(|_| subscribers.subscribe(None)).collect();
+        let (mut looks, mut before) = (0, subscribers.all.len());
+        for _ in 0..10_000 {
+            drop(subscribers.subscribe(None));
+            looks += usize::from(subscribers.all.len() <= before);
+            before = subscribers.all.len();
+        }
+        assert!(looks <= 20, "{looks} looks");
     }
 }

@@ -9,10 +9,8 @@ use super::after::AfterUnlock;
 use super::core::{Call, Core, State, only, topic};
 use super::trace::trace;
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::log::Log;
 use crate::panics::{Payload, panic_message};
-use crate::points::point;
 use crate::protocol::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Signal, Time};
 use crate::sync::{contain, note, random, yield_now};
 use crate::upstream::{Batch, Page, PullError, PushError, SharedError, Upstream};
@@ -89,15 +87,14 @@ impl<L: Log> Party<L> {
                 if let (Direction::Push, Next::Wait(_)) = (self.direction, &next) {
                     trace!(park(state, now));
                 }
-                // Mutants `point!(owed BeforeParking) with false`, `replace || with && in Party<L>::next`: in a usual build
-                // nothing is ever owed.
+                // Mutant `trace!(owed()) with false`: without the feature nothing is ever owed.
                 match next {
                     Next::Do(what) => Ok(Some(Some(what))),
                     Next::Stop => {
                         last = state.ends(self.direction);
                         Ok(Some(None))
                     }
-                    Next::Wait(_) if trace!(owed()) || point!(owed BeforeParking) => Ok(None),
+                    Next::Wait(_) if trace!(owed()) => Ok(None),
                     Next::Wait(until) => Err(until.and_then(|time| core.instant(time))),
                 }
             };
@@ -112,10 +109,7 @@ impl<L: Log> Party<L> {
                     }
                     return next;
                 }
-                Waited::Ready(None) => {
-                    point!(BeforeParking);
-                }
-                Waited::TimedOut | Waited::Interrupted(_) => {}
+                Waited::Ready(None) | Waited::TimedOut | Waited::Interrupted(_) => {}
             }
             now = core.now();
             trace!(doing("clock"));
@@ -141,11 +135,7 @@ impl<L: Log> Party<L> {
     /// Does what is left once the lock has been given up. A panic is shown as this direction's last error, and changes
     /// nothing else.
     fn finish(&self, core: &Core<L>, after: AfterUnlock, wakers: Wakers) {
-        let panicked = core.finish(after, wakers);
-        if bug!(WakerEndsWorker) {
-            return panicked.resume();
-        }
-        self.show(core, panicked.message());
+        self.show(core, core.finish(after, wakers).message());
     }
 
     fn show(&self, core: &Core<L>, panicked: Option<String>) {
@@ -245,10 +235,6 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let mut next = party.next(core, nothing, ask);
     while let Some((batch, Begun { interrupt, replaced })) = next {
         let (outcome, error) = called("Upstream::push", contain(|| upstream.push(&batch, &interrupt)));
-        point!(AfterReply);
-        if bug!(SilentExit) && matches!(outcome, Ok(Err(PushError::Fatal { .. }))) {
-            return Ok(());
-        }
         next = party.next(core, |state, now| push_ended(state, batch, replaced, outcome, error, now), ask);
         let _contained = contain(|| drop(interrupt));
     }
@@ -305,7 +291,6 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
-                point!(BeforeQueueChange);
                 party.report(core, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread::LocalKey;
 use std::time::Duration;
 
+pub(crate) use crossbeam_channel as channel;
 pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
 pub(crate) use loom::thread_local;

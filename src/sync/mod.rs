@@ -1,4 +1,4 @@
-//! The facade: the only room that names loom or `parking_lot`.
+//! The facade: the only room that names loom, `parking_lot` or `crossbeam-channel`.
 //!
 //! A normal build takes its locks from `parking_lot` and its threads and clock from `std`. A **model build**
 //! (`--cfg loom` *and* the feature `loom`) takes all of them from loom, so that the crate above, line for line the one
@@ -33,7 +33,7 @@ use real as imp;
 
 pub use imp::Instant;
 pub(crate) use imp::{
-    AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, const_fn, contain, note, random, spin, thread,
+    AtomicU8, AtomicU64, Monitor, Mutex, MutexGuard, abandoned, channel, const_fn, contain, note, random, spin, thread,
     thread_local, yield_now,
 };
 pub(crate) use std::sync::Arc;

@@ -14,6 +14,7 @@ pub use std::time::Instant;
 use super::notified::Notified;
 use super::spin::giving_way;
 pub(crate) use super::spin::spin;
+pub(crate) use crossbeam_channel as channel;
 
 pub(crate) mod thread {
     pub(crate) use std::thread::{Builder, JoinHandle, ThreadId, current};

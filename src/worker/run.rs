@@ -5,7 +5,6 @@ use std::fmt;
 
 use super::BoxError;
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::panics::panic_message;
 use crate::sync::{Arc, contain};
 
@@ -66,9 +65,6 @@ impl fmt::Display for Exit {
 
 /// Runs the body once; a panic of the body, or of the error it returns, is how the run ended.
 pub(super) fn run_once(body: &mut impl FnMut(&Run) -> Result<(), BoxError>, run: &Run) -> Ended {
-    if bug!(PanicEndsWorker) {
-        return body(run).map_or_else(|error| Ended::Failed(error.into()), |()| Ended::Completed);
-    }
     match contain(|| body(run)) {
         Ok(Ok(())) => Ended::Completed,
         Ok(Err(error)) => Ended::Failed(error.into()),

@@ -9,7 +9,6 @@ use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
 use super::{BoxError, RestartPolicy, Stopped};
 use crate::interrupt::{Cause, Interrupt};
-use crate::known_bugs::bug;
 use crate::panics::FirstPanic;
 use crate::queue::wake_all;
 use crate::sync::{Arc, Instant, contain, note, random, thread};
@@ -135,7 +134,7 @@ impl Handle {
             state.requested = true;
             state.history.reset();
             let present = state.ask_to_end(Cause::Restart);
-            if present.is_none() && !bug!(BackoffSwallowsRestart) {
+            if present.is_none() {
                 state.activity = Activity::Idle;
             }
             note!(does("restart"));
@@ -179,11 +178,7 @@ impl Handle {
         });
         interrupt(present, Cause::Clear);
         note!(because("the run has not ended"));
-        let waited = self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()));
-        if bug!(ClearOrphansRun) {
-            self.shared.state.look(|state| state.activity = Activity::Idle);
-        }
-        waited
+        self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()))
     }
 
     /// Tells the worker to stop: the present run is interrupted, and none follows, not even one that was asked for.
@@ -193,7 +188,7 @@ impl Handle {
             let first = !std::mem::replace(&mut state.stopping, true);
             note!(does("stop"));
             self.shared.tell(state);
-            (first, state.ask_to_end(Cause::Stop).filter(|_| !bug!(StopMissesRun)))
+            (first, state.ask_to_end(Cause::Stop))
         });
         interrupt(present, Cause::Stop);
         first
@@ -305,7 +300,7 @@ impl State {
 
     /// Begins the next run if one is due; otherwise says until when to wait.
     fn next(&mut self) -> Next {
-        if self.stopping && !(bug!(RestartBeatsStop) && self.requested) {
+        if self.stopping {
             return Next::Stop;
         }
         match self.activity {
@@ -330,14 +325,10 @@ impl State {
     /// The present run has ended. Returns what is to be dropped outside the lock.
     fn run_ended(&mut self, run: &Run, ended: Ended) -> Option<Exit> {
         let Activity::Running { started, asked, .. } = self.activity else {
-            if bug!(ClearOrphansRun) {
-                return None;
-            }
             unreachable!("a run ends only while it is the present one")
         };
-        let interrupted = if bug!(TokenIsTruth) { run.interrupt.cause() } else { asked };
         let failed = !matches!(ended, Ended::Completed);
-        self.activity = if failed && (interrupted.is_none() || bug!(StaleResultApplied)) {
+        self.activity = if failed && asked.is_none() {
             let now = Instant::now();
             match self.history.failed(started, now, random()) {
                 // A delay that no clock can show is as good as giving up.
@@ -347,7 +338,7 @@ impl State {
         } else {
             Activity::Idle
         };
-        self.last_exit.replace(Exit { generation: run.generation, ended, interrupted })
+        self.last_exit.replace(Exit { generation: run.generation, ended, interrupted: asked })
     }
 }
 
@@ -456,9 +447,6 @@ pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Re
     let _first = shared.own_thread.set(thread::current().id());
     let mut next = Some(first);
     while let Some(run) = next {
-        if bug!(RestartLost) {
-            shared.state.look(|state| state.requested = false);
-        }
         let ended = run_once(&mut body, &run);
         next = shared.turn(&run, ended);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use latchwork::Interrupt;
-use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::log::{MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use latchwork::protocol::{Direction, Failure, Pull};
 use latchwork::replicator::{RecvError, Status};
 use latchwork::upstream::{Batch, Fault, Page, PullError, PushError, Upstream};
@@ -388,34 +388,16 @@ fn an_error_is_neither_formatted_nor_dropped_under_the_lock() {
 fn a_log_that_calls_its_own_replicator_fails_visibly_in_a_debug_build() {
     struct Asks(MemoryLog<u64>, CallBack<Asks>);
 
-    impl Log for Asks {
-        type Event = u64;
-        type Entry = MemoryEntry<u64>;
-        type Position = u64;
-        type Error = latchwork::log::MemoryLogError;
+    impl Wrapper for Asks {
+        type Log = MemoryLog<u64>;
 
-        fn head(&self) -> u64 {
-            self.0.head()
+        fn inner(&self) -> &MemoryLog<u64> {
+            &self.0
         }
-        fn upstream_head(&self) -> u64 {
-            self.0.upstream_head()
+        fn inner_mut(&mut self) -> &mut MemoryLog<u64> {
+            &mut self.0
         }
-        fn pending(&self) -> usize {
-            self.0.pending()
-        }
-        fn position(entry: &Self::Entry) -> u64 {
-            entry.position
-        }
-        fn number(&self, events: Vec<u64>) -> Result<Vec<Self::Entry>, Self::Error> {
-            self.0.number(events)
-        }
-        fn admit(&mut self, entries: Vec<Self::Entry>) -> Result<usize, Self::Error> {
-            self.0.admit(entries)
-        }
-        fn batch(&self, max: std::num::NonZeroUsize) -> Vec<Self::Entry> {
-            self.0.batch(max)
-        }
-        fn merge(&mut self, page: Vec<Self::Entry>) -> Result<latchwork::log::Merged<Self::Entry>, Self::Error> {
+        fn merge(&mut self, page: Vec<MemoryEntry<u64>>) -> Result<Merged<MemoryEntry<u64>>, MemoryLogError> {
             calls_back(&self.1);
             self.0.merge(page)
         }

@@ -3,6 +3,7 @@
 
 mod admission;
 mod after;
+mod contract;
 mod handle;
 mod identity;
 mod memory;

@@ -57,13 +57,9 @@
 
 mod calls;
 mod client;
-#[path = "../../loom-tests/data.rs"]
 mod data;
 mod faults;
 mod graph;
-// In the published package there is no dependency of the crate on itself, and so no switch.
-#[cfg(feature = "__known-bugs")]
-mod known_bugs;
 mod laws;
 mod model;
 mod runner;
@@ -73,48 +69,34 @@ use model::Config;
 use runner::{alone, hold, say, wander};
 use serde_json::json;
 
-const BASE: Config = Config {
-    name: "",
-    events: &[1, 1],
-    budget: 1,
-    faults: faults::ALL,
-    live: true,
-    rebasing: false,
-    batch: 2,
-    page: 1,
-    tells_head: true,
-    takes_anything: false,
-    laws: &[],
-};
-
 #[rustfmt::skip]
 const SMALL: &[Config] = &[
-    Config { name: "1 client, 3 events, 3 faults", events: &[3], budget: 3, ..BASE },
-    Config { name: "1 client, 3 events, 3 faults, on request", events: &[3], budget: 3, live: false, ..BASE },
-    Config { name: "2 clients, 1 event each, 1 fault", ..BASE },
-    Config { name: "2 clients, 1 event each, 1 fault, rebasing", rebasing: true, ..BASE },
-    Config { name: "2 clients, 1 event each, 1 fault, rebasing, on request", rebasing: true, live: false, ..BASE },
-    Config { name: "2 clients, 1 event each, 1 fault, rebasing, on request, head untold", rebasing: true, live: false, tells_head: false, ..BASE },
-    Config { name: "2 clients, 2 events each, no fault, rebasing", events: &[2, 2], budget: 0, rebasing: true, ..BASE },
-    Config { name: "2 clients, 2 events each, no fault, rebasing, pages of 2, pushes of 1", events: &[2, 2], budget: 0, rebasing: true, page: 2, batch: 1, ..BASE },
+    Config { name: "1 client, 3 events, 3 faults", events: &[3], budget: 3, ..Config::BASE },
+    Config { name: "1 client, 3 events, 3 faults, on request", events: &[3], budget: 3, live: false, ..Config::BASE },
+    Config { name: "2 clients, 1 event each, 1 fault", ..Config::BASE },
+    Config { name: "2 clients, 1 event each, 1 fault, rebasing", rebasing: true, ..Config::BASE },
+    Config { name: "2 clients, 1 event each, 1 fault, rebasing, on request", rebasing: true, live: false, ..Config::BASE },
+    Config { name: "2 clients, 1 event each, 1 fault, rebasing, on request, head untold", rebasing: true, live: false, tells_head: false, ..Config::BASE },
+    Config { name: "2 clients, 2 events each, no fault, rebasing", events: &[2, 2], budget: 0, rebasing: true, ..Config::BASE },
+    Config { name: "2 clients, 2 events each, no fault, rebasing, pages of 2, pushes of 1", events: &[2, 2], budget: 0, rebasing: true, page: 2, batch: 1, ..Config::BASE },
 ];
 
 #[rustfmt::skip]
 const LARGE: &[Config] = &[
-    Config { name: "1 client, 3 events, 4 faults", events: &[3], budget: 4, ..BASE },
-    Config { name: "2 clients, 1 event each, 2 faults, rebasing", budget: 2, rebasing: true, ..BASE },
-    Config { name: "2 clients, 1 event each, 2 faults, on request, head untold", budget: 2, live: false, tells_head: false, ..BASE },
-    Config { name: "2 clients, 2 and 1 events, 1 fault, rebasing", events: &[2, 1], rebasing: true, ..BASE },
-    Config { name: "2 clients, 3 events each, no fault, rebasing, on request", events: &[3, 3], budget: 0, live: false, rebasing: true, ..BASE },
-    Config { name: "3 clients, 1 event each, no fault, rebasing", events: &[1, 1, 1], budget: 0, rebasing: true, ..BASE },
-    Config { name: "3 clients, 1 event each, no fault, on request", events: &[1, 1, 1], budget: 0, live: false, ..BASE },
+    Config { name: "1 client, 3 events, 4 faults", events: &[3], budget: 4, ..Config::BASE },
+    Config { name: "2 clients, 1 event each, 2 faults, rebasing", budget: 2, rebasing: true, ..Config::BASE },
+    Config { name: "2 clients, 1 event each, 2 faults, on request, head untold", budget: 2, live: false, tells_head: false, ..Config::BASE },
+    Config { name: "2 clients, 2 and 1 events, 1 fault, rebasing", events: &[2, 1], rebasing: true, ..Config::BASE },
+    Config { name: "2 clients, 3 events each, no fault, rebasing, on request", events: &[3, 3], budget: 0, live: false, rebasing: true, ..Config::BASE },
+    Config { name: "3 clients, 1 event each, no fault, rebasing", events: &[1, 1, 1], budget: 0, rebasing: true, ..Config::BASE },
+    Config { name: "3 clients, 1 event each, no fault, on request", events: &[1, 1, 1], budget: 0, live: false, ..Config::BASE },
 ];
 
 /// Too large to see all of: 3 clients, 3 events each.
 #[rustfmt::skip]
 const VAST: &[Config] = &[
-    Config { name: "3 clients, 3 events each, 4 faults", events: &[3, 3, 3], budget: 4, ..BASE },
-    Config { name: "3 clients, 3 events each, 4 faults, rebasing, on request", events: &[3, 3, 3], budget: 4, live: false, rebasing: true, ..BASE },
+    Config { name: "3 clients, 3 events each, 4 faults", events: &[3, 3, 3], budget: 4, ..Config::BASE },
+    Config { name: "3 clients, 3 events each, 4 faults, rebasing, on request", events: &[3, 3, 3], budget: 4, live: false, rebasing: true, ..Config::BASE },
 ];
 
 fn full() -> bool {

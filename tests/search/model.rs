@@ -48,6 +48,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// Two clients, an event each, and one fault of any kind.
+    pub const BASE: Self = Self {
+        name: "",
+        events: &[1, 1],
+        budget: 1,
+        faults: super::faults::ALL,
+        live: true,
+        rebasing: false,
+        batch: 2,
+        page: 1,
+        tells_head: true,
+        takes_anything: false,
+        laws: &[],
+    };
+
     pub fn clients(&self) -> u8 {
         u8::try_from(self.events.len()).expect("few clients")
     }

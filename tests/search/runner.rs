@@ -33,7 +33,8 @@ pub struct Seen {
     pub happened: u32,
 }
 
-fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
+/// What a search by this checker sees.
+pub fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
     let checker = checker.join();
     let breach = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).next();
     let steps = std::mem::take(&mut *checker.model().steps.lock().expect("nobody panics while it is held"));
@@ -54,13 +55,6 @@ pub fn exhaust(config: Config) -> Seen {
     let (begun, threads) = (Instant::now(), std::thread::available_parallelism().map_or(1, Into::into));
     let checker = Search::new(config).checker().threads(threads);
     see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_dfs(), begun)
-}
-
-/// Searches, the nearest states first, until a law is broken: the path there is a shortest one.
-pub fn find(config: Config) -> Seen {
-    let begun = Instant::now();
-    let checker = Search::new(config).checker().threads(1);
-    see(checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs(), begun)
 }
 
 impl Seen {

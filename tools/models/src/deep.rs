@@ -126,7 +126,7 @@ fn fingerprint(root: &Path) -> io::Result<u64> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| ["rs", "toml"].iter().any(|known| extension == *known)) {
                 files.push(path);
             }
         }

@@ -12,6 +12,8 @@ pub struct Place {
     pub root: PathBuf,
     /// Of the normal build.
     target: PathBuf,
+    /// What the build with the known bugs is made from, if not from the `src` of this place.
+    switched: Option<PathBuf>,
 }
 
 impl Place {
@@ -19,8 +21,8 @@ impl Place {
         // Asked when it runs: two clones may share what was built of one of them.
         let here = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = here.ancestors().nth(2).expect("tools/models is two levels deep").to_owned();
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        Self { root, target }
+        let target = root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+        Self { root, target, switched: None }
     }
 
     pub fn report(&self) -> PathBuf {
@@ -45,10 +47,14 @@ impl Place {
     /// A copy of everything that git knows or would know, under the target directory. It has a
     /// target directory of its own: cargo tells two copies of a workspace apart by nothing but the age of their files, and
     /// would take what it has built of one for the other.
+    ///
+    /// Its source may be changed at will. The known bugs are edits of the source as it was, and remain those of that.
     pub fn copy(&self, name: &str) -> io::Result<Self> {
-        let root = self.target.join(name).join("tree");
-        if root.exists() {
-            fs::remove_dir_all(&root)?;
+        let [root, unchanged] = ["tree", "unchanged"].map(|folder| self.target.join(name).join(folder));
+        for folder in [&root, &unchanged] {
+            if folder.exists() {
+                fs::remove_dir_all(folder)?;
+            }
         }
         let mut git = Command::new("git");
         git.current_dir(&self.root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
@@ -57,14 +63,18 @@ impl Place {
             return Err(io::Error::other("git does not say what there is to copy"));
         }
         for file in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
-            let (from, to) = (self.root.join(file), root.join(file));
+            let from = self.root.join(file);
             // Deleted, and not committed yet.
-            if from.exists() {
+            if !from.exists() {
+                continue;
+            }
+            let copies = [&root, &unchanged].map(|folder| folder.join(file));
+            for to in copies.iter().take(if file.starts_with("src/") { 2 } else { 1 }) {
                 fs::create_dir_all(to.parent().expect("it is in the copy"))?;
-                fs::copy(from, to)?;
+                fs::copy(&from, to)?;
             }
         }
-        Ok(Self { root, target: self.target.join(name) })
+        Ok(Self { root, target: self.target.join(name), switched: Some(unchanged.join("src")) })
     }
 
     /// cargo, for the normal build.
@@ -74,6 +84,7 @@ impl Place {
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
             cargo.env_remove(name);
         }
+        cargo.envs(self.switched.as_ref().map(|source| ("LATCHWORK_SWITCHED_SOURCE", source)));
         cargo
     }
 

@@ -157,7 +157,7 @@ fn search(report: &Report, text: &mut String) {
 
 fn known_bugs(report: &Report, text: &mut String) {
     line!(text, "\n## Known bugs\n");
-    line!(text, "Each is one line of the shipped code that can be switched off (`src/known_bugs.rs`). Who finds it:\n");
+    line!(text, "Each is an edit of the code that ships ([`known_bugs.rs`](known_bugs.rs)). Who finds it:\n");
     for bug in &report.bugs {
         line!(text, "- `{}`: {}", bug.name, bug.story);
         let mut finders = Vec::new();

@@ -13,7 +13,7 @@ use std::error::Error;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use latchwork::known_bugs::KnownBug;
+use latchwork_switched::known_bugs::KnownBug;
 
 use self::lanes::Style;
 use self::scene::{End, Order, Scene, Stall};

@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use latchwork::known_bugs::KnownBug;
-use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::protocol::{Pull, Push, WaitingOn};
-use latchwork::replicator::Status;
-use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
-use latchwork::{Interrupt, Latch, Replicator, Settled, Waited};
+use latchwork_switched::known_bugs::KnownBug;
+use latchwork_switched::log::{MemoryEntry, MemoryLog};
+use latchwork_switched::protocol::{Pull, Push, WaitingOn};
+use latchwork_switched::replicator::Status;
+use latchwork_switched::upstream::{Batch, More, Page, PullError, PushError, Upstream};
+use latchwork_switched::{Interrupt, Latch, Replicator, Settled, Waited};
 
 use super::story::{self, Lane, Missing, Step, Story};
 

@@ -1,14 +1,15 @@
 //! Two clients, whatever is delayed and whatever goes wrong: both end with both sets of todos.
 //!
-//! Each run is a [`Case`](case::Case), drawn from its seed: how many todos, batches, storage, delays at the named points of pushing and
-//! pulling, faults of the upstream. `NODE_SYNC_RUNS` says how many (80 by default), `NODE_SYNC_SEED` which is the first. The
-//! seed repeats what is drawn, not how the threads interleave; so a run that fails may have to be tried several times.
+//! Each run is a [`Case`](case::Case), drawn from its seed: how many todos, batches, storage, delays at the sync points of
+//! pushing and pulling, faults of the upstream. `NODE_SYNC_RUNS` says how many (80 by default), `NODE_SYNC_SEED` which is
+//! the first. The seed repeats what is drawn, not how the threads interleave; so a run that fails may have to be tried
+//! several times.
 //!
 //! # Delays
 //!
-//! Of 0 to 15 ms, at five places: the four [points](latchwork::points) of the replicator, and a log's rollback, under the
-//! replicator's lock, where a slow disk would hold up everybody. Not at each visit, since 800 commits of 15 ms each are no
-//! better a test than ten: at one in so many, and ten times at each place in a run.
+//! Of 0 to 15 ms, at five places: the four [sync points](latchwork::sync_points) of the replicator, and a log's rollback,
+//! under the replicator's lock, where a slow disk would hold up everybody. Not at each visit, since 800 commits of 15 ms
+//! each are no better a test than ten: at one in so many, and ten times at each place in a run.
 //!
 //! # What is a stall
 //!
@@ -31,7 +32,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use latchwork::known_bugs::KnownBug;
-use latchwork::points::{self, Point};
+use latchwork::sync_points::{self, SyncPoint};
 
 use case::Case;
 use delays::{ROLLBACK, delay};
@@ -52,7 +53,7 @@ fn bug() -> Option<KnownBug> {
 fn whatever_is_delayed_and_goes_wrong_both_end_with_both_sets_of_todos() {
     let (runs, first) = (number("NODE_SYNC_RUNS", 80), number("NODE_SYNC_SEED", 1));
     let _on = bug().map(KnownBug::switch_on);
-    points::call(|point| delay(Point::ALL.iter().position(|other| *other == point).unwrap()));
+    sync_points::call(|point| delay(SyncPoint::ALL.iter().position(|other| *other == point).unwrap()));
     let (begun, mut all) = (Instant::now(), Seen { places: vec![(0, 0); ROLLBACK + 1], ..Seen::default() });
     for (run_number, seed) in (1..=runs).zip(first..) {
         let case = Case::of(seed);
@@ -62,7 +63,7 @@ fn whatever_is_delayed_and_goes_wrong_both_end_with_both_sets_of_todos() {
             let set = set.collect::<String>();
             panic!(
                 "run {run_number}: {why}\n{case:#?}\n{statuses}\nagain: {set}NODE_SYNC_SEED={seed} NODE_SYNC_RUNS=1 \
-                 cargo test -p node-sync --test property -- --nocapture whatever"
+                 cargo test -p node-sync-switched --test property -- --nocapture whatever"
             )
         });
         all.add(&seen);

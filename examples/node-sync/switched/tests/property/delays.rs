@@ -1,4 +1,4 @@
-//! Where threads are delayed: the points of the replicator, and a log's rollback.
+//! Where threads are delayed: the sync points of the replicator, and a log's rollback.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use latchwork::log::{Log, Merged, Wrapper};
-use latchwork::points::Point;
+use latchwork::sync_points::SyncPoint;
 
 use crate::case::{Case, Chance, Storage};
 use crate::run::Kept;
@@ -19,8 +19,8 @@ const DELAYS: u64 = 10;
 /// For each place, whom to delay and how many delays are left.
 pub struct Delays(Vec<(Chance, AtomicU64)>);
 
-/// The place after the points.
-pub const ROLLBACK: usize = Point::ALL.len();
+/// The place after the sync points.
+pub const ROLLBACK: usize = SyncPoint::ALL.len();
 
 impl Delays {
     pub fn new(case: &Case) -> Self {

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
-use node_sync::faults::Faults;
-use node_sync::job::Job;
+use node_sync_switched::faults::Faults;
+use node_sync_switched::job::Job;
 
 /// A run: all that is drawn from its seed.
 #[derive(Debug, Clone)]

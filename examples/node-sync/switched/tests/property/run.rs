@@ -8,17 +8,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::log::{Log, MemoryEntry, MemoryLog, Merged};
-use latchwork::points::Point;
 use latchwork::protocol::{Counters, Pull, Push};
 use latchwork::replicator::{Status, Update};
+use latchwork::sync_points::SyncPoint;
 use latchwork::upstream::{Memory, Upstream};
 use latchwork::{Backoff, Interrupt, Replicator, Settled, Ticket};
-use node_sync::check;
-use node_sync::client::SqliteLog;
-use node_sync::event::{Edit, Entry, SharedEvent, TodoEvent};
-use node_sync::file::Kind;
-use node_sync::job::{Job, Share};
-use node_sync::upstream::SqliteUpstream;
+use node_sync_switched::check;
+use node_sync_switched::client::SqliteLog;
+use node_sync_switched::event::{Edit, Entry, SharedEvent, TodoEvent};
+use node_sync_switched::file::Kind;
+use node_sync_switched::job::{Job, Share};
+use node_sync_switched::upstream::SqliteUpstream;
 
 use crate::case::{Case, Storage};
 use crate::delays::{self, Delays, Slow};
@@ -105,7 +105,7 @@ impl fmt::Display for Seen {
             f,
             "{pushes} pushes, {behind} behind, {unreached} unreached; {advances} advances, {rebases} rebases; delays"
         )?;
-        let names = Point::ALL.iter().map(|point| format!("{point:?}")).chain(["rollback".to_owned()]);
+        let names = SyncPoint::ALL.iter().map(|point| format!("{point:?}")).chain(["rollback".to_owned()]);
         names.zip(places).try_for_each(|(name, (visits, delays))| write!(f, ", {name} {delays} of {visits}"))
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::latchwork;
 use latchwork::sync::model::{say, waits};
 use loom::sync::{Condvar, Mutex};
 

@@ -1,0 +1,743 @@
+//! The **catalogue**: the known bugs that the checks must find, and the sync points where tests hold up threads.
+//!
+//! A check is only worth something if it can fail. So every property has its known bug: a real defect of a real engine or
+//! library, which the check beside the property has to find. A function that ships says what it does and nothing else; a
+//! known bug is a list of **edits** of such functions, and stands here alone. `switched/build.rs` copies the crate's source
+//! and writes each of them into the copy, behind a switch. An edit that does not fit any more ends that build.
+//!
+//! One bug is on at a time, so a bug may use the text that another one replaces.
+
+use super::edits::{Edit, KnownBug, SyncPoint, before, begin, replace};
+
+pub const KNOWN_BUGS: &[KnownBug] = &[
+    KnownBug {
+        name: "WakeWithoutLock",
+        story: "A waiter looks, finds the latch closed, and joins the queue without looking again: the wake went out between.",
+        source: Some("tokio #2134, crossbeam Parker's comment"),
+        edits: &[
+            begin("latch.rs", "Latch::mark", "return None;"),
+            replace("epoch.rs", "Past::mark", "self.past(state).is_some()", "false"),
+        ],
+    },
+    KnownBug {
+        name: "OpenCloseLosesWaiters",
+        story: "A waiter trusts the latch's present state alone: opened and closed again at once, it stays.",
+        source: Some("Effect Latch, rsevents"),
+        edits: &[replace(
+            "queue.rs",
+            "Wait::join",
+            "self.condition.let_through()",
+            "self.condition.let_through().filter(|_| false)",
+        )],
+    },
+    KnownBug {
+        name: "CloseForgetsWaiters",
+        story: "Closing a closed latch takes away the mark that somebody waits.",
+        source: None,
+        edits: &[replace("latch.rs", "Latch::close", "fetch_and(!OPEN", "fetch_and(CLOSED")],
+    },
+    KnownBug {
+        name: "CancelledWaiterTakesWake",
+        story: "A waiter that gives up takes the first in the queue with it instead of itself.",
+        source: Some("tokio #3652, #3660"),
+        edits: &[begin("queue.rs", "Waiting::leave", "let place = &Place { index: 0, ..*place };")],
+    },
+    KnownBug {
+        name: "CancelledWaiterStays",
+        story: "Giving up leaves the entry in the queue: the latch believes that somebody waits, for ever.",
+        source: None,
+        edits: &[before("queue.rs", "Wait::leave", "let waker = waiting.leave(&place);", "return None;")],
+    },
+    KnownBug {
+        name: "ReleaseOpens",
+        story: "`release` opens the latch for a moment instead of letting through those present.",
+        source: None,
+        edits: &[begin(
+            "latch.rs",
+            "Latch::release",
+            "let changed = self.open(); self.close(); return changed.into();",
+        )],
+    },
+    KnownBug {
+        name: "RelaxedOpen",
+        story: "`open` publishes nothing: what was written before is not seen after.",
+        source: None,
+        edits: &[replace(
+            "latch.rs",
+            "Latch::open",
+            "OPEN, Ordering::Release, Ordering::Relaxed",
+            "OPEN, Ordering::Relaxed, Ordering::Relaxed",
+        )],
+    },
+    KnownBug {
+        name: "OpenLooksFirst",
+        story: "`open` looks first, and on an open latch does nothing: what was written before is not published.",
+        source: None,
+        edits: &[begin("latch.rs", "Latch::open", "if self.is_open() { return false; }")],
+    },
+    KnownBug {
+        name: "RelaxedCheck",
+        story: "A fast path passes without acquiring: what was written before is not seen after.",
+        source: None,
+        edits: &[
+            replace("latch.rs", "Latch::is_open", "Ordering::Acquire", "Ordering::Relaxed"),
+            replace("epoch.rs", "Epoch::load", "Ordering::Acquire", "Ordering::Relaxed"),
+        ],
+    },
+    KnownBug {
+        name: "RelaxedMark",
+        story: "Marking that somebody waits finds nothing to wait for, and passes without acquiring.",
+        source: None,
+        edits: &[
+            replace("latch.rs", "Latch::mark", "Ordering::Acquire", "Ordering::Relaxed"),
+            replace("epoch.rs", "Past::mark", "Ordering::Acquire", "Ordering::Relaxed"),
+        ],
+    },
+    KnownBug {
+        name: "RelaxedClose",
+        story: "`close` takes the turn without acquiring: the former holder's writes are not seen.",
+        source: None,
+        edits: &[replace("latch.rs", "Latch::close", "Ordering::Acquire", "Ordering::Relaxed")],
+    },
+    KnownBug {
+        name: "PlainUnmark",
+        story: "Taking back the mark that somebody waits is a plain write: what was released before it is not handed on.",
+        source: None,
+        edits: &[replace("latch.rs", "Latch::unmark", "fetch_and(!AWAITED,", "store(CLOSED,")],
+    },
+    KnownBug {
+        name: "UnparkLeavesNoToken",
+        story: "Waking a thread that has not gone to sleep yet leaves nothing behind.",
+        source: None,
+        edits: &[replace("parker.rs", "Parker::wake_by_ref", "*woken = true;", "*woken = false;")],
+    },
+    KnownBug {
+        name: "GivesWayAndForgets",
+        story: "A thread that lets others run before it sleeps forgets that it was woken meanwhile.",
+        source: None,
+        edits: &[replace(
+            "sync/notified.rs",
+            "Notified::give_way",
+            "self.0.load(Ordering::Relaxed) != before",
+            "false",
+        )],
+    },
+    KnownBug {
+        name: "TimeoutHidesOpen",
+        story: "A wait that timed out looks at the clock alone and misses what came at the same moment.",
+        source: None,
+        edits: &[before("wait.rs", "drive", "if let Poll::Ready(output)", "if passed { return Waited::TimedOut; }")],
+    },
+    KnownBug {
+        name: "GivingUpHidesOpen",
+        story: "A wait that was let through before it gives up is told that it gave up.",
+        source: None,
+        edits: &[replace(
+            "queue.rs",
+            "Wait::leave",
+            "self.condition.let_through()",
+            "self.condition.let_through().filter(|_| false)",
+        )],
+    },
+    KnownBug {
+        name: "ParkIsTrusted",
+        story: "A return from parking is taken for the event itself.",
+        source: None,
+        edits: &[replace("queue.rs", "Wait::join", "waiting.at(&place)", "waiting.at(&place).filter(|_| false)")],
+    },
+    KnownBug {
+        name: "ChangeWakesNobody",
+        story: "A state under a lock changes, and wakes nobody.",
+        source: None,
+        edits: &[replace("watched.rs", "Watched::notify", "self.inner.notify_all(inner, topic);", "")],
+    },
+    KnownBug {
+        name: "BumpWakesNobody",
+        story: "`bump` counts, and wakes nobody.",
+        source: None,
+        edits: &[replace("epoch.rs", "Epoch::bump", "true", "false")],
+    },
+    KnownBug {
+        name: "RelaxedBump",
+        story: "`bump` publishes nothing: the count is seen, and what was written before it is not.",
+        source: None,
+        edits: &[replace("epoch.rs", "Epoch::bump", "Ordering::AcqRel", "Ordering::Relaxed")],
+    },
+    KnownBug {
+        name: "InterruptBetweenCheckAndPark",
+        story: "An interrupt is set without waking those who wait for it; they look before they park.",
+        source: Some("octos #927"),
+        edits: &[begin("latch.rs", "Latch::mark", "return None;")],
+    },
+    KnownBug {
+        name: "SetBeforeCause",
+        story: "An interrupt is visible before its cause is written.",
+        source: None,
+        edits: &[begin("interrupt.rs", "Token::set", "self.set.open();")],
+    },
+    KnownBug {
+        name: "LastCauseWins",
+        story: "The last cause of an interrupt replaces the first.",
+        source: None,
+        edits: &[replace("interrupt.rs", "Token::note", "note.cause.get_or_insert(cause)", "note.cause.insert(cause)")],
+    },
+    KnownBug {
+        name: "SecondSetterReturnsEarly",
+        story: "Whoever sets an interrupt second returns before it is visible.",
+        source: None,
+        edits: &[before("interrupt.rs", "Token::set", "let mut below", "if !first { return false; }")],
+    },
+    KnownBug {
+        name: "ChildMissesInterrupt",
+        story: "A child made while its parent is being set is not told.",
+        source: None,
+        edits: &[replace("interrupt.rs", "Interrupt::child", "note.cause else", "note.cause.filter(|_| false) else")],
+    },
+    KnownBug {
+        name: "ClearOrphansRun",
+        story: "`clear` waits for the old run's end and then blanks the slot, whoever is in it by now.",
+        source: Some("Effect #5906"),
+        edits: &[
+            replace(
+                "worker/shared.rs",
+                "Handle::clear_deadline",
+                "self.shared.wait(",
+                "let waited = self.shared.wait(",
+            ),
+            replace(
+                "worker/shared.rs",
+                "Handle::clear_deadline",
+                ".then_some(()))",
+                ".then_some(())); self.shared.state.look(|state| state.activity = Activity::Idle); waited",
+            ),
+            replace(
+                "worker/shared.rs",
+                "State::run_ended",
+                "unreachable!(\"a run ends only while it is the present one\")",
+                "return None",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "RestartLost",
+        story: "A restart is taken as served once a run has begun, also one that began before it.",
+        source: Some("electric #4654"),
+        edits: &[before(
+            "worker/shared.rs",
+            "work",
+            "let ended",
+            "shared.state.look(|state| state.requested = false);",
+        )],
+    },
+    KnownBug {
+        name: "StaleResultApplied",
+        story: "The result of a run that was replaced is taken for the present one's.",
+        source: Some("electric #4115, #3586"),
+        edits: &[replace("worker/shared.rs", "State::run_ended", "failed && asked.is_none()", "failed")],
+    },
+    KnownBug {
+        name: "TokenIsTruth",
+        story: "Whether a run was asked to end is read off its interrupt, which is set a moment after it was decided.",
+        source: None,
+        edits: &[before("worker/shared.rs", "State::run_ended", "let failed", "let asked = run.interrupt.cause();")],
+    },
+    KnownBug {
+        name: "RestartBeatsStop",
+        story: "A restart that was asked for before `stop` is still served after it.",
+        source: None,
+        edits: &[replace("worker/shared.rs", "State::next", "self.stopping", "self.stopping && !self.requested")],
+    },
+    KnownBug {
+        name: "BackoffSwallowsRestart",
+        story: "A restart that arrives during a backoff waits for its end.",
+        source: None,
+        edits: &[replace("worker/shared.rs", "Handle::restart", "present.is_none()", "false")],
+    },
+    KnownBug {
+        name: "PanicEndsWorker",
+        story: "A panic ends the worker's thread.",
+        source: None,
+        edits: &[replace("worker/run.rs", "run_once", "contain(|| body(run))", "Ok(body(run))")],
+    },
+    KnownBug {
+        name: "StopMissesRun",
+        story: "`stop` tells the worker but not its present run.",
+        source: None,
+        edits: &[replace("worker/shared.rs", "Handle::stop", "interrupt(present, Cause::Stop);", "")],
+    },
+    KnownBug {
+        name: "ResumeOnRebaseOnly",
+        story: "**H001.** A pusher that is behind is resumed by a rebase only; upstream merely advances.",
+        source: Some("LiveStore #613, #622, #639"),
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            NO_CATCH_UP_IS_HEARD,
+            before(
+                "protocol/push.rs",
+                "Protocol::advanced",
+                "Push::Behind { target, .. }",
+                "Push::Behind { .. } if !rebase => false,",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "ResumeOnAdvanceOnly",
+        story: "The mirror image of H001: an advance resumes, a rebase does not.",
+        source: None,
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            before(
+                "protocol/push.rs",
+                "Protocol::advanced",
+                "Push::Behind { target, .. }",
+                "Push::Behind { .. } if rebase => false,",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "ParkedFlag",
+        story: "The first published fix of H001: an advance resumes a pusher that is parked, and the rejection of a push in flight parks it afterwards.",
+        source: Some("LiveStore, commit 9bba60ed6"),
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            NO_CATCH_UP_IS_HEARD,
+            replace("protocol/push.rs", "Protocol::behind", "changed || reached", "false"),
+        ],
+    },
+    KnownBug {
+        name: "LateRejection",
+        story: "A push is rejected after a pull has confirmed it; the rejection installs a fence that no pull will lift.",
+        source: Some("LiveStore, commit e87d30632"),
+        edits: &[
+            NO_CATCH_UP_IS_ASKED_FOR,
+            NO_CATCH_UP_IS_HEARD,
+            replace("protocol/push.rs", "Protocol::behind", "changed || reached", "false"),
+        ],
+    },
+    KnownBug {
+        name: "ParkOffline",
+        story: "The pusher parks on \"offline\"; the reconnect brings nothing new.",
+        source: Some("LiveStore, commit 4690f6537"),
+        edits: &[
+            replace(
+                "protocol/push.rs",
+                "Protocol::not_taken",
+                "reason };",
+                "reason }; \
+                 self.course.push = Push::Behind { since: epoch, target: None, until: None, pull: u64::MAX };",
+            ),
+            replace(
+                "protocol/push.rs",
+                "Protocol::pusher_hears",
+                "self.course.unreached && self.course.may_cut",
+                "false",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "RejectAndClear",
+        story: "A rejected pusher asks nobody for a catch-up.",
+        source: Some("LiveStore #742, #954"),
+        edits: &[NO_CATCH_UP_IS_ASKED_FOR],
+    },
+    KnownBug {
+        name: "PassiveAfterLostEcho",
+        story: "An acknowledgement and its echo are lost; nobody asks for a catch-up.",
+        source: Some("LiveStore #1394, #1462"),
+        edits: &[NO_CATCH_UP_IS_ASKED_FOR],
+    },
+    KnownBug {
+        name: "EmptyCatchUpWakesNobody",
+        story: "A catch-up that brings nothing resumes nobody.",
+        source: Some("LiveStore #1576 (review)"),
+        edits: &[before(
+            "protocol/push.rs",
+            "Protocol::pusher_hears",
+            "match self.course.push",
+            "if !matches!(self.course.pull, super::Pull::Pulling { news: true, .. }) { return; }",
+        )],
+    },
+    KnownBug {
+        name: "CatchUpPolledAfterRun",
+        story: "A catch-up that is asked for while a pull is going on is taken as served by it.",
+        source: Some("LiveStore #1576"),
+        edits: &[
+            replace("protocol/push.rs", "Protocol::fence", "self.begun.pull + 1", "self.begun.pull"),
+            begin(
+                "protocol/pull.rs",
+                "Protocol::ask_for_catch_up",
+                "if matches!(self.course.pull, Pull::Pulling { .. }) { return Effects::default(); }",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "RetryReturnsToIdle",
+        story: "The end of a backoff leads to waiting for a new commit.",
+        source: Some("powersync-native #15, powersync-kotlin #340"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::next_push",
+            "self.course.push = Push::Idle",
+            "{ self.course.push = Push::Idle; return NextPush::Wait(None); }",
+        )],
+    },
+    KnownBug {
+        name: "WaitOutlivesItsTime",
+        story: "A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, who asks for a catch-up later wakes nobody.",
+        source: None,
+        edits: &[
+            replace("protocol/pull.rs", "Protocol::next_pull", "self.course.pull = Pull::Idle", "{}"),
+            replace(
+                "replicator/core.rs",
+                "State::looked",
+                "self.told.1 = told",
+                "self.told.1 = self.protocol.pull_signal()",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "LookAgainEndsNoWait",
+        story: "Whoever resumes, restarts or asks to try again ends no wait of the pusher's.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::push_looks_again", "self.course.push = Push::Idle", "{}")],
+    },
+    KnownBug {
+        name: "PageDroppedWhileBusy",
+        story: "A page that arrives during a push is dropped.",
+        source: Some("rxdb #5571, powersync-js #558"),
+        edits: &[replace(
+            "protocol/pull.rs",
+            "Protocol::page_pulled",
+            "!self.is_pulling(ticket)",
+            "!self.is_pulling(ticket) || matches!(self.course.push, super::Push::Sending { .. })",
+        )],
+    },
+    KnownBug {
+        name: "ReadThenSubscribe",
+        story: "A snapshot is read, then the subscription begins.",
+        source: Some("powersync-swift #162"),
+        edits: &[
+            begin(
+                "replicator/mod.rs",
+                "Replicator::updates",
+                "let snapshot = self.core.look(|state| { \
+                     let log = state.protocol.log(); \
+                     let (head, upstream_head) = (log.head(), log.upstream_head()); \
+                     Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) } \
+                 });",
+            ),
+            replace(
+                "replicator/mod.rs",
+                "Replicator::updates",
+                "let snapshot = Snapshot { head, upstream_head, pending: log.batch(NonZeroUsize::MAX) };",
+                "",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "DroppedItemNeverSettles",
+        story: "An event that the log gave up is filtered out without telling whoever waits for it.",
+        source: Some("LiveStore #743"),
+        edits: &[replace(
+            "replicator/ticket.rs",
+            "Tickets::merged",
+            "settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));",
+            "",
+        )],
+    },
+    KnownBug {
+        name: "RestartOnEveryAdvance",
+        story: "Every advance interrupts the push in flight.",
+        source: Some("LiveStore #648"),
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "confirmed || rebase", "true")],
+    },
+    KnownBug {
+        name: "PrefixBypass",
+        story: "After a rejection the next events are sent past those that were rejected.",
+        source: Some("LiveStore #1530"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::next_push",
+            "self.log.batch(self.settings.batch)",
+            "self.log.batch(std::num::NonZeroUsize::MAX).into_iter().skip(self.course.rejected as usize)\
+             .take(self.settings.batch.get()).collect::<Vec<_>>()",
+        )],
+    },
+    KnownBug {
+        name: "ResendUncertain",
+        story: "A push with an unknown outcome is sent again at once.",
+        source: Some("firebase-android-sdk #8440"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::uncertain",
+            "self.settings.resend == Resend::Idempotent",
+            "true",
+        )],
+    },
+    KnownBug {
+        name: "InferredSuccess",
+        story: "A pause during a retry is taken for success.",
+        source: Some("rxdb #8285"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::push_ended",
+            "fate == Fate::Open && outcome.is_ok()",
+            "fate == Fate::Open \
+             && (outcome.is_ok() || self.push_paused && matches!(outcome, Err(PushError::Unavailable { .. })))",
+        )],
+    },
+    KnownBug {
+        name: "PublishForgetsPusher",
+        story: "Whoever changes the state so that there is something to send tells everybody but the pusher.",
+        source: None,
+        edits: &[replace(
+            "replicator/core.rs",
+            "State::publish",
+            "signals.0 != told.0 && signals.0 != Signal::Nothing",
+            "false",
+        )],
+    },
+    KnownBug {
+        name: "SilentExit",
+        story: "The pusher ends on a fatal error without telling anybody.",
+        source: Some("LiveStore #1133, #1577"),
+        edits: &[before(
+            "replicator/work.rs",
+            "push",
+            "next = party.next(core, |state",
+            "if matches!(outcome, Ok(Err(PushError::Fatal { .. }))) { return Ok(()); }",
+        )],
+    },
+    KnownBug {
+        name: "DrainLosesDequeued",
+        story: "Shutdown does not count what the pusher has in its hands.",
+        source: Some("LiveStore #1437, #1439"),
+        edits: &[before(
+            "replicator/shutdown.rs",
+            "Shutdown::of",
+            "let error",
+            "let mut pending = pending; \
+             match state.protocol.push() { \
+                 Push::Sending { count, .. } => drop(pending.drain(..*count)), \
+                 Push::Uncertain { .. } => pending.clear(), \
+                 _ => {} \
+             }",
+        )],
+    },
+    KnownBug {
+        name: "WakerEndsWorker",
+        story: "A task's waker that panics in the pusher's thread ends it.",
+        source: None,
+        edits: &[replace(
+            "replicator/work.rs",
+            "Party::finish",
+            "self.show(core, core.finish(after, wakers).message());",
+            "core.finish(after, wakers).resume();",
+        )],
+    },
+    KnownBug {
+        name: "StoppedCommitIsAdmitted",
+        story: "A commit is admitted although everything is to stop, and no party is left to settle it.",
+        source: None,
+        edits: &[replace("replicator/mod.rs", "Replicator::admit", "state.protocol.is_stopped()", "false")],
+    },
+    KnownBug {
+        name: "StopLeavesTicketsOpen",
+        story: "The directions end, and what can settle no more is left open.",
+        source: None,
+        edits: &[replace("replicator/work.rs", "Party::next", "if last", "if false")],
+    },
+    KnownBug {
+        name: "ResetUnannounced",
+        story: "The log is replaced, and subscribers are told of the new one's events as if they were the former one's.",
+        source: Some("powersync.dart #440"),
+        edits: &[replace(
+            "replicator/core.rs",
+            "State::reset",
+            "self.subscribers.end(RecvError::Replaced, &mut self.after);",
+            "",
+        )],
+    },
+    KnownBug {
+        name: "DropsUnderTheLock",
+        story: "What is not needed any more is dropped under the lock, where its drop may call back.",
+        source: None,
+        edits: &[replace("replicator/after.rs", "AfterUnlock::discard_events", "needs_drop::<E>()", "false")],
+    },
+    KnownBug {
+        name: "OrphansGrandchildren",
+        story: "A child does not hold its parent: when that is dropped, the grandparent does not reach the child any more.",
+        source: None,
+        edits: &[replace("interrupt.rs", "Interrupt::child", "Token::new(Some(parent))", "Token::new(None)")],
+    },
+    KnownBug {
+        name: "ReachedTargetRetriesAtOnce",
+        story: "A rejection that names a head which has been reached is followed by another push at once, for ever.",
+        source: Some("parsec-cloud #8257, measured here at 1.2 million pushes a second"),
+        edits: &[replace("protocol/push.rs", "Protocol::behind", "self.course.in_vain() == 1", "true")],
+    },
+    KnownBug {
+        name: "WentBackUnnoticed",
+        story: "An upstream whose head stands before the batch's base is taken for one that is merely ahead.",
+        source: Some("parsec-cloud #8257, libsql #1838, LiveStore #980"),
+        edits: &[replace("protocol/push.rs", "Protocol::behind", "*head < base", "false")],
+    },
+    KnownBug {
+        name: "CaughtUpForgetsFailures",
+        story: "A pull that has caught up forgets all failures, also if it brought nothing.",
+        source: Some("y-websocket #195"),
+        edits: &[before(
+            "protocol/pull.rs",
+            "Protocol::caught_up",
+            "self.course.unreached = false",
+            "self.pull_forgets();",
+        )],
+    },
+    KnownBug {
+        name: "ReconnectCutsEveryBackoff",
+        story: "Each reconnect cuts a push's delay short, also of an upstream that comes and goes.",
+        source: Some("replicache #421"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::pusher_hears",
+            "self.course.may_cut = false",
+            "self.course.may_cut = true",
+        )],
+    },
+    KnownBug {
+        name: "HeartbeatIsNews",
+        story: "Each \"nothing more\" of a live pull is taken for what a rejected push waits for.",
+        source: Some("centraldogma #437"),
+        edits: &[
+            begin("protocol/push.rs", "Protocol::pusher_hears", "self.epoch += 1;"),
+            replace("protocol/push.rs", "Protocol::pusher_hears", "match attempts", "match None::<u32>"),
+        ],
+    },
+    KnownBug {
+        name: "OvertakenPushForgetsRetryAfter",
+        story: "The time that upstream names is forgotten if others have overtaken the push meanwhile.",
+        source: Some("vscode #102391, vdirsyncer #733"),
+        edits: &[replace("protocol/push.rs", "Protocol::push_ended", "fate != Fate::Open", "false")],
+    },
+    KnownBug {
+        name: "EndingPullForgetsRetryAfter",
+        story: "The time that upstream names is forgotten if the pull had been asked to end.",
+        source: Some("vscode #102391, vdirsyncer #733"),
+        edits: &[replace("protocol/pull.rs", "Protocol::pull_ended", "ending || former", "false")],
+    },
+    KnownBug {
+        name: "RetryNowOverridesRetryAfter",
+        story: "To try again now overrides the time that upstream has named.",
+        source: Some("vscode #102391"),
+        edits: &[
+            replace(
+                "protocol/push.rs",
+                "Protocol::push_looks_again",
+                "Push::Waiting { asked: false, .. }",
+                "Push::Waiting { .. }",
+            ),
+            replace(
+                "protocol/pull.rs",
+                "Protocol::pull_looks_again",
+                "Pull::Waiting { asked: false, .. }",
+                "Pull::Waiting { .. }",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "LateAnswerStopsRestarted",
+        story: "A fatal answer to a call of before the owner's restart stops what the owner has restarted.",
+        source: Some("powersync-js #1033"),
+        edits: &[replace("protocol/mod.rs", "Protocol::restart", "self.before_restart = self.begun;", "")],
+    },
+    KnownBug {
+        name: "FormerAnswerCounts",
+        story: "The answer to a call for a former log counts for the new one.",
+        source: Some("powersync.dart #440"),
+        edits: &[replace("protocol/mod.rs", "Protocol::reset", "self.former = self.begun;", "")],
+    },
+    KnownBug {
+        name: "UnknownForEver",
+        story: "A push with an unknown outcome stays so although its own events have come back, in a stream that never says that it has shown everything.",
+        source: Some("libsql #1315"),
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "head > doubt.base", "false")],
+    },
+    KnownBug {
+        name: "ConfirmedPushGoesOn",
+        story: "A push in flight goes on although a merge has confirmed all of it: the next commit waits for its answer.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "*unconfirmed == 0", "false")],
+    },
+];
+
+/// Engines that resume on news alone ask for no catch-up: a pusher that is behind waits for what upstream says by itself.
+const NO_CATCH_UP_IS_ASKED_FOR: Edit =
+    replace("protocol/push.rs", "Protocol::behind", "until: Some(until)", "until: None");
+
+/// And one that has caught up, for another reason, resumes nobody who is behind.
+const NO_CATCH_UP_IS_HEARD: Edit = replace(
+    "protocol/push.rs",
+    "Protocol::pusher_hears",
+    "Push::Behind { pull, target, .. } if pull <= caught_up",
+    "Push::Behind { pull, target, .. } if false",
+);
+
+/// Each stands where no lock is held, so that a thread that is delayed keeps no other from going on. (A rollback is the
+/// log's own doing, under the lock. A test that wants it slow wraps the log.)
+pub const SYNC_POINTS: &[SyncPoint] = &[
+    SyncPoint {
+        name: "BeforeQueueChange",
+        story: "A commit begins, or the puller has a page: what is pending is about to change.",
+        edits: &[
+            begin(
+                "replicator/mod.rs",
+                "Replicator::admit",
+                "crate::sync_points::SyncPoint::BeforeQueueChange.reach();",
+            ),
+            before(
+                "replicator/work.rs",
+                "pull",
+                "party.report(",
+                "crate::sync_points::SyncPoint::BeforeQueueChange.reach();",
+            ),
+        ],
+    },
+    SyncPoint {
+        name: "AfterReply",
+        story: "The pusher has upstream's answer and has not reported it.",
+        edits: &[before(
+            "replicator/work.rs",
+            "push",
+            "next = party.next(core, |state",
+            "crate::sync_points::SyncPoint::AfterReply.reach();",
+        )],
+    },
+    SyncPoint {
+        name: "BeforeRestart",
+        story: "What is pending has been rebased (or there is a stop, a reset, a pause or a request for a catch-up), and the call to upstream that this makes pointless is about to be interrupted, to be begun anew.",
+        edits: &[before(
+            "replicator/after.rs",
+            "AfterUnlock::run",
+            "panicked.contain(|| interrupt.set(cause))",
+            "crate::sync_points::SyncPoint::BeforeRestart.reach();",
+        )],
+    },
+    SyncPoint {
+        name: "BeforeParking",
+        story: "The pusher or the puller has found nothing to do and is about to park. Looking, finding nothing and parking is one critical section, and must be: a worker that has not been here since it was elsewhere leaves that section without parking, is delayed, looks again, and parks if it still finds nothing.",
+        edits: &[
+            replace(
+                "replicator/work.rs",
+                "Party::next",
+                "trace!(owed()) =>",
+                "trace!(owed()) || crate::sync_points::SyncPoint::BeforeParking.is_owed() =>",
+            ),
+            before(
+                "replicator/work.rs",
+                "Party::next",
+                "Waited::Ready(None)",
+                "Waited::Ready(None) => crate::sync_points::SyncPoint::BeforeParking.reach(),",
+            ),
+        ],
+    },
+];
