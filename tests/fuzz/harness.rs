@@ -7,7 +7,7 @@ use std::fmt::{Debug, Write as _};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy;
@@ -22,8 +22,8 @@ const ENDLESS: Duration = Duration::from_secs(150);
 /// For how long a failing case is made smaller at most.
 const SHRINKING: Duration = Duration::from_secs(60);
 
-/// Held for writing while a known bug is switched on, which is for the whole process; for reading by all others.
-static SWITCH: RwLock<()> = RwLock::new(());
+/// Held while a known bug may be switched on, which is for the whole process.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// What cases have reached, and what one of them did.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Seen {
 
     /// How long to wait for what should come at once, before it is taken for something that does not come.
     pub fn patience(&self) -> Duration {
-        Duration::from_secs(if self.hurried { 1 } else { 10 })
+        Duration::from_millis(if self.hurried { 500 } else { 10_000 })
     }
 
     fn of(&self, what: &str) -> u64 {
@@ -67,7 +67,7 @@ impl Seen {
 
 /// A fuzzer: where its cases come from, and what it must reach.
 pub struct Fuzzer<S> {
-    /// Its test's name, below `tests/fuzz`.
+    /// Its test's name.
     pub name: &'static str,
     pub cases: S,
     /// Fewer cases than this in a second are too few: it does something else than it should.
@@ -92,7 +92,6 @@ impl<S: Strategy> Fuzzer<S> {
     ///
     /// If a case fails, and if there were too few, or too few in which something came about that should.
     pub fn run(&self, check: impl Fn(&S::Value, &Seen) -> TestCaseResult) {
-        let _shared = SWITCH.read().unwrap_or_else(PoisonError::into_inner);
         let seen = Seen::default();
         let check = |case: &S::Value, seen: &Seen| quietly(|| check(case, seen));
         let watch = Watch::new(self.name);
@@ -187,7 +186,7 @@ impl<S: Strategy> Fuzzer<S> {
         if variable("LATCHWORK_FUZZ_SEED").is_some() {
             return;
         }
-        let _alone = SWITCH.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = Seen { hurried: true, ..Seen::default() };
         let sound = |case: &S::Value| quietly(|| check(None, case, &seen)).is_ok();
         for defect in defects {

@@ -17,7 +17,7 @@ use crate::crew::{Crew, await_here, poll_up_to, rest};
 use crate::harness::{Fuzzer, Seen};
 
 #[derive(Clone, Debug)]
-struct Case {
+pub struct Case {
     scripts: Vec<Vec<Step>>,
     /// How long everything goes on, in microseconds.
     lasts: u64,
@@ -275,7 +275,7 @@ fn without<T>(waited: Waited<T>) -> Waited {
     }
 }
 
-fn run(case: &Case, seen: &Seen) -> TestCaseResult {
+pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     let world = Arc::new(World::new());
     let mut crew = Crew::new();
     for (number, script) in case.scripts.iter().cloned().enumerate() {
@@ -322,22 +322,6 @@ fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     Ok(())
 }
 
-fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
+pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
     Fuzzer { name, cases: cases(), per_second: 20, reaches: &[("case", 1), ("somebody let through", 4)], attempts: 50 }
-}
-
-#[test]
-fn waits_between_threads_end_when_what_they_wait_for_has_come() {
-    fuzzer("primitives::threads::waits_between_threads_end_when_what_they_wait_for_has_come").run(run);
-}
-
-#[cfg(feature = "__known-bugs")]
-#[test]
-fn known_bugs_of_waits_between_threads_are_found() {
-    use latchwork::known_bugs::KnownBug::*;
-    let bugs = [WakeWithoutLock, InterruptBetweenCheckAndPark];
-    fuzzer("primitives::threads::known_bugs_of_waits_between_threads_are_found").finds(&bugs, |bug, case, seen| {
-        let _on = bug.map(|bug| bug.switch_on());
-        run(case, seen)
-    });
 }

@@ -22,7 +22,7 @@ use crate::crew::{Crew, poll_up_to, rest};
 use crate::harness::{Fuzzer, INJECTED, Seen};
 
 #[derive(Clone, Debug)]
-struct Case {
+pub struct Case {
     /// How many restarts the policy allows within an hour; none at all, or as many as there are failures.
     policy: Policy,
     /// What the runs do, in turns.
@@ -280,7 +280,7 @@ impl World {
     }
 }
 
-fn run(case: &Case, seen: &Seen) -> TestCaseResult {
+pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     let backoff = Backoff::new(Duration::from_micros(50), Duration::from_micros(400));
     let policy = match case.policy {
         Policy::Never => RestartPolicy::never(),
@@ -399,31 +399,7 @@ fn finish(world: &World, worker: ManuallyDrop<Worker>, seen: &Seen) -> TestCaseR
     Ok(())
 }
 
-fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
+pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
     let reaches = &[("case", 2), ("run", 1), ("a waker's panic", 100)];
     Fuzzer { name, cases: cases(), per_second: 20, reaches, attempts: 50 }
-}
-
-#[test]
-fn a_worker_runs_what_was_asked_for_and_never_twice_at_once() {
-    fuzzer("primitives::worker::a_worker_runs_what_was_asked_for_and_never_twice_at_once").run(run);
-}
-
-#[cfg(feature = "__known-bugs")]
-#[test]
-fn known_bugs_of_workers_are_found() {
-    use latchwork::known_bugs::KnownBug::*;
-    let bugs = [
-        ClearOrphansRun,
-        RestartLost,
-        StaleResultApplied,
-        RestartBeatsStop,
-        BackoffSwallowsRestart,
-        PanicEndsWorker,
-        StopMissesRun,
-    ];
-    fuzzer("primitives::worker::known_bugs_of_workers_are_found").finds(&bugs, |bug, case, seen| {
-        let _on = bug.map(|bug| bug.switch_on());
-        run(case, seen)
-    });
 }

@@ -32,7 +32,7 @@ fn least(failures: u32) -> Duration {
 const CURSOR: u64 = 5;
 
 #[derive(Clone, Debug)]
-struct Case {
+pub struct Case {
     /// What comes of pushes and of pulls, in turns.
     pushes: Vec<Push>,
     pulls: Vec<Pull>,
@@ -243,7 +243,7 @@ impl Driver<'_> {
     }
 }
 
-fn run(case: &Case, seen: &Seen) -> TestCaseResult {
+pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     let mut settings = Settings::default();
     settings.backoff = Backoff::new(INITIAL, MAX);
     settings.grace = ms(case.grace.into());
@@ -290,23 +290,6 @@ fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     Ok(())
 }
 
-fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
+pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
     Fuzzer { name, cases: cases(), per_second: 100, reaches: &[("many pushes", 20), ("many pulls", 20)], attempts: 1 }
-}
-
-#[test]
-fn calls_come_no_faster_than_the_backoff_allows_whatever_upstream_answers_at_once() {
-    let name = "protocol::hammer::calls_come_no_faster_than_the_backoff_allows_whatever_upstream_answers_at_once";
-    fuzzer(name).run(run);
-}
-
-#[cfg(feature = "__known-bugs")]
-#[test]
-fn known_bugs_that_hammer_are_found() {
-    use latchwork::known_bugs::KnownBug::*;
-    let bugs = [ReachedTargetRetriesAtOnce, CaughtUpForgetsFailures, ReconnectCutsEveryBackoff, HeartbeatIsNews];
-    fuzzer("protocol::hammer::known_bugs_that_hammer_are_found").finds(&bugs, |bug, case, seen| {
-        let _on = bug.map(|bug| bug.switch_on());
-        run(case, seen)
-    });
 }

@@ -12,7 +12,7 @@
 mod finale;
 mod loud;
 mod sky;
-mod world;
+pub mod world;
 
 use latchwork::protocol::Direction;
 use proptest::collection::vec;
@@ -194,32 +194,6 @@ const REACHES: &[(&str, u64)] = &[
     ("pull: silent", 40),
 ];
 
-fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
+pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
     Fuzzer { name, cases: cases(), per_second: 2, reaches: REACHES, attempts: 40 }
-}
-
-#[test]
-fn each_ticket_settles_once_with_the_truth_and_everything_drains_whatever_went_wrong() {
-    let name = "replicator::each_ticket_settles_once_with_the_truth_and_everything_drains_whatever_went_wrong";
-    fuzzer(name).run(world::run);
-}
-
-#[cfg(feature = "__known-bugs")]
-#[test]
-fn known_bugs_of_the_replicator_are_found() {
-    use latchwork::known_bugs::KnownBug::*;
-    let bugs = [
-        ChangeWakesNobody,
-        PublishForgetsPusher,
-        SilentExit,
-        DrainLosesDequeued,
-        DroppedItemNeverSettles,
-        ReadThenSubscribe,
-        WakerEndsWorker,
-        StoppedCommitIsAdmitted,
-    ];
-    fuzzer("replicator::known_bugs_of_the_replicator_are_found").finds(&bugs, |bug, case, seen| {
-        let _on = bug.map(|bug| bug.switch_on());
-        world::run(case, seen)
-    });
 }

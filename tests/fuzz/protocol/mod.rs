@@ -10,9 +10,9 @@
 
 mod calls;
 mod client;
-mod hammer;
+pub mod hammer;
 mod oracle;
-mod world;
+pub mod world;
 
 use std::time::Duration;
 
@@ -271,47 +271,6 @@ const REACHES: &[(&str, u64)] = &[
     ("drained", 1),
 ];
 
-fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
+pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
     Fuzzer { name, cases: cases(), per_second: 20, reaches: REACHES, attempts: 1 }
-}
-
-#[test]
-fn clients_of_one_upstream_lose_nothing_order_nothing_twice_and_drain() {
-    fuzzer("protocol::clients_of_one_upstream_lose_nothing_order_nothing_twice_and_drain").run(world::run);
-}
-
-#[cfg(feature = "__known-bugs")]
-#[test]
-fn known_bugs_of_the_protocol_are_found() {
-    use latchwork::known_bugs::KnownBug::*;
-    let bugs = [
-        ResumeOnRebaseOnly,
-        ResumeOnAdvanceOnly,
-        ParkedFlag,
-        LateRejection,
-        ParkOffline,
-        RejectAndClear,
-        PassiveAfterLostEcho,
-        EmptyCatchUpWakesNobody,
-        CatchUpPolledAfterRun,
-        RetryReturnsToIdle,
-        LookAgainEndsNoWait,
-        PageDroppedWhileBusy,
-        RestartOnEveryAdvance,
-        PrefixBypass,
-        ResendUncertain,
-        InferredSuccess,
-        WentBackUnnoticed,
-        OvertakenPushForgetsRetryAfter,
-        EndingPullForgetsRetryAfter,
-        RetryNowOverridesRetryAfter,
-        LateAnswerStopsRestarted,
-        FormerAnswerCounts,
-        UnknownForEver,
-        ConfirmedPushGoesOn,
-    ];
-    fuzzer("protocol::known_bugs_of_the_protocol_are_found").finds(&bugs, |bug, case, seen| {
-        let _on = bug.map(|bug| bug.switch_on());
-        world::run(case, seen)
-    });
 }

@@ -4,8 +4,8 @@
 //! must happen is known exactly and a failure is the same each time. `threads` and `worker` do the same on real threads,
 //! where it is known what must hold in the end.
 
-mod threads;
-mod worker;
+pub mod threads;
+pub mod worker;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
@@ -24,7 +24,7 @@ use crate::harness::{Fuzzer, INJECTED, Seen};
 
 /// Indices are taken modulo how many there are.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+pub enum Step {
     Open(u8),
     Close(u8),
     Release(u8),
@@ -44,7 +44,7 @@ enum Step {
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug)]
-enum What {
+pub enum What {
     Latch(u8),
     /// And so many counts past the present one, less one.
     Epoch(u8, u8),
@@ -53,7 +53,7 @@ enum What {
 
 /// What a waker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manners {
+pub enum Manners {
     Counts,
     Panics,
     /// Waits for a moment itself, when it is woken and when it is dropped.
@@ -158,7 +158,7 @@ fn index(of: u8, len: usize) -> usize {
     usize::from(of) % len
 }
 
-fn run(steps: &[Step], seen: &Seen) -> TestCaseResult {
+pub fn run(steps: &Vec<Step>, seen: &Seen) -> TestCaseResult {
     let mut world = World {
         latches: Arc::new([Latch::new(), Latch::new_open()]),
         open: [false, true],
@@ -476,31 +476,6 @@ const REACHES: &[(&str, u64)] = &[
     ("a child set whose parent is gone", 100),
 ];
 
-fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Vec<Step>>> {
+pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Vec<Step>>> {
     Fuzzer { name, cases: cases(), per_second: 100, reaches: REACHES, attempts: 1 }
-}
-
-#[test]
-fn waits_in_one_thread_end_when_they_should_and_not_before() {
-    fuzzer("primitives::waits_in_one_thread_end_when_they_should_and_not_before").run(|steps, seen| run(steps, seen));
-}
-
-#[cfg(feature = "__known-bugs")]
-#[test]
-fn known_bugs_of_waits_are_found() {
-    use latchwork::known_bugs::KnownBug::*;
-    let bugs = [
-        OpenCloseLosesWaiters,
-        CloseForgetsWaiters,
-        ReleaseOpens,
-        BumpWakesNobody,
-        LastCauseWins,
-        ChildMissesInterrupt,
-        CancelledWaiterTakesWake,
-        CancelledWaiterStays,
-    ];
-    fuzzer("primitives::known_bugs_of_waits_are_found").finds(&bugs, |bug, steps, seen| {
-        let _on = bug.map(|bug| bug.switch_on());
-        run(steps, seen)
-    });
 }
