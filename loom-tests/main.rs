@@ -629,11 +629,29 @@ fn passing_an_open_latch_is_one_atomic_load() {
 /// Every known bug of the crate is found by a model.
 #[test]
 fn every_known_bug_is_in_the_index() {
-    // The state search finds this one (tests/search): it takes two clients and more events than a model can hold.
-    const FOUND_BY_SEARCH: &[KnownBug] = &[KnownBug::PrefixBypass];
+    // The state search finds these (search.rs): they take more clients or events than a model can hold, or are about what
+    // upstream says again and again.
+    const FOUND_BY_SEARCH: &[KnownBug] = &[
+        KnownBug::PrefixBypass,
+        KnownBug::ReachedTargetRetriesAtOnce,
+        KnownBug::WentBackUnnoticed,
+        KnownBug::ReconnectCutsEveryBackoff,
+        KnownBug::HeartbeatIsNews,
+        KnownBug::OvertakenPushForgetsRetryAfter,
+        KnownBug::EndingPullForgetsRetryAfter,
+        KnownBug::RetryNowOverridesRetryAfter,
+        KnownBug::LateAnswerStopsRestarted,
+        KnownBug::FormerAnswerCounts,
+        KnownBug::UnknownForEver,
+        KnownBug::ConfirmedPushGoesOn,
+    ];
+    // A table of answers in a time of its own finds this one (answers.rs): it takes times that grow.
+    const FOUND_BY_ANSWERS: &[KnownBug] = &[KnownBug::CaughtUpForgetsFailures];
     let found: Vec<_> = MODELS.iter().flat_map(|model| model.known_bugs).map(|(bug, _)| bug).collect();
-    let missing: Vec<_> =
-        KnownBug::ALL.iter().filter(|bug| !found.contains(bug) && !FOUND_BY_SEARCH.contains(bug)).collect();
+    let missing: Vec<_> = KnownBug::ALL
+        .iter()
+        .filter(|bug| !found.contains(bug) && ![FOUND_BY_SEARCH, FOUND_BY_ANSWERS].concat().contains(bug))
+        .collect();
     assert!(missing.is_empty(), "no model finds {missing:?}");
 }
 

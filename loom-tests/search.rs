@@ -14,12 +14,18 @@ mod calls;
 mod client;
 #[path = "../tests/search/data.rs"]
 mod data;
+// That each fault happens is looked at where all of them are.
+#[allow(dead_code)]
 #[path = "../tests/search/faults.rs"]
 mod faults;
 #[path = "../tests/search/graph.rs"]
 mod graph;
+#[path = "../tests/search/inputs.rs"]
+mod inputs;
 #[path = "../tests/search/laws.rs"]
 mod laws;
+#[path = "../tests/search/log.rs"]
+mod log;
 // Whole spaces and walks are not searched here.
 #[allow(dead_code)]
 #[path = "../tests/search/model.rs"]
@@ -27,6 +33,8 @@ mod model;
 #[allow(dead_code)]
 #[path = "../tests/search/runner.rs"]
 mod runner;
+#[path = "../tests/search/upstream.rs"]
+mod upstream;
 
 use std::time::Instant;
 
@@ -36,6 +44,7 @@ use stateright::{HasDiscoveries, Model as _};
 
 use faults::Fault::{self, *};
 use laws::Law::{self, *};
+use log::Kind;
 use model::{Config, Search};
 use runner::{Seen, alone, exhaust, say, see};
 
@@ -53,6 +62,11 @@ const fn with(faults: &'static [Fault], config: Config) -> Config {
     Config { faults, budget: faults.len() as u8, ..config }
 }
 
+/// Without an end: these cost nothing.
+const fn for_ever(forever: &'static [Fault], config: Config) -> Config {
+    Config { forever, ..config }
+}
+
 const fn on_request(config: Config) -> Config {
     Config { live: false, ..config }
 }
@@ -61,7 +75,7 @@ const fn on_request(config: Config) -> Config {
 const ENTRIES: &[Entry] = &[
     // Two clients and not one fault: who comes second is never resumed.
     Entry { bug: KnownBug::ResumeOnRebaseOnly, at: TWO, breaks: &[Drains, CatchUpOwed, Named] },
-    Entry { bug: KnownBug::ResumeOnAdvanceOnly, at: Config { rebasing: true, ..TWO }, breaks: &[Drains, CatchUpOwed, Named] },
+    Entry { bug: KnownBug::ResumeOnAdvanceOnly, at: Config { log: Kind::Rebasing, ..TWO }, breaks: &[Drains, CatchUpOwed, Named] },
     Entry { bug: KnownBug::ParkedFlag, at: TWO, breaks: &[Drains, SameEpoch, CatchUpOwed] },
     Entry { bug: KnownBug::LateRejection, at: TWO, breaks: &[Drains, FenceIsAwaited, SameEpoch] },
     Entry { bug: KnownBug::ParkOffline, at: with(&[Refuse], ONE), breaks: &[Drains, Named] },
@@ -78,6 +92,22 @@ const ENTRIES: &[Entry] = &[
     // An upstream that keeps its contract refuses what is sent twice. One that does not shows what the fence is for.
     Entry { bug: KnownBug::ResendUncertain, at: with(&[LoseAnswer], Config { takes_anything: true, ..ONE }), breaks: &[OnlyAcknowledged] },
     Entry { bug: KnownBug::InferredSuccess, at: with(&[Refuse, PausePush], ONE), breaks: &[OnlyAcknowledged] },
+    Entry { bug: KnownBug::LookAgainEndsNoWait, at: with(&[Refuse, RetryNow], ONE), breaks: &[OwnerIsHeard] },
+    Entry { bug: KnownBug::WaitOutlivesItsTime, at: on_request(with(&[Disconnect], ONE)), breaks: &[RetryLeadsToAttempt] },
+    // What upstream may say again and again.
+    Entry { bug: KnownBug::ReachedTargetRetriesAtOnce, at: for_ever(&[RejectAtBase], ONE), breaks: &[FewCalls] },
+    Entry { bug: KnownBug::HeartbeatIsNews, at: for_ever(&[RejectBlindly, Heartbeat], ONE), breaks: &[FewCalls] },
+    Entry { bug: KnownBug::ReconnectCutsEveryBackoff, at: for_ever(&[Refuse, Disconnect], ONE), breaks: &[FewCalls] },
+    Entry { bug: KnownBug::OvertakenPushForgetsRetryAfter, at: with(&[Busy], Config { log: Kind::Rebasing, ..TWO }), breaks: &[NotBeforeNamed] },
+    Entry { bug: KnownBug::EndingPullForgetsRetryAfter, at: with(&[RetryNow, BusyPull], ONE), breaks: &[NotBeforeNamed] },
+    Entry { bug: KnownBug::RetryNowOverridesRetryAfter, at: with(&[Busy, RetryNow], ONE), breaks: &[NotBeforeNamed] },
+    // A head that stands before what it has given out; a stream that never says that this was all.
+    Entry { bug: KnownBug::WentBackUnnoticed, at: with(&[GoBack], Config { events: &[2], ..ONE }), breaks: &[FailureIsSeen] },
+    Entry { bug: KnownBug::UnknownForEver, at: with(&[LoseAnswer], Config { events: &[2], says_when_done: false, ..ONE }), breaks: &[Drains, DoubtStands] },
+    // Answers that come too late to mean anything.
+    Entry { bug: KnownBug::LateAnswerStopsRestarted, at: with(&[FatalPush, Restart], ONE), breaks: &[LateStopsNothing, FailsOnlyWhenTold] },
+    Entry { bug: KnownBug::FormerAnswerCounts, at: with(&[FatalPush, ResetKeeping], ONE), breaks: &[FormerIsNothing, FailsOnlyWhenTold] },
+    Entry { bug: KnownBug::ConfirmedPushGoesOn, at: ONE, breaks: &[ConfirmedIsEnded] },
 ];
 
 /// Searches, the nearest states first, until a law is broken: the path there is a shortest one.
@@ -107,7 +137,7 @@ fn every_known_bug_is_found_and_without_it_nothing() {
             }}));
             match seen.breach {
                 Some(_) => {
-                    say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()))
+                    say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()));
                 }
                 None => unnoticed.push(format!("{bug:?} went unnoticed by {law:?}")),
             }

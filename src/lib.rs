@@ -105,6 +105,8 @@
 //! None by default. `loom` is for model builds; without `--cfg loom` it does nothing. With `tracing` the
 //! [`replicator`] tells what it does, as [events](replicator#events).
 
+#![warn(missing_debug_implementations, missing_docs, clippy::missing_errors_doc)]
+
 mod backoff;
 mod epoch;
 mod interrupt;

@@ -85,7 +85,8 @@ fn find(root: &Path, folder: &Path, files: &mut Vec<String>) {
 
 /// The root of the crate without what may stand only at the beginning of a file that is not included.
 fn included(text: &str) -> String {
-    text.lines().filter(|line| !line.starts_with("//!")).collect::<Vec<_>>().join("\n")
+    let lines = text.lines().filter(|line| !line.starts_with("//!") && !line.starts_with("#!["));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The known bugs as an enum.

@@ -1,12 +1,12 @@
-//! The calls that a driver makes, and what upstream does with them.
+//! The calls that a driver makes, and what comes of them.
 
-use latchwork::log::MemoryLog;
-use latchwork::protocol::{Effects, Fate, NextPull, NextPush, Push, Time};
+use latchwork::protocol::{Effects, Failure, Fate, NextPull, NextPush, Pull, Push, Time};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError};
 
-use super::client::{Client, Core, LATER, NOW, PullCall, PushCall, World, confirmed_of, entries};
+use super::client::{Client, Core, NAMED, NOW, PullCall, PushCall, World};
 use super::laws::Law;
-use super::model::{Event, author, event};
+use super::log::Ledger;
+use super::upstream::Upstream;
 
 /// What comes of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,7 +14,7 @@ pub enum Answer {
     Taken,
     Behind(Option<u64>),
     Unavailable,
-    /// Unavailable, and not to be tried again for a while.
+    /// Unavailable, and not to be tried again before a time that it names.
     Busy,
     Uncertain,
     Fatal,
@@ -29,58 +29,87 @@ impl Answer {
             Self::Taken => return Ok(()),
             Self::Behind(head) => PushError::Behind { head },
             Self::Unavailable => PushError::Unavailable { retry_after: None, error: "away".into() },
-            Self::Busy => PushError::Unavailable { retry_after: Some(LATER), error: "busy".into() },
+            Self::Busy => PushError::Unavailable { retry_after: Some(NAMED), error: "busy".into() },
             Self::Uncertain => PushError::Uncertain { error: "no answer".into() },
             Self::Fatal => PushError::Fatal { kind: FatalKind::Other, error: "fatal".into() },
         })
     }
 }
 
-pub fn disconnected() -> PullError {
-    PullError::Unavailable { retry_after: None, error: "away".into() }
+/// How a pull ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    CaughtUp,
+    Disconnected,
+    /// Not to be tried again before a time that it names.
+    Busy,
+    Fatal,
 }
 
-/// Upstream gets a batch.
-fn take(batch: &Batch<MemoryLog<Event>>, world: &mut World<'_>) -> Answer {
-    let head = world.upstream.len() as u64;
-    if batch.base != head && !world.config.takes_anything {
-        return Answer::Behind(world.config.tells_head.then_some(head));
+impl End {
+    const ALL: [Self; 4] = [Self::CaughtUp, Self::Disconnected, Self::Busy, Self::Fatal];
+
+    fn outcome(self) -> Result<(), PullError> {
+        Err(match self {
+            Self::CaughtUp => return Ok(()),
+            Self::Disconnected => PullError::Unavailable { retry_after: None, error: "away".into() },
+            Self::Busy => PullError::Unavailable { retry_after: Some(NAMED), error: "busy".into() },
+            Self::Fatal => PullError::Fatal { kind: FatalKind::Other, error: "fatal".into() },
+        })
     }
-    world.upstream.extend(batch.entries.iter().map(|entry| entry.event));
-    let of = |id: u8| world.upstream.iter().copied().filter(move |&event| author(event) == id);
-    let in_order = |id| of(id).eq((0..confirmed_of(id, world.upstream)).map(|number| event(id, number)));
-    world.broken.unless((0..world.config.clients()).all(in_order), Law::OnlyAcknowledged);
-    Answer::Taken
+}
+
+/// What a call that panics fails with.
+pub fn panicked() -> Failure {
+    Failure::Panicked { message: "injected".into() }
 }
 
 impl Client {
     pub(super) fn send(&mut self, now: Time, world: &mut World<'_>) {
-        let protocol = &mut self.protocol;
-        let NextPush::Send(batch) = protocol.next_push(now) else {
+        let mut next = NextPush::Stop;
+        let lied = self.input(world, |protocol| {
+            next = protocol.next_push(now);
+            Effects::default()
+        });
+        let NextPush::Send(batch) = next else {
             // It had to be asked twice for the same: a driver that waits will not ask a second time.
-            self.asleep = matches!(protocol.clone().next_push(NOW), NextPush::Send(_));
-            return world.broken.unless(!self.asleep, Law::NothingSwallowed);
+            self.asleep = matches!(self.protocol.clone().next_push(NOW), NextPush::Send(_));
+            return world.broken.unless(!self.asleep || lied, Law::NothingSwallowed);
         };
-        let cursor = self.cursor();
-        let confirmed = confirmed_of(self.id, &world.upstream[..cursor.min(world.upstream.len())]);
+        let base = self.cursor() as u64;
         let sent = batch.entries.iter().map(|entry| (entry.position, entry.event));
-        let numbers = confirmed..self.committed.min(confirmed + world.config.batch);
-        let first = (cursor as u64 + 1..).zip(numbers.map(|number| event(self.id, number)));
-        world.broken.unless(batch.base == cursor as u64 && sent.eq(first), Law::SendsPending);
-        world.broken.unless(self.unresolved.is_none(), Law::PrefixIsResolved);
-        self.push = Some(PushCall { batch, answer: None, interrupted: false });
+        let is_first = sent.eq((base + 1..).zip(self.rest(world.upstream).take(world.config.batch)));
+        world.broken.unless(batch.base == base && is_first, Law::SendsPending);
+        world.broken.unless(self.unresolved.is_none() || world.config.idempotent, Law::PrefixIsResolved);
+        world.broken.unless(now >= NAMED || !self.named[0], Law::NotBeforeNamed);
+        self.named[0] = false;
+        self.counts_call(0, world);
+        self.push = Some(PushCall { batch, answer: None, interrupted: false, former: false, restarted: false });
     }
 
     pub(super) fn arrive(&mut self, world: &mut World<'_>) {
         if let Some(call) = &mut self.push {
-            call.answer = Some(take(&call.batch, world));
+            call.answer = Some(world.upstream.take(&call.batch, world.config));
+            self.stands_in_order(world);
         }
     }
 
     /// A push that nobody waits for any more reaches upstream after all.
     pub(super) fn arrive_late(&mut self, index: usize, world: &mut World<'_>) {
         let batch = self.late.remove(index);
-        take(&batch, world);
+        world.upstream.take(&batch, world.config);
+        self.stands_in_order(world);
+    }
+
+    /// Upstream has its events in the order in which they were committed, none twice and none left out.
+    fn stands_in_order(&self, world: &mut World<'_>) {
+        let own = || world.upstream.events.iter().filter(|event| event.author() == self.id);
+        let last = own().last().map_or(0, |last| last.number());
+        let there = |event: &_| own().any(|other| other == event);
+        let complete = (0..last).map(|number| self.event(number)).all(|event| !self.owes(event) || there(&event));
+        world.broken.unless(own().is_sorted_by_key(|event| event.number()) && complete, Law::OnlyAcknowledged);
+        let once = own().zip(own().skip(1)).all(|(one, next)| one != next);
+        world.broken.unless(once, Law::OnlyAcknowledged);
     }
 
     /// The client will not learn what comes of its push. Upstream may still get it.
@@ -94,24 +123,64 @@ impl Client {
     }
 
     pub(super) fn answer(&mut self, world: &mut World<'_>) {
-        let Some(PushCall { batch, answer: Some(answer), .. }) = self.push.take() else { return };
-        let overtaken = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
-        let report = |protocol: &mut Core| protocol.push_ended(batch.clone(), answer.outcome(), 0, NOW);
-        self.told = answer == Answer::Fatal;
-        self.input(world, |protocol| report(protocol).unwrap_or_default());
-        if answer == Answer::Uncertain && !overtaken {
+        let Some(PushCall { batch, answer: Some(answer), former, restarted, .. }) = self.push.take() else { return };
+        let before = self.protocol.clone();
+        let has = |fate| !former && matches!(before.push(), Push::Sending { fate: other, .. } if *other == fate);
+        let (open, overtaken) = (has(Fate::Open), has(Fate::Overtaken));
+        // A head before the batch's base: upstream has lost events that it had given out.
+        let went_back = open && matches!(answer, Answer::Behind(Some(head)) if head < batch.base);
+        let fatal = went_back || answer == Answer::Fatal && !former;
+        self.told = fatal && !restarted;
+        self.halted[0] |= self.told;
+        self.named[0] |= answer == Answer::Busy;
+        let told = batch.clone();
+        let lied =
+            self.input(world, |protocol| protocol.push_ended(told, answer.outcome(), 0, NOW).unwrap_or_default());
+        let unknown = match answer {
+            Answer::Uncertain => open,
+            // Taken although others were faster, or by upstream and not by a log that has lied.
+            Answer::Taken => overtaken || open && lied && self.cursor() as u64 == batch.base,
+            _ => false,
+        };
+        if unknown {
             self.unresolved = Some(false);
         }
+        let failed = matches!(self.protocol.push(), Push::Failed { .. });
+        world.broken.unless(!(fatal && restarted && failed) || self.halted[0], Law::LateStopsNothing);
         if let Push::Behind { since, .. } = *self.protocol.push() {
             world.broken.unless(since == self.protocol.epoch(), Law::SameEpoch);
+        }
+        if former {
+            world.broken.unless(self.forgot_push(&before, &batch, answer), Law::FormerIsNothing);
         }
         world.broken.unless(self.ignores_push(&batch), Law::StaleChangesNothing);
     }
 
+    /// Whether nothing has come of the answer to a push for a former log, but for the time that it has named.
+    fn forgot_push(&self, before: &Core, batch: &Batch<Ledger>, answer: Answer) -> bool {
+        let waits = match *self.protocol.push() {
+            Push::Idle => answer != Answer::Busy,
+            Push::Waiting { until, asked, .. } => answer == Answer::Busy && until == NAMED && asked,
+            // Another failure than the answer's.
+            _ => before.push() == self.protocol.push(),
+        };
+        let same = before.log() == self.protocol.log()
+            && before.pull() == self.protocol.pull()
+            && before.epoch() == self.protocol.epoch()
+            && before.is_uncertain() == self.protocol.is_uncertain();
+        let is_as_any_other = Answer::ALL.into_iter().filter(|&other| other != Answer::Busy).all(|other| {
+            let mut told = before.clone();
+            let effects = told.push_ended(batch.clone(), other.outcome(), 0, NOW);
+            let same = answer == Answer::Busy || told.shape() == self.protocol.shape();
+            effects.is_ok_and(|effects| effects == Effects::default()) && same
+        });
+        waits && same && is_as_any_other
+    }
+
     /// Whether an outcome of a push that has ended is ignored, now and when the next one is under way.
-    fn ignores_push(&self, batch: &Batch<MemoryLog<Event>>) -> bool {
+    fn ignores_push(&self, batch: &Batch<Ledger>) -> bool {
         let mut next = self.protocol.clone();
-        let _asked = next.next_push(LATER);
+        let _asked = next.next_push(NAMED);
         [&self.protocol, &next].into_iter().all(|protocol| {
             !protocol.is_sending(batch)
                 && Answer::ALL.into_iter().all(|answer| {
@@ -122,60 +191,125 @@ impl Client {
         })
     }
 
-    pub(super) fn begin_pull(&mut self, world: &mut World<'_>) {
-        let NextPull::Pull { ticket, cursor } = self.protocol.next_pull(LATER) else { return };
+    pub(super) fn panic_push(&mut self, world: &mut World<'_>) {
+        self.lose_push();
+        let Some(PushCall { batch, former, restarted, .. }) = self.push.take() else { return };
+        let open = !former && matches!(self.protocol.push(), Push::Sending { fate: Fate::Open, .. });
+        self.told = !former && !restarted;
+        self.halted[0] |= self.told;
+        if open {
+            self.unresolved = Some(false);
+        }
+        self.input(world, |protocol| protocol.push_panicked(batch, panicked()));
+        let stopped = matches!(self.protocol.push(), Push::Failed { error } if *error == panicked());
+        let law = if former { Law::FormerIsNothing } else { Law::LateStopsNothing };
+        world.broken.unless(!stopped || self.halted[0], law);
+    }
+
+    pub(super) fn begin_pull(&mut self, now: Time, world: &mut World<'_>) {
+        let NextPull::Pull { ticket, cursor } = self.protocol.next_pull(now) else {
+            let over = !matches!(self.protocol.pull(), Pull::Waiting { .. });
+            return world.broken.unless(over, Law::RetryLeadsToAttempt);
+        };
         let given = self.cursor();
         world.broken.unless(cursor == given as u64, Law::CursorIsApplied);
         world.broken.unless(self.ignores_pull(ticket - 1, world.upstream), Law::StaleChangesNothing);
-        self.pull = Some(PullCall { given, page: None, caught_up: false, lost: false, interrupted: false });
+        world.broken.unless(now >= NAMED || !self.named[1], Law::NotBeforeNamed);
+        self.named[1] = false;
+        self.counts_call(1, world);
+        self.pull = Some(PullCall { given, ..PullCall::default() });
         self.pull_ticket = ticket;
         self.unresolved = self.unresolved.map(|_| true);
     }
 
     /// Whether what an earlier pull brings is ignored.
-    fn ignores_pull(&self, ticket: u64, upstream: &[Event]) -> bool {
+    fn ignores_pull(&self, ticket: u64, upstream: &Upstream) -> bool {
         let mut told = self.protocol.clone();
-        let page = Page { entries: entries(upstream, self.cursor(), upstream.len()), more: More::None };
+        let page = Page { entries: upstream.entries(self.cursor(), upstream.events.len()), more: More::None };
         let effects = told.page_pulled(ticket, page, 0, NOW);
-        let ends = [Ok(()), Err(disconnected())].map(|end| told.pull_ended(ticket, end, 0, NOW));
+        let ends = End::ALL.map(|end| told.pull_ended(ticket, end.outcome(), 0, NOW));
         let nothing = |effects: &Effects<_>| *effects == Effects::default();
         effects.is_ok_and(|effects| nothing(&effects)) && ends.iter().all(nothing) && told == self.protocol
     }
 
     /// The client gets the page, for the last time or not.
     pub(super) fn page(&mut self, last: bool, world: &mut World<'_>) {
-        let Some(PullCall { given, page: Some((from, all)), lost, .. }) = self.pull else { return };
+        let Some(PullCall { given, page: Some((from, all)), lost, former, .. }) = self.pull else { return };
         let more = if all { More::None } else { More::Unknown };
-        let page = Page { entries: entries(world.upstream, from, given), more };
-        let (ticket, mut refused) = (self.pull_ticket, false);
-        self.input(world, |protocol| {
+        let page = Page { entries: world.upstream.entries(from, given), more };
+        let (ticket, mut refused, before) = (self.pull_ticket, false, self.protocol.clone());
+        let lied = self.input(world, |protocol| {
             protocol.page_pulled(ticket, page, 0, NOW).unwrap_or_else(|told| {
                 refused = true;
                 told.effects
             })
         });
+        if former {
+            world.broken.unless(before == self.protocol, Law::FormerIsNothing);
+        }
         let pulling = self.protocol.is_pulling(ticket);
-        let applied = if refused { lost && !pulling } else { self.cursor() >= given };
+        let nothing = former || from == given || lied && !pulling;
+        let applied = if refused { lost && !pulling } else { nothing || self.cursor() >= given };
         world.broken.unless(applied, Law::PageIsApplied);
         match &mut self.pull {
-            Some(call) if pulling => {
+            // Who is not asked to end goes on, whether anybody hears it or not.
+            Some(call) if pulling || former || !call.interrupted => {
                 call.caught_up |= all;
                 if last {
                     call.page = None;
                 }
-                self.unresolved = self.unresolved.filter(|&begun| !(begun && all));
             }
-            pull => {
-                *pull = None;
-                self.unresolved = self.unresolved.map(|_| false);
-            }
+            pull => *pull = None,
         }
+        let decided = pulling && all;
+        self.unresolved = self.unresolved.filter(|&begun| !(begun && decided)).map(|begun| begun && pulling);
     }
 
-    pub(super) fn end_pull(&mut self, outcome: Result<(), PullError>, world: &mut World<'_>) {
-        self.pull = None;
-        self.unresolved = self.unresolved.map(|_| false);
+    pub(super) fn end_pull(&mut self, end: End, now: Time, world: &mut World<'_>) {
+        let Some(PullCall { former, restarted, caught_up, .. }) = self.pull.take() else { return };
         let ticket = self.pull_ticket;
-        self.input(world, |protocol| protocol.pull_ended(ticket, outcome, 0, NOW));
+        let before = self.protocol.clone();
+        self.told = end == End::Fatal && !former && !restarted;
+        self.halted[1] |= self.told;
+        self.named[1] |= end == End::Busy;
+        self.input(world, |protocol| protocol.pull_ended(ticket, end.outcome(), 0, now));
+        let decided = (caught_up || end == End::CaughtUp) && !former;
+        self.unresolved = self.unresolved.filter(|&begun| !(begun && decided)).map(|_| false);
+        self.has_ended_pull(&before, former, end == End::Busy, world);
+    }
+
+    pub(super) fn panic_pull(&mut self, world: &mut World<'_>) {
+        let Some(PullCall { former, restarted, .. }) = self.pull.take() else { return };
+        let ticket = self.pull_ticket;
+        let before = self.protocol.clone();
+        self.told = !former && !restarted;
+        self.halted[1] |= self.told;
+        self.input(world, |protocol| {
+            protocol.pull_panicked(ticket, panicked());
+            Effects::default()
+        });
+        self.unresolved = self.unresolved.map(|_| false);
+        self.has_ended_pull(&before, former, false, world);
+    }
+
+    /// Nothing has come of the end of a pull for a former log, but for the time that it has named; and nothing has been
+    /// stopped by one of before.
+    fn has_ended_pull(&self, before: &Core, former: bool, names: bool, world: &mut World<'_>) {
+        let failed = matches!(self.protocol.pull(), Pull::Failed { .. });
+        world.broken.unless(!failed || self.halted[1], Law::LateStopsNothing);
+        let waits = match *self.protocol.pull() {
+            Pull::Idle => !names,
+            Pull::Waiting { until, asked, .. } => names && until == NAMED && asked,
+            _ => false,
+        };
+        let mut other = before.clone();
+        let ended = other.pull_ended(self.pull_ticket, End::Disconnected.outcome(), 0, NOW);
+        let same = before.log() == self.protocol.log()
+            && before.push() == self.protocol.push()
+            && before.epoch() == self.protocol.epoch()
+            && before.is_uncertain() == self.protocol.is_uncertain()
+            && (names || other.shape() == self.protocol.shape())
+            && ended == Effects::default();
+        world.broken.unless(!former || waits && same, Law::FormerIsNothing);
     }
 }

@@ -8,18 +8,26 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use latchwork::Backoff;
-use latchwork::log::{Log, MemoryEntry, MemoryLog, Merged};
-use latchwork::protocol::{Direction, Effects, Fate, NextPull, NextPush, Protocol, Pull, Push, Settings, Time};
-use latchwork::upstream::Batch;
+use latchwork::log::Log;
+use latchwork::protocol::{
+    Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push, Resend, Settings, Time,
+};
+use latchwork::upstream::{Batch, FatalKind};
 
-use super::calls::{Answer, disconnected};
+use super::calls::{Answer, End};
 use super::laws::{Broken, Law};
-use super::model::{Config, Event, author};
+use super::log::{Event, Ledger};
+use super::model::Config;
+use super::upstream::Upstream;
 
 /// When everything happens.
 pub const NOW: Time = Time::ZERO;
-/// When a timer fires that was set at [`NOW`].
+/// When a timer fires that the client set at [`NOW`].
 pub const LATER: Time = Duration::from_millis(1);
+/// The time that upstream names.
+pub const NAMED: Time = Duration::from_millis(2);
+/// When a pull ends that has lived longer than any delay.
+pub const AT_LAST: Time = Duration::from_millis(10);
 
 /// A step that somebody takes sooner or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,47 +52,60 @@ pub enum Step {
     Page,
     /// A pull ends that was asked to, or that has shown everything and is not live.
     EndPull,
-    /// Whoever paused a direction resumes it.
+    /// The owner resumes a direction.
     Resume(Direction),
-    /// The owner goes on after a failure.
-    OwnerRestarts,
+    /// The owner goes on after a failure: with a new log if upstream has lost events.
+    OwnerActs,
 }
 
-pub type Core = Protocol<MemoryLog<Event>>;
+pub type Core = Protocol<Ledger>;
 
 /// A push that the driver has under way.
 #[derive(Debug, Clone)]
 pub struct PushCall {
-    pub batch: Batch<MemoryLog<Event>>,
+    pub batch: Batch<Ledger>,
     /// `None` while upstream has not got it.
     pub answer: Option<Answer>,
     pub interrupted: bool,
+    /// The log that it was for has been replaced.
+    pub former: bool,
+    /// The owner has restarted since it began.
+    pub restarted: bool,
 }
 
 /// A pull that the driver has under way.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PullCall {
     /// What upstream has put into pages.
     pub given: usize,
-    /// The page on its way: from here up to `given`, and whether that was all.
+    /// The page on its way: from here up to `given`, and whether it says that this was all.
     pub page: Option<(usize, bool)>,
     /// Whether a page has said that there is no more.
     pub caught_up: bool,
     /// Whether an echo was lost.
     pub lost: bool,
     pub interrupted: bool,
+    /// The log that it was for has been replaced.
+    pub former: bool,
+    /// The owner has restarted since it began.
+    pub restarted: bool,
 }
 
 #[derive(Debug, Clone)]
 pub struct Client {
     pub id: u8,
+    /// Which of its events are local-only, a bit for each.
+    pub locals: u8,
     pub protocol: Core,
     /// How many events it is still to commit.
     pub uncommitted: u8,
     pub committed: usize,
+    /// Which of its events are pending no more though upstream has not ordered them: a log gave them up, or has been replaced
+    /// by one without them. A bit for each.
+    pub given_up: u8,
     pub push: Option<PushCall>,
     /// Pushes that nobody waits for any more and that may still reach upstream.
-    pub late: Vec<Batch<MemoryLog<Event>>>,
+    pub late: Vec<Batch<Ledger>>,
     pub pull: Option<PullCall>,
     /// The number of the pull. Not compared: the protocol's shape knows whether it is the latest.
     pub pull_ticket: u64,
@@ -92,6 +113,13 @@ pub struct Client {
     pub asleep: bool,
     /// A push whose outcome is unknown: whether a pull that may resolve it has begun.
     pub unresolved: Option<bool>,
+    /// In each direction, whether upstream has named a time that has not come yet.
+    pub named: [bool; 2],
+    /// In each direction, whether something has been said that trying again cannot help, and the owner has not acted since.
+    pub halted: [bool; 2],
+    /// In each direction, the calls begun since a backoff ended, something was merged or committed, or the owner acted. Zero
+    /// if nobody counts them.
+    pub calls: [u8; 2],
     /// The next input is one after which the protocol may fail. Not compared: false between steps.
     pub told: bool,
     pub paused: [bool; 2],
@@ -100,39 +128,33 @@ pub struct Client {
 /// What clients share, as a step sees it.
 #[derive(Debug)]
 pub struct World<'a> {
-    pub upstream: &'a mut Vec<Event>,
+    pub upstream: &'a mut Upstream,
     pub broken: &'a mut Broken,
     pub config: &'a Config,
-}
-
-pub fn confirmed_of(id: u8, upstream: &[Event]) -> usize {
-    upstream.iter().filter(|&&event| author(event) == id).count()
 }
 
 fn index(direction: Direction) -> usize {
     usize::from(direction == Direction::Pull)
 }
 
-/// The entries of upstream from one position up to another.
-pub fn entries(upstream: &[Event], from: usize, to: usize) -> Vec<MemoryEntry<Event>> {
-    let numbered = (1..).zip(upstream).map(|(position, &event)| MemoryEntry { position, event });
-    numbered.take(to).skip(from).collect()
-}
-
 impl Client {
     pub fn new(id: u8, events: u8, config: &Config) -> Self {
-        let log = if config.rebasing { MemoryLog::rebasing() } else { MemoryLog::new() };
         Self {
             id,
-            protocol: Protocol::new(log, settings(config)),
+            locals: config.locals,
+            protocol: Protocol::new(Ledger::new(config.log, 0, Vec::new()), settings(config)),
             uncommitted: events,
             committed: 0,
+            given_up: 0,
             push: None,
             late: Vec::new(),
             pull: None,
             pull_ticket: 0,
             asleep: false,
             unresolved: None,
+            named: [false; 2],
+            halted: [false; 2],
+            calls: [0; 2],
             told: false,
             paused: [false; 2],
         }
@@ -150,8 +172,24 @@ impl Client {
         self.paused[index(direction)]
     }
 
+    /// Its event with this number.
+    pub fn event(&self, number: usize) -> Event {
+        Event::new(self.id, number, self.locals >> number & 1 == 1)
+    }
+
+    /// Whether upstream is to get this event of its sooner or later.
+    pub fn owes(&self, event: Event) -> bool {
+        !event.is_local_only() && self.given_up >> event.number() & 1 == 0
+    }
+
+    /// What is to be pending: all that has been committed, neither given up nor ordered by upstream up to the cursor.
+    pub fn rest<'a>(&'a self, upstream: &'a Upstream) -> impl Iterator<Item = Event> + 'a {
+        let own = (0..self.committed).map(|number| self.event(number)).filter(|&event| self.owes(event));
+        own.filter(|&event| !upstream.has_had_among_the_first(self.cursor(), event))
+    }
+
     /// The steps that can be taken now.
-    pub fn steps(&self, config: &Config, upstream: &[Event], steps: &mut Vec<Step>) {
+    pub fn steps(&self, config: &Config, upstream: &Upstream, steps: &mut Vec<Step>) {
         match (&self.push, self.protocol.push()) {
             (Some(call), _) => {
                 steps.push(if call.answer.is_none() { Step::Arrive } else { Step::Answer });
@@ -160,26 +198,33 @@ impl Client {
                 }
             }
             (None, Push::Idle) if self.pending() == 0 || self.asleep => {}
-            (None, _) => match self.protocol.clone().next_push(NOW) {
-                NextPush::Send(_) => steps.push(Step::Send),
-                NextPush::Wait(Some(until)) if until < Time::MAX => steps.push(Step::PushTimer),
-                NextPush::Wait(_) | NextPush::Stop => {}
-            },
+            (None, state) => {
+                let mut asked = self.protocol.clone();
+                match asked.next_push(NOW) {
+                    NextPush::Send(_) => steps.push(Step::Send),
+                    NextPush::Wait(Some(until)) if until < Time::MAX => steps.push(Step::PushTimer),
+                    // It found out something by asking.
+                    NextPush::Wait(None) if asked.push() != state => steps.push(Step::Send),
+                    NextPush::Wait(_) | NextPush::Stop => {}
+                }
+            }
         }
         match (&self.pull, self.protocol.pull()) {
             (Some(call), _) => call.steps(config, upstream, steps),
+            (None, Pull::Waiting { until, .. }) if *until < Time::MAX && !self.protocol.is_stopped() => {
+                steps.push(Step::PullTimer);
+            }
             (None, Pull::Failed { .. }) => {}
-            (None, state) => {
-                let step = if let Pull::Waiting { .. } = state { Step::PullTimer } else { Step::BeginPull };
-                if let NextPull::Pull { .. } = self.protocol.clone().next_pull(LATER) {
-                    steps.push(step);
+            (None, _) => {
+                if let NextPull::Pull { .. } = self.protocol.clone().next_pull(NOW) {
+                    steps.push(Step::BeginPull);
                 }
             }
         }
         let paused = [Direction::Push, Direction::Pull].into_iter().filter(|&direction| self.is_paused(direction));
         steps.extend(paused.map(Step::Resume));
         if self.protocol.failure().is_some() && !self.protocol.is_stopped() {
-            steps.push(Step::OwnerRestarts);
+            steps.push(Step::OwnerActs);
         }
     }
 
@@ -187,104 +232,58 @@ impl Client {
         match step {
             Step::Send => self.send(NOW, world),
             Step::PushTimer => {
+                let NextPush::Wait(Some(until)) = self.protocol.clone().next_push(NOW) else { return };
                 let backing_off = matches!(self.protocol.push(), Push::Waiting { .. });
-                self.input(world, |protocol| protocol.tick(LATER));
-                self.send(LATER, world);
+                if backing_off {
+                    self.calls = [0; 2];
+                }
+                self.named[0] &= until < NAMED;
+                self.input(world, |protocol| protocol.tick(until));
+                self.send(until, world);
                 let open = !self.is_paused(Direction::Push) && self.pending() > 0;
-                world.broken.unless(!backing_off || !open || self.push.is_some(), Law::RetryLeadsToAttempt);
+                let failed = matches!(self.protocol.push(), Push::Failed { .. });
+                world.broken.unless(!backing_off || !open || failed || self.push.is_some(), Law::RetryLeadsToAttempt);
             }
             Step::Arrive => self.arrive(world),
             Step::Answer => self.answer(world),
             Step::GiveUp => self.lose_push(),
-            Step::BeginPull | Step::PullTimer => self.begin_pull(world),
+            Step::BeginPull => self.begin_pull(NOW, world),
+            Step::PullTimer => {
+                let Pull::Waiting { until, .. } = *self.protocol.pull() else { return };
+                self.calls[1] = 0;
+                self.named[1] &= until < NAMED;
+                self.begin_pull(until, world);
+            }
             Step::MakePage => {
                 if let Some(call) = &mut self.pull {
-                    let from = call.given;
-                    call.given = world.upstream.len().min(from + world.config.page);
-                    call.page = Some((from, call.given == world.upstream.len()));
+                    call.make_page(world);
                 }
             }
             Step::Page => self.page(true, world),
             Step::EndPull => {
                 let cut_short = self.pull.as_ref().is_some_and(|call| call.interrupted);
-                self.end_pull(if cut_short { Err(disconnected()) } else { Ok(()) }, world);
+                self.end_pull(if cut_short { End::Disconnected } else { End::CaughtUp }, NOW, world);
             }
             Step::Resume(direction) => {
                 self.paused[index(direction)] = false;
-                self.input(world, |protocol| {
+                self.owner_says(world, |protocol| {
                     protocol.resume(direction);
                     Effects::default()
                 });
+                world.broken.unless(direction == Direction::Pull || self.has_looked(), Law::OwnerIsHeard);
             }
-            Step::OwnerRestarts => self.input(world, Protocol::restart),
+            Step::OwnerActs => match self.protocol.failure() {
+                Some(Failure::Upstream { kind: FatalKind::WentBack, .. }) => self.reset(true, world),
+                _ => self.restart(world),
+            },
         }
-    }
-
-    pub fn commit(&mut self, world: &mut World<'_>) {
-        let event = super::model::event(self.id, self.committed);
-        self.uncommitted -= 1;
-        self.committed += 1;
-        let mut admitted = false;
-        self.input(world, |protocol| {
-            admitted = protocol.commit(vec![event]) == Ok(1);
-            Effects::default()
-        });
-        world.broken.unless(admitted, Law::CommitNeverWaits);
-    }
-
-    pub fn pause(&mut self, direction: Direction, world: &mut World<'_>) {
-        self.paused[index(direction)] = true;
-        self.input(world, |protocol| protocol.pause(direction));
-    }
-
-    /// Gives the protocol an input, carries out what follows, and looks whether the log tells the truth.
-    pub fn input(&mut self, world: &mut World<'_>, input: impl FnOnce(&mut Core) -> Effects<MemoryEntry<Event>>) {
-        let (before, failed) = (self.cursor(), self.protocol.failure().is_some());
-        let effects = input(&mut self.protocol);
-        world.broken.unless(failed || self.told || self.protocol.failure().is_none(), Law::FailsOnlyWhenTold);
-        (self.asleep, self.told) = (false, false);
-        let after = self.cursor();
-        // What follows an event that has been passed cannot be taken any more.
-        self.unresolved = self.unresolved.filter(|_| after == before);
-        let (new, confirmed) = match &effects.merged {
-            Some(Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) => {
-                (&new[..], &confirmed[..])
-            }
-            None => (&[][..], &[][..]),
-        };
-        let is_upstreams = |entry: &MemoryEntry<Event>| {
-            let place = usize::try_from(entry.position).expect("few events");
-            (before + 1..=after).contains(&place) && world.upstream.get(place - 1) == Some(&entry.event)
-        };
-        world.broken.unless(confirmed.iter().all(is_upstreams), Law::OnlyAcknowledged);
-        let moved = before + new.len() + confirmed.len();
-        world.broken.unless(moved == after && new.iter().all(is_upstreams), Law::CursorIsApplied);
-        let own =
-            |entries: &[MemoryEntry<Event>]| entries.iter().filter(|entry| author(entry.event) == self.id).count();
-        let settled = own(new) == 0 && own(confirmed) == confirmed.len() && self.pending_is_the_rest(world.upstream);
-        world.broken.unless(settled, Law::SettlesOnce);
-        if effects.interrupt_push {
-            let decided = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
-            world.broken.unless(decided || self.protocol.is_stopped(), Law::OnlyTheLostAreInterrupted);
-            self.push.iter_mut().for_each(|call| call.interrupted = true);
-        }
-        if effects.interrupt_pull {
-            self.pull.iter_mut().for_each(|call| call.interrupted = true);
-        }
-    }
-
-    /// Whether exactly the events that have been committed and not been confirmed are pending, in order.
-    fn pending_is_the_rest(&self, upstream: &[Event]) -> bool {
-        let confirmed = confirmed_of(self.id, &upstream[..self.cursor().min(upstream.len())]);
-        let pending = self.protocol.log().batch(NonZeroUsize::MAX);
-        let rest = (confirmed..self.committed).map(|number| super::model::event(self.id, number));
-        pending.iter().map(|entry| entry.event).eq(rest)
     }
 }
 
 impl PullCall {
-    fn steps(&self, config: &Config, upstream: &[Event], steps: &mut Vec<Step>) {
-        let more = !self.caught_up || config.live && upstream.len() > self.given;
+    fn steps(&self, config: &Config, upstream: &Upstream, steps: &mut Vec<Step>) {
+        let owes_page = !self.caught_up && config.says_when_done;
+        let more = owes_page || upstream.shown > self.given && (config.live || !self.caught_up);
         match self.page {
             Some(_) => steps.push(Step::Page),
             None if more && !self.interrupted => steps.push(Step::MakePage),
@@ -294,6 +293,13 @@ impl PullCall {
             steps.push(Step::EndPull);
         }
     }
+
+    /// A page is made of what upstream shows, and of nothing if it shows no more.
+    pub fn make_page(&mut self, world: &World<'_>) {
+        let (from, shown) = (self.given, world.upstream.shown);
+        self.given = shown.min(from + world.config.page).max(from);
+        self.page = Some((from, self.given >= shown && world.config.says_when_done));
+    }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -302,5 +308,6 @@ fn settings(config: &Config) -> Settings {
     settings.grace = LATER;
     settings.backoff = Backoff::new(LATER, LATER).with_jitter(0.0);
     settings.live = config.live;
+    settings.resend = if config.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
     settings
 }

@@ -1,12 +1,13 @@
-//! What may go wrong, and what owners may do: each costs one of the faults that a search has to spend.
+//! What may go wrong, and what owners may do: each costs one of the faults that a search has to spend, unless it may happen
+//! for ever.
 
-use latchwork::log::Log;
-use latchwork::protocol::{Direction, Failure, Fate, Protocol, Push};
-use latchwork::upstream::{FatalKind, PullError};
+use latchwork::protocol::{Direction, Protocol};
 
-use super::calls::{Answer, disconnected};
-use super::client::{Client, World};
+use super::calls::{Answer, End};
+use super::client::{AT_LAST, Client, NOW, World};
+use super::log::Lie;
 use super::model::Config;
+use super::upstream::Upstream;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident,)*) => {
@@ -23,10 +24,14 @@ macro_rules! faults {
 faults! {
     /// Upstream cannot be reached by a push.
     Refuse,
-    /// Upstream refuses a push for now and says for how long.
+    /// Upstream refuses a push for now and names a time.
     Busy,
     /// Upstream says "behind" to a push, rightly or not, and does not say how far.
     RejectBlindly,
+    /// Upstream says "behind", and names the event as its head that the push follows.
+    RejectAtBase,
+    /// Upstream says "behind", and names a head that it does not have.
+    RejectBeyond,
     /// The connection dies under a push before upstream gets it.
     LoseRequest,
     /// The connection dies under a push, and upstream gets it later: or never, if that is too late.
@@ -39,46 +44,91 @@ faults! {
     PanicPush,
     /// The connection dies under a pull; a page on its way is lost.
     Disconnect,
-    /// A live pull ends as if it had no more to say.
+    /// The connection dies under a pull that has lived longer than any delay.
+    DisconnectAtLast,
+    /// A pull ends that has no more to say.
     EndStream,
+    /// Upstream ends a pull and names a time.
+    BusyPull,
     /// A live pull loses a page on its way, and goes on.
     LoseEcho,
     /// A page comes twice.
     DuplicatePage,
+    /// A page comes that has nothing in it.
+    Heartbeat,
     /// Upstream says to a pull that trying again cannot help.
     FatalPull,
+    /// The call that pulls panics.
+    PanicPull,
+    /// Upstream loses its last event, and all connections die.
+    GoBack,
     /// The owner pauses pushing.
     PausePush,
     /// The owner pauses pulling.
     PausePull,
     /// The owner knows better than a backoff.
     RetryNow,
+    /// The owner knows better than upstream.
+    Override,
+    /// The owner has changed something that a failure may be about, whether there is one or not.
+    Restart,
+    /// The owner puts in a log that begins anew, with all that upstream may lack.
+    ResetKeeping,
+    /// The owner puts in a log that goes on from where the old one is, without what is pending.
+    ResetDropping,
+    /// The log makes a batch of nothing.
+    LieInBatch,
+    /// The log counts a commit wrongly, while no push is in flight.
+    LieInCommit,
+    /// The log does not do a merge, and says that it has.
+    LieInMerge,
+    /// The log does not say what it has confirmed.
+    LieInConfirmed,
+    /// The log has given up what is not there.
+    LieInDropped,
     /// The client ends and begins anew from its log.
     Crash,
     /// The client is stopped.
     Stop,
 }
 
+/// What may go wrong with any client and any upstream.
+#[rustfmt::skip]
+pub const COMMON: &[Fault] = &[
+    Fault::Refuse, Fault::Busy, Fault::RejectBlindly, Fault::LoseRequest, Fault::DelayRequest, Fault::LoseAnswer, Fault::FatalPush, Fault::PanicPush,
+    Fault::Disconnect, Fault::EndStream, Fault::BusyPull, Fault::LoseEcho, Fault::DuplicatePage, Fault::FatalPull, Fault::PanicPull,
+    Fault::PausePush, Fault::PausePull, Fault::RetryNow, Fault::Override, Fault::Restart, Fault::ResetKeeping, Fault::ResetDropping, Fault::Crash, Fault::Stop,
+];
+
 impl Client {
-    pub fn may_suffer(&self, fault: Fault, config: &Config) -> bool {
+    pub fn may_suffer(&self, fault: Fault, config: &Config, upstream: &Upstream) -> bool {
         let unanswered = self.push.as_ref().is_some_and(|call| call.answer.is_none());
         let running = !self.protocol.is_stopped();
         let pull = self.pull.as_ref();
+        let waits = pull.is_some_and(|call| call.page.is_none() && call.given >= upstream.shown);
         match fault {
-            Fault::Refuse | Fault::Busy | Fault::RejectBlindly | Fault::FatalPush => unanswered,
+            Fault::Refuse | Fault::Busy | Fault::FatalPush => unanswered,
+            Fault::RejectBlindly | Fault::RejectAtBase | Fault::RejectBeyond => unanswered,
             Fault::LoseRequest | Fault::DelayRequest => unanswered,
             Fault::LoseAnswer => self.push.as_ref().is_some_and(|call| match call.answer {
                 Some(answer) => matches!(answer, Answer::Taken | Answer::Behind(_)),
                 None => false,
             }),
             Fault::PanicPush => self.push.is_some(),
-            Fault::Disconnect | Fault::FatalPull => pull.is_some_and(|call| !call.interrupted),
-            Fault::EndStream => config.live && pull.is_some_and(|call| call.caught_up && call.page.is_none()),
+            Fault::Disconnect | Fault::DisconnectAtLast => pull.is_some_and(|call| !call.interrupted),
+            Fault::BusyPull | Fault::FatalPull | Fault::PanicPull => pull.is_some(),
+            Fault::EndStream | Fault::Heartbeat => waits,
             Fault::LoseEcho => config.live && pull.is_some_and(|call| call.caught_up && call.page.is_some()),
             Fault::DuplicatePage => pull.is_some_and(|call| call.page.is_some()),
+            Fault::GoBack => upstream.can_go_back(),
             Fault::PausePush => running && !self.is_paused(Direction::Push),
             Fault::PausePull => running && !self.is_paused(Direction::Pull),
-            Fault::RetryNow | Fault::Crash | Fault::Stop => running,
+            Fault::RetryNow | Fault::Override | Fault::Restart | Fault::Crash | Fault::Stop => running,
+            Fault::ResetKeeping | Fault::ResetDropping => running,
+            Fault::LieInCommit => self.push.is_none() && self.uncommitted > 0 && self.protocol.log().lie().is_none(),
+            Fault::LieInBatch | Fault::LieInMerge | Fault::LieInConfirmed | Fault::LieInDropped => {
+                self.protocol.log().lie().is_none()
+            }
         }
     }
 
@@ -87,37 +137,57 @@ impl Client {
             Fault::Refuse => self.is_told(Answer::Unavailable),
             Fault::Busy => self.is_told(Answer::Busy),
             Fault::RejectBlindly => self.is_told(Answer::Behind(None)),
+            Fault::RejectAtBase => self.is_told(Answer::Behind(self.push.as_ref().map(|call| call.batch.base))),
+            Fault::RejectBeyond => self.is_told(Answer::Behind(Some(world.upstream.head() + 1))),
             Fault::LoseRequest | Fault::LoseAnswer => self.is_told(Answer::Uncertain),
             Fault::FatalPush => self.is_told(Answer::Fatal),
             Fault::DelayRequest => self.lose_push(),
-            Fault::PanicPush => {
-                self.lose_push();
-                let Some(call) = self.push.take() else { return };
-                let decided = !matches!(self.protocol.push(), Push::Sending { fate: Fate::Open, .. });
-                self.told = true;
-                if !decided {
-                    self.unresolved = Some(false);
-                }
-                let failure = Failure::Panicked { message: "injected".into() };
-                self.input(world, |protocol| protocol.push_panicked(call.batch, failure));
+            Fault::PanicPush => self.panic_push(world),
+            Fault::Disconnect => self.end_pull(End::Disconnected, NOW, world),
+            Fault::DisconnectAtLast => {
+                self.calls = [0; 2];
+                self.end_pull(End::Disconnected, AT_LAST, world);
             }
-            Fault::Disconnect => self.end_pull(Err(disconnected()), world),
-            Fault::EndStream => self.end_pull(Ok(()), world),
+            Fault::EndStream => self.end_pull(End::CaughtUp, NOW, world),
+            Fault::BusyPull => self.end_pull(End::Busy, NOW, world),
             Fault::LoseEcho => {
                 if let Some(call) = &mut self.pull {
                     (call.page, call.lost) = (None, true);
                 }
             }
             Fault::DuplicatePage => self.page(false, world),
-            Fault::FatalPull => {
-                self.told = true;
-                self.end_pull(Err(PullError::Fatal { kind: FatalKind::Other, error: "fatal".into() }), world);
+            Fault::Heartbeat => {
+                if let Some(call) = &mut self.pull {
+                    call.make_page(world);
+                }
+            }
+            Fault::FatalPull => self.end_pull(End::Fatal, NOW, world),
+            Fault::PanicPull => self.panic_pull(world),
+            Fault::GoBack => {
+                world.upstream.go_back();
+                self.lose_push();
+                self.late.clear();
+                self.end_pull(End::Disconnected, NOW, world);
             }
             Fault::PausePush => self.pause(Direction::Push, world),
             Fault::PausePull => self.pause(Direction::Pull, world),
-            Fault::RetryNow => self.input(world, Protocol::retry_now),
+            Fault::RetryNow => self.retry_now(false, world),
+            Fault::Override => self.retry_now(true, world),
+            Fault::Restart => self.restart(world),
+            Fault::ResetKeeping => self.reset(true, world),
+            Fault::ResetDropping => self.reset(false, world),
+            Fault::LieInBatch => self.protocol.log().will_tell(Lie::Batch),
+            Fault::LieInCommit => {
+                self.protocol.log().will_tell(Lie::Commit);
+                self.commit(world);
+            }
+            Fault::LieInMerge => self.protocol.log().will_tell(Lie::Merge),
+            Fault::LieInConfirmed => self.protocol.log().will_tell(Lie::Confirmed),
+            Fault::LieInDropped => self.protocol.log().will_tell(Lie::Dropped),
             Fault::Crash => self.crash(world.config),
-            Fault::Stop => self.input(world, Protocol::stop),
+            Fault::Stop => {
+                self.input(world, Protocol::stop);
+            }
         }
     }
 
@@ -131,8 +201,7 @@ impl Client {
         let late = std::mem::take(&mut self.late);
         let anew = Self::new(self.id, self.uncommitted, config);
         let log = self.protocol.log().clone();
-        debug_assert_eq!(log.pending(), self.pending());
         let protocol = Protocol::new(log, *self.protocol.settings());
-        *self = Self { protocol, committed: self.committed, late, ..anew };
+        *self = Self { protocol, committed: self.committed, given_up: self.given_up, late, ..anew };
     }
 }

@@ -6,11 +6,16 @@
 use std::sync::atomic::Ordering;
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, Pull, Push, Time, WaitingOn};
+use latchwork::protocol::{Direction, NextPush, Pull, Push, Time, WaitingOn};
 use stateright::Property;
 
-use super::client::{Client, Step, confirmed_of};
-use super::model::{Event, Search, State};
+use super::client::{Client, NOW, Step};
+use super::faults::Fault;
+use super::model::{Search, State};
+
+/// The most pushes, and the most pulls, that begin without the end of a backoff, a merge, a commit or the owner's word between
+/// them.
+pub const MOST_CALLS: [u8; 2] = [3, 4];
 
 macro_rules! laws {
     ($($law:ident = $name:literal,)*) => {
@@ -44,8 +49,10 @@ macro_rules! laws {
 laws! {
     Drains = "I1: when nobody has a step left, nothing is pending and everybody has what upstream has",
     Named = "I1: whoever is waited on can move",
+    OwnerIsHeard = "I1: the owner's word ends every wait that time would end",
     SameEpoch = "I2: a push that is behind waits only if nothing has happened since it was sent",
     CatchUpOwed = "I3: a push that is behind or uncertain has a catch-up under way, owed, or due by a timer",
+    DoubtStands = "I3: a push may have been taken exactly as long as nothing has decided it",
     NothingSwallowed = "I4: whoever was told to wait is told so again while nothing happens",
     OnlyAcknowledged = "I5: only what upstream has is confirmed, and nothing is in it twice",
     RetryLeadsToAttempt = "I6: the end of a backoff leads to an attempt",
@@ -54,11 +61,17 @@ laws! {
     CommitNeverWaits = "I10: a commit is admitted at any time",
     SendsPending = "I11: what is sent is the first that is pending, as it follows the cursor",
     StaleChangesNothing = "I12: an outcome of an earlier push or pull changes nothing",
+    FormerIsNothing = "I12: nothing comes of a call for a log that has been replaced, but for the time that it names",
+    LateStopsNothing = "I12: a fatal answer to a call that began before the owner restarted stops nothing",
     OnlyTheLostAreInterrupted = "I13: a push is interrupted only if it can no longer be taken",
+    ConfirmedIsEnded = "I13: a push whose events are all confirmed is asked to end",
     PrefixIsResolved = "I14: nothing is sent past a push whose outcome is unknown",
     FenceIsAwaited = "I14: every fence names something that is still to come",
     CursorIsApplied = "I15: the cursor is what has been applied, and that is what upstream has",
-    FailsOnlyWhenTold = "I16: nobody fails or stops unless upstream or the owner said so",
+    FailsOnlyWhenTold = "I16: nobody fails or stops unless upstream, the log or the owner gave a reason",
+    FailureIsSeen = "I16: what trying again cannot help is a failure that the owner sees, until the owner acts",
+    FewCalls = "I19: without the end of a backoff, a merge, a commit or the owner's word, few calls begin",
+    NotBeforeNamed = "I19: no call begins before the time that upstream has named, whatever has become of the call",
 }
 
 impl Law {
@@ -77,7 +90,12 @@ impl Law {
             Self::Drains => drains(search, state),
             Self::Named => state.clients.iter().all(|client| names_who_can_move(search, state, client)),
             Self::CatchUpOwed => state.clients.iter().all(owes_catch_up),
-            Self::FenceIsAwaited => state.clients.iter().all(|client| fence_is_awaited(client, &state.upstream)),
+            Self::FenceIsAwaited => state.clients.iter().all(|client| fence_is_awaited(search, state, client)),
+            Self::DoubtStands => {
+                state.clients.iter().all(|client| client.protocol.is_uncertain() == client.unresolved.is_some())
+            }
+            Self::ConfirmedIsEnded => state.clients.iter().all(|client| ends_what_is_confirmed(search, state, client)),
+            Self::FailureIsSeen => state.clients.iter().all(shows_failures),
             _ => true,
         }
     }
@@ -103,14 +121,19 @@ impl Broken {
 fn drains(search: &Search, state: &State) -> bool {
     let mut steps = Vec::new();
     state.clients.iter().for_each(|client| client.steps(&search.config, &state.upstream, &mut steps));
-    if !steps.is_empty() {
+    if !steps.is_empty() || state.upstream.can_replicate() {
         return true;
     }
     state.clients.iter().filter(|client| !client.protocol.is_stopped()).all(|client| {
-        let drained = client.pending() == 0 && confirmed_of(client.id, &state.upstream) == client.committed;
+        if client.cursor() > state.upstream.events.len() {
+            // Upstream has lost events. Nobody tells a client of it that has nothing pending.
+            return client.pending() == 0;
+        }
+        let own = (0..client.committed).map(|number| client.event(number)).filter(|&event| client.owes(event));
+        let drained = client.pending() == 0 && own.into_iter().all(|event| state.upstream.events.contains(&event));
         // A pull that has lost an echo will not show it, and nobody who has nothing pending asks for another one.
         let excused = !search.config.live || client.pull.as_ref().is_some_and(|pull| pull.lost);
-        drained && (excused || client.cursor() == state.upstream.len())
+        drained && (excused || client.cursor() == state.upstream.events.len())
     })
 }
 
@@ -118,18 +141,37 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
     let mut steps = Vec::new();
     client.steps(&search.config, &state.upstream, &mut steps);
     let can = |wanted: &[Step]| steps.iter().any(|step| wanted.contains(step));
-    match client.protocol.waiting_on() {
-        WaitingOn::Nobody => client.pending() == 0,
+    let protocol = &client.protocol;
+    let times = [
+        match protocol.clone().next_push(NOW) {
+            NextPush::Wait(until) if can(&[Step::PushTimer]) => until,
+            _ => None,
+        },
+        match protocol.pull() {
+            Pull::Waiting { until, .. } if can(&[Step::PullTimer]) => Some(*until),
+            _ => None,
+        },
+    ];
+    let can_move = |waiting_on: WaitingOn| match waiting_on {
+        WaitingOn::Nobody => true,
         WaitingOn::Pusher => can(&[Step::Send]),
         WaitingOn::Puller => can(&[Step::BeginPull]),
         WaitingOn::Upstream(Direction::Push) => can(&[Step::Arrive, Step::Answer]),
-        WaitingOn::Upstream(Direction::Pull) => can(&[Step::MakePage, Step::Page, Step::EndPull]),
-        WaitingOn::Clock(_) | WaitingOn::Connectivity(_) => can(&[Step::PushTimer, Step::PullTimer]),
+        WaitingOn::Upstream(Direction::Pull) => client.pull.is_some(),
+        WaitingOn::Clock(until) | WaitingOn::Connectivity(until) => times.contains(&Some(until)),
         WaitingOn::Gate(direction) => can(&[Step::Resume(direction)]),
         // A failure is still told after a stop; what the owner can do then is to start anew.
-        WaitingOn::Owner(_) => can(&[Step::OwnerRestarts]) || client.protocol.is_stopped(),
-        WaitingOn::Stopped => client.protocol.is_stopped(),
-    }
+        WaitingOn::Owner(_) => can(&[Step::OwnerActs]) || protocol.is_stopped(),
+        WaitingOn::Stopped => protocol.is_stopped(),
+    };
+    let (overall, pull) = (protocol.waiting_on(), protocol.pull_waiting_on());
+    // What the pusher waits for is on its way, made, or due.
+    let comes = overall != WaitingOn::Upstream(Direction::Pull)
+        || can(&[Step::MakePage, Step::Page, Step::EndPull])
+        || state.upstream.can_replicate();
+    let nothing_to_do = (overall != WaitingOn::Nobody || client.pending() == 0)
+        && (pull != WaitingOn::Nobody || !search.config.live && *protocol.pull() == Pull::Idle);
+    comes && nothing_to_do && can_move(overall) && can_move(pull)
 }
 
 fn owes_catch_up(client: &Client) -> bool {
@@ -147,10 +189,29 @@ fn owes_catch_up(client: &Client) -> bool {
     }
 }
 
-fn fence_is_awaited(client: &Client, upstream: &[Event]) -> bool {
+fn fence_is_awaited(search: &Search, state: &State, client: &Client) -> bool {
     match *client.protocol.push() {
-        Push::Behind { target, .. } => target
-            .is_none_or(|target| target > client.protocol.log().upstream_head() && target <= upstream.len() as u64),
+        // What an upstream says that lies may never come.
+        _ if search.config.may(Fault::RejectAtBase) || search.config.may(Fault::RejectBeyond) => true,
+        Push::Behind { target: Some(target), .. } => {
+            target > client.protocol.log().upstream_head() && target <= state.upstream.greatest_head()
+        }
         _ => true,
     }
+}
+
+fn ends_what_is_confirmed(search: &Search, state: &State, client: &Client) -> bool {
+    let Some(call) = &client.push else { return true };
+    if search.config.may(Fault::LieInConfirmed) {
+        // Nobody knows what a log keeps to itself.
+        return true;
+    }
+    let is_confirmed = |event| state.upstream.has_had_among_the_first(client.cursor(), event);
+    call.interrupted || call.batch.entries.iter().any(|entry| !is_confirmed(entry.event))
+}
+
+fn shows_failures(client: &Client) -> bool {
+    let failed =
+        [matches!(client.protocol.push(), Push::Failed { .. }), matches!(client.protocol.pull(), Pull::Failed { .. })];
+    (0..2).all(|direction| !client.halted[direction] || failed[direction])
 }

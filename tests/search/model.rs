@@ -2,26 +2,16 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use latchwork::protocol::Direction;
 use stateright::{Model, Property};
 
 use super::client::{Client, PushCall, Step, World};
 use super::faults::Fault;
 use super::graph::Graph;
 use super::laws::{Broken, Law};
-
-/// An event: who committed it, and as which of theirs.
-pub type Event = u8;
-
-pub fn event(author: u8, number: usize) -> Event {
-    author << 4 | u8::try_from(number).expect("few events")
-}
-
-pub fn author(event: Event) -> u8 {
-    event >> 4
-}
+use super::log::Kind;
+use super::upstream::Upstream;
 
 /// What is searched.
 #[derive(Debug, Clone, Copy)]
@@ -29,18 +19,28 @@ pub struct Config {
     pub name: &'static str,
     /// How many events each client commits.
     pub events: &'static [u8],
+    /// Which of them are local-only, a bit for each.
+    pub locals: u8,
     /// How many things may go wrong.
     pub budget: u8,
     /// Which.
     pub faults: &'static [Fault],
+    /// What may go wrong again and again, for ever.
+    pub forever: &'static [Fault],
     pub live: bool,
-    pub rebasing: bool,
+    pub log: Kind,
     /// The most events in a push.
     pub batch: usize,
     /// The most events in a page.
     pub page: usize,
     /// Whether upstream names its head when it rejects.
     pub tells_head: bool,
+    /// Whether upstream says so when a pull has shown everything.
+    pub says_when_done: bool,
+    /// Whether pulls are answered by a replica that gets what upstream has ordered later.
+    pub lags: bool,
+    /// Whether upstream knows a batch that it has taken already, and clients rely on that.
+    pub idempotent: bool,
     /// An upstream that appends whatever it is given, and so breaks its contract.
     pub takes_anything: bool,
     /// The laws to look at; all if there are none.
@@ -48,23 +48,34 @@ pub struct Config {
 }
 
 impl Config {
-    /// Two clients, an event each, and one fault of any kind.
+    /// Two clients, an event each, and one fault that any of them may meet.
     pub const BASE: Self = Self {
         name: "",
         events: &[1, 1],
+        locals: 0,
         budget: 1,
-        faults: super::faults::ALL,
+        faults: super::faults::COMMON,
+        forever: &[],
         live: true,
-        rebasing: false,
+        log: Kind::Commuting,
         batch: 2,
         page: 1,
         tells_head: true,
+        says_when_done: true,
+        lags: false,
+        idempotent: false,
         takes_anything: false,
         laws: &[],
     };
 
-    pub fn clients(&self) -> u8 {
-        u8::try_from(self.events.len()).expect("few clients")
+    /// Whether calls are counted: where things go wrong for ever.
+    pub fn counts_calls(&self) -> bool {
+        !self.forever.is_empty()
+    }
+
+    /// Whether this may happen.
+    pub fn may(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault) || self.forever.contains(&fault)
     }
 
     pub fn asks(&self, law: Law) -> bool {
@@ -80,7 +91,7 @@ pub struct Search {
     /// Whether a breach has been reported. The checker keeps the last that it is told of; the first is the nearest.
     pub reported: AtomicBool,
     /// The faults that have happened, a bit for each.
-    pub happened: AtomicU32,
+    pub happened: AtomicU64,
     /// Random walks: there is no graph to keep.
     pub walks: bool,
 }
@@ -88,7 +99,7 @@ pub struct Search {
 #[derive(Debug, Clone)]
 pub struct State {
     pub clients: Vec<Client>,
-    pub upstream: Vec<Event>,
+    pub upstream: Upstream,
     /// How many things may still go wrong.
     pub budget: u8,
     pub broken: Broken,
@@ -100,8 +111,12 @@ pub struct State {
 pub enum Action {
     Commit(u8),
     Step(u8, Step),
+    /// The replica that answers pulls gets what upstream has.
+    Replicate,
     LateArrives(u8, usize),
     Goes(u8, Fault),
+    /// The same, at no cost.
+    GoesForEver(u8, Fault),
 }
 
 impl Search {
@@ -110,8 +125,20 @@ impl Search {
             config,
             steps: Mutex::default(),
             reported: AtomicBool::new(false),
-            happened: AtomicU32::new(0),
+            happened: AtomicU64::new(0),
             walks: false,
+        }
+    }
+}
+
+impl Search {
+    /// Whether this is a step that somebody takes sooner or later, so that such steps must come to an end. Time that passes
+    /// while a replica lags is none: the replica comes first.
+    fn counts_as_step(&self, state: &State, action: Action) -> bool {
+        match action {
+            Action::Step(_, Step::PushTimer | Step::PullTimer) => !state.upstream.can_replicate(),
+            Action::Step(..) | Action::Replicate => true,
+            _ => false,
         }
     }
 }
@@ -119,7 +146,7 @@ impl Search {
 impl State {
     fn new(config: &Config) -> Self {
         let clients = (0..).zip(config.events).map(|(id, &events)| Client::new(id, events, config)).collect();
-        let (upstream, broken) = (Vec::new(), Broken::default());
+        let (upstream, broken) = (Upstream::default(), Broken::default());
         let mut state = Self { clients, upstream, budget: config.budget, broken, print: 0 };
         state.settle(config);
         state
@@ -127,10 +154,16 @@ impl State {
 
     /// Drops what can have no effect, and takes the print.
     fn settle(&mut self, config: &Config) {
-        let head = self.upstream.len() as u64;
+        let head = self.upstream.head();
         for client in &mut self.clients {
-            // Upstream's head only grows: a batch that does not follow it now never will.
-            client.late.retain(|batch| batch.base == head || config.takes_anything);
+            // Upstream's head only grows: a batch that does not follow it now never will. (When it goes back, connections
+            // die.) Of two that are the same it takes one.
+            let late = std::mem::take(&mut client.late);
+            for batch in late.into_iter().filter(|batch| batch.base == head || config.takes_anything) {
+                if client.late.iter().all(|other| (other.base, &other.entries) != (batch.base, &batch.entries)) {
+                    client.late.push(batch);
+                }
+            }
         }
         let mut hasher = DefaultHasher::new();
         self.clients.iter().for_each(|client| client.print(&mut hasher));
@@ -142,13 +175,14 @@ impl State {
 impl Client {
     /// Hashes what is compared.
     fn print(&self, hasher: &mut impl Hasher) {
-        (self.protocol.shape(), self.uncommitted, self.asleep, self.unresolved).hash(hasher);
-        if let Some(PushCall { batch, answer, interrupted }) = &self.push {
-            (batch.base, &batch.entries, answer, interrupted, self.protocol.is_sending(batch)).hash(hasher);
+        (self.protocol.shape(), self.uncommitted, self.given_up, self.asleep, self.unresolved).hash(hasher);
+        (self.named, self.halted, self.calls, self.paused).hash(hasher);
+        if let Some(PushCall { batch, answer, interrupted, former, restarted }) = &self.push {
+            let latest = self.protocol.is_sending(batch);
+            (batch.base, &batch.entries, answer, interrupted, former, restarted, latest).hash(hasher);
         }
         self.late.iter().for_each(|batch| (batch.base, &batch.entries).hash(hasher));
         (&self.pull, self.protocol.is_pulling(self.pull_ticket)).hash(hasher);
-        [Direction::Push, Direction::Pull].map(|direction| self.is_paused(direction)).hash(hasher);
         (self.push.is_some(), self.late.len()).hash(hasher);
     }
 }
@@ -178,6 +212,9 @@ impl Model for Search {
             return;
         }
         let mut steps = Vec::new();
+        if state.upstream.can_replicate() {
+            actions.push(Action::Replicate);
+        }
         for client in &state.clients {
             let id = client.id;
             if client.uncommitted > 0 {
@@ -186,30 +223,33 @@ impl Model for Search {
             client.steps(&self.config, &state.upstream, &mut steps);
             actions.extend(steps.drain(..).map(|step| Action::Step(id, step)));
             actions.extend((0..client.late.len()).map(|index| Action::LateArrives(id, index)));
+            let may = |faults: &'static [Fault]| {
+                faults.iter().copied().filter(|&fault| client.may_suffer(fault, &self.config, &state.upstream))
+            };
             if state.budget > 0 {
-                let may = self.config.faults.iter().filter(|&&fault| client.may_suffer(fault, &self.config));
-                actions.extend(may.map(|&fault| Action::Goes(id, fault)));
+                actions.extend(may(self.config.faults).map(|fault| Action::Goes(id, fault)));
             }
+            actions.extend(may(self.config.forever).map(|fault| Action::GoesForEver(id, fault)));
         }
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
-        let (Action::Commit(id) | Action::Step(id, _) | Action::LateArrives(id, _) | Action::Goes(id, _)) = action;
         let mut world = World { upstream: &mut next.upstream, broken: &mut next.broken, config: &self.config };
-        let client = &mut next.clients[usize::from(id)];
+        let clients = &mut next.clients;
         match action {
-            Action::Commit(_) => client.commit(&mut world),
-            Action::Step(_, step) => client.step(step, &mut world),
-            Action::LateArrives(_, index) => client.arrive_late(index, &mut world),
-            Action::Goes(_, fault) => {
-                next.budget -= 1;
+            Action::Commit(id) => clients[usize::from(id)].commit(&mut world),
+            Action::Step(id, step) => clients[usize::from(id)].step(step, &mut world),
+            Action::Replicate => world.upstream.replicate(),
+            Action::LateArrives(id, index) => clients[usize::from(id)].arrive_late(index, &mut world),
+            Action::Goes(id, fault) | Action::GoesForEver(id, fault) => {
+                next.budget -= u8::from(matches!(action, Action::Goes(..)));
                 self.happened.fetch_or(1 << fault as u32, Ordering::Relaxed);
-                client.suffer(fault, &mut world);
+                clients[usize::from(id)].suffer(fault, &mut world);
             }
         }
         next.settle(&self.config);
-        if matches!(action, Action::Step(..)) && !self.walks {
+        if self.counts_as_step(state, action) && !self.walks {
             self.steps.lock().expect("nobody panics while it is held").add(state.print, next.print);
         }
         Some(next)

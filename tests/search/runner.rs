@@ -30,7 +30,7 @@ pub struct Seen {
     /// The most steps in a row without a commit and without a fault; `None` if there is no end to them.
     pub longest: Option<usize>,
     /// The faults that happened, a bit for each.
-    pub happened: u32,
+    pub happened: u64,
 }
 
 /// What a search by this checker sees.

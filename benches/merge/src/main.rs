@@ -3,14 +3,12 @@
 //! `cargo run --release -p merge-bench [rounds]`. The sizes take turns within each round, so that whatever else the
 //! machine does strikes them alike; a figure is min / median / max over the rounds.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
 use latchwork::log::Log;
 use latchwork::sync_state::{Entry, Event, Outcome, Payload, SeqNum, SyncState};
 use merge_bench::print_row;
@@ -194,46 +192,15 @@ fn memory() {
 }
 
 fn bytes_beyond(len: usize, local_only: Kind, shrunk: bool) -> f64 {
-    let before = HELD.load(Relaxed);
     let mut state = SyncState::default();
-    for edit in edits(0..len as u64) {
-        let local_only = local_only(edit.id);
-        push(&mut state, [Edit { local_only, ..edit }]);
-    }
-    if shrunk {
-        state.shrink_to_fit();
-    }
-    let held = HELD.load(Relaxed) - before;
-    held as f64 / black_box(state).pending_len() as f64 - size_of::<Edit>() as f64
+    let held = measure(|| {
+        for edit in edits(0..len as u64) {
+            let local_only = local_only(edit.id);
+            push(&mut state, [Edit { local_only, ..edit }]);
+        }
+        if shrunk {
+            state.shrink_to_fit();
+        }
+    });
+    held.bytes_current as f64 / black_box(state).pending_len() as f64 - size_of::<Edit>() as f64
 }
-
-/// How many bytes are allocated.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: all four hand their arguments on to the system's allocator, which keeps the contract; counting does not
-// touch the memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise; `at` came from `System`.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        HELD.fetch_add(size, Relaxed);
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise; `at` came from `System`.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;

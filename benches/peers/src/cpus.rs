@@ -4,7 +4,7 @@ use core_affinity::CoreId;
 use serde::Serialize;
 
 /// The two processors that are measured on.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Cpus {
     first: CoreId,
     second: Option<CoreId>,
@@ -27,7 +27,7 @@ impl Placement {
 }
 
 /// The first and the second of two threads.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Here,
     There,

@@ -221,7 +221,12 @@ impl<T: Tells> Shared<T> {
             return None;
         }
         let events = queue.pending.iter().take(BATCH).cloned();
-        Some((queue.confirmed + 1..).zip(events).map(|(_number, _event)| Entry { _number, _event }).collect())
+        Some(
+            (queue.confirmed + 1..)
+                .zip(events)
+                .map(|(number, event)| Entry { _number: number, _event: event })
+                .collect(),
+        )
     }
 }
 

@@ -45,8 +45,11 @@ struct Options {
 }
 
 /// What every row needs.
+#[derive(Debug)]
 pub struct Bench {
+    /// What has been measured so far.
     pub report: Report,
+    /// Where the threads run.
     pub cpus: Cpus,
     quick: bool,
     rounds: usize,

@@ -59,7 +59,7 @@ impl Verdict {
 }
 
 /// A goal and what was measured.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Judged {
     pub what: String,
     pub goal: String,
@@ -70,7 +70,7 @@ pub struct Judged {
 }
 
 /// Figures behind the goals, of everybody who took part.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Figures {
     pub what: String,
     pub unit: &'static str,
@@ -79,7 +79,7 @@ pub struct Figures {
     pub load: String,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub judged: Vec<Judged>,
     pub figures: Vec<Figures>,

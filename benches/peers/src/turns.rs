@@ -18,6 +18,7 @@ impl<'a> Contender<'a> {
 }
 
 /// What the contenders measured: the same rounds for all.
+#[derive(Debug)]
 pub struct Results(Vec<(&'static str, Vec<f64>)>);
 
 /// Lets the contenders take turns. Who begins changes from round to round; a first round, in which everything is cold, does
@@ -93,6 +94,7 @@ pub fn best_of_three(measure: impl Fn() -> f64) -> f64 {
 }
 
 /// Nanoseconds for each of `count` calls.
+#[expect(clippy::inline_always, reason = "a call of this would be measured too")]
 #[inline(always)]
 pub fn each(count: usize, mut call: impl FnMut()) -> f64 {
     let begin = Instant::now();

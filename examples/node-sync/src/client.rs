@@ -52,6 +52,7 @@ pub enum ClientLogError {
 }
 
 /// A client's log in its file.
+#[derive(Debug)]
 pub struct SqliteLog {
     state: SyncState<SharedEvent>,
     db: Connection,

@@ -69,6 +69,7 @@ impl Summary {
             equal: files.windows(2).all(|pair| pair[0] == pair[1]),
             events,
             elapsed_ms: u64::try_from(elapsed.as_millis())?,
+            #[expect(clippy::cast_sign_loss, reason = "neither is less than nothing")]
             events_per_second: (events as f64 / elapsed.as_secs_f64()) as u64,
             job,
             processes: match args.processes {

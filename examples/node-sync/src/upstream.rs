@@ -41,6 +41,7 @@ use crate::trail::{Activity, Point, Trail};
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An upstream in a file.
+#[derive(Debug)]
 pub struct SqliteUpstream {
     path: PathBuf,
     id: String,
@@ -56,6 +57,7 @@ pub struct SqliteUpstream {
     trail: Arc<Trail>,
 }
 
+#[derive(Debug)]
 struct Pushing {
     db: Connection,
     /// Why the last commit failed, until somebody has been told.

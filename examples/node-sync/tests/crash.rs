@@ -139,7 +139,7 @@ fn is_locked(path: &Path) -> bool {
 
 /// The fewest todos with so many events or more.
 fn todos_for(events: u64, job: &Job) -> u64 {
-    (0..).find(|todos| todos + todos / job.edit_every >= events).unwrap()
+    (0..=events).find(|todos| todos + todos / job.edit_every >= events).unwrap()
 }
 
 #[test]

@@ -67,7 +67,7 @@ struct Checks<'a> {
     tests: &'a [&'static str],
 }
 
-impl<'a> Checks<'a> {
+impl Checks<'_> {
     /// Each by itself, with its name.
     fn each(self) -> impl Iterator<Item = (&'static str, Self)> {
         let Self { models, tests } = self;

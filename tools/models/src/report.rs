@@ -82,8 +82,8 @@ impl Report {
         }
         let mut spaces: Vec<_> = self.spaces.iter().map(|space| &space.name).collect();
         spaces.sort_unstable();
-        if let Some(twice) = spaces.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("two spaces of the state search have the name {:?}", twice[0]));
+        if let Some([twice, _]) = spaces.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two spaces of the state search have the name {twice:?}"));
         }
         let first = |model: &Model| invariants::position(&model.invariants[0]);
         self.models.sort_by(|one, other| first(one).cmp(&first(other)).then_with(|| one.name.cmp(&other.name)));

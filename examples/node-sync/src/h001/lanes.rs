@@ -1,5 +1,9 @@
 //! A story as lanes of text: one line for each step, time going down.
 
+use std::borrow::Cow;
+
+use textwrap::{Options, WordSplitter};
+
 use super::story::{Lane, Step};
 
 /// How a piece of text looks on a terminal.
@@ -175,18 +179,6 @@ fn message(step: &Step, to: Lane) -> Row {
 }
 
 /// Words in lines of so many columns.
-pub fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is a line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= columns {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
+pub fn wrap(text: &str, columns: usize) -> Vec<Cow<'_, str>> {
+    textwrap::wrap(text, Options::new(columns).word_splitter(WordSplitter::NoHyphenation).break_words(false))
 }

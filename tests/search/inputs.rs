@@ -1,0 +1,188 @@
+//! What each input must lead to, and what owners do.
+
+use latchwork::log::{Log, MemoryEntry, Merged};
+use latchwork::protocol::{Direction, Effects, Failure, Fate, Protocol, Pull, Push};
+
+use super::client::{Client, Core, NOW, World};
+use super::laws::{Law, MOST_CALLS};
+use super::log::{Event, Ledger};
+
+type Entry = MemoryEntry<Event>;
+
+impl Client {
+    pub fn commit(&mut self, world: &mut World<'_>) {
+        let event = self.event(self.committed);
+        self.uncommitted -= 1;
+        self.committed += 1;
+        self.calls = [0; 2];
+        let mut admitted = false;
+        self.input(world, |protocol| {
+            let sent = protocol.commit(vec![event]);
+            admitted = sent.is_ok_and(|sent| sent == usize::from(!event.is_local_only()));
+            Effects::default()
+        });
+        world.broken.unless(admitted, Law::CommitNeverWaits);
+    }
+
+    pub fn pause(&mut self, direction: Direction, world: &mut World<'_>) {
+        self.paused[usize::from(direction == Direction::Pull)] = true;
+        self.input(world, |protocol| protocol.pause(direction));
+    }
+
+    /// The owner's word: a wait that time would end is over.
+    pub fn owner_says(&mut self, world: &mut World<'_>, says: impl FnOnce(&mut Core) -> Effects<Entry>) {
+        self.calls = [0; 2];
+        self.input(world, says);
+    }
+
+    /// Whether the pusher waits for nothing that time would end, unless upstream has named that time.
+    pub fn has_looked(&self) -> bool {
+        match self.protocol.push() {
+            Push::Waiting { asked, .. } => *asked,
+            Push::Uncertain { until, .. } => *until == NOW,
+            Push::Behind { .. } => false,
+            _ => true,
+        }
+    }
+
+    pub fn retry_now(&mut self, overrides: bool, world: &mut World<'_>) {
+        if overrides {
+            self.named = [false; 2];
+        }
+        self.owner_says(world, if overrides { Protocol::override_retry_after } else { Protocol::retry_now });
+        let push_rests = matches!(self.protocol.push(), Push::Waiting { .. });
+        let pull_rests = matches!(self.protocol.pull(), Pull::Waiting { .. });
+        world.broken.unless(self.has_looked() && !(overrides && (push_rests || pull_rests)), Law::OwnerIsHeard);
+    }
+
+    pub fn restart(&mut self, world: &mut World<'_>) {
+        self.halted = [false; 2];
+        self.push.iter_mut().for_each(|call| call.restarted = true);
+        self.pull.iter_mut().for_each(|call| call.restarted = true);
+        self.owner_says(world, Protocol::restart);
+        world.broken.unless(self.has_looked() && self.protocol.failure().is_none(), Law::OwnerIsHeard);
+    }
+
+    /// The owner puts in another log: one that begins anew, with all events that are owed, or one without any from where the
+    /// old one is.
+    pub fn reset(&mut self, keeps: bool, world: &mut World<'_>) {
+        let events = || (0..self.committed).map(|number| self.event(number));
+        let log = if keeps {
+            let owed = events().filter(|event| event.is_local_only() || self.owes(*event));
+            Ledger::new(world.config.log, 0, owed.collect())
+        } else {
+            let cursor = self.cursor().min(world.upstream.events.len());
+            let lost = events().filter(|&event| self.owes(event) && !world.upstream.events[..cursor].contains(&event));
+            self.given_up |= lost.fold(0, |lost, event| lost | 1 << event.number());
+            Ledger::new(world.config.log, cursor as u64, Vec::new())
+        };
+        let (_former, effects) = self.protocol.reset(log);
+        (self.unresolved, self.halted, self.calls, self.asleep) = (None, [false; 2], [0; 2], false);
+        self.push.iter_mut().for_each(|call| call.former = true);
+        self.pull.iter_mut().for_each(|call| call.former = true);
+        let idle = self.push.is_none() && self.pull.is_none() && self.named == [false; 2];
+        if idle && self.paused == [false; 2] && !self.protocol.is_stopped() {
+            let anew = Protocol::new(self.protocol.log().clone(), *self.protocol.settings());
+            world.broken.unless(anew.shape() == self.protocol.shape(), Law::FormerIsNothing);
+        }
+        self.carry_out(&effects, world);
+    }
+
+    /// Notes that a call has begun in this direction.
+    pub fn counts_call(&mut self, direction: usize, world: &mut World<'_>) {
+        if world.config.counts_calls() {
+            self.calls[direction] += 1;
+            world.broken.unless(self.calls[direction] <= MOST_CALLS[direction], Law::FewCalls);
+        }
+    }
+
+    /// Gives the protocol an input, carries out what follows, and looks whether the log tells the truth. Returns whether it
+    /// has lied.
+    pub fn input(&mut self, world: &mut World<'_>, input: impl FnOnce(&mut Core) -> Effects<Entry>) -> bool {
+        let before = self.protocol.log().clone();
+        let failed = self.protocol.failure().is_some();
+        // A direction that has failed shows its first failure.
+        let had_failed =
+            [matches!(self.protocol.push(), Push::Failed { .. }), matches!(self.protocol.pull(), Pull::Failed { .. })];
+        let effects = input(&mut self.protocol);
+        let lied = before.lie().is_some() && self.protocol.log().lie().is_none();
+        let told = failed || self.told || lied;
+        world.broken.unless(told || self.protocol.failure().is_none(), Law::FailsOnlyWhenTold);
+        (self.asleep, self.told) = (false, false);
+        if before.upstream_head() != self.protocol.log().upstream_head() {
+            // What follows an event that has been passed cannot be taken any more.
+            self.unresolved = None;
+        }
+        if effects.merged.is_some() {
+            self.calls = [0; 2];
+        }
+        if lied {
+            let breach = |failure: &Failure| matches!(failure, Failure::Contract { .. });
+            let failed = [
+                matches!(self.protocol.push(), Push::Failed { error } if breach(error)),
+                matches!(self.protocol.pull(), Pull::Failed { error } if breach(error)),
+            ];
+            world.broken.unless([failed, had_failed].concat().contains(&true), Law::FailureIsSeen);
+            (0..2).for_each(|direction| self.halted[direction] |= failed[direction]);
+            let gone = before.all().into_iter().filter(|event| !self.protocol.log().all().contains(event));
+            let unseen = gone.filter(|&event| !world.upstream.has_had_among_the_first(self.cursor(), event));
+            self.given_up |= unseen.fold(0, |all, event| all | 1 << event.number());
+        } else {
+            self.tells_the_truth(&before, effects.merged.as_ref(), world);
+        }
+        self.carry_out(&effects, world);
+        lied
+    }
+
+    /// Whether what a merge is said to have done is what it has done, and what upstream says.
+    fn tells_the_truth(&mut self, before: &Ledger, merged: Option<&Merged<Entry>>, world: &mut World<'_>) {
+        let (cursor, after) = (before.upstream_head() as usize, self.cursor());
+        let upstream = &*world.upstream;
+        if let Some(merged) = merged {
+            let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = merged;
+            let sent = confirmed.iter().filter(|entry| !entry.event.is_local_only()).count();
+            let is_upstreams = |entry: &Entry| {
+                let place = usize::try_from(entry.position).expect("few events");
+                (cursor + 1..=after).contains(&place) && upstream.has_had(place - 1, entry.event)
+            };
+            let acknowledged = confirmed.iter().all(|entry| entry.event.is_local_only() || is_upstreams(entry));
+            world.broken.unless(acknowledged, Law::OnlyAcknowledged);
+            let moved = cursor + new.len() + sent == after && new.iter().all(is_upstreams);
+            world.broken.unless(moved, Law::CursorIsApplied);
+            // Of each kind, in order: what was pending has been confirmed, given up, or is pending.
+            let (pending, now) = (before.all(), self.protocol.log().all());
+            let confirmed: Vec<_> = confirmed.iter().map(|entry| entry.event).collect();
+            let mut accounted = true;
+            for local_only in [false, true] {
+                let of = |events: &[Event]| -> Vec<_> {
+                    events.iter().copied().filter(|event| event.is_local_only() == local_only).collect()
+                };
+                let Some(kept) = of(&pending).strip_prefix(&of(&confirmed)[..]).map(<[_]>::to_vec) else {
+                    accounted = false;
+                    continue;
+                };
+                let is_dropped = |index: &usize| !local_only && merged.dropped().contains(index);
+                let (dropped, kept): (Vec<_>, Vec<_>) = (0..).zip(kept).partition(|(index, _)| is_dropped(index));
+                self.given_up |= dropped.iter().fold(0, |all, (_, event)| all | 1 << event.number());
+                accounted &= kept.into_iter().map(|(_, event)| event).eq(of(&now));
+            }
+            let apart = new.iter().all(|entry| !pending.contains(&entry.event));
+            world.broken.unless(accounted && apart, Law::SettlesOnce);
+        } else {
+            world.broken.unless(cursor == after, Law::CursorIsApplied);
+        }
+        let pending = self.protocol.log().all().into_iter().filter(|event| !event.is_local_only());
+        world.broken.unless(pending.eq(self.rest(upstream)), Law::SettlesOnce);
+    }
+
+    fn carry_out(&mut self, effects: &Effects<Entry>, world: &mut World<'_>) {
+        if effects.interrupt_push {
+            let decided = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
+            world.broken.unless(decided || self.protocol.is_stopped(), Law::OnlyTheLostAreInterrupted);
+            self.push.iter_mut().for_each(|call| call.interrupted = true);
+        }
+        if effects.interrupt_pull {
+            self.pull.iter_mut().for_each(|call| call.interrupted = true);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Which way the arrows between the files of `src` point.
+//!
+//! An arrow goes from a file to the file that has what it names: through what is imported on the way, so that
+//! `super::Page`, which the parent has from `crate::message`, is an arrow to `message.rs`. What a parent names in its
+//! own parts is no arrow, for they are one thing; nor is what tests name, and `lib.rs`, which names everything.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use crate::names::PLATFORM;
+use crate::source::{Named, Source};
+
+/// A part of `src`, and the parts that it may name.
+struct Folder {
+    name: &'static str,
+    /// Its modules at the top of `src`.
+    holds: &'static [&'static str],
+    stands_on: &'static [&'static str],
+}
+
+/// From the ground up.
+const FOLDERS: &[Folder] = &[
+    Folder { name: "sparing", holds: &["sparing"], stands_on: &[] },
+    Folder { name: "backoff", holds: &["backoff"], stands_on: &[] },
+    Folder { name: "log", holds: &["log"], stands_on: &["sparing"] },
+    Folder { name: "sync_state", holds: &["sync_state"], stands_on: &["log", "sparing"] },
+    Folder { name: "protocol", holds: &["protocol"], stands_on: &["backoff", "log"] },
+    Folder { name: "platform", holds: &[PLATFORM], stands_on: &[] },
+    Folder {
+        name: "primitives",
+        // The folder, and the files that are still beside it.
+        holds: &["primitives", "epoch", "interrupt", "latch", "panics", "parker", "queue", "wait", "watched", "worker"],
+        stands_on: &["backoff", "platform"],
+    },
+    Folder {
+        name: "replicator",
+        holds: &["replicator", "upstream"],
+        stands_on: &["backoff", "log", "platform", "primitives", "protocol", "sparing"],
+    },
+];
+
+/// Named from everywhere, and not there in a normal build.
+const SWITCHES: &[&str] = &["known_bugs", "points"];
+
+/// Known arrows of a folder to a module above it. One that is not there any more is to be taken away here.
+const UPWARD: &[(&str, &str)] = &[("protocol", "upstream"), ("platform", "interrupt"), ("platform", "queue")];
+
+/// Known arrows that close a circle of files. One that does so no longer is to be taken away here.
+const BACKWARD: &[(&str, &str)] = &[
+    ("latch.rs", "interrupt.rs"),
+    ("protocol/status.rs", "protocol/pull.rs"),
+    ("protocol/status.rs", "protocol/push.rs"),
+    ("replicator/trace.rs", "replicator/core.rs"),
+    ("replicator/trace.rs", "replicator/status.rs"),
+    ("sync/lanes/words.rs", "interrupt.rs"),
+    ("sync/lanes/words.rs", "queue.rs"),
+    ("sync/lanes/words.rs", "sync/explored.rs"),
+    ("sync/model.rs", "queue.rs"),
+    ("sync/real/model.rs", "queue.rs"),
+    ("wait.rs", "interrupt.rs"),
+];
+
+/// The files, and their arrows.
+pub struct Graph {
+    files: Vec<String>,
+    /// From, to, and the line that names it first.
+    arrows: BTreeMap<(usize, usize), usize>,
+}
+
+/// Where a file's module stands: `log/memory.rs` is `[log, memory]`.
+fn module(file: &str) -> Vec<&str> {
+    let mut parts: Vec<_> = file.trim_end_matches(".rs").split('/').collect();
+    if matches!(parts.last(), Some(&"mod" | &"lib")) {
+        parts.pop();
+    }
+    parts
+}
+
+/// The modules that have a file, and what each has in it.
+struct Modules<'a>(BTreeMap<Vec<&'a str>, (usize, &'a Source)>);
+
+impl<'a> Modules<'a> {
+    /// The files that have what `rest` names, seen from `module`.
+    fn find(
+        &self,
+        module: &[&'a str],
+        rest: &[&'a str],
+        seen: &mut HashSet<(Vec<&'a str>, &'a str)>,
+    ) -> BTreeSet<usize> {
+        let Some((file, source)) = self.0.get(module) else { return BTreeSet::new() };
+        let Some((first, others)) = rest.split_first() else { return BTreeSet::from([*file]) };
+        let child = [module, &[*first]].concat();
+        if self.0.contains_key(&child) {
+            return self.find(&child, others, seen);
+        }
+        if !seen.insert((module.to_vec(), first)) {
+            return BTreeSet::from([*file]);
+        }
+        let imports =
+            source.named.iter().filter(|named| named.within.is_empty() && named.import.as_deref() == Some(first));
+        let mut found = BTreeSet::new();
+        for import in imports {
+            if let Some((module, mut path)) = self.start(module, import) {
+                path.extend(others);
+                found.extend(self.find(&module, &path, seen));
+            }
+        }
+        if found.is_empty() { BTreeSet::from([*file]) } else { found }
+    }
+
+    /// The module that a path starts from, and the rest of it; `None` if it leads out of the crate, or stays in the file.
+    fn start(&self, module: &[&'a str], named: &'a Named) -> Option<(Vec<&'a str>, Vec<&'a str>)> {
+        let mut here: Vec<&str> = module.iter().copied().chain(named.within.iter().map(String::as_str)).collect();
+        let mut path: Vec<&str> = named.segments.iter().map(String::as_str).collect();
+        match path.first().copied()? {
+            "crate" => {
+                here.clear();
+                path.remove(0);
+            }
+            "self" => drop(path.remove(0)),
+            "super" => {
+                while path.first() == Some(&"super") {
+                    path.remove(0);
+                    here.pop();
+                }
+            }
+            // From a module beside it, or by the name that an import has given to something.
+            first => {
+                let (_, source) = self.0.get(module)?;
+                let given = |other: &Named| other != named && other.import.as_deref() == Some(first);
+                let is_import = named.import.is_some() && source.named.iter().any(given);
+                if !is_import && !self.0.contains_key(&[here.as_slice(), &[first]].concat()) {
+                    return None;
+                }
+            }
+        }
+        self.0.contains_key(&here).then_some((here, path))
+    }
+}
+
+impl Graph {
+    /// Of files, named from `src`.
+    pub fn new(sources: &BTreeMap<String, Source>) -> Self {
+        let tests: Vec<_> = sources
+            .iter()
+            .flat_map(|(file, source)| {
+                source.test_modules.iter().map(move |name| [module(file), vec![name.as_str()]].concat())
+            })
+            .collect();
+        let shipped: Vec<_> = sources
+            .iter()
+            .map(|(file, source)| (file, module(file), source))
+            .filter(|(_, module, _)| !tests.iter().any(|test| module.starts_with(test)))
+            .collect();
+        let files = shipped.iter().map(|(file, ..)| (*file).clone()).collect();
+        let modules = Modules(
+            shipped.iter().enumerate().map(|(at, (_, module, source))| (module.clone(), (at, *source))).collect(),
+        );
+        let mut arrows = BTreeMap::new();
+        for (module, (from, source)) in modules.0.iter().filter(|(module, _)| !module.is_empty()) {
+            for named in source.named.iter().filter(|named| !named.test) {
+                let Some((start, path)) = modules.start(module, named) else { continue };
+                for to in modules.find(&start, &path, &mut HashSet::new()) {
+                    if !shipped[to].1.starts_with(module) {
+                        arrows.entry((*from, to)).or_insert(named.line);
+                    }
+                }
+            }
+        }
+        Self { files, arrows }
+    }
+
+    fn at(&self, file: &str) -> Option<usize> {
+        self.files.iter().position(|other| other == file)
+    }
+
+    /// A shortest way along the arrows.
+    fn way(&self, from: usize, to: usize) -> Option<Vec<usize>> {
+        let mut came = BTreeMap::new();
+        let mut queue = VecDeque::from([from]);
+        while let Some(here) = queue.pop_front() {
+            for (_, next) in self.arrows.range((here, 0)..(here + 1, 0)).map(|(arrow, _)| *arrow) {
+                if came.contains_key(&next) {
+                    continue;
+                }
+                came.insert(next, here);
+                queue.push_back(next);
+                if next == to {
+                    let mut way = vec![to];
+                    while way.len() == 1 || *way.last()? != from {
+                        way.push(came[way.last()?]);
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+            }
+        }
+        None
+    }
+
+    /// The circles that are there without the known arrows, and the known arrows that close none.
+    fn circles(mut self, known: &[(&str, &str)]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (from, to) in known {
+            let arrow = self.at(from).zip(self.at(to));
+            let closes = |(from, to)| self.arrows.contains_key(&(from, to)) && self.way(to, from).is_some();
+            if !arrow.is_some_and(closes) {
+                problems.push(format!("src/{from} → src/{to} closes no circle any more: take it from BACKWARD"));
+            }
+        }
+        self.arrows.retain(|(from, to), _| !known.contains(&(&self.files[*from], &self.files[*to])));
+        let mut shown: BTreeSet<usize> = BTreeSet::new();
+        for file in 0..self.files.len() {
+            let Some(way) = self.way(file, file).filter(|_| !shown.contains(&file)) else { continue };
+            shown.extend(&way);
+            let names: Vec<_> = way.iter().map(|file| self.files[*file].as_str()).collect();
+            problems.push(format!(
+                "src/{}:{}: a circle: {}",
+                names[0],
+                self.arrows[&(way[0], way[1])],
+                names.join(" → ")
+            ));
+        }
+        problems
+    }
+
+    /// The arrows to a folder that the own one does not stand on, and the known ones that are not there any more.
+    fn upward(&self, folders: &[Folder], known: &[(&str, &str)]) -> Vec<String> {
+        let top = |file: usize| module(&self.files[file]).first().copied();
+        let folder =
+            |file: usize| folders.iter().find(|folder| top(file).is_some_and(|top| folder.holds.contains(&top)));
+        let mut problems = Vec::new();
+        for (file, name) in self.files.iter().enumerate() {
+            if folder(file).is_none() && top(file).is_some_and(|top| !SWITCHES.contains(&top)) {
+                problems.push(format!("src/{name} is in none of FOLDERS: say there what it stands on"));
+            }
+        }
+        let mut unused: BTreeSet<_> = known.iter().collect();
+        for ((from, to), line) in &self.arrows {
+            let (Some(own), Some(other), Some(target)) = (folder(*from), folder(*to), top(*to)) else { continue };
+            if own.name == other.name || own.stands_on.contains(&other.name) {
+                continue;
+            }
+            let arrow = (own.name, target);
+            if known.contains(&arrow) {
+                unused.remove(&arrow);
+            } else {
+                let (from, to) = (&self.files[*from], &self.files[*to]);
+                let (own, other) = (own.name, other.name);
+                problems.push(format!("src/{from}:{line}: names src/{to}, but `{own}` does not stand on `{other}`"));
+            }
+        }
+        problems
+            .extend(unused.iter().map(|(from, to)| format!("`{from}` no longer names `{to}`: take it from UPWARD")));
+        problems
+    }
+}
+
+/// What is wrong with the arrows, a line each.
+pub fn check(sources: &BTreeMap<String, Source>) -> Vec<String> {
+    let graph = Graph::new(sources);
+    let mut problems = graph.upward(FOLDERS, UPWARD);
+    problems.extend(graph.circles(BACKWARD));
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(files: &[(&str, &str)]) -> Graph {
+        let files = files.iter().chain(&[("lib.rs", "")]);
+        Graph::new(&files.map(|(file, text)| ((*file).to_owned(), Source::parse(text).unwrap())).collect())
+    }
+
+    fn arrows(files: &[(&str, &str)]) -> Vec<String> {
+        let graph = graph(files);
+        let name = |file: usize| graph.files[file].trim_end_matches(".rs");
+        graph.arrows.keys().map(|(from, to)| format!("{} {}", name(*from), name(*to))).collect()
+    }
+
+    #[test]
+    fn an_arrow_goes_to_the_file_that_has_what_is_named() {
+        let two = |text| arrows(&[("a.rs", text), ("b/mod.rs", ""), ("b/c.rs", "")]);
+        assert_eq!(two("use crate::b::C;"), ["a b/mod"]);
+        assert_eq!(two("use crate::b::{c::D, E};"), ["a b/c", "a b/mod"]);
+        assert_eq!(two("fn f() { super::b::c::d() }"), ["a b/c"]);
+        assert_eq!(two("mod on { use super::super::b; }"), ["a b/mod"]);
+        assert_eq!(two("use std::b; use b_c::d; mod on { use super::e; }"), [""; 0]);
+    }
+
+    #[test]
+    fn an_arrow_goes_through_what_is_imported_on_the_way() {
+        let facade = "#[cfg(loom)] use explored as imp; #[cfg(not(loom))] use real as imp; pub use imp::Mutex; pub const N: u8 = 1;";
+        let files = |text| [("a.rs", text), ("sync/mod.rs", facade), ("sync/explored.rs", ""), ("sync/real.rs", "")];
+        assert_eq!(arrows(&files("use crate::sync::Mutex;")), ["a sync/explored", "a sync/real"]);
+        assert_eq!(arrows(&files("use crate::sync::N;")), ["a sync/mod"]);
+        assert_eq!(arrows(&[("a.rs", "use crate::b::Ring;"), ("b.rs", "use self::Ring;")]), ["a b"], "it ends");
+    }
+
+    #[test]
+    fn a_parent_and_its_parts_are_no_circle() {
+        assert_eq!(
+            arrows(&[("a/mod.rs", "mod b; use b::C; use self::b::D;"), ("a/b.rs", "use super::E;")]),
+            ["a/b a/mod"]
+        );
+    }
+
+    #[test]
+    fn what_tests_name_is_no_arrow() {
+        let text = "#[cfg(test)] mod tests;\n#[cfg(test)] mod more { use crate::b::C; }";
+        assert_eq!(arrows(&[("a/mod.rs", text), ("a/tests.rs", "use crate::b;"), ("b.rs", "")]), [""; 0]);
+    }
+
+    const CIRCLE: &[(&str, &str)] =
+        &[("a.rs", "use crate::b;"), ("b.rs", "\nuse crate::c;"), ("c.rs", "use crate::{a, d};"), ("d.rs", "")];
+
+    #[test]
+    fn circles_are_shown_unless_they_are_known() {
+        assert_eq!(graph(CIRCLE).circles(&[]), ["src/a.rs:1: a circle: a.rs → b.rs → c.rs → a.rs"]);
+        assert_eq!(graph(CIRCLE).circles(&[("c.rs", "a.rs")]), [""; 0]);
+        assert_eq!(graph(&CIRCLE[..2]).circles(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn circles_that_are_known_and_not_there_are_a_fault() {
+        for known in [("c.rs", "d.rs"), ("d.rs", "a.rs"), ("gone.rs", "a.rs")] {
+            let problems = graph(CIRCLE).circles(&[("c.rs", "a.rs"), known]);
+            let (from, to) = known;
+            assert_eq!(problems, [format!("src/{from} → src/{to} closes no circle any more: take it from BACKWARD")]);
+        }
+    }
+
+    const HOUSE: &[Folder] = &[
+        Folder { name: "ground", holds: &["a", "b"], stands_on: &[] },
+        Folder { name: "above", holds: &["c"], stands_on: &["ground"] },
+    ];
+
+    #[test]
+    fn upward_finds_an_arrow_that_points_up() {
+        let files = [
+            ("a.rs", "use crate::b;\nuse crate::c::d::E;"),
+            ("b.rs", ""),
+            ("c/mod.rs", "use crate::a;"),
+            ("c/d.rs", ""),
+        ];
+        let problem = "src/a.rs:2: names src/c/d.rs, but `ground` does not stand on `above`";
+        assert_eq!(graph(&files).upward(HOUSE, &[]), [problem]);
+        assert_eq!(graph(&files).upward(HOUSE, &[("ground", "c")]), [""; 0]);
+        let problem = "`above` no longer names `a`: take it from UPWARD";
+        assert_eq!(graph(&files).upward(HOUSE, &[("ground", "c"), ("above", "a")]), [problem]);
+    }
+
+    #[test]
+    fn upward_asks_where_a_new_file_stands() {
+        let problem = "src/new.rs is in none of FOLDERS: say there what it stands on";
+        assert_eq!(graph(&[("new.rs", ""), ("a.rs", "")]).upward(HOUSE, &[]), [problem]);
+    }
+}

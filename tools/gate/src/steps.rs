@@ -1,0 +1,327 @@
+//! The steps, in their order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::gate::{Gate, Outcome, Run};
+use crate::source::Source;
+use crate::{commits, layers, names, pages};
+
+pub struct Step {
+    pub name: &'static str,
+    pub title: &'static str,
+    /// What it needs that a machine with cargo and git may not have. Then it runs only if it is named.
+    pub needs: Option<&'static str>,
+    pub run: fn(&Gate) -> Outcome,
+}
+
+const fn step(name: &'static str, title: &'static str, run: fn(&Gate) -> Outcome) -> Step {
+    Step { name, title, needs: None, run }
+}
+
+const fn by_name(name: &'static str, title: &'static str, needs: &'static str, run: fn(&Gate) -> Outcome) -> Step {
+    Step { name, title, needs: Some(needs), run }
+}
+
+pub const STEPS: &[Step] = &[
+    step("tools", "tools", tools),
+    step("locks", "lock files are up to date", locks),
+    step("format", "formatting", format),
+    step("workflows", "workflows", workflows),
+    step("commits", "commits are well-formed", commits::check),
+    step("tidy", "the source names only what it may", tidy),
+    step("lints", "lints, normal build and model build", lints),
+    step("docs", "documentation, normal build and model build", docs),
+    step("readme", "what the READMEs show", pages::readme),
+    step("words", "what is said in lanes leaves no trace in a normal build", words),
+    step("user", "what a user's lock file gets", user),
+    step("package", "the package", package),
+    step("parking-lot", "both ends of the parking_lot range", parking_lot),
+    step("oldest-rust", "the oldest Rust", oldest_rust),
+    step("downstream", "downstream, in three ways", downstream),
+    step("models", "models", models),
+    step("figures", "the figures of node-sync h001", pages::figures),
+    step("tests", "tests", tests),
+    step("report", "the report of the models", report),
+    step("measurements", "the measurements, once", measurements),
+    step("clean", "the checkout is as it was", clean),
+    by_name("deny", "licences, sources and advisories", "cargo-deny", deny),
+    by_name("semver", "no break with what is published", "cargo-semver-checks", semver),
+    by_name("wasm", "the library compiles for a browser", "the target wasm32-unknown-unknown", wasm),
+    by_name("minimal-versions", "the oldest dependencies", "nightly Rust", minimal_versions),
+    by_name("miri", "the pure half under Miri", "nightly Rust with Miri", miri),
+];
+
+/// The files that git knows or would know, below a folder.
+fn files(gate: &Gate, folder: &str) -> Outcome<Vec<String>> {
+    let listed = gate.git("ls-files -z --cached --others --exclude-standard").arg(folder).output()?;
+    // One that is deleted is still known until that is committed.
+    let files = listed.split_terminator('\0').filter(|file| gate.root.join(file).exists());
+    Ok(files.map(str::to_owned).collect())
+}
+
+fn tools(gate: &Gate) -> Outcome {
+    gate.program("rustc --version").run()?;
+    gate.cargo("--version").run()
+}
+
+fn locks(gate: &Gate) -> Outcome {
+    for manifest in ["Cargo.toml", "downstream/Cargo.toml"] {
+        let metadata = gate.cargo("metadata --locked --format-version 1 --manifest-path").arg(manifest);
+        metadata.output().map_err(|_| {
+            format!("{manifest} has changed and its lock file has not: run `cargo metadata --manifest-path {manifest}`")
+        })?;
+        println!("{manifest} and its lock file agree");
+    }
+    Ok(())
+}
+
+fn format(gate: &Gate) -> Outcome {
+    gate.cargo("fmt --all --check").run()?;
+    gate.cargo("fmt --manifest-path downstream/Cargo.toml --check").run()
+}
+
+/// That the workflows are workflows, and what may go wrong in them.
+fn workflows(gate: &Gate) -> Outcome {
+    let linters = gate.target.join("workflow-linters");
+    let programs = linters.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let program =
+        |name: &str, words: &str| gate.program(&programs.join(name).to_string_lossy()).args(words.split_whitespace());
+    let install = || {
+        gate.program("python3 -m venv").arg(&linters).run()?;
+        program("pip", "install --quiet --disable-pip-version-check -r .ci/requirements.txt").run()
+    };
+    if let Err(error) = install() {
+        return gate.skip(&format!("the linters of .ci/requirements.txt cannot be installed ({error})"));
+    }
+    let workflows = files(gate, ".github/workflows")?;
+    program("check-jsonschema", "--builtin-schema vendor.github-workflows").args(workflows).run()?;
+    program("check-jsonschema", "--builtin-schema vendor.dependabot .github/dependabot.yml").run()?;
+    program("zizmor", "--offline --no-progress --color never --persona auditor .github").run()
+}
+
+fn tidy(gate: &Gate) -> Outcome {
+    let mut sources = BTreeMap::new();
+    for file in files(gate, "src")?.iter().filter(|file| Path::new(file).extension().is_some_and(|name| name == "rs")) {
+        let source = Source::parse(&gate.read(file)?).map_err(|error| format!("{file}: {error}"))?;
+        sources.insert(file.trim_start_matches("src/").to_owned(), source);
+    }
+    let problems = [names::check(&sources), layers::check(&sources)].concat();
+    if !problems.is_empty() {
+        println!("{}", problems.join("\n"));
+        return Err("what src may name is written down in tools/gate, in names.rs and layers.rs".into());
+    }
+    println!("{} files keep the {} rules of names.rs, and the layers of layers.rs", sources.len(), names::RULES.len());
+    Ok(())
+}
+
+fn lints(gate: &Gate) -> Outcome {
+    gate.cargo("clippy --workspace --all-targets -- -D warnings").run()?;
+    gate.cargo("clippy -p latchwork --all-targets --features tracing -- -D warnings").run()?;
+    gate.cargo("clippy --manifest-path downstream/Cargo.toml --all-targets -- -D warnings").run()?;
+    // The default members alone: what else lives in the workspace runs on the normal types, and has no model build.
+    gate.cargo("clippy --all-targets -- -D warnings").loom().run()?;
+    gate.cargo("clippy --manifest-path downstream/Cargo.toml --all-targets --features loom -- -D warnings").loom().run()
+}
+
+fn docs(gate: &Gate) -> Outcome {
+    gate.cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    gate.cargo("doc -p latchwork --no-deps --document-private-items").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    // rustdoc does not look at RUSTFLAGS.
+    gate.cargo("doc -p latchwork --no-deps --features loom").loom().env("RUSTDOCFLAGS", "--cfg loom -D warnings").run()
+}
+
+/// What the crate says in the lanes of a model. The control is a model build. (Words of code that is generic in the log
+/// are in neither: it is compiled where it is used. They go through the same macro.)
+fn words(gate: &Gate) -> Outcome {
+    let words = ["no run is due", "the worker is not idle", "joins the queue of", "parks: "].map(str::to_owned);
+    let control = object(gate.cargo("rustc -p latchwork --features loom").loom(), gate.target.join("model.o"))?;
+    leaves_no_trace(gate, &control, &words)
+}
+
+/// The object code of the library, without its documentation, which may speak of all this.
+fn object(cargo: Run<'_>, file: PathBuf) -> Outcome<String> {
+    let emit = format!("--emit=obj={}", file.to_string_lossy());
+    cargo.args(["--lib", "--crate-type", "rlib", "--", "-C", "codegen-units=1"]).arg(emit).run()?;
+    Ok(String::from_utf8_lossy(&fs::read(file)?).into_owned())
+}
+
+fn leaves_no_trace(gate: &Gate, control: &str, words: &[String]) -> Outcome {
+    let normal = object(gate.cargo("rustc -p latchwork"), gate.target.join("normal.o"))?;
+    for word in words {
+        if !control.contains(word) {
+            return Err(format!("the control does not contain \"{word}\": this check cannot find it").into());
+        }
+        if normal.contains(word) {
+            return Err(format!("a normal build contains \"{word}\"").into());
+        }
+    }
+    println!("{} names or words: all in the control, none in a normal build", words.len());
+    Ok(())
+}
+
+/// A crate that uses this one, with nothing else to it. Gives its manifest.
+fn user_crate(gate: &Gate, name: &str, features: &str) -> Outcome<PathBuf> {
+    let folder = gate.scratch.join(name);
+    fs::create_dir_all(folder.join("src"))?;
+    fs::write(folder.join("src/lib.rs"), "")?;
+    let (root, rust) = (gate.root.display(), &gate.rust_version);
+    let text = format!(
+        "[workspace]\n[package]\nname = \"user\"\nversion = \"0.0.0\"\nedition = \"2024\"\nrust-version = \"{rust}\"\n\
+         [dependencies]\nlatchwork = {{ path = '{root}', features = [{features}] }}\n"
+    );
+    let manifest = folder.join("Cargo.toml");
+    fs::write(&manifest, text)?;
+    Ok(manifest)
+}
+
+/// What comes with the crate for those who only use it.
+fn user(gate: &Gate) -> Outcome {
+    let manifest = user_crate(gate, "user", "")?;
+    gate.cargo("generate-lockfile --quiet --manifest-path").arg(&manifest).run()?;
+    let lock = gate.read(manifest.with_file_name("Cargo.lock"))?;
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    let packages: Vec<_> = names.filter(|name| !["user", "latchwork"].contains(name)).collect();
+    println!("{}", packages.join(" "));
+    match packages.iter().find(|name| ["generator", "loom", "tracing"].contains(name)) {
+        Some(name) => Err(format!("{name} is in the lock file of a crate that only uses this one").into()),
+        None => Ok(()),
+    }
+}
+
+/// What is packaged, as it is unpacked elsewhere: its tests compile too.
+fn package(gate: &Gate) -> Outcome {
+    let mut cargo = gate.cargo("package -p latchwork");
+    if !gate.status.is_empty() {
+        println!("the checkout has changes that are not committed: they are packaged too");
+        cargo = cargo.arg("--allow-dirty");
+    }
+    cargo.run()?;
+    let archive = gate.target.join(format!("package/latchwork-{}.crate", gate.version));
+    let unpacked = gate.scratch.join("unpacked");
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked)?;
+    }
+    fs::create_dir_all(&unpacked)?;
+    gate.program("tar --strip-components=1 -xzf").arg(archive).arg("-C").arg(&unpacked).run()?;
+    for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
+        if !fs::metadata(unpacked.join(file)).is_ok_and(|file| file.len() > 0) {
+            return Err(format!("the package has no {file}").into());
+        }
+    }
+    let manifest = unpacked.join("Cargo.toml");
+    fs::write(&manifest, gate.read(&manifest)? + "\n[workspace]\n")?;
+    gate.cargo("check --all-targets --manifest-path").arg(manifest).run()
+}
+
+/// `parking_lot` is a range. Each end is tried through the crate downstream, since the tests of this one bring a
+/// `parking_lot` of their own; in a copy, so that the lock file here stays as it is.
+fn parking_lot(gate: &Gate) -> Outcome {
+    for version in ["0.12.5", "0.13.0"] {
+        let copy = gate.scratch.join(format!("parking_lot-{version}"));
+        for file in files(gate, "downstream")? {
+            let to = copy.join(&file);
+            fs::create_dir_all(to.parent().unwrap_or(&copy))?;
+            fs::copy(gate.root.join(file), to)?;
+        }
+        let manifest = copy.join("downstream/Cargo.toml");
+        let here = format!("path = '{}'", gate.root.display());
+        fs::write(&manifest, gate.read(&manifest)?.replace("path = \"..\"", &here))?;
+        let update = gate.cargo("update --quiet --package parking_lot --precise").arg(version);
+        update.arg("--manifest-path").arg(&manifest).run()?;
+        gate.cargo("test --manifest-path").arg(manifest).counted()?;
+    }
+    Ok(())
+}
+
+/// No toolchain is fetched.
+fn oldest_rust(gate: &Gate) -> Outcome {
+    let version = &gate.rust_version;
+    if !gate.program("rustup run").arg(version).args(["cargo", "--version"]).succeeds() {
+        return gate.skip(&format!("Rust {version} is not installed here (clippy has looked for what is newer)"));
+    }
+    let target = gate.target.join(format!("rust-{version}"));
+    let check = ["cargo", "check", "-p", "latchwork", "--all-targets"];
+    gate.program("rustup run").arg(version).args(check).target(target).run()
+}
+
+fn downstream(gate: &Gate) -> Outcome {
+    let test = || gate.cargo("test --manifest-path downstream/Cargo.toml");
+    test().counted()?;
+    test().loom().counted()?;
+    test().arg("--features").arg("loom").loom().counted()?;
+    let tree = gate.cargo("tree --manifest-path downstream/Cargo.toml --prefix none").loom().output()?;
+    if tree.lines().any(|line| line.starts_with("loom ")) {
+        return Err("--cfg loom alone brings loom to a crate that has not asked for it".into());
+    }
+    println!("--cfg loom alone brings loom to no crate that has not asked for it");
+    Ok(())
+}
+
+/// An empty file for what a step's tests write down.
+fn data(gate: &Gate, name: &str) -> Outcome<PathBuf> {
+    let file = gate.scratch.join(name);
+    fs::write(&file, "")?;
+    Ok(file)
+}
+
+fn models(gate: &Gate) -> Outcome {
+    gate.cargo("test").loom().env("LATCHWORK_DATA", data(gate, "models.jsonl")?).counted()
+}
+
+fn tests(gate: &Gate) -> Outcome {
+    gate.cargo("test").env("LATCHWORK_DATA", data(gate, "tests.jsonl")?).counted()?;
+    gate.cargo("test -p latchwork --features tracing --test tracing").counted()?;
+    gate.cargo("test -p node-sync -p node-sync-switched -p models -p gate").counted()
+}
+
+/// What the models and the state search have just written down, against what is committed: nothing is explored twice.
+fn report(gate: &Gate) -> Outcome {
+    let mut explored = String::new();
+    for (step, file) in [("models", "models.jsonl"), ("tests", "tests.jsonl")] {
+        explored += &gate.read(gate.scratch.join(file)).map_err(|_| format!("{step} has not run: name it too"))?;
+    }
+    let file = gate.scratch.join("explored.jsonl");
+    fs::write(&file, explored)?;
+    gate.cargo("models --check --from").arg(file).run()
+}
+
+/// Measurements are no tests: what is shown is that they run.
+fn measurements(gate: &Gate) -> Outcome {
+    gate.cargo("run -p peers-bench -- --quick").run()
+}
+
+fn clean(gate: &Gate) -> Outcome {
+    let status = gate.git("status --porcelain").output()?;
+    if status != gate.status {
+        return Err(format!("this run has changed the checkout: it was\n{}and is\n{status}", gate.status).into());
+    }
+    println!("this run has changed nothing in the checkout");
+    Ok(())
+}
+
+fn deny(gate: &Gate) -> Outcome {
+    gate.cargo("deny --workspace --all-features check").run()
+}
+
+fn semver(gate: &Gate) -> Outcome {
+    gate.cargo("semver-checks --package latchwork").run()
+}
+
+fn wasm(gate: &Gate) -> Outcome {
+    gate.cargo("check -p latchwork --lib --target wasm32-unknown-unknown").run()
+}
+
+/// The lowest versions that the manifest allows, as a user's resolver might choose them.
+fn minimal_versions(gate: &Gate) -> Outcome {
+    let manifest = user_crate(gate, "minimal-versions", "\"tracing\"")?;
+    let resolve = gate.program("rustup run nightly cargo generate-lockfile -Z minimal-versions --manifest-path");
+    resolve.arg(&manifest).run()?;
+    gate.cargo("check --manifest-path").arg(manifest).run()
+}
+
+fn miri(gate: &Gate) -> Outcome {
+    let test = gate.program("rustup run nightly cargo miri test -p latchwork --lib --");
+    test.args(["backoff::", "log::", "protocol::", "sync_state::"]).counted()
+}
