@@ -263,7 +263,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "StopMissesRun",
         story: "`stop` tells the worker but not its present run.",
         source: None,
-        edits: &[replace("worker/shared.rs", "Handle::stop", "interrupt(present, Cause::Stop);", "")],
+        edits: &[replace("worker/shared.rs", "Handle::stop", "interrupt(present, Cause::Stop)", "drop(present)")],
     },
     KnownBug {
         name: "ResumeOnRebaseOnly",

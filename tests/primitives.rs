@@ -966,3 +966,37 @@ mod worker {
         assert_eq!(worker.join().phase, Phase::Stopped);
     }
 }
+
+/// A task that waits for the worker, with a waker that panics: the run is told all the same.
+#[test]
+fn restart_clear_and_stop_interrupt_the_run_although_a_waker_panics() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Wake, Waker};
+
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker's")
+        }
+    }
+
+    let calls: [fn(&latchwork::worker::Handle); 3] =
+        [|handle| drop(handle.restart()), |handle| handle.clear(), |handle| drop(handle.stop())];
+    for call in calls {
+        let (ended, ends) = std::sync::mpsc::channel();
+        let worker = latchwork::Worker::spawn("told", move |run: &latchwork::Run| {
+            run.interrupt().wait();
+            ended.send(()).map_err(|_| "the test is over")
+        })
+        .unwrap();
+        let panics = Waker::from(Arc::new(Panics));
+        let mut idle = pin!(worker.wait_idle_async());
+        let waits = idle.as_mut().poll(&mut Context::from_waker(&panics));
+        assert!(waits.is_pending());
+        let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(worker.handle())));
+        assert!(called.is_err(), "the waker's panic comes out of the call");
+        ends.recv_timeout(std::time::Duration::from_secs(20)).expect("the run is told to end");
+    }
+}

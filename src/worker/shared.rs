@@ -13,7 +13,7 @@ use crate::panics::FirstPanic;
 use crate::queue::wake_all;
 use crate::sync::{Arc, Instant, contain, note, random, thread};
 use crate::wait::{Waited, deadline};
-use crate::watched::Watched;
+use crate::watched::{Wakers, Watched};
 
 /// What can be done with a worker without owning it. Clones are the same worker.
 #[derive(Clone)]
@@ -127,9 +127,9 @@ impl Handle {
     ///
     /// [`Stopped`], if the worker has been told to stop.
     pub fn restart(&self) -> Result<u64, Stopped> {
-        let (next, present) = self.shared.state.change(|state| {
+        let (requested, wakers) = self.shared.state.change_quietly(|state| {
             if state.stopping {
-                return Err(Stopped);
+                return (Err(Stopped), 0);
             }
             state.requested = true;
             state.history.reset();
@@ -139,9 +139,10 @@ impl Handle {
             }
             note!(does("restart"));
             self.shared.tell(state);
-            Ok((state.generation + 1, present))
-        })?;
-        interrupt(present, Cause::Restart);
+            (Ok((state.generation + 1, present)), 1)
+        });
+        let (next, present) = requested?;
+        wake_and(wakers, || interrupt(present, Cause::Restart));
         Ok(next)
     }
 
@@ -166,7 +167,7 @@ impl Handle {
 
     fn clear_deadline(&self, deadline: Option<Instant>) -> Waited {
         self.shared.assert_other_thread("clear");
-        let (generation, present) = self.shared.state.change(|state| {
+        let ((generation, present), wakers) = self.shared.state.change_quietly(|state| {
             state.requested = false;
             let present = state.ask_to_end(Cause::Clear);
             if let Activity::BackingOff { .. } = state.activity {
@@ -174,9 +175,9 @@ impl Handle {
             }
             note!(does("clear"));
             self.shared.tell(state);
-            (state.generation, present)
+            ((state.generation, present), 1)
         });
-        interrupt(present, Cause::Clear);
+        wake_and(wakers, || interrupt(present, Cause::Clear));
         note!(because("the run has not ended"));
         self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()))
     }
@@ -184,13 +185,13 @@ impl Handle {
     /// Tells the worker to stop: the present run is interrupted, and none follows, not even one that was asked for.
     /// Returns whether it is the first to do so. Never waits.
     pub fn stop(&self) -> bool {
-        let (first, present) = self.shared.state.change(|state| {
+        let ((first, present), wakers) = self.shared.state.change_quietly(|state| {
             let first = !std::mem::replace(&mut state.stopping, true);
             note!(does("stop"));
             self.shared.tell(state);
-            (first, state.ask_to_end(Cause::Stop))
+            ((first, state.ask_to_end(Cause::Stop)), 1)
         });
-        interrupt(present, Cause::Stop);
+        wake_and(wakers, || interrupt(present, Cause::Stop));
         first
     }
 
@@ -429,6 +430,15 @@ impl Shared {
             }
         }
     }
+}
+
+/// Wakes the tasks that wait for a change, then does the rest, also after a waker that panics; then goes on with the first
+/// panic.
+fn wake_and(wakers: Wakers, rest: impl FnOnce()) {
+    let mut panicked = FirstPanic::default();
+    panicked.contain(|| wake_all(wakers));
+    panicked.contain(rest);
+    panicked.resume();
 }
 
 /// Tells a run that it is to end.
