@@ -983,7 +983,7 @@ fn restart_clear_and_stop_interrupt_the_run_although_a_waker_panics() {
     }
 
     let calls: [fn(&latchwork::worker::Handle); 3] =
-        [|handle| drop(handle.restart()), |handle| handle.clear(), |handle| drop(handle.stop())];
+        [|handle| _ = handle.restart(), |handle| handle.clear(), |handle| _ = handle.stop()];
     for call in calls {
         let (ended, ends) = std::sync::mpsc::channel();
         let worker = latchwork::Worker::spawn("told", move |run: &latchwork::Run| {
