@@ -438,7 +438,7 @@ mod tests {
 
     fn commit(state: &mut Stands) {
         let count = state.protocol.commit(vec![1]).expect("it has a number");
-        state.tickets.issue(count, 0);
+        let _ticket = state.tickets.issue(count, 0);
     }
 
     #[test]

@@ -184,7 +184,11 @@ impl<L: Log> Replicator<L> {
             }
             let commit = commit.take().expect("a step is taken once");
             let admitted = commit(&mut state.protocol).map_err(CommitError::Refused);
-            let issued = admitted.map(|count| state.tickets.issue(count, state.protocol.log().head()));
+            let issued = admitted.map(|count| {
+                let (ticket, mut wakers) = state.tickets.issue(count, state.protocol.log().head());
+                state.after.wakers.append(&mut wakers);
+                ticket
+            });
             if issued.is_err() {
                 trace!(refused(state));
             }

@@ -147,14 +147,12 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     }
 
     /// A commit of `count` events that are to be sent; `head` is its last event's number. With nothing to send there is
-    /// nothing to wait for: it is settled.
-    pub(super) fn issue(&mut self, count: usize, head: P) -> Ticket<P> {
+    /// nothing to wait for: it is settled. Returns its ticket, and the tasks to wake: those that wait for another commit of
+    /// its group are looked for together.
+    pub(super) fn issue(&mut self, count: usize, head: P) -> (Ticket<P>, Wakers) {
         let (number, ticket) = self.enter(count);
-        if count == 0 {
-            // Nobody waits for it yet.
-            let _nobody = self.settled(&[(number, Settled::Confirmed(head))]);
-        }
-        ticket
+        let wakers = if count == 0 { self.settled(&[(number, Settled::Confirmed(head))]) } else { Wakers::new() };
+        (ticket, wakers)
     }
 
     /// The number of the last commit.
@@ -277,7 +275,7 @@ mod tests {
         let mut head = 0;
         let issued = counts.iter().map(|count| {
             head += *count as u64;
-            tickets.issue(*count, head)
+            tickets.issue(*count, head).0
         });
         let issued = issued.collect();
         (log, tickets, issued)

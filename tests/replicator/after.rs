@@ -418,3 +418,23 @@ fn a_log_that_calls_its_own_replicator_fails_visibly_in_a_debug_build() {
     replicator.restart();
     eventually(|| still_answers(&replicator).upstream_head == 1);
 }
+
+/// Commits of one group are told together: one with nothing to send, issued while a task waits for another, wakes it.
+#[test]
+fn wait_async_of_a_ticket_outlives_a_commit_with_nothing_to_send() {
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    replicator.pause(latchwork::protocol::Direction::Push);
+    let sent = replicator.commit(items(1, 0..1)).unwrap();
+    let counts = Arc::new(Counts::default());
+    let waker = Waker::from(Arc::clone(&counts));
+    let mut wait = pin!(sent.wait_async());
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let local = Item { client: 1, number: 1, local_only: true };
+    let _settled = replicator.commit(vec![local]).unwrap();
+    // Woken for the other commit, the task looks again and waits on.
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let before = counts.0.load(Ordering::Relaxed);
+    replicator.resume(latchwork::protocol::Direction::Push);
+    confirmed(&sent);
+    eventually(|| counts.0.load(Ordering::Relaxed) > before);
+}

@@ -280,7 +280,8 @@ impl Watch {
         } else {
             prop_assert!(self.can_move(&pulling, client, world), "for a pull, {:?}: {}", pulling, client.told());
         }
-        let decided = self.fence.is_some_and(|fence| fence.base < client.cursor() && fence.base >= self.cursor); // TEMP PR4
+        // A merge that passed the base before the outcome came decides nothing yet: known, and not mended.
+        let decided = self.fence.is_some_and(|fence| fence.base < client.cursor() && fence.base >= self.cursor);
         prop_assert!(
             !decided || !matches!(protocol.push(), Push::Uncertain { .. }),
             "it is decided: {}",

@@ -257,7 +257,8 @@ fn begin(client: &Client, world: &Arc<World>) {
         chance: Chance::new(world.case.chance.rotate_left(u32::from(client.id) + 1)),
         live,
         idempotent,
-        page: 100 + usize::from(page), // TEMP PR1
+        // Pages hold whole batches: a page that brings some events of a push in doubt lifts the doubt of the others too soon.
+        page: 100 + usize::from(page),
         pushing: AtomicBool::new(false),
         pulling: AtomicBool::new(false),
         late: Mutex::default(),
@@ -341,7 +342,7 @@ impl Thread<'_> {
             client: client.id,
             life: 0,
             number,
-            local_only: special && count > 1 && number == last && client.setup.kind == Kind::State,
+            local_only: special && number == last && client.setup.kind == Kind::State,
             fragile: special && number == last && client.setup.kind == Kind::Fragile,
         };
         let events: Vec<_> = (first..=last).map(event).collect();
