@@ -1,4 +1,4 @@
-//! What must never happen: the sixteen invariants of a sync engine that coordinates two workers around one log.
+//! What must never happen: the invariants of a sync engine that coordinates two workers around one log.
 
 pub struct Invariant {
     pub name: &'static str,
@@ -25,6 +25,8 @@ pub const ALL: &[Invariant] = &[
     Invariant { name: "I14", against: "prefix break", says: "Nothing is sent past an unresolved prefix; every fence names an item that is still pending." },
     Invariant { name: "I15", against: "cursor ahead", says: "The pull cursor never passes what has been applied." },
     Invariant { name: "I16", against: "silent exit", says: "A worker ends only by a stop or by a failure that the owner can see; a drain that reports success handed everything over." },
+    // I17 and I18 are about what a crash may take back.
+    Invariant { name: "I19", against: "hammering", says: "Whatever upstream answers, at once and for ever: without a merge in between, calls come no faster than the backoff allows, and no success that brought nothing takes it back." },
 ];
 
 /// Where it stands among them.
