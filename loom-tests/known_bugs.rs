@@ -322,9 +322,9 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             replace(
                 "protocol/push.rs",
                 "Protocol::not_taken",
-                "reason };",
-                "reason }; \
-                 self.course.push = Push::Behind { since: epoch, target: None, until: None, pull: u64::MAX };",
+                "reason: Delay::Unavailable };",
+                "reason: Delay::Unavailable }; \
+                 self.course.push = Push::Behind { since: call.epoch, target: None, until: None, pull: u64::MAX };",
             ),
             replace(
                 "protocol/push.rs",
@@ -470,8 +470,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::uncertain",
-            "self.settings.resend == Resend::Idempotent",
-            "true",
+            "self.settings.resend == Resend::AfterCatchUp",
+            "false",
         )],
     },
     KnownBug {
@@ -480,10 +480,10 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: Some("rxdb #8285"),
         edits: &[replace(
             "protocol/push.rs",
-            "Protocol::push_ended",
-            "fate == Fate::Open && outcome.is_ok()",
-            "fate == Fate::Open \
-             && (outcome.is_ok() || self.push_paused && matches!(outcome, Err(PushError::Unavailable { .. })))",
+            "Protocol::answered",
+            "call.fate == Fate::Open && outcome.is_ok()",
+            "call.fate == Fate::Open \
+             && (outcome.is_ok() || self.paused.push && matches!(outcome, Err(PushError::Unavailable { .. })))",
         )],
     },
     KnownBug {
@@ -617,31 +617,42 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "OvertakenPushForgetsRetryAfter",
         story: "The time that upstream names is forgotten if others have overtaken the push meanwhile.",
         source: Some("vscode #102391, vdirsyncer #733"),
-        edits: &[replace("protocol/push.rs", "Protocol::push_ended", "fate != Fate::Open", "false")],
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::push_ended",
+            "retry_after(&outcome)",
+            "retry_after(&outcome).filter(|_| call.fate == Fate::Open)",
+        )],
     },
     KnownBug {
         name: "EndingPullForgetsRetryAfter",
         story: "The time that upstream names is forgotten if the pull had been asked to end.",
         source: Some("vscode #102391, vdirsyncer #733"),
-        edits: &[replace("protocol/pull.rs", "Protocol::pull_ended", "ending || former", "false")],
+        edits: &[replace(
+            "protocol/pull.rs",
+            "Protocol::pull_ended",
+            "now.saturating_add(*asked)",
+            "matches!(self.course.pull, Pull::Pulling { ending: false, .. }).then(|| now.saturating_add(*asked)).unwrap_or_default()",
+        )],
+    },
+    KnownBug {
+        name: "RefusedPullForgetsRetryAfter",
+        story: "The time that upstream names is forgotten if the log had refused a page of the pull, or panicked at it.",
+        source: Some("vscode #102391, vdirsyncer #733"),
+        edits: &[replace(
+            "protocol/pull.rs",
+            "Protocol::pull_ended",
+            "now.saturating_add(*asked)",
+            "matches!(self.course.pull, Pull::Pulling { .. }).then(|| now.saturating_add(*asked)).unwrap_or_default()",
+        )],
     },
     KnownBug {
         name: "RetryNowOverridesRetryAfter",
         story: "To try again now overrides the time that upstream has named.",
         source: Some("vscode #102391"),
         edits: &[
-            replace(
-                "protocol/push.rs",
-                "Protocol::push_looks_again",
-                "Push::Waiting { asked: false, .. }",
-                "Push::Waiting { .. }",
-            ),
-            replace(
-                "protocol/pull.rs",
-                "Protocol::pull_looks_again",
-                "Pull::Waiting { asked: false, .. }",
-                "Pull::Waiting { .. }",
-            ),
+            begin("protocol/push.rs", "Protocol::push_looks_again", "self.not_before.push = Time::ZERO;"),
+            begin("protocol/pull.rs", "Protocol::pull_looks_again", "self.not_before.pull = Time::ZERO;"),
         ],
     },
     KnownBug {
@@ -660,7 +671,29 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "UnknownForEver",
         story: "A push with an unknown outcome stays so although its own events have come back, in a stream that never says that it has shown everything.",
         source: Some("libsql #1315"),
-        edits: &[replace("protocol/push.rs", "Protocol::advanced", "head > doubt.base", "false")],
+        edits: &[replace("protocol/push.rs", "Protocol::is_open", "self.log.upstream_head() <= doubt.base", "true")],
+    },
+    KnownBug {
+        name: "DoubtEndsAtFirstEvent",
+        story: "A push with an unknown outcome counts as decided when the first page brings some of its events, and a shutdown says that upstream may have taken nothing more.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::shows", "doubt.unconfirmed == 0", "true")],
+    },
+    KnownBug {
+        name: "FencedAlthoughDecided",
+        story: "A push whose answer gets lost is fenced although a merge has decided it meanwhile: in a stream that never says that it has shown everything, for ever.",
+        source: Some("libsql #1315"),
+        edits: &[replace("protocol/push.rs", "Protocol::uncertain", "self.is_open()", "true")],
+    },
+    KnownBug {
+        name: "FailureForgetsTheCall",
+        story: "A failure of the log's while a push is in flight takes the place of the push: a reset does not ask it to end, and the pusher, still in the call, is named as who moves next.",
+        source: None,
+        edits: &[begin(
+            "protocol/push.rs",
+            "Protocol::push_unsent",
+            "if true { self.course.push = Push::Failed { error: failure }; return; }",
+        )],
     },
     KnownBug {
         name: "ConfirmedPushGoesOn",

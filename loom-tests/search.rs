@@ -101,9 +101,14 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::OvertakenPushForgetsRetryAfter, at: with(&[Busy], Config { log: Kind::Rebasing, ..TWO }), breaks: &[NotBeforeNamed] },
     Entry { bug: KnownBug::EndingPullForgetsRetryAfter, at: with(&[RetryNow, BusyPull], ONE), breaks: &[NotBeforeNamed] },
     Entry { bug: KnownBug::RetryNowOverridesRetryAfter, at: with(&[Busy, RetryNow], ONE), breaks: &[NotBeforeNamed] },
+    Entry { bug: KnownBug::RefusedPullForgetsRetryAfter, at: with(&[LieInMerge, Restart, BusyPull], ONE), breaks: &[NotBeforeNamed] },
     // A head that stands before what it has given out; a stream that never says that this was all.
     Entry { bug: KnownBug::WentBackUnnoticed, at: with(&[GoBack], Config { events: &[2], ..ONE }), breaks: &[FailureIsSeen] },
     Entry { bug: KnownBug::UnknownForEver, at: with(&[LoseAnswer], Config { events: &[2], says_when_done: false, ..ONE }), breaks: &[Drains, DoubtStands] },
+    Entry { bug: KnownBug::DoubtEndsAtFirstEvent, at: with(&[LoseAnswer], Config { events: &[2], batch: 2, page: 1, ..ONE }), breaks: &[DoubtStands] },
+    Entry { bug: KnownBug::FencedAlthoughDecided, at: with(&[LoseAnswer], Config { says_when_done: false, ..TWO }), breaks: &[Drains] },
+    // Something else fails while a push is in flight.
+    Entry { bug: KnownBug::FailureForgetsTheCall, at: with(&[LieInCommit, ResetKeeping], Config { events: &[2], ..ONE }), breaks: &[Named] },
     // Answers that come too late to mean anything.
     Entry { bug: KnownBug::LateAnswerStopsRestarted, at: with(&[FatalPush, Restart], ONE), breaks: &[LateStopsNothing, FailsOnlyWhenTold] },
     Entry { bug: KnownBug::FormerAnswerCounts, at: with(&[FatalPush, ResetKeeping], ONE), breaks: &[FormerIsNothing, FailsOnlyWhenTold] },

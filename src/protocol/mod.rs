@@ -16,7 +16,7 @@
 //! | `Sending` | the outcome: `Idle`, `Behind`, `Uncertain`, `Waiting`, `Failed` |
 //! | `Behind` | an advance or rebase (to upstream's head, if it was told); a catch-up that has finished, even an empty one; a restart, a resume, `retry_now` |
 //! | `Uncertain` | a merge that passes the base of that push; a pull that **began after** the outcome and has caught up |
-//! | `Waiting` | the time; what the [reason](Delay) names; unless upstream asked for it, a resume, a restart, `retry_now` |
+//! | `Waiting` | the time; what the [reason](Delay) names; a resume, a restart, `retry_now` |
 //! | `Failed` | the owner: `restart` |
 //!
 //! # The race that one would fear
@@ -41,13 +41,14 @@
 //! - A rejection is followed by another push at once if the merge that explains it has come, or a catch-up has explained
 //!   nothing; **once**. From the second rejection on without a merge in between the pusher backs off. So it does if the
 //!   catch-up falls short of the head that upstream told.
-//! - A success that brought nothing forgets no failure at once. A pull's failures are forgotten when it has brought
-//!   something, or has lived for longer than the delay that it was begun after; a push's when one is accepted.
+//! - A success that brought nothing forgets no failure at once. A pull's failures are forgotten when one has brought
+//!   something, or has succeeded after their last delay has passed a second time; a push's when one is accepted.
 //! - A reconnect cuts a push's delay short, once for each success.
 //! - Pushes that others overtake are sent again at once [a few times](Delay::Overtaken), then after a short delay.
 //!
 //! An answer that names a time ([`retry_after`](crate::upstream::PushError::Unavailable::retry_after)) is about upstream,
-//! whatever has become of the call: that direction rests until then, also after [`reset`](Protocol::reset). Only
+//! whatever has become of the call and of the direction since. So it stands beside their states: until then no call begins
+//! in that direction, also after [`restart`](Protocol::restart) and [`reset`](Protocol::reset). Only
 //! [`override_retry_after`](Protocol::override_retry_after) ends it.
 //!
 //! # Calls of before
@@ -56,11 +57,15 @@
 //! and everything that comes back is looked at with them: the answer to a call for a former log is of no consequence, and
 //! a fatal answer to a call that was begun before a restart is followed by another try.
 //!
+//! A push is in flight until its end is reported. A failure that comes in between is shown at once and
+//! [kept with it](Push::Sending::failed): the answer still counts.
+//!
 //! # What may have been taken
 //!
 //! A push without an answer may have been taken: that is a [doubt](Protocol::is_uncertain), which stays, whatever the
-//! pusher does meanwhile, until upstream's head has passed the base of that push here (a batch is taken only at its base),
-//! or a pull that began after the outcome has caught up.
+//! pusher does meanwhile, until all of it has been seen here (a batch is taken whole), or another event in its place (a
+//! batch is taken only at its base), or a pull that began after the outcome has caught up. Nothing is sent while it could be
+//! taken twice: until upstream's head has passed the base of that push here.
 //!
 //! # Logs that break their contract
 //!
@@ -74,6 +79,7 @@ mod settings;
 mod shape;
 mod status;
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 pub use self::pull::{NextPull, Pull};
@@ -94,26 +100,42 @@ pub struct Protocol<L: Log> {
     settings: Settings,
     /// All that is known about this log and its calls. A reset puts a new one in its place.
     course: Course<L::Position>,
-    push_paused: bool,
-    pull_paused: bool,
+    /// Directions whose gate is closed.
+    paused: Both<bool>,
+    /// Before these times no call begins, for upstream has asked for that; zero if it has not, or they are over. They are
+    /// about upstream, hence stay when the log is replaced.
+    not_before: Both<Time>,
     /// No push and no pull begins any more. Set once.
     stopped: bool,
     /// Counts merges and the owner's requests to look again: what a rejection may have missed.
     epoch: u64,
     /// The calls begun; the number of the latest is its ticket.
-    begun: Calls,
+    begun: Both<u64>,
     /// Up to these numbers, calls were for a former log.
-    former: Calls,
+    former: Both<u64>,
     /// Up to these numbers, calls were begun before the owner's last restart.
-    before_restart: Calls,
+    before_restart: Both<u64>,
+    /// Up to this number, the ends of pulls have been reported.
+    ended: u64,
+    /// What a merge passed over that panicked. It leaves with the next.
+    passed: Spent<L::Entry>,
     counters: Counters,
 }
 
-/// Numbers of a push and of a pull.
+/// One value for each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-struct Calls {
-    push: u64,
-    pull: u64,
+struct Both<T> {
+    push: T,
+    pull: T,
+}
+
+impl<T> Both<T> {
+    fn of(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Push => &mut self.push,
+            Direction::Pull => &mut self.pull,
+        }
+    }
 }
 
 /// How replication of one log stands.
@@ -178,8 +200,10 @@ struct Moment {
 /// A push that may have been taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Doubt<P> {
-    /// It was made to follow this event: once upstream's head is another, it cannot be taken any more.
+    /// It was made to follow this event: what upstream has after it shows whether it was taken.
     base: P,
+    /// How many of its events no merge has confirmed. At least one.
+    unconfirmed: usize,
     /// A pull with this number, or a later one, shows what became of it.
     pull: u64,
 }
@@ -225,6 +249,10 @@ impl<T> PartialEq for Spent<T> {
 
 impl<T> Eq for Spent<T> {}
 
+impl<T> Hash for Spent<T> {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 impl<T> Spent<T> {
     fn entries(entries: Vec<T>) -> Self {
         Self { entries, ..Self::default() }
@@ -251,6 +279,13 @@ pub(crate) enum Signal {
     Nothing,
 }
 
+impl Signal {
+    /// At once, if the time is zero.
+    fn after(time: Time) -> Self {
+        if time == Time::ZERO { Self::Go } else { Self::At(time) }
+    }
+}
+
 impl<L: Log> Protocol<L> {
     /// A protocol that has neither pushed nor pulled yet. The log may hold pending events.
     pub fn new(log: L, settings: Settings) -> Self {
@@ -258,13 +293,15 @@ impl<L: Log> Protocol<L> {
             log,
             settings,
             course: Course::new(1),
-            push_paused: false,
-            pull_paused: false,
+            paused: Both::default(),
+            not_before: Both::default(),
             stopped: false,
             epoch: 0,
-            begun: Calls::default(),
-            former: Calls::default(),
-            before_restart: Calls::default(),
+            begun: Both::default(),
+            former: Both::default(),
+            before_restart: Both::default(),
+            ended: 0,
+            passed: Spent::default(),
             counters: Counters::default(),
         }
     }
@@ -336,18 +373,18 @@ impl<L: Log> Protocol<L> {
 
     /// Closes a direction's gate: nothing new begins in it. A push in flight goes on; a pull is to end.
     pub fn pause(&mut self, direction: Direction) -> Effects<L::Entry> {
-        *self.paused(direction) = true;
+        *self.paused.of(direction) = true;
         Effects { interrupt_pull: direction == Direction::Pull && self.end_pull(), ..Effects::default() }
     }
 
-    /// Opens a direction's gate and looks again, without waiting out a backoff that upstream has not asked for.
+    /// Opens a direction's gate and looks again, without waiting out a backoff. A time that upstream has asked for holds.
     pub fn resume(&mut self, direction: Direction) {
-        *self.paused(direction) = false;
+        *self.paused.of(direction) = false;
         self.look_again(direction);
     }
 
-    /// Ends every wait that time would end, unless upstream has asked for it: both directions look again now. A pull
-    /// begins in any case; if that direction is paused, once it is resumed.
+    /// Ends every backoff: both directions look again now, or at the time that upstream has asked for. A pull begins in any
+    /// case; if that direction is paused, once it is resumed.
     pub fn retry_now(&mut self) -> Effects<L::Entry> {
         self.look_again(Direction::Push);
         self.look_again(Direction::Pull);
@@ -357,12 +394,7 @@ impl<L: Log> Protocol<L> {
     /// Forgets the times that upstream has asked for, and looks again as [`retry_now`](Self::retry_now) does. For an owner
     /// who knows better than upstream did.
     pub fn override_retry_after(&mut self) -> Effects<L::Entry> {
-        if let Push::Waiting { asked, .. } = &mut self.course.push {
-            *asked = false;
-        }
-        if let Pull::Waiting { asked, .. } = &mut self.course.pull {
-            *asked = false;
-        }
+        self.not_before = Both::default();
         self.retry_now()
     }
 
@@ -379,12 +411,16 @@ impl<L: Log> Protocol<L> {
             self.course.pull = Pull::Idle;
         }
         let mut effects = Effects::default();
-        if let Push::Failed { error } = &self.course.push {
-            errors.extend(error.shared());
-            self.course.push = Push::Idle;
-            if self.course.doubt.is_some() {
-                effects = self.fence(Time::ZERO);
+        match &mut self.course.push {
+            Push::Failed { error } => {
+                errors.extend(error.shared());
+                self.course.push = Push::Idle;
+                if self.is_open() {
+                    effects = self.fence(Time::ZERO);
+                }
             }
+            Push::Sending { failed, .. } => errors.extend(failed.take().and_then(|error| error.shared())),
+            Push::Idle | Push::Behind { .. } | Push::Uncertain { .. } | Push::Waiting { .. } => {}
         }
         effects.spent.errors.append(&mut errors);
         effects
@@ -398,17 +434,18 @@ impl<L: Log> Protocol<L> {
         self.former = self.begun;
         let mut effects = Effects { interrupt_pull: self.end_pull(), ..Effects::default() };
         let Course { mut push, pull, .. } = std::mem::replace(&mut self.course, Course::new(self.begun.pull + 1));
-        if let Push::Sending { fate, .. } = &mut push {
-            *fate = Fate::Overtaken;
-            effects.interrupt_push = true;
-        }
-        match push {
-            Push::Sending { .. } | Push::Waiting { asked: true, .. } => self.course.push = push,
+        match &mut push {
+            Push::Sending { fate, failed, .. } => {
+                *fate = Fate::Overtaken;
+                effects.interrupt_push = true;
+                effects.spent.error(failed.take().and_then(|error| error.shared()));
+                self.course.push = push;
+            }
             Push::Failed { error } => effects.spent.error(error.shared()),
             Push::Idle | Push::Behind { .. } | Push::Uncertain { .. } | Push::Waiting { .. } => {}
         }
         match pull {
-            Pull::Pulling { .. } | Pull::Waiting { asked: true, .. } => self.course.pull = pull,
+            Pull::Pulling { .. } => self.course.pull = pull,
             Pull::Failed { error } => effects.spent.error(error.shared()),
             Pull::Idle | Pull::Waiting { .. } => {}
         }
@@ -424,13 +461,6 @@ impl<L: Log> Protocol<L> {
     /// Whether [`stop`](Self::stop) has been called.
     pub fn is_stopped(&self) -> bool {
         self.stopped
-    }
-
-    fn paused(&mut self, direction: Direction) -> &mut bool {
-        match direction {
-            Direction::Push => &mut self.push_paused,
-            Direction::Pull => &mut self.pull_paused,
-        }
     }
 
     /// The owner, who knows better, ends a wait.

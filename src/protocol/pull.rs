@@ -1,7 +1,6 @@
 //! The puller's half.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::status::at;
 use super::{Direction, Effects, Failure, Moment, Protocol, Refused, Signal, Spent, Time};
@@ -28,7 +27,7 @@ pub enum Pull {
     Waiting {
         /// Until when.
         until: Time,
-        /// Whether upstream asked for the delay: nothing else ends it.
+        /// Whether upstream asked for it: the time that it named holds whatever ends the backoff.
         asked: bool,
         /// Whether upstream could be reached: a live pull has ended as if there were nothing more to come.
         reached: bool,
@@ -78,15 +77,23 @@ impl<L: Log> Protocol<L> {
         if self.stopped {
             return NextPull::Stop;
         }
+        if self.not_before.pull <= now {
+            self.not_before.pull = Time::ZERO;
+        }
         match self.course.pull {
-            Pull::Waiting { until, .. } if until > now => return NextPull::Wait(Some(until)),
+            Pull::Waiting { until, .. } if until > now => {
+                return NextPull::Wait(Some(until.max(self.not_before.pull)));
+            }
             Pull::Idle => {}
             // Over, also if there is nothing to pull.
             Pull::Waiting { .. } => self.course.pull = Pull::Idle,
             Pull::Pulling { .. } | Pull::Failed { .. } => return NextPull::Wait(None),
         }
-        if self.pull_paused || !self.wants_pull() {
+        if self.paused.pull || !self.wants_pull() {
             return NextPull::Wait(None);
+        }
+        if self.not_before.pull > Time::ZERO {
+            return NextPull::Wait(Some(self.not_before.pull));
         }
         self.begun.pull += 1;
         self.counters.pulls += 1;
@@ -99,8 +106,8 @@ impl<L: Log> Protocol<L> {
     pub(crate) fn pull_signal(&self) -> Signal {
         match self.course.pull {
             _ if self.stopped => Signal::Go,
-            Pull::Idle if !self.pull_paused && self.wants_pull() => Signal::Go,
-            Pull::Waiting { until, .. } => Signal::At(until),
+            Pull::Idle if !self.paused.pull && self.wants_pull() => Signal::after(self.not_before.pull),
+            Pull::Waiting { until, .. } => Signal::At(until.max(self.not_before.pull)),
             _ => Signal::Nothing,
         }
     }
@@ -124,7 +131,7 @@ impl<L: Log> Protocol<L> {
 
     pub(super) fn pull_looks_again(&mut self) {
         self.pull_forgets();
-        if let Pull::Waiting { asked: false, .. } = self.course.pull {
+        if let Pull::Waiting { .. } = self.course.pull {
             self.course.pull = Pull::Idle;
         }
     }
@@ -175,7 +182,9 @@ impl<L: Log> Protocol<L> {
         Ok(effects)
     }
 
-    /// A pull has ended: `Ok` if it had given out everything. The end of an earlier pull than the latest changes nothing.
+    /// A pull has ended: `Ok` if it had given out everything. The end of an earlier pull than the latest changes nothing. Nor
+    /// does that of a pull that was over before, since the log had refused a page of it or had panicked, but for the time that
+    /// it names.
     pub fn pull_ended(
         &mut self,
         ticket: u64,
@@ -184,30 +193,33 @@ impl<L: Log> Protocol<L> {
         now: Time,
     ) -> Effects<L::Entry> {
         let mut effects = Effects::default();
-        let Pull::Pulling { ticket: present, caught_up, news, ending } = self.course.pull else {
-            effects.spent.error(outcome.err().map(PullError::into_error));
-            return effects;
-        };
-        if present != ticket {
-            effects.spent.error(outcome.err().map(PullError::into_error));
-            return effects;
+        if self.ended < ticket && ticket == self.begun.pull {
+            self.ended = ticket;
+            if let Err(PullError::Unavailable { retry_after: Some(asked), .. }) = &outcome {
+                self.not_before.pull = now.saturating_add(*asked).max(self.not_before.pull);
+            }
+            self.pull_answered(ticket, &outcome, Moment { now, random });
         }
+        effects.spent.error(outcome.err().map(PullError::into_error));
+        effects
+    }
+
+    /// What follows from the end of the latest pull, if it was not over before.
+    fn pull_answered(&mut self, ticket: u64, outcome: &Result<(), PullError>, at: Moment) {
+        let Pull::Pulling { caught_up, news, ending, .. } = self.course.pull else { return };
         let former = ticket <= self.former.pull;
         if !caught_up && !former {
             match outcome {
-                Ok(()) => self.caught_up(Moment { now, random }),
+                Ok(()) => self.caught_up(at),
                 // What it should have shown is still owed.
                 Err(_) => self.course.catch_up = self.begun.pull + 1,
             }
         }
-        if now >= self.course.pull_proven && (caught_up || outcome.is_ok()) {
+        if at.now >= self.course.pull_proven && (caught_up || outcome.is_ok()) {
             self.course.may_cut |= self.course.pull_failures > 0;
             self.pull_forgets();
         }
-        self.course.pull = match &outcome {
-            Err(PullError::Unavailable { retry_after: Some(asked), .. }) if ending || former => {
-                Pull::Waiting { until: now.saturating_add(*asked), asked: true, reached: true }
-            }
+        self.course.pull = match outcome {
             _ if former => Pull::Idle,
             Err(PullError::Fatal { kind, error }) if ticket > self.before_restart.pull => {
                 Pull::Failed { error: Failure::Upstream { kind: *kind, error: error.clone() } }
@@ -216,19 +228,20 @@ impl<L: Log> Protocol<L> {
             _ if ending => Pull::Idle,
             // A live pull that ends at once, again and again, is as good as a failing one.
             Ok(()) if news || !self.settings.live => Pull::Idle,
-            Ok(()) => self.pull_waits(None, true, Moment { now, random }),
+            Ok(()) => self.pull_waits(false, true, at),
             Err(PullError::Unavailable { retry_after, .. }) => {
                 self.counters.unavailable += 1;
                 self.course.unreached = true;
-                self.pull_waits(*retry_after, false, Moment { now, random })
+                self.pull_waits(retry_after.is_some(), false, at)
             }
         };
-        effects.spent.error(outcome.err().map(PullError::into_error));
-        effects
     }
 
     /// Upstream's `pull` has panicked with this message: as good as a fatal end.
     pub fn pull_panicked(&mut self, ticket: u64, failure: Failure) {
+        if ticket == self.begun.pull {
+            self.ended = ticket;
+        }
         if !matches!(self.course.pull, Pull::Pulling { ticket: present, .. } if present == ticket) {
             return;
         }
@@ -264,12 +277,12 @@ impl<L: Log> Protocol<L> {
     }
 
     /// After another pull that failed, or ended without news.
-    fn pull_waits(&mut self, retry_after: Option<Duration>, reached: bool, at: Moment) -> Pull {
+    fn pull_waits(&mut self, asked: bool, reached: bool, at: Moment) -> Pull {
         let delay = self.settings.backoff.delay(self.course.pull_failures, at.random);
         self.course.pull_failures = self.course.pull_failures.saturating_add(1);
-        let until = at.now.saturating_add(retry_after.unwrap_or_default().max(delay));
+        let until = at.now.saturating_add(delay).max(self.not_before.pull);
         self.course.pull_proven = until.saturating_add(delay);
-        Pull::Waiting { until, asked: retry_after.is_some(), reached }
+        Pull::Waiting { until, asked, reached }
     }
 
     /// Whatever has gone wrong with pulls counts no more.

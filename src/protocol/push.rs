@@ -38,6 +38,8 @@ pub enum Push<P> {
         epoch: u64,
         /// What merges have decided about it.
         fate: Fate,
+        /// Why the pusher cannot go on when it has ended, if something has failed meanwhile that is not upstream's.
+        failed: Option<Failure>,
     },
     /// Upstream was ahead. Looks again when news comes.
     Behind {
@@ -62,7 +64,7 @@ pub enum Push<P> {
     Waiting {
         /// Until when.
         until: Time,
-        /// Whether upstream asked for the delay: nothing else ends it.
+        /// Whether upstream asked for it: the time that it named holds whatever ends the backoff.
         asked: bool,
         /// Why.
         reason: Delay<P>,
@@ -72,6 +74,17 @@ pub enum Push<P> {
         /// Why.
         error: Failure,
     },
+}
+
+/// A push that was in flight, as [`Push::Sending`] had it.
+struct Landed<P> {
+    ticket: u64,
+    count: usize,
+    unconfirmed: usize,
+    base: P,
+    epoch: u64,
+    fate: Fate,
+    failed: Option<Failure>,
 }
 
 /// What has been decided about a push in flight before its answer comes.
@@ -107,14 +120,15 @@ impl<P: fmt::Debug> fmt::Display for Push<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle => f.write_str("is idle"),
-            Self::Sending { ticket, count, fate, .. } => {
+            Self::Sending { ticket, count, fate, failed, .. } => {
                 let events = if *count == 1 { "event" } else { "events" };
                 let fate = match fate {
                     Fate::Open => "",
                     Fate::Overtaken => ", which a rebase has overtaken",
                     Fate::Confirmed => ", which a merge has confirmed",
                 };
-                write!(f, "sends push {ticket}, of {count} {events}{fate}")
+                write!(f, "sends push {ticket}, of {count} {events}{fate}")?;
+                failed.iter().try_for_each(|error| write!(f, ", and has failed: {error}"))
             }
             Self::Behind { since, target, until, pull } => {
                 write!(f, "is behind since epoch {since}, until ")?;
@@ -169,15 +183,21 @@ impl<L: Log> Protocol<L> {
         if self.stopped {
             return NextPush::Stop;
         }
+        if self.not_before.push <= now {
+            self.not_before.push = Time::ZERO;
+        }
         match self.course.push {
             Push::Idle => {}
             Push::Waiting { until, .. } if until <= now => self.course.push = Push::Idle,
-            Push::Waiting { until, .. } => return NextPush::Wait(Some(until)),
+            Push::Waiting { until, .. } => return NextPush::Wait(Some(until.max(self.not_before.push))),
             Push::Behind { until, .. } => return NextPush::Wait(until),
             Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. } => return NextPush::Wait(None),
         }
-        if self.push_paused || self.log.pending() == 0 {
+        if self.paused.push || self.log.pending() == 0 {
             return NextPush::Wait(None);
+        }
+        if self.not_before.push > Time::ZERO {
+            return NextPush::Wait(Some(self.not_before.push));
         }
         let entries = self.log.batch(self.settings.batch);
         if let Err(failure) = contract::batch(&entries, self.settings.batch, self.log.pending()) {
@@ -187,8 +207,8 @@ impl<L: Log> Protocol<L> {
         self.begun.push += 1;
         self.counters.pushes += 1;
         let (ticket, count, base) = (self.begun.push, entries.len(), self.log.upstream_head());
-        self.course.push =
-            Push::Sending { ticket, count, unconfirmed: count, base, epoch: self.epoch, fate: Fate::Open };
+        let (unconfirmed, epoch, fate) = (count, self.epoch, Fate::Open);
+        self.course.push = Push::Sending { ticket, count, unconfirmed, base, epoch, fate, failed: None };
         NextPush::Send(Batch { base, entries, ticket })
     }
 
@@ -196,8 +216,9 @@ impl<L: Log> Protocol<L> {
     pub(crate) fn push_signal(&self) -> Signal {
         match self.course.push {
             _ if self.stopped => Signal::Go,
-            Push::Idle if !self.push_paused && self.log.pending() > 0 => Signal::Go,
-            Push::Waiting { until, .. } | Push::Behind { until: Some(until), .. } => Signal::At(until),
+            Push::Idle if !self.paused.push && self.log.pending() > 0 => Signal::after(self.not_before.push),
+            Push::Waiting { until, .. } => Signal::At(until.max(self.not_before.push)),
+            Push::Behind { until: Some(until), .. } => Signal::At(until),
             _ => Signal::Nothing,
         }
     }
@@ -225,35 +246,52 @@ impl<L: Log> Protocol<L> {
         random: u64,
         now: Time,
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
-        let Push::Sending { ticket, epoch, base, fate, .. } = self.course.push else {
-            return Ok(spent(batch, outcome));
-        };
-        if ticket != batch.ticket {
-            return Ok(spent(batch, outcome));
-        }
-        self.course.push = Push::Idle;
+        let Some(mut call) = self.lands(&batch) else { return Ok(spent(batch, outcome)) };
         let at = Moment { now, random };
-        if fate == Fate::Open && outcome.is_ok() {
-            return self.accepted(batch, epoch, at);
+        if let Some(asked) = retry_after(&outcome) {
+            self.not_before.push = now.saturating_add(asked).max(self.not_before.push);
         }
-        let mut effects = if ticket <= self.former.push {
+        let failed = call.failed.take();
+        let effects = self.answered(&call, batch, outcome, at);
+        if let Some(error) = failed {
+            self.course.push = Push::Failed { error };
+        }
+        effects
+    }
+
+    /// The push in flight, if this is its batch, is in flight no longer.
+    fn lands(&mut self, batch: &Batch<L>) -> Option<Landed<L::Position>> {
+        if !self.is_sending(batch) {
+            return None;
+        }
+        let landed = std::mem::replace(&mut self.course.push, Push::Idle);
+        let Push::Sending { ticket, count, unconfirmed, base, epoch, fate, failed } = landed else { return None };
+        Some(Landed { ticket, count, unconfirmed, base, epoch, fate, failed })
+    }
+
+    fn answered(
+        &mut self,
+        call: &Landed<L::Position>,
+        batch: Batch<L>,
+        outcome: Result<(), PushError<L::Position>>,
+        at: Moment,
+    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
+        if call.fate == Fate::Open && outcome.is_ok() {
+            return self.accepted(call, batch, at);
+        }
+        let mut effects = if call.ticket <= self.former.push {
             Effects::default()
         } else if let Err(PushError::Fatal { kind, error }) = &outcome {
             // Of a call that does not know what the owner has changed it says nothing.
-            if ticket > self.before_restart.push {
+            if call.ticket > self.before_restart.push {
                 self.course.push = Push::Failed { error: Failure::Upstream { kind: *kind, error: error.clone() } };
             }
             Effects::default()
-        } else if fate == Fate::Open {
-            self.not_taken(base, epoch, &outcome, at)
+        } else if call.fate == Fate::Open {
+            self.not_taken(call, &outcome, at)
         } else {
-            self.decided(fate, base, outcome.is_ok(), at)
+            self.decided(call, outcome.is_ok(), at)
         };
-        // The time that upstream names holds, whatever has become of the push.
-        if let Some(asked) = retry_after(&outcome).filter(|_| fate != Fate::Open) {
-            let (until, reason) = (now.saturating_add(asked), Delay::Unavailable);
-            self.course.push = Push::Waiting { until, asked: true, reason };
-        }
         effects.spent = spent(batch, outcome).spent;
         Ok(effects)
     }
@@ -261,19 +299,17 @@ impl<L: Log> Protocol<L> {
     /// What follows from an answer to a push about which nothing was decided: upstream has not taken it, or may have.
     fn not_taken(
         &mut self,
-        base: L::Position,
-        epoch: u64,
+        call: &Landed<L::Position>,
         outcome: &Result<(), PushError<L::Position>>,
         at: Moment,
     ) -> Effects<L::Entry> {
         match outcome {
-            Err(PushError::Behind { head }) => return self.behind(base, epoch, *head, at),
-            Err(PushError::Uncertain { .. }) => return self.uncertain(base, at),
+            Err(PushError::Behind { head }) => return self.behind(call, *head, at),
+            Err(PushError::Uncertain { .. }) => return self.uncertain(call, at),
             Err(PushError::Unavailable { retry_after, .. }) => {
                 self.counters.unavailable += 1;
-                let delay = retry_after.unwrap_or_default().max(self.failure_delay(at.random));
-                let (until, reason) = (at.now.saturating_add(delay), Delay::Unavailable);
-                self.course.push = Push::Waiting { until, asked: retry_after.is_some(), reason };
+                let until = at.now.saturating_add(self.failure_delay(at.random)).max(self.not_before.push);
+                self.course.push = Push::Waiting { until, asked: retry_after.is_some(), reason: Delay::Unavailable };
             }
             Err(PushError::Fatal { .. }) | Ok(()) => {}
         }
@@ -281,11 +317,11 @@ impl<L: Log> Protocol<L> {
     }
 
     /// What follows from the answer to a push that merges have decided.
-    fn decided(&mut self, fate: Fate, base: L::Position, taken: bool, at: Moment) -> Effects<L::Entry> {
-        match (fate, taken) {
+    fn decided(&mut self, call: &Landed<L::Position>, taken: bool, at: Moment) -> Effects<L::Entry> {
+        match (call.fate, taken) {
             // Upstream should have refused it.
             (Fate::Overtaken, true) => {
-                self.doubt(base);
+                self.doubt(call.base, call.unconfirmed);
                 return self.fence(Time::ZERO);
             }
             (Fate::Overtaken, false) => {
@@ -302,33 +338,30 @@ impl<L: Log> Protocol<L> {
     ///
     /// A panic is as good as a fatal answer; the panic of an earlier push than the latest changes nothing.
     pub fn push_panicked(&mut self, batch: Batch<L>, failure: Failure) -> Effects<L::Entry> {
-        let gone = spent(batch, Ok(()));
-        let Push::Sending { ticket, base, fate, .. } = self.course.push else { return gone };
-        self.course.push = Push::Idle;
-        if ticket <= self.former.push {
-            return gone;
+        let Some(call) = self.lands(&batch) else { return spent(batch, Ok(())) };
+        let present = call.ticket > self.former.push;
+        if present && call.fate == Fate::Open {
+            self.may_have_been_taken(&call);
         }
-        if fate == Fate::Open {
-            self.doubt(base);
+        let mut effects = Effects::default();
+        let failure = Some(failure).filter(|_| present && call.ticket > self.before_restart.push);
+        if let Some(error) = call.failed.or(failure) {
+            self.course.push = Push::Failed { error };
+        } else if present && self.is_open() {
+            effects = self.fence(Time::ZERO);
         }
-        if ticket > self.before_restart.push {
-            self.course.push = Push::Failed { error: failure };
-            return gone;
-        }
-        let fenced = if self.course.doubt.is_some() { self.fence(Time::ZERO) } else { Effects::default() };
-        Effects { spent: gone.spent, ..fenced }
+        effects.spent = spent(batch, Ok(())).spent;
+        effects
     }
 
-    /// The pusher cannot go on, for a reason that is not upstream's. A push that is in flight may be taken. If it has failed
-    /// already, the first failure stays.
+    /// The pusher cannot go on, for a reason that is not upstream's. A push that is in flight goes on, and its outcome counts.
+    /// If something has failed already, the first failure stays.
     pub fn push_unsent(&mut self, failure: Failure) {
-        if let Push::Failed { .. } = self.course.push {
-            return;
+        match &mut self.course.push {
+            Push::Failed { .. } => {}
+            Push::Sending { failed, .. } => drop(failed.get_or_insert(failure)),
+            push => *push = Push::Failed { error: failure },
         }
-        if let Push::Sending { base, fate: Fate::Open, .. } = self.course.push {
-            self.doubt(base);
-        }
-        self.course.push = Push::Failed { error: failure };
     }
 
     /// Whether a push may have been taken by upstream without an answer, and nothing has decided it since.
@@ -336,18 +369,38 @@ impl<L: Log> Protocol<L> {
         self.course.doubt.is_some()
     }
 
-    /// A push that was made to follow this event may have been taken.
-    fn doubt(&mut self, base: L::Position) {
-        self.course.doubt = Some(Doubt { base, pull: self.begun.pull + 1 });
+    /// Whether what upstream has after its head here may be a push without an answer: to send that again could be to send
+    /// it twice.
+    pub(super) fn is_open(&self) -> bool {
+        self.course.doubt.is_some_and(|doubt| self.log.upstream_head() <= doubt.base)
     }
 
-    /// `epoch` is that of the moment when the batch was made: if it is the same still, nothing has been merged since.
-    fn accepted(&mut self, batch: Batch<L>, epoch: u64, at: Moment) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
+    /// A push that was made to follow this event may have been taken, and so many of its events have not been seen.
+    fn doubt(&mut self, base: L::Position, unconfirmed: usize) {
+        self.course.doubt = Some(Doubt { base, unconfirmed, pull: self.begun.pull + 1 });
+    }
+
+    /// A push about which nothing was decided has ended without an answer.
+    fn may_have_been_taken(&mut self, call: &Landed<L::Position>) {
+        self.doubt(call.base, call.unconfirmed);
+        if call.unconfirmed == call.count && !self.is_open() {
+            // Another event stands where it was to stand.
+            self.course.doubt = None;
+        }
+    }
+
+    /// If the epoch is still the one of the moment when the batch was made, nothing has been merged since.
+    fn accepted(
+        &mut self,
+        call: &Landed<L::Position>,
+        batch: Batch<L>,
+        at: Moment,
+    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         self.counters.accepted += 1;
         self.push_succeeded();
         // Until the log has it.
-        self.doubt(batch.base);
-        let merged = if self.epoch == epoch {
+        self.doubt(self.log.upstream_head(), call.unconfirmed);
+        let merged = if self.epoch == call.epoch {
             self.confirm(batch.entries, at)
         } else {
             self.merge(batch.entries, Direction::Push, at)
@@ -366,7 +419,12 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    fn behind(&mut self, base: L::Position, epoch: u64, target: Option<L::Position>, at: Moment) -> Effects<L::Entry> {
+    fn behind(
+        &mut self,
+        &Landed { base, epoch, .. }: &Landed<L::Position>,
+        target: Option<L::Position>,
+        at: Moment,
+    ) -> Effects<L::Entry> {
         self.counters.behind += 1;
         self.course.rejected = self.course.rejected.saturating_add(1);
         self.course.overtaken = self.course.overtaken.saturating_add(1);
@@ -388,15 +446,15 @@ impl<L: Log> Protocol<L> {
         self.tick(at.now)
     }
 
-    fn uncertain(&mut self, base: L::Position, at: Moment) -> Effects<L::Entry> {
+    fn uncertain(&mut self, call: &Landed<L::Position>, at: Moment) -> Effects<L::Entry> {
         self.counters.uncertain += 1;
-        self.doubt(base);
+        self.may_have_been_taken(call);
         let until = at.now.saturating_add(self.failure_delay(at.random));
-        if self.settings.resend == Resend::Idempotent {
-            self.course.push = Push::Waiting { until, asked: false, reason: Delay::Unavailable };
-            return Effects::default();
+        if self.is_open() && self.settings.resend == Resend::AfterCatchUp {
+            return self.fence(until);
         }
-        self.fence(until)
+        self.course.push = Push::Waiting { until, asked: false, reason: Delay::Unavailable };
+        Effects::default()
     }
 
     /// A push may have been taken: nothing is sent until that has been decided, nor before `until`.
@@ -437,7 +495,7 @@ impl<L: Log> Protocol<L> {
     pub(super) fn push_looks_again(&mut self) {
         self.push_forgets();
         match &mut self.course.push {
-            Push::Waiting { asked: false, .. } | Push::Behind { .. } => self.course.push = Push::Idle,
+            Push::Waiting { .. } | Push::Behind { .. } => self.course.push = Push::Idle,
             Push::Uncertain { until, .. } => *until = Time::ZERO,
             _ => {}
         }
@@ -453,19 +511,16 @@ impl<L: Log> Protocol<L> {
         let head = self.log.upstream_head();
         let known = entries.iter().take_while(|entry| L::position(entry) <= head).count();
         let new = entries.split_off(known);
-        let passed = Spent::entries(entries);
+        self.passed.entries.extend(entries);
         let Some(last) = new.last().map(L::position) else {
-            return Ok(Effects { spent: passed, ..Effects::default() });
+            return Ok(Effects { spent: std::mem::take(&mut self.passed), ..Effects::default() });
         };
         let before = self.log.pending();
-        match self.log.merge(new) {
-            Ok(merged) => {
-                let effects = self.merged(merged, before, last, from, at);
-                Ok(Effects { spent: passed, ..effects })
-            }
-            Err(error) => {
-                Err(Refused { error: error.into(), effects: Effects { spent: passed, ..Effects::default() } })
-            }
+        let merged = self.log.merge(new);
+        let spent = std::mem::take(&mut self.passed);
+        match merged {
+            Ok(merged) => Ok(Effects { spent, ..self.merged(merged, before, last, from, at) }),
+            Err(error) => Err(Refused { error: error.into(), effects: Effects { spent, ..Effects::default() } }),
         }
     }
 
@@ -489,6 +544,9 @@ impl<L: Log> Protocol<L> {
         at: Moment,
     ) -> Effects<L::Entry> {
         let confirmed = merged.confirmed().iter().filter(|entry| !self.log.is_local_only(entry)).count();
+        if self.log.upstream_head() >= last {
+            self.shows(confirmed);
+        }
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {
@@ -504,6 +562,20 @@ impl<L: Log> Protocol<L> {
         effects
     }
 
+    /// Upstream's head has moved, and so many events are confirmed of a push without an answer, if there is one.
+    fn shows(&mut self, confirmed: usize) {
+        if self.is_open() {
+            return;
+        }
+        if let Some(doubt) = &mut self.course.doubt {
+            doubt.unconfirmed = doubt.unconfirmed.saturating_sub(confirmed);
+            // All of it has been seen; or another event stands where it was to stand.
+            if doubt.unconfirmed == 0 || confirmed == 0 {
+                self.course.doubt = None;
+            }
+        }
+    }
+
     /// Upstream's head has moved, and so many pending events are confirmed. Returns whether the push in flight has been
     /// decided.
     fn advanced(&mut self, rebase: bool, confirmed: usize, at: Moment) -> bool {
@@ -511,9 +583,7 @@ impl<L: Log> Protocol<L> {
         self.epoch += 1;
         self.course.rejected = 0;
         let head = self.log.upstream_head();
-        if self.course.doubt.is_some_and(|doubt| head > doubt.base) {
-            self.course.doubt = None;
-        }
+        let open = self.is_open();
         let reached = |target: Option<L::Position>| target.is_none_or(|target| head >= target);
         match &mut self.course.push {
             Push::Behind { target, .. } | Push::Waiting { asked: false, reason: Delay::Behind { target }, .. } => {
@@ -522,8 +592,7 @@ impl<L: Log> Protocol<L> {
                 }
                 false
             }
-            Push::Uncertain { until, .. } if self.course.doubt.is_none() => {
-                let until = *until;
+            &mut Push::Uncertain { until, .. } if !open => {
                 self.wait_until(until, at.now);
                 false
             }
@@ -562,9 +631,7 @@ impl<L: Log> Protocol<L> {
                 };
             }
             Push::Uncertain { pull, until } if pull <= caught_up => self.wait_until(until, at.now),
-            Push::Waiting { asked: false, reason: Delay::Unavailable, .. }
-                if self.course.unreached && self.course.may_cut =>
-            {
+            Push::Waiting { reason: Delay::Unavailable, .. } if self.course.unreached && self.course.may_cut => {
                 self.course.may_cut = false;
                 self.course.push = Push::Idle;
             }
@@ -627,13 +694,26 @@ mod tests {
     fn each_state_says_what_ends_it() {
         let ms = Duration::from_millis;
         let behind = |target, until| Push::Behind { since: 4, target, until, pull: 2 };
-        let sending = |count, fate| Push::Sending { ticket: 3, count, unconfirmed: count, base: 0, epoch: 0, fate };
+        let failed = |error: &'static str| Failure::Log { error: error.into() };
+        let sending = |count, fate| Push::Sending {
+            ticket: 3,
+            count,
+            unconfirmed: count,
+            base: 0,
+            epoch: 0,
+            fate,
+            failed: (count == 3).then(|| failed("a gap")),
+        };
         let waiting = |until, asked, reason| Push::Waiting { until, asked, reason };
-        let states: [(Push<u64>, &str); 13] = [
+        let states: [(Push<u64>, &str); 14] = [
             (Push::Idle, "is idle"),
             (sending(1, Fate::Open), "sends push 3, of 1 event"),
             (sending(2, Fate::Overtaken), "sends push 3, of 2 events, which a rebase has overtaken"),
             (sending(2, Fate::Confirmed), "sends push 3, of 2 events, which a merge has confirmed"),
+            (
+                sending(3, Fate::Open),
+                "sends push 3, of 3 events, and has failed: the log refused what upstream sent: a gap",
+            ),
             (behind(None, None), "is behind since epoch 4, until there is news or pull 2 has caught up"),
             (behind(Some(9), None), "is behind since epoch 4, until upstream's head is 9 or pull 2 has caught up"),
             (
@@ -649,7 +729,7 @@ mod tests {
             (waiting(ms(100), false, Delay::Overtaken), "backs off until 100ms, for others are faster"),
             (waiting(Time::MAX, true, Delay::Unavailable), "rests until the end of time, as upstream asked"),
             (
-                Push::Failed { error: Failure::Log { error: "a gap".into() } },
+                Push::Failed { error: failed("a gap") },
                 "has failed: the log refused what upstream sent: a gap",
             ),
         ];

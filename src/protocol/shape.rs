@@ -1,7 +1,7 @@
 //! What a protocol will do, without what it has done.
 
 use super::push::OVERTAKEN_MOST;
-use super::{Course, Doubt, Protocol, Pull, Push, Settings};
+use super::{Both, Course, Doubt, Protocol, Pull, Push, Settings, Time};
 use crate::backoff::Backoff;
 use crate::log::Log;
 
@@ -24,11 +24,13 @@ pub struct Shape<'a, L: Log> {
     log: &'a L,
     settings: &'a Settings,
     course: Course<L::Position>,
-    push_paused: bool,
-    pull_paused: bool,
+    paused: Both<bool>,
+    not_before: Both<Time>,
     stopped: bool,
     /// Whether the calls in flight are for a former log, or were begun before a restart.
     stale: [bool; 4],
+    /// Whether the end of the latest pull is yet to be reported.
+    unended: bool,
 }
 
 impl<L: Log> Protocol<L> {
@@ -39,13 +41,15 @@ impl<L: Log> Protocol<L> {
             ref log,
             ref settings,
             ref course,
-            push_paused,
-            pull_paused,
+            paused,
+            not_before,
             stopped,
             epoch: now,
             begun,
             former,
             before_restart,
+            ended,
+            passed: _,
             counters: _,
         } = *self;
         let Course {
@@ -67,9 +71,9 @@ impl<L: Log> Protocol<L> {
         // The latest pull is the only one that can still report: a number up to its own is one that it serves.
         let yet_to_begin = |pull: u64| pull.saturating_sub(begun.pull);
         let push = match push {
-            &Push::Sending { count, unconfirmed, base, epoch, fate, .. } => {
-                let epoch = now.saturating_sub(epoch).min(1);
-                Push::Sending { ticket: 0, count, unconfirmed, base, epoch, fate }
+            &Push::Sending { count, unconfirmed, base, epoch, fate, ref failed, .. } => {
+                let (epoch, failed) = (now.saturating_sub(epoch).min(1), failed.clone());
+                Push::Sending { ticket: 0, count, unconfirmed, base, epoch, fate, failed }
             }
             &Push::Behind { target, until, pull, .. } => {
                 Push::Behind { since: 0, target, until, pull: yet_to_begin(pull) }
@@ -89,7 +93,7 @@ impl<L: Log> Protocol<L> {
                 push,
                 pull,
                 catch_up: yet_to_begin(catch_up),
-                doubt: doubt.map(|Doubt { base, pull }| Doubt { base, pull: yet_to_begin(pull) }),
+                doubt: doubt.map(|doubt| Doubt { pull: yet_to_begin(doubt.pull), ..doubt }),
                 push_failures: distinct(push_failures),
                 rejected: distinct(rejected),
                 overtaken: overtaken.min(OVERTAKEN_MOST),
@@ -99,8 +103,8 @@ impl<L: Log> Protocol<L> {
                 may_cut,
                 refused,
             },
-            push_paused,
-            pull_paused,
+            paused,
+            not_before,
             stopped,
             stale: [
                 sending && begun.push <= former.push,
@@ -108,6 +112,7 @@ impl<L: Log> Protocol<L> {
                 pulling && begun.pull <= former.pull,
                 pulling && begun.pull <= before_restart.pull,
             ],
+            unended: ended < begun.pull,
         }
     }
 }

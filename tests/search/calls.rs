@@ -3,7 +3,7 @@
 use latchwork::protocol::{Effects, Failure, Fate, NextPull, NextPush, Pull, Push, Time};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError};
 
-use super::client::{Client, Core, NAMED, NOW, PullCall, PushCall, World};
+use super::client::{Client, Core, NAMED, NOW, PullCall, PushCall, Unresolved, World, bits, events};
 use super::laws::Law;
 use super::log::Ledger;
 use super::upstream::Upstream;
@@ -80,7 +80,9 @@ impl Client {
         let sent = batch.entries.iter().map(|entry| (entry.position, entry.event));
         let is_first = sent.eq((base + 1..).zip(self.rest(world.upstream).take(world.config.batch)));
         world.broken.unless(batch.base == base && is_first, Law::SendsPending);
-        world.broken.unless(self.unresolved.is_none() || world.config.idempotent, Law::PrefixIsResolved);
+        // Of a push that has been passed no event can be taken twice.
+        let resolved = self.unresolved.as_ref().is_none_or(|push| push.base as u64 != base);
+        world.broken.unless(resolved || world.config.idempotent, Law::PrefixIsResolved);
         world.broken.unless(now >= NAMED || !self.named[0], Law::NotBeforeNamed);
         self.named[0] = false;
         self.counts_call(0, world);
@@ -97,7 +99,9 @@ impl Client {
     /// A push that nobody waits for any more reaches upstream after all.
     pub(super) fn arrive_late(&mut self, index: usize, world: &mut World<'_>) {
         let batch = self.late.remove(index);
-        world.upstream.take(&batch, world.config);
+        if world.upstream.take(&batch, world.config) == Answer::Taken {
+            self.untold |= bits(events(&batch));
+        }
         self.stands_in_order(world);
     }
 
@@ -125,8 +129,7 @@ impl Client {
     pub(super) fn answer(&mut self, world: &mut World<'_>) {
         let Some(PushCall { batch, answer: Some(answer), former, restarted, .. }) = self.push.take() else { return };
         let before = self.protocol.clone();
-        let has = |fate| !former && matches!(before.push(), Push::Sending { fate: other, .. } if *other == fate);
-        let (open, overtaken) = (has(Fate::Open), has(Fate::Overtaken));
+        let open = !former && matches!(before.push(), Push::Sending { fate: Fate::Open, .. });
         // A head before the batch's base: upstream has lost events that it had given out.
         let went_back = open && matches!(answer, Answer::Behind(Some(head)) if head < batch.base);
         let fatal = went_back || answer == Answer::Fatal && !former;
@@ -138,12 +141,12 @@ impl Client {
             self.input(world, |protocol| protocol.push_ended(told, answer.outcome(), 0, NOW).unwrap_or_default());
         let unknown = match answer {
             Answer::Uncertain => open,
-            // Taken although others were faster, or by upstream and not by a log that has lied.
-            Answer::Taken => overtaken || open && lied && self.cursor() as u64 == batch.base,
+            // By upstream, and not by a log that has lied.
+            Answer::Taken => open && lied,
             _ => false,
         };
         if unknown {
-            self.unresolved = Some(false);
+            self.doubts(&batch, world);
         }
         let failed = matches!(self.protocol.push(), Push::Failed { .. });
         world.broken.unless(!(fatal && restarted && failed) || self.halted[0], Law::LateStopsNothing);
@@ -158,11 +161,11 @@ impl Client {
 
     /// Whether nothing has come of the answer to a push for a former log, but for the time that it has named.
     fn forgot_push(&self, before: &Core, batch: &Batch<Ledger>, answer: Answer) -> bool {
-        let waits = match *self.protocol.push() {
-            Push::Idle => answer != Answer::Busy,
-            Push::Waiting { until, asked, .. } => answer == Answer::Busy && until == NAMED && asked,
+        let waits = match (before.push(), self.protocol.push()) {
+            (Push::Sending { failed: Some(before), .. }, Push::Failed { error }) => before == error,
+            (Push::Sending { .. }, now) => *now == Push::Idle,
             // Another failure than the answer's.
-            _ => before.push() == self.protocol.push(),
+            (before, now) => before == now,
         };
         let same = before.log() == self.protocol.log()
             && before.pull() == self.protocol.pull()
@@ -198,12 +201,24 @@ impl Client {
         self.told = !former && !restarted;
         self.halted[0] |= self.told;
         if open {
-            self.unresolved = Some(false);
+            self.doubts(&batch, world);
         }
         self.input(world, |protocol| protocol.push_panicked(batch, panicked()));
         let stopped = matches!(self.protocol.push(), Push::Failed { error } if *error == panicked());
         let law = if former { Law::FormerIsNothing } else { Law::LateStopsNothing };
         world.broken.unless(!stopped || self.halted[0], law);
+    }
+
+    /// The outcome of this push is unknown, unless what has been applied meanwhile has decided it.
+    fn doubts(&mut self, batch: &Batch<Ledger>, world: &World<'_>) {
+        let push = Unresolved::new(batch);
+        self.unresolved = push.is_open(self.cursor(), world.upstream).then_some(push);
+    }
+
+    /// The pull says that it has shown everything, or does not; and goes on, or does not.
+    fn hears_all(&mut self, all: bool, goes_on: bool) {
+        self.unresolved = self.unresolved.take().filter(|push| !(push.begun && all));
+        self.unresolved.iter_mut().for_each(|push| push.begun &= goes_on);
     }
 
     pub(super) fn begin_pull(&mut self, now: Time, world: &mut World<'_>) {
@@ -219,7 +234,7 @@ impl Client {
         self.counts_call(1, world);
         self.pull = Some(PullCall { given, ..PullCall::default() });
         self.pull_ticket = ticket;
-        self.unresolved = self.unresolved.map(|_| true);
+        self.unresolved.iter_mut().for_each(|push| push.begun = true);
     }
 
     /// Whether what an earlier pull brings is ignored.
@@ -251,30 +266,25 @@ impl Client {
         let nothing = former || from == given || lied && !pulling;
         let applied = if refused { lost && !pulling } else { nothing || self.cursor() >= given };
         world.broken.unless(applied, Law::PageIsApplied);
-        match &mut self.pull {
-            // Who is not asked to end goes on, whether anybody hears it or not.
-            Some(call) if pulling || former || !call.interrupted => {
-                call.caught_up |= all;
-                if last {
-                    call.page = None;
-                }
+        if let Some(call) = &mut self.pull {
+            call.caught_up |= all && (pulling || former);
+            if last || !(pulling || former) {
+                call.page = None;
             }
-            pull => *pull = None,
         }
-        let decided = pulling && all;
-        self.unresolved = self.unresolved.filter(|&begun| !(begun && decided)).map(|begun| begun && pulling);
+        self.hears_all(pulling && all, pulling);
     }
 
     pub(super) fn end_pull(&mut self, end: End, now: Time, world: &mut World<'_>) {
         let Some(PullCall { former, restarted, caught_up, .. }) = self.pull.take() else { return };
         let ticket = self.pull_ticket;
         let before = self.protocol.clone();
+        let pulling = before.is_pulling(ticket);
         self.told = end == End::Fatal && !former && !restarted;
         self.halted[1] |= self.told;
         self.named[1] |= end == End::Busy;
         self.input(world, |protocol| protocol.pull_ended(ticket, end.outcome(), 0, now));
-        let decided = (caught_up || end == End::CaughtUp) && !former;
-        self.unresolved = self.unresolved.filter(|&begun| !(begun && decided)).map(|_| false);
+        self.hears_all((caught_up || end == End::CaughtUp) && pulling, false);
         self.has_ended_pull(&before, former, end == End::Busy, world);
     }
 
@@ -288,7 +298,7 @@ impl Client {
             protocol.pull_panicked(ticket, panicked());
             Effects::default()
         });
-        self.unresolved = self.unresolved.map(|_| false);
+        self.hears_all(false, false);
         self.has_ended_pull(&before, former, false, world);
     }
 
@@ -297,11 +307,7 @@ impl Client {
     fn has_ended_pull(&self, before: &Core, former: bool, names: bool, world: &mut World<'_>) {
         let failed = matches!(self.protocol.pull(), Pull::Failed { .. });
         world.broken.unless(!failed || self.halted[1], Law::LateStopsNothing);
-        let waits = match *self.protocol.pull() {
-            Pull::Idle => !names,
-            Pull::Waiting { until, asked, .. } => names && until == NAMED && asked,
-            _ => false,
-        };
+        let waits = *self.protocol.pull() == Pull::Idle;
         let mut other = before.clone();
         let ended = other.pull_ended(self.pull_ticket, End::Disconnected.outcome(), 0, NOW);
         let same = before.log() == self.protocol.log()

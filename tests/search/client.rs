@@ -91,6 +91,49 @@ pub struct PullCall {
     pub restarted: bool,
 }
 
+/// A push whose outcome is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Unresolved {
+    pub base: usize,
+    events: Vec<Event>,
+    /// Whether a pull that may resolve it has begun.
+    pub begun: bool,
+}
+
+impl Unresolved {
+    pub fn new(batch: &Batch<Ledger>) -> Self {
+        let base = usize::try_from(batch.base).expect("few events");
+        Self { base, events: events(batch).collect(), begun: false }
+    }
+
+    /// Whether what has been applied up to `cursor` leaves it open: neither all of it, nor another event in its place.
+    pub fn is_open(&self, cursor: usize, upstream: &Upstream) -> bool {
+        cursor <= self.base || upstream.has_had(self.base, self.events[0]) && cursor < self.base + self.events.len()
+    }
+}
+
+/// Why each direction cannot go on by itself, or cannot once its push has ended.
+pub fn failures(protocol: &Core) -> [Option<&Failure>; 2] {
+    let push = match protocol.push() {
+        Push::Failed { error } | Push::Sending { failed: Some(error), .. } => Some(error),
+        _ => None,
+    };
+    let pull = match protocol.pull() {
+        Pull::Failed { error } => Some(error),
+        _ => None,
+    };
+    [push, pull]
+}
+
+pub fn events(batch: &Batch<Ledger>) -> impl Iterator<Item = Event> {
+    batch.entries.iter().map(|entry| entry.event)
+}
+
+/// A bit for each of these events.
+pub fn bits(events: impl IntoIterator<Item = Event>) -> u8 {
+    events.into_iter().fold(0, |all, event| all | 1 << event.number())
+}
+
 #[derive(Debug, Clone)]
 pub struct Client {
     pub id: u8,
@@ -111,8 +154,11 @@ pub struct Client {
     pub pull_ticket: u64,
     /// The pusher was told to wait and has had no input since, yet it would send if it asked.
     pub asleep: bool,
-    /// A push whose outcome is unknown: whether a pull that may resolve it has begun.
-    pub unresolved: Option<bool>,
+    /// A push whose outcome is unknown.
+    pub unresolved: Option<Unresolved>,
+    /// Which of its pending events upstream has, or may get, in a way of which this protocol was not told: late, or from
+    /// before a crash or a reset. A bit for each.
+    pub untold: u8,
     /// In each direction, whether upstream has named a time that has not come yet.
     pub named: [bool; 2],
     /// In each direction, whether something has been said that trying again cannot help, and the owner has not acted since.
@@ -152,6 +198,7 @@ impl Client {
             pull_ticket: 0,
             asleep: false,
             unresolved: None,
+            untold: 0,
             named: [false; 2],
             halted: [false; 2],
             calls: [0; 2],
@@ -188,6 +235,19 @@ impl Client {
         own.filter(|&event| !upstream.has_had_among_the_first(self.cursor(), event))
     }
 
+    /// Its events that upstream has after `cursor`.
+    pub fn ahead<'a>(&'a self, cursor: usize, upstream: &'a Upstream) -> impl Iterator<Item = Event> + 'a {
+        upstream.events.iter().copied().skip(cursor).filter(|event| event.author() == self.id)
+    }
+
+    /// Whether upstream has no pending event of its that the client could not know of.
+    pub fn knows_what_was_taken(&self, upstream: &Upstream) -> bool {
+        let in_flight = self.push.iter().flat_map(|call| events(&call.batch));
+        let excused = self.untold | bits(in_flight);
+        let pending = bits(self.protocol.log().all());
+        self.protocol.is_uncertain() || bits(self.ahead(self.cursor(), upstream)) & pending & !excused == 0
+    }
+
     /// The steps that can be taken now.
     pub fn steps(&self, config: &Config, upstream: &Upstream, steps: &mut Vec<Step>) {
         match (&self.push, self.protocol.push()) {
@@ -209,17 +269,13 @@ impl Client {
                 }
             }
         }
-        match (&self.pull, self.protocol.pull()) {
-            (Some(call), _) => call.steps(config, upstream, steps),
-            (None, Pull::Waiting { until, .. }) if *until < Time::MAX && !self.protocol.is_stopped() => {
-                steps.push(Step::PullTimer);
-            }
-            (None, Pull::Failed { .. }) => {}
-            (None, _) => {
-                if let NextPull::Pull { .. } = self.protocol.clone().next_pull(NOW) {
-                    steps.push(Step::BeginPull);
-                }
-            }
+        match &self.pull {
+            Some(call) => call.steps(config, upstream, steps),
+            None => match self.protocol.clone().next_pull(NOW) {
+                NextPull::Pull { .. } => steps.push(Step::BeginPull),
+                NextPull::Wait(Some(until)) if until < Time::MAX => steps.push(Step::PullTimer),
+                NextPull::Wait(_) | NextPull::Stop => {}
+            },
         }
         let paused = [Direction::Push, Direction::Pull].into_iter().filter(|&direction| self.is_paused(direction));
         steps.extend(paused.map(Step::Resume));
@@ -233,7 +289,8 @@ impl Client {
             Step::Send => self.send(NOW, world),
             Step::PushTimer => {
                 let NextPush::Wait(Some(until)) = self.protocol.clone().next_push(NOW) else { return };
-                let backing_off = matches!(self.protocol.push(), Push::Waiting { .. });
+                // What else a time is named for is a catch-up.
+                let backing_off = !matches!(self.protocol.push(), Push::Behind { .. });
                 if backing_off {
                     self.calls = [0; 2];
                 }
@@ -249,7 +306,7 @@ impl Client {
             Step::GiveUp => self.lose_push(),
             Step::BeginPull => self.begin_pull(NOW, world),
             Step::PullTimer => {
-                let Pull::Waiting { until, .. } = *self.protocol.pull() else { return };
+                let NextPull::Wait(Some(until)) = self.protocol.clone().next_pull(NOW) else { return };
                 self.calls[1] = 0;
                 self.named[1] &= until < NAMED;
                 self.begin_pull(until, world);

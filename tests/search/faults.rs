@@ -125,9 +125,9 @@ impl Client {
             Fault::PausePull => running && !self.is_paused(Direction::Pull),
             Fault::RetryNow | Fault::Override | Fault::Restart | Fault::Crash | Fault::Stop => running,
             Fault::ResetKeeping | Fault::ResetDropping => running,
-            Fault::LieInCommit => self.push.is_none() && self.uncommitted > 0 && self.protocol.log().lie().is_none(),
+            Fault::LieInCommit => self.uncommitted > 0 && self.protocol.log().is_honest(),
             Fault::LieInBatch | Fault::LieInMerge | Fault::LieInConfirmed | Fault::LieInDropped => {
-                self.protocol.log().lie().is_none()
+                self.protocol.log().is_honest()
             }
         }
     }
@@ -184,7 +184,7 @@ impl Client {
             Fault::LieInMerge => self.protocol.log().will_tell(Lie::Merge),
             Fault::LieInConfirmed => self.protocol.log().will_tell(Lie::Confirmed),
             Fault::LieInDropped => self.protocol.log().will_tell(Lie::Dropped),
-            Fault::Crash => self.crash(world.config),
+            Fault::Crash => self.crash(world),
             Fault::Stop => {
                 self.input(world, Protocol::stop);
             }
@@ -196,12 +196,13 @@ impl Client {
     }
 
     /// What is under way goes on without anybody who waits for it; what is in the log stays.
-    fn crash(&mut self, config: &Config) {
+    fn crash(&mut self, world: &World<'_>) {
         self.lose_push();
         let late = std::mem::take(&mut self.late);
-        let anew = Self::new(self.id, self.uncommitted, config);
+        let anew = Self::new(self.id, self.uncommitted, world.config);
         let log = self.protocol.log().clone();
         let protocol = Protocol::new(log, *self.protocol.settings());
         *self = Self { protocol, committed: self.committed, given_up: self.given_up, late, ..anew };
+        self.was_not_told(world);
     }
 }

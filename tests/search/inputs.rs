@@ -1,9 +1,9 @@
 //! What each input must lead to, and what owners do.
 
 use latchwork::log::{Log, MemoryEntry, Merged};
-use latchwork::protocol::{Direction, Effects, Failure, Fate, Protocol, Pull, Push};
+use latchwork::protocol::{Direction, Effects, Failure, Fate, NextPull, NextPush, Protocol, Push};
 
-use super::client::{Client, Core, NOW, World};
+use super::client::{Client, Core, NOW, World, bits, events, failures};
 use super::laws::{Law, MOST_CALLS};
 use super::log::{Event, Ledger};
 
@@ -35,12 +35,11 @@ impl Client {
         self.input(world, says);
     }
 
-    /// Whether the pusher waits for nothing that time would end, unless upstream has named that time.
+    /// Whether no backoff keeps the pusher from going on.
     pub fn has_looked(&self) -> bool {
         match self.protocol.push() {
-            Push::Waiting { asked, .. } => *asked,
             Push::Uncertain { until, .. } => *until == NOW,
-            Push::Behind { .. } => false,
+            Push::Waiting { .. } | Push::Behind { .. } => false,
             _ => true,
         }
     }
@@ -50,8 +49,9 @@ impl Client {
             self.named = [false; 2];
         }
         self.owner_says(world, if overrides { Protocol::override_retry_after } else { Protocol::retry_now });
-        let push_rests = matches!(self.protocol.push(), Push::Waiting { .. });
-        let pull_rests = matches!(self.protocol.pull(), Pull::Waiting { .. });
+        let mut asked = self.protocol.clone();
+        let push_rests = matches!(asked.next_push(NOW), NextPush::Wait(Some(_)));
+        let pull_rests = matches!(asked.next_pull(NOW), NextPull::Wait(Some(_)));
         world.broken.unless(self.has_looked() && !(overrides && (push_rests || pull_rests)), Law::OwnerIsHeard);
     }
 
@@ -73,13 +73,14 @@ impl Client {
         } else {
             let cursor = self.cursor().min(world.upstream.events.len());
             let lost = events().filter(|&event| self.owes(event) && !world.upstream.events[..cursor].contains(&event));
-            self.given_up |= lost.fold(0, |lost, event| lost | 1 << event.number());
+            self.given_up |= bits(lost);
             Ledger::new(world.config.log, cursor as u64, Vec::new())
         };
         let (_former, effects) = self.protocol.reset(log);
         (self.unresolved, self.halted, self.calls, self.asleep) = (None, [false; 2], [0; 2], false);
         self.push.iter_mut().for_each(|call| call.former = true);
         self.pull.iter_mut().for_each(|call| call.former = true);
+        self.was_not_told(world);
         let idle = self.push.is_none() && self.pull.is_none() && self.named == [false; 2];
         if idle && self.paused == [false; 2] && !self.protocol.is_stopped() {
             let anew = Protocol::new(self.protocol.log().clone(), *self.protocol.settings());
@@ -102,36 +103,37 @@ impl Client {
         let before = self.protocol.log().clone();
         let failed = self.protocol.failure().is_some();
         // A direction that has failed shows its first failure.
-        let had_failed =
-            [matches!(self.protocol.push(), Push::Failed { .. }), matches!(self.protocol.pull(), Pull::Failed { .. })];
+        let had_failed = failures(&self.protocol).map(|failure| failure.is_some());
         let effects = input(&mut self.protocol);
         let lied = before.lie().is_some() && self.protocol.log().lie().is_none();
         let told = failed || self.told || lied;
         world.broken.unless(told || self.protocol.failure().is_none(), Law::FailsOnlyWhenTold);
         (self.asleep, self.told) = (false, false);
-        if before.upstream_head() != self.protocol.log().upstream_head() {
-            // What follows an event that has been passed cannot be taken any more.
-            self.unresolved = None;
-        }
+        let cursor = self.cursor();
+        self.unresolved = self.unresolved.take().filter(|push| push.is_open(cursor, world.upstream));
         if effects.merged.is_some() {
             self.calls = [0; 2];
         }
         if lied {
-            let breach = |failure: &Failure| matches!(failure, Failure::Contract { .. });
-            let failed = [
-                matches!(self.protocol.push(), Push::Failed { error } if breach(error)),
-                matches!(self.protocol.pull(), Pull::Failed { error } if breach(error)),
-            ];
+            let breach = |failure: Option<&Failure>| matches!(failure, Some(Failure::Contract { .. }));
+            let failed = failures(&self.protocol).map(breach);
             world.broken.unless([failed, had_failed].concat().contains(&true), Law::FailureIsSeen);
             (0..2).for_each(|direction| self.halted[direction] |= failed[direction]);
             let gone = before.all().into_iter().filter(|event| !self.protocol.log().all().contains(event));
             let unseen = gone.filter(|&event| !world.upstream.has_had_among_the_first(self.cursor(), event));
-            self.given_up |= unseen.fold(0, |all, event| all | 1 << event.number());
+            self.given_up |= bits(unseen);
         } else {
             self.tells_the_truth(&before, effects.merged.as_ref(), world);
         }
         self.carry_out(&effects, world);
+        self.untold &= bits(self.protocol.log().all());
         lied
+    }
+
+    /// What upstream has ahead, and what is in flight, is none of this protocol's calls.
+    pub fn was_not_told(&mut self, world: &World<'_>) {
+        let ahead = bits(self.ahead(self.cursor(), world.upstream));
+        self.untold = ahead | bits(self.push.iter().flat_map(|call| events(&call.batch)));
     }
 
     /// Whether what a merge is said to have done is what it has done, and what upstream says.
@@ -163,7 +165,7 @@ impl Client {
                 };
                 let is_dropped = |index: &usize| !local_only && merged.dropped().contains(index);
                 let (dropped, kept): (Vec<_>, Vec<_>) = (0..).zip(kept).partition(|(index, _)| is_dropped(index));
-                self.given_up |= dropped.iter().fold(0, |all, (_, event)| all | 1 << event.number());
+                self.given_up |= bits(dropped.into_iter().map(|(_, event)| event));
                 accounted &= kept.into_iter().map(|(_, event)| event).eq(of(&now));
             }
             let apart = new.iter().all(|entry| !pending.contains(&entry.event));

@@ -6,10 +6,10 @@
 use std::sync::atomic::Ordering;
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, NextPush, Pull, Push, Time, WaitingOn};
+use latchwork::protocol::{Direction, NextPull, NextPush, Pull, Push, Time, WaitingOn};
 use stateright::Property;
 
-use super::client::{Client, NOW, Step};
+use super::client::{Client, NOW, Step, failures};
 use super::faults::Fault;
 use super::model::{Search, State};
 
@@ -91,9 +91,7 @@ impl Law {
             Self::Named => state.clients.iter().all(|client| names_who_can_move(search, state, client)),
             Self::CatchUpOwed => state.clients.iter().all(owes_catch_up),
             Self::FenceIsAwaited => state.clients.iter().all(|client| fence_is_awaited(search, state, client)),
-            Self::DoubtStands => {
-                state.clients.iter().all(|client| client.protocol.is_uncertain() == client.unresolved.is_some())
-            }
+            Self::DoubtStands => state.clients.iter().all(|client| doubts_what_is_open(search, state, client)),
             Self::ConfirmedIsEnded => state.clients.iter().all(|client| ends_what_is_confirmed(search, state, client)),
             Self::FailureIsSeen => state.clients.iter().all(shows_failures),
             _ => true,
@@ -147,8 +145,8 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
             NextPush::Wait(until) if can(&[Step::PushTimer]) => until,
             _ => None,
         },
-        match protocol.pull() {
-            Pull::Waiting { until, .. } if can(&[Step::PullTimer]) => Some(*until),
+        match protocol.clone().next_pull(NOW) {
+            NextPull::Wait(until) if can(&[Step::PullTimer]) => until,
             _ => None,
         },
     ];
@@ -189,6 +187,16 @@ fn owes_catch_up(client: &Client) -> bool {
     }
 }
 
+fn doubts_what_is_open(search: &Search, state: &State, client: &Client) -> bool {
+    if search.config.may(Fault::LieInConfirmed) {
+        // Nobody knows what a log keeps to itself.
+        return true;
+    }
+    // A replica that lags says that it has shown everything.
+    let known = search.config.lags || client.knows_what_was_taken(&state.upstream);
+    client.protocol.is_uncertain() == client.unresolved.is_some() && known
+}
+
 fn fence_is_awaited(search: &Search, state: &State, client: &Client) -> bool {
     match *client.protocol.push() {
         // What an upstream says that lies may never come.
@@ -211,7 +219,6 @@ fn ends_what_is_confirmed(search: &Search, state: &State, client: &Client) -> bo
 }
 
 fn shows_failures(client: &Client) -> bool {
-    let failed =
-        [matches!(client.protocol.push(), Push::Failed { .. }), matches!(client.protocol.pull(), Pull::Failed { .. })];
-    (0..2).all(|direction| !client.halted[direction] || failed[direction])
+    let failed = failures(&client.protocol);
+    (0..2).all(|direction| !client.halted[direction] || failed[direction].is_some())
 }

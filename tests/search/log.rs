@@ -80,11 +80,14 @@ impl Lie {
     const ALL: [Self; 5] = [Self::Batch, Self::Commit, Self::Merge, Self::Confirmed, Self::Dropped];
 }
 
+/// A log lies once.
+const TOLD: u8 = u8::MAX;
+
 #[derive(Debug)]
 pub struct Ledger {
     kind: Kind,
     inner: Inner,
-    /// The lie that it will tell as soon as it can, once; zero for none.
+    /// The lie that it will tell as soon as it can; zero for none, [`TOLD`] when it has told one.
     lie: AtomicU8,
 }
 
@@ -135,9 +138,14 @@ impl Ledger {
         Lie::ALL.into_iter().find(|&other| other as u8 == lie)
     }
 
+    /// Whether it has never lied and is not about to.
+    pub fn is_honest(&self) -> bool {
+        self.lie.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether this lie is due; once.
     fn lies(&self, lie: Lie) -> bool {
-        self.lie.compare_exchange(lie as u8, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.lie.compare_exchange(lie as u8, TOLD, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// What is said of a merge.
@@ -160,8 +168,8 @@ impl Ledger {
         }
     }
 
-    fn parts(&self) -> (u64, u64, Vec<Event>, Option<Lie>) {
-        (self.upstream_head(), self.head(), self.all(), self.lie())
+    fn parts(&self) -> (u64, u64, Vec<Event>, u8) {
+        (self.upstream_head(), self.head(), self.all(), self.lie.load(Ordering::Relaxed))
     }
 }
 

@@ -175,7 +175,8 @@ impl State {
 impl Client {
     /// Hashes what is compared.
     fn print(&self, hasher: &mut impl Hasher) {
-        (self.protocol.shape(), self.uncommitted, self.given_up, self.asleep, self.unresolved).hash(hasher);
+        (self.protocol.shape(), self.uncommitted, self.given_up, self.asleep).hash(hasher);
+        (&self.unresolved, self.untold).hash(hasher);
         (self.named, self.halted, self.calls, self.paused).hash(hasher);
         if let Some(PushCall { batch, answer, interrupted, former, restarted }) = &self.push {
             let latest = self.protocol.is_sending(batch);

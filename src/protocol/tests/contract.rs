@@ -2,10 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use super::super::{Failure, NextPull, NextPush, Protocol, Pull, Push};
+use super::super::{Direction, Failure, NextPull, NextPush, Protocol, Pull, Push, WaitingOn};
 use super::{last_page, ms, settings};
 use crate::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
-use crate::upstream::Page;
+use crate::upstream::{Batch, Page, PushError};
 
 /// How a log goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,4 +133,55 @@ fn a_commit_that_the_log_does_not_keep_is_a_failure() {
     let mut protocol = liar(Lie::AppendsNothing);
     assert_eq!(protocol.commit(vec![13]), Ok(0), "what is pending is what will settle");
     fails(&protocol, "expected 1 events more after a commit than the 3 that were pending, got 3 in all");
+}
+
+/// A push is in flight, and a commit has found that the log does not keep what it is given.
+fn sends_and_fails() -> (Protocol<Liar>, Batch<Liar>) {
+    let mut protocol = liar(Lie::AppendsNothing);
+    let NextPush::Send(batch) = protocol.next_push(ms(0)) else { panic!("something is pending") };
+    assert_eq!(protocol.commit(vec![13]), Ok(0));
+    assert!(matches!(protocol.waiting_on(), WaitingOn::Owner(Failure::Contract { .. })));
+    (protocol, batch)
+}
+
+#[test]
+fn a_failure_while_a_push_is_in_flight_is_kept_with_it() {
+    // What comes of the push; whether it is in doubt.
+    let outcomes = [
+        (Ok(()), false),
+        (Err(PushError::Behind { head: None }), false),
+        (Err(PushError::Uncertain { error: "lost".into() }), true),
+    ];
+    for (outcome, doubt) in outcomes {
+        let (mut protocol, batch) = sends_and_fails();
+        let accepted = outcome.is_ok();
+        drop(protocol.push_ended(batch, outcome, 0, ms(0)));
+        assert!(matches!(protocol.push(), Push::Failed { error: Failure::Contract { .. } }), "{}", protocol.push());
+        assert_eq!((protocol.log().pending(), protocol.is_uncertain()), (if accepted { 1 } else { 3 }, doubt));
+    }
+    for reset in [false, true] {
+        let (mut protocol, batch) = sends_and_fails();
+        if reset {
+            drop(protocol.reset(Liar(MemoryLog::new(), Lie::AppendsNothing)));
+            assert_eq!(protocol.commit(vec![13]), Ok(0));
+        }
+        drop(protocol.push_panicked(batch, Failure::Panicked { message: "later".into() }));
+        assert!(matches!(protocol.push(), Push::Failed { error: Failure::Contract { .. } }), "{}", protocol.push());
+    }
+}
+
+#[test]
+fn the_owner_acts_on_a_failure_although_a_push_is_in_flight() {
+    let (mut protocol, batch) = sends_and_fails();
+    drop(protocol.restart());
+    assert_eq!(protocol.waiting_on(), WaitingOn::Upstream(Direction::Push), "one push at a time");
+    drop(protocol.push_ended(batch, Ok(()), 0, ms(0)));
+    assert_eq!(protocol.waiting_on(), WaitingOn::Pusher);
+
+    let (mut protocol, batch) = sends_and_fails();
+    let (_former, effects) = protocol.reset(Liar(MemoryLog::new().with_pending(0, [10]), Lie::AppendsNothing));
+    assert!(effects.interrupt_push, "it is in nobody's interest any more");
+    assert_eq!(protocol.waiting_on(), WaitingOn::Upstream(Direction::Push));
+    drop(protocol.push_ended(batch, Ok(()), 0, ms(0)));
+    assert_eq!((protocol.waiting_on(), protocol.log().pending()), (WaitingOn::Pusher, 1));
 }

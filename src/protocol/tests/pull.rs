@@ -1,9 +1,12 @@
 //! What becomes of a pull, and what ends the puller's waits.
 
-use super::super::{Direction, Failure, NextPull, Pull};
-use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, uncertain};
-use crate::log::MemoryLog;
-use crate::upstream::PullError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, WaitingOn};
+use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, settings, uncertain};
+use crate::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
+use crate::upstream::{More, Page, PullError};
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
@@ -96,6 +99,60 @@ fn a_log_that_refuses_twice_without_a_page_between_has_failed() {
 }
 
 #[test]
+fn what_a_pull_gives_out_once_a_page_was_refused_is_passed_over() {
+    let mut protocol = live([10]);
+    let pull = protocol.begin_pull(ms(0));
+    protocol.page_pulled(pull, page(7, &[1]), 0, ms(0)).expect_err("a gap");
+    assert_eq!(protocol.pull_waiting_on(), WaitingOn::Upstream(Direction::Pull), "the call has not returned");
+    assert_eq!(protocol.receive(pull, page(8, &[1]), ms(0)), Effects::default(), "it is no second refusal");
+    assert_eq!(protocol.receive(pull, last_page(0, &[1]), ms(0)), Effects::default());
+    assert_eq!(protocol.log().upstream_head(), 0);
+    let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
+    assert_eq!(protocol.pull_waiting_on(), WaitingOn::Puller);
+}
+
+/// Panics in each merge of more than one event.
+struct Panics(MemoryLog<Arc<()>>);
+
+impl Wrapper for Panics {
+    type Log = MemoryLog<Arc<()>>;
+
+    fn inner(&self) -> &Self::Log {
+        &self.0
+    }
+    fn inner_mut(&mut self) -> &mut Self::Log {
+        &mut self.0
+    }
+    fn merge(&mut self, page: Vec<MemoryEntry<Arc<()>>>) -> Result<Merged<MemoryEntry<Arc<()>>>, MemoryLogError> {
+        assert_eq!(page.len(), 1, "a test");
+        self.0.merge(page)
+    }
+}
+
+#[test]
+fn what_a_merge_passed_over_that_panicked_leaves_with_the_next() {
+    let mut protocol = Protocol::new(Panics(MemoryLog::new()), settings());
+    let entry = |position, event: &Arc<()>| MemoryEntry { position, event: Arc::clone(event) };
+    let page = |entries| Page { entries, more: More::Unknown };
+    let [known, passed, new] = [(); 3].map(Arc::new);
+    assert!(matches!(protocol.next_pull(ms(0)), NextPull::Pull { ticket: 1, .. }));
+    drop(protocol.page_pulled(1, page(vec![entry(1, &known)]), 0, ms(0)).expect("it follows"));
+    let overlapping = page(vec![entry(1, &passed), entry(2, &new), entry(3, &new)]);
+    let panics = || protocol.page_pulled(1, overlapping, 0, ms(0));
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    assert_eq!(Arc::strong_count(&passed), 2, "it was dropped in the middle of a step");
+
+    protocol.pull_failed(Failure::Panicked { message: "a test".into() });
+    drop(protocol.pull_ended(1, disconnected(), 0, ms(0)));
+    drop(protocol.restart());
+    assert!(matches!(protocol.next_pull(ms(0)), NextPull::Pull { ticket: 2, .. }));
+    let effects = protocol.page_pulled(2, page(vec![entry(2, &new)]), 0, ms(0)).expect("it follows");
+    assert_eq!(Arc::strong_count(&passed), 2);
+    drop(effects);
+    assert_eq!(Arc::strong_count(&passed), 1);
+}
+
+#[test]
 fn a_page_with_nothing_in_it_is_no_refusal() {
     let mut protocol = live([]);
     let ticket = protocol.begin_pull(ms(0));
@@ -108,8 +165,12 @@ fn a_page_with_nothing_in_it_is_no_refusal() {
 fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_pull() {
     let busy = || Err(PullError::Unavailable { retry_after: Some(ms(5000)), error: "busy".into() });
     type Meanwhile = fn(&mut super::Core);
-    let meanwhile: [Meanwhile; 5] = [
+    let refused: Meanwhile = |it| drop(it.page_pulled(1, page(7, &[1]), 0, ms(0)));
+    let panicked: Meanwhile = |it| it.pull_failed(Failure::Panicked { message: "the log".into() });
+    let meanwhile: [Meanwhile; 7] = [
         |_| (),
+        refused,
+        panicked,
         |it| drop(it.retry_now()),
         |it| drop(it.pause(Direction::Pull)),
         |it| drop(it.reset(MemoryLog::new())),
@@ -120,6 +181,7 @@ fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_pull() {
         let pull = protocol.begin_pull(ms(0));
         meanwhile(&mut protocol);
         let _nothing = protocol.pull_ended(pull, busy(), 0, ms(0));
+        let _goes_on = protocol.restart();
         let asks: [Meanwhile; 3] =
             [|it| drop(it.retry_now()), |it| it.resume(Direction::Pull), |it| drop(it.restart())];
         for ask in asks {

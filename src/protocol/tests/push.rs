@@ -1,6 +1,6 @@
 //! What becomes of a push, and what ends the pusher's waits.
 
-use super::super::{Direction, Effects, Failure, Fate, NextPush, Protocol, Push, Resend, Settings};
+use super::super::{Direction, Effects, Failure, Fate, NextPush, Protocol, Push, Resend, Settings, WaitingOn};
 use super::{
     behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
 };
@@ -205,14 +205,23 @@ fn pushes_that_others_overtake_are_delayed_after_some() {
 
 #[test]
 fn an_unknown_outcome_is_resolved_by_a_merge_that_passes_the_base() {
-    let mut protocol = live([10, 11]);
-    let pull = protocol.begin_pull(ms(0));
-    let _fenced = protocol.push_once(uncertain(), ms(0));
-    assert!(protocol.is_uncertain());
-    let _nothing = protocol.receive(pull, page(0, &[]), ms(200));
-    assert!(protocol.is_uncertain() && !protocol.would_send(ms(200)));
-    let _confirmed = protocol.receive(pull, page(0, &[10]), ms(200));
-    assert!(!protocol.is_uncertain() && protocol.would_send(ms(200)));
+    // What came before the answer was lost and after; whether it stays in doubt.
+    for (before, after, doubt) in
+        [(&[][..], &[1][..], false), (&[], &[10], true), (&[10], &[], true), (&[1], &[], false)]
+    {
+        let mut protocol = live([10, 11]);
+        let (pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+        let _some = protocol.receive(pull, page(0, before), ms(0));
+        let _perhaps_fenced = protocol.answer(batch, uncertain(), ms(0));
+        assert_eq!(protocol.is_uncertain(), before != [1]);
+        let _nothing = protocol.receive(pull, page(1, &[]), ms(200));
+        assert_eq!(protocol.would_send(ms(200)), !before.is_empty());
+        let _some = protocol.receive(pull, page(0, after), ms(200));
+        assert!(protocol.would_send(ms(200)), "{before:?}, {after:?}: nothing can be taken twice");
+        assert_eq!(protocol.is_uncertain(), doubt, "{before:?}, {after:?}: a push is taken whole");
+        let _rest = protocol.receive(pull, page(1, &[11]), ms(200));
+        assert!(!protocol.is_uncertain());
+    }
 }
 
 #[test]
@@ -271,6 +280,27 @@ fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_push() {
         let _nothing = protocol.override_retry_after();
         assert!(protocol.would_send(ms(0)));
     }
+}
+
+#[test]
+fn the_time_that_upstream_names_is_kept_when_something_else_fails() {
+    let mut protocol = live([10]);
+    let _nothing = protocol.push_once(unavailable(Some(ms(5000))), ms(0));
+    protocol.push_unsent(Failure::Panicked { message: "the log".into() });
+    let _goes_on = protocol.restart();
+    assert_eq!(protocol.waiting_on(), WaitingOn::Clock(ms(5000)));
+    assert!(!protocol.would_send(ms(4999)) && protocol.would_send(ms(5000)));
+}
+
+#[test]
+fn a_backoff_that_is_longer_than_what_upstream_asks_for_holds_until_the_owner_looks_again() {
+    let mut protocol = live([10]);
+    let _nothing = protocol.push_once(unavailable(Some(ms(50))), ms(0));
+    assert_eq!(protocol.waiting_on(), WaitingOn::Clock(ms(100)));
+    assert!(!protocol.would_send(ms(99)));
+    let _pull = protocol.retry_now();
+    assert_eq!(protocol.waiting_on(), WaitingOn::Clock(ms(50)));
+    assert!(!protocol.would_send(ms(49)) && protocol.would_send(ms(50)));
 }
 
 #[test]

@@ -259,10 +259,7 @@ impl Client {
         world.seen.tell(|| format!("pull {ticket} of client {} ends: {outcome:?}", self.id));
         if let Err(PullError::Unavailable { retry_after: Some(rest), .. }) = &outcome {
             count_rest(*rest, world);
-            // The time that a pull names which had failed before its end is lost: known, and not mended yet.
-            if matches!(self.protocol.pull(), latchwork::protocol::Pull::Pulling { .. }) {
-                self.watch.asked(Direction::Pull, now.saturating_add(*rest));
-            }
+            self.watch.asked(Direction::Pull, now.saturating_add(*rest));
         }
         let expected = self.watch.must_fail_pull(ticket, &outcome, &self.protocol);
         if outcome.is_ok() && self.protocol.is_pulling(ticket) {

@@ -228,7 +228,7 @@ fn knows_everything(client: &Client, world: &Arc<World>, deadline: Instant) -> T
             world.patiently("a waker's panic in a call", || replicator.restart());
         }
         // An answer that named a time may have come after the word above.
-        if matches!(status.pull, Pull::Waiting { asked: true, .. }) {
+        if status.next_try_in.is_some_and(|time| time > Duration::from_millis(50)) {
             world.patiently("a waker's panic in a call", || replicator.override_retry_after());
         }
         if Instant::now() > deadline {

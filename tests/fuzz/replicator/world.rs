@@ -257,8 +257,7 @@ fn begin(client: &Client, world: &Arc<World>) {
         chance: Chance::new(world.case.chance.rotate_left(u32::from(client.id) + 1)),
         live,
         idempotent,
-        // Pages hold whole batches: a page that brings some events of a push in doubt lifts the doubt of the others too soon.
-        page: 100 + usize::from(page),
+        page: usize::from(page),
         pushing: AtomicBool::new(false),
         pulling: AtomicBool::new(false),
         late: Mutex::default(),
