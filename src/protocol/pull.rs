@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::messages::{More, Page, PullError};
 use super::status::at;
 use super::{Direction, Effects, Failure, Moment, Protocol, Refused, Signal, Spent, Time};
 use crate::log::Log;
-use crate::upstream::{More, Page, PullError};
 
 /// What the puller is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

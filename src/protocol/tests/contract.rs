@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use super::super::{Failure, NextPull, NextPush, Protocol, Pull, Push};
 use super::{last_page, ms, settings};
 use crate::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
-use crate::upstream::Page;
+use crate::protocol::messages::Page;
 
 /// How a log goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use super::super::{Direction, Failure, NextPull, Pull};
 use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, uncertain};
 use crate::log::MemoryLog;
-use crate::upstream::PullError;
+use crate::protocol::messages::PullError;
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
