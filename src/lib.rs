@@ -108,28 +108,44 @@
 #![warn(missing_debug_implementations, missing_docs, clippy::missing_errors_doc)]
 
 mod backoff;
-mod epoch;
-mod interrupt;
-mod latch;
 pub mod log;
-mod panics;
-mod parker;
+mod platform;
+mod primitives;
 pub mod protocol;
-mod queue;
 pub mod replicator;
-mod sparing;
-pub mod sync;
 pub mod sync_state;
-pub mod upstream;
-mod wait;
-mod watched;
-pub mod worker;
 
 pub use backoff::Backoff;
-pub use epoch::{Epoch, Passed};
-pub use interrupt::{Cause, Interrupt, Interrupted, Set};
-pub use latch::{Latch, Opened};
+pub use primitives::epoch::{Epoch, Passed};
+pub use primitives::interrupt::{Cause, Interrupt, Interrupted, Set};
+pub use primitives::latch::{Latch, Opened};
+pub use primitives::wait::{WaitError, Waited};
+pub use primitives::worker;
 pub use replicator::{Replicator, Settled, Ticket};
 pub use sync_state::{SeqNum, SyncState};
-pub use wait::{WaitError, Waited};
+// Second names for what `worker` has.
+#[doc(no_inline)]
 pub use worker::{RestartPolicy, Run, Worker};
+
+/// What differs in a model build, and what models of your own code are written with.
+///
+/// A normal build takes its locks from `parking_lot` and its threads and clock from `std`. A **model build**
+/// (`--cfg loom` *and* the feature `loom`) takes all of them from loom, so that the crate, line for line the one that
+/// ships, can be run under every interleaving. Either switch alone changes nothing: a stray `--cfg loom` somewhere in a
+/// dependency tree leaves this crate as it is.
+///
+/// loom never lets a wait time out and never wakes a condition variable without a reason. In a model build time is
+/// therefore a value that only the model moves ([`model::advance`](sync::model::advance)): every deadline that falls due
+/// is woken at that point, and since the scheduler may put that point anywhere, "it times out just as it opens" is one of
+/// the schedules that are explored. Wake-ups without a reason are brought in in the same way
+/// ([`model::wake_spuriously`](sync::model::wake_spuriously)), and so is letting others run before sleeping
+/// ([`model::give_way`](sync::model::give_way)).
+pub mod sync {
+    pub use crate::platform::{IN_MODEL, Instant, model};
+}
+
+/// What a backend implements: the upstream that orders everybody's events.
+pub mod upstream {
+    pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError, SharedError};
+    pub use crate::replicator::upstream::{Fault, Memory, Upstream};
+}

@@ -1,5 +1,6 @@
 //! The log a replicator works on: pending events, and how they are merged with what upstream sends.
 
+pub(crate) mod growth;
 mod memory;
 mod pieces;
 mod wrapper;

@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use thiserror::Error;
 
 use super::Failure;
+use super::messages::FatalKind;
 use crate::log::{Log, Merged};
-use crate::upstream::FatalKind;
 
 /// A log's answer that its contract does not allow.
 #[derive(Debug, Error)]

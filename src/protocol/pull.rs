@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::messages::{More, Page, PullError};
 use super::status::at;
 use super::{Direction, Effects, Failure, Moment, Protocol, Refused, Signal, Spent, Time};
 use crate::log::Log;
-use crate::upstream::{More, Page, PullError};
 
 /// What the puller is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

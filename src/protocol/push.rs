@@ -5,10 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::contract;
+use super::messages::{Batch, PushError, SharedError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Resend, Signal, Spent, Time};
 use crate::log::{Log, Merged};
-use crate::upstream::{Batch, PushError, SharedError};
 
 /// So many pushes in a row may be overtaken before the next is delayed.
 const OVERTAKEN_AT_ONCE: u32 = 4;
@@ -728,10 +728,7 @@ mod tests {
             ),
             (waiting(ms(100), false, Delay::Overtaken), "backs off until 100ms, for others are faster"),
             (waiting(Time::MAX, true, Delay::Unavailable), "rests until the end of time, as upstream asked"),
-            (
-                Push::Failed { error: failed("a gap") },
-                "has failed: the log refused what upstream sent: a gap",
-            ),
+            (Push::Failed { error: failed("a gap") }, "has failed: the log refused what upstream sent: a gap"),
         ];
         for (state, words) in states {
             assert_eq!(state.to_string(), words);

@@ -7,10 +7,10 @@
 
 use std::mem::needs_drop;
 
-use crate::interrupt::{Cause, Interrupt};
-use crate::panics::FirstPanic;
-use crate::queue::wake_all;
-use crate::watched::Wakers;
+use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::monitor::Wakers;
+use crate::primitives::panics::FirstPanic;
+use crate::primitives::wait_queue::wake_all;
 
 #[derive(Default)]
 pub(super) struct AfterUnlock {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::trace::trace;
+use super::upstream::Upstream;
 use super::{Replicator, work};
 use crate::backoff::Backoff;
 use crate::log::Log;
+use crate::platform::Arc;
+use crate::primitives::worker::{SpawnError, Worker};
 use crate::protocol::{Direction, Protocol, Resend, Settings};
-use crate::sync::Arc;
-use crate::upstream::Upstream;
-use crate::worker::{SpawnError, Worker};
 
 /// A replicator to be; see [`Replicator::builder`].
 #[must_use = "a replicator is started by `spawn`"]

@@ -15,16 +15,18 @@ use std::panic::resume_unwind;
 
 use super::after::AfterUnlock;
 use super::ticket::Tickets;
+#[cfg(feature = "tracing")]
+use super::trace::on::Traced;
 use super::trace::trace;
 use super::update::{RecvError, Subscribers, Update};
-use crate::interrupt::{Cause, Interrupt};
 use crate::log::{Log, Merged};
-use crate::panics::{FirstPanic, message};
+use crate::platform::{Arc, Instant, contain, note};
+use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::monitor::{Monitor, Topics, Wakers};
+use crate::primitives::panics::{FirstPanic, message};
+use crate::primitives::wait_queue::wake_all;
+use crate::protocol::messages::SharedError;
 use crate::protocol::{Direction, Effects, Failure, Protocol, Signal, Time, WaitingOn};
-use crate::queue::wake_all;
-use crate::sync::{Arc, Instant, contain, note};
-use crate::upstream::SharedError;
-use crate::watched::{Topics, Wakers, Watched};
 
 /// Who waits for what.
 pub(super) mod topic {
@@ -44,7 +46,7 @@ pub(super) const fn only(topic: usize) -> Topics {
 }
 
 pub(super) struct Core<L: Log> {
-    pub state: Watched<State<L>, { topic::COUNT }>,
+    pub state: Monitor<State<L>, { topic::COUNT }>,
     /// The origin of the protocol's time.
     origin: Instant,
     pub name: Option<Arc<str>>,
@@ -71,14 +73,8 @@ pub(super) struct State<L: Log> {
     closed: Option<u64>,
     /// What the thread that ends the present step has to do once it has given up the lock.
     pub after: AfterUnlock,
-    /// What the pusher was woken by since it looked.
     #[cfg(feature = "tracing")]
-    pub pusher_woken_by: Option<&'static str>,
-    /// How often the next move has come to be owed by another party.
-    #[cfg(feature = "tracing")]
-    pub moves: u64,
-    #[cfg(feature = "tracing")]
-    pub name: Option<Arc<str>>,
+    pub traced: Traced,
 }
 
 /// A call to upstream.
@@ -103,14 +99,10 @@ impl<L: Log> Core<L> {
             closed: None,
             after: AfterUnlock::default(),
             #[cfg(feature = "tracing")]
-            pusher_woken_by: None,
-            #[cfg(feature = "tracing")]
-            moves: 0,
-            #[cfg(feature = "tracing")]
-            name: name.clone(),
+            traced: Traced::new(name.clone()),
         };
         state.tell();
-        Self { state: Watched::new(state), origin: Instant::now(), name }
+        Self { state: Monitor::new(state), origin: Instant::now(), name }
     }
 
     /// The protocol's time now.
@@ -235,7 +227,7 @@ impl<L: Log> State<L> {
         }
         let Some(merged) = merged else { return Ok(()) };
         let settled = self.contain(|state| {
-            trace!(merged(state, &merged));
+            trace!(merged(&state.traced, &state.protocol, &merged));
             state.tickets.merged(state.protocol.log(), &merged)
         });
         self.inform(merged);
@@ -270,7 +262,7 @@ impl<L: Log> State<L> {
             Ok(signals) => {
                 if signals.0 != told.0 && signals.0 != Signal::Nothing {
                     topics |= only(topic::PUSHER);
-                    trace!(wakes_pusher(self));
+                    trace!(wakes_pusher(&mut self.traced));
                 }
                 if signals.1 != told.1 && signals.1 != Signal::Nothing {
                     topics |= only(topic::PULLER);
@@ -307,10 +299,7 @@ impl<L: Log> State<L> {
             if !waiting_on.is_same(&self.waiting_on.0) {
                 let since = now().max(self.waiting_on.1);
                 let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
-                #[cfg(feature = "tracing")]
-                {
-                    self.moves += 1;
-                }
+                trace!(moves(&mut self.traced));
                 if let WaitingOn::Owner(_) = former {
                     self.after.discard(former);
                 }
@@ -420,8 +409,8 @@ impl<L: Log> State<L> {
 mod tests {
     use super::*;
     use crate::log::MemoryLog;
+    use crate::platform::IN_MODEL;
     use crate::protocol::{Direction, Settings};
-    use crate::sync::IN_MODEL;
 
     type Stands = State<MemoryLog<u8>>;
     type Step = fn(&mut Stands);

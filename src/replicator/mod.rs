@@ -51,6 +51,7 @@ mod status;
 mod ticket;
 mod trace;
 mod update;
+pub(crate) mod upstream;
 mod work;
 
 use std::fmt;
@@ -69,11 +70,11 @@ pub use self::ticket::{Settled, Ticket};
 use self::trace::trace;
 pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
-use crate::panics::FirstPanic;
+use crate::platform::{Arc, abandoned, contain, note};
+use crate::primitives::panics::FirstPanic;
+use crate::primitives::wait::{Waited, deadline};
+use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
-use crate::sync::{Arc, abandoned, contain, note};
-use crate::wait::{Waited, deadline};
-use crate::worker::Worker;
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
 ///
@@ -190,7 +191,7 @@ impl<L: Log> Replicator<L> {
                 ticket
             });
             if issued.is_err() {
-                trace!(refused(state));
+                trace!(refused(&state.traced, &state.protocol));
             }
             (issued, Effects::default())
         });
@@ -291,7 +292,7 @@ impl<L: Log> Replicator<L> {
     pub fn restart(&self) {
         trace!(doing("restart"));
         self.apply(|state| {
-            trace!(restart(state));
+            trace!(restart(&state.traced, &state.protocol));
             ((), state.protocol.restart())
         });
     }
@@ -334,7 +335,7 @@ impl<L: Log> Replicator<L> {
     /// How things stand. Always answers, and wakes nobody.
     pub fn status(&self) -> Status<L::Position> {
         let now = self.core.now();
-        self.core.look(|state| Status::of(state, now))
+        self.core.look(|state| Status::of(&state.protocol, &state.waiting_on, state.last_error(), now))
     }
 
     /// Looks at the log, under the lock: be quick, and call nothing of the replicator's.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::Replicator;
 use super::core::{State, topic};
 use crate::log::Log;
+use crate::platform::{Arc, note};
+use crate::primitives::wait::deadline;
 use crate::protocol::{Direction, Failure, Fate, Push, Time};
-use crate::sync::{Arc, note};
-use crate::wait::deadline;
 
 const DIRECTIONS: [Direction; 2] = [Direction::Push, Direction::Pull];
 

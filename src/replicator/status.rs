@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::core::State;
 use crate::log::Log;
-use crate::protocol::{Counters, Direction, Pull, Push, Signal, Time, WaitingOn};
-use crate::upstream::SharedError;
+use crate::protocol::messages::SharedError;
+use crate::protocol::{Counters, Direction, Protocol, Pull, Push, Signal, Time, WaitingOn};
 
 /// How a [`Replicator`](super::Replicator) stands.
 ///
@@ -67,9 +66,12 @@ impl PartialEq for LastError {
 impl Eq for LastError {}
 
 impl<P: Copy + Ord> Status<P> {
-    pub(super) fn of<L: Log<Position = P>>(state: &State<L>, now: Time) -> Self {
-        let protocol = &state.protocol;
-        let (waiting_on, since) = &state.waiting_on;
+    pub(super) fn of<L: Log<Position = P>>(
+        protocol: &Protocol<L>,
+        (waiting_on, since): &(WaitingOn, Time),
+        last_error: Option<(Direction, &SharedError, Time)>,
+        now: Time,
+    ) -> Self {
         let mut push = protocol.push().clone();
         match &mut push {
             Push::Behind { until: Some(until), .. } | Push::Uncertain { until, .. } | Push::Waiting { until, .. } => {
@@ -96,7 +98,7 @@ impl<P: Copy + Ord> Status<P> {
             pull,
             epoch: protocol.epoch(),
             counters: *protocol.counters(),
-            last_error: state.last_error().map(|(direction, error, at)| LastError {
+            last_error: last_error.map(|(direction, error, at)| LastError {
                 direction,
                 error: error.clone(),
                 ago: now.saturating_sub(at),

@@ -10,11 +10,11 @@ use std::future::Future;
 use std::mem::take;
 use std::time::Duration;
 
+use crate::log::growth;
 use crate::log::{Log, Merged};
-use crate::sparing;
-use crate::sync::{Arc, note};
-use crate::wait::{Waited, deadline};
-use crate::watched::{Wakers, Watched};
+use crate::platform::{Arc, note};
+use crate::primitives::monitor::{Monitor, Wakers};
+use crate::primitives::wait::{Waited, deadline};
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ pub struct Ticket<P> {
 }
 
 /// What became of so many commits in a row, by their places: `None`, or nothing, as long as that is not known.
-type Group<P> = Watched<Vec<Option<Settled<P>>>>;
+type Group<P> = Monitor<Vec<Option<Settled<P>>>>;
 
 /// How many commits there are in a group.
 const GROUP: u64 = 16;
@@ -137,7 +137,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             self.groups.push_back(Arc::new(Group::new(Vec::new())));
         }
         let group = Arc::clone(&self.groups[at]);
-        sparing::push_back(&mut self.open, count);
+        growth::push_back(&mut self.open, count);
         (number, Ticket { group, place: place(number) })
     }
 
@@ -265,8 +265,8 @@ mod tests {
 
     use super::*;
     use crate::log::MemoryLog;
-    use crate::queue::wake_all;
-    use crate::sync::IN_MODEL;
+    use crate::platform::IN_MODEL;
+    use crate::primitives::wait_queue::wake_all;
 
     /// Commits of so many events each, and a log that holds them.
     fn committed(counts: &[usize]) -> (MemoryLog<usize>, Tickets<u64>, Vec<Ticket<u64>>) {

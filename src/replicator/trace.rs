@@ -16,13 +16,13 @@ macro_rules! words {
     (doing("push")) => {};
     (doing("catch-up")) => {};
     (doing("clock")) => {
-        $crate::sync::note!(does("the time has come"))
+        $crate::platform::note!(does("the time has come"))
     };
     (doing($what:expr)) => {
-        $crate::sync::note!(does($what))
+        $crate::platform::note!(does($what))
     };
-    (merged($protocol:expr, $merged:expr)) => {
-        $crate::sync::note!(add(if $merged.is_rebase() { "rebase" } else { "advance" }))
+    (merged($traced:expr, $protocol:expr, $merged:expr)) => {
+        $crate::platform::note!(add(if $merged.is_rebase() { "rebase" } else { "advance" }))
     };
     ($($call:tt)+) => {};
 }
@@ -62,12 +62,11 @@ pub(super) mod on {
     use tracing::level_filters::LevelFilter;
 
     use crate::log::{Log, Merged};
-    use crate::protocol::Time;
+    use crate::platform::contain;
+    use crate::protocol::messages::{Batch, SharedError};
+    use crate::protocol::{Protocol, Time, WaitingOn};
     use crate::replicator::CommitError;
-    use crate::replicator::core::{Core, State};
     use crate::replicator::status::{Owed, waiting_on_from};
-    use crate::sync::contain;
-    use crate::upstream::{Batch, SharedError};
 
     /// What a thread is about.
     #[derive(Default)]
@@ -111,6 +110,21 @@ pub(super) mod on {
         }
     }
 
+    /// What is told of a replicator and does not stand in its protocol.
+    pub(in crate::replicator) struct Traced {
+        name: Option<Arc<str>>,
+        /// What the pusher was woken by since it looked.
+        pusher_woken_by: Option<&'static str>,
+        /// How often the next move has come to be owed by another party.
+        moves: u64,
+    }
+
+    impl Traced {
+        pub(in crate::replicator) fn new(name: Option<Arc<str>>) -> Self {
+            Self { name, pusher_woken_by: None, moves: 0 }
+        }
+    }
+
     /// How things stood.
     struct Facts<P> {
         replicator: Option<Arc<str>>,
@@ -122,8 +136,8 @@ pub(super) mod on {
     }
 
     impl<P> Facts<P> {
-        fn of<L: Log<Position = P>>(state: &State<L>, generation: u64) -> Self {
-            let (replicator, epoch, log) = (state.name.clone(), state.protocol.epoch(), state.protocol.log());
+        fn of<L: Log<Position = P>>(traced: &Traced, protocol: &Protocol<L>, generation: u64) -> Self {
+            let (replicator, epoch, log) = (traced.name.clone(), protocol.epoch(), protocol.log());
             let (upstream_head, head, pending) = (log.upstream_head(), log.head(), log.pending());
             Self { replicator, generation, epoch, upstream_head, head, pending }
         }
@@ -154,15 +168,20 @@ pub(super) mod on {
     }
 
     /// The pusher is being woken.
-    pub(in crate::replicator) fn wakes_pusher<L: Log>(state: &mut State<L>) {
-        state.pusher_woken_by = Some(here(|here| here.doing));
+    pub(in crate::replicator) fn wakes_pusher(traced: &mut Traced) {
+        traced.pusher_woken_by = Some(here(|here| here.doing));
     }
 
-    pub(in crate::replicator) fn merged<L: Log>(state: &State<L>, merged: &Merged<L::Entry>) {
-        let counters = state.protocol.counters();
+    /// The next move has come to be owed by another party.
+    pub(in crate::replicator) fn moves(traced: &mut Traced) {
+        traced.moves += 1;
+    }
+
+    pub(in crate::replicator) fn merged<L: Log>(traced: &Traced, protocol: &Protocol<L>, merged: &Merged<L::Entry>) {
+        let counters = protocol.counters();
         let (from, generation) =
             if here(|here| here.doing) == "push" { ("push", counters.pushes) } else { ("pull", counters.pulls) };
-        let facts = Facts::of(state, generation);
+        let facts = Facts::of(traced, protocol, generation);
         let confirmed = merged.confirmed().len();
         match merged {
             Merged::Advance { new, .. } => {
@@ -177,20 +196,25 @@ pub(super) mod on {
         doing(if merged.is_rebase() { "pull-rebase" } else { "pull-advance" });
     }
 
-    pub(in crate::replicator) fn push_batch<L: Log>(state: &mut State<L>, batch: &Batch<L>) {
-        resume(state);
-        let (facts, batch) = (Facts::of(state, batch.ticket), batch.entries.len());
+    pub(in crate::replicator) fn push_batch<L: Log>(traced: &mut Traced, protocol: &Protocol<L>, batch: &Batch<L>) {
+        resume(traced, protocol);
+        let (facts, batch) = (Facts::of(traced, protocol, batch.ticket), batch.entries.len());
         event!(DEBUG, "backend-push-batch", facts, { batch });
     }
 
-    pub(in crate::replicator) fn push_error<L: Log>(state: &State<L>, batch: &Batch<L>, error: SharedError) {
-        let (facts, batch) = (Facts::of(state, batch.ticket), batch.entries.len());
+    pub(in crate::replicator) fn push_error<L: Log>(
+        traced: &Traced,
+        protocol: &Protocol<L>,
+        batch: &Batch<L>,
+        error: SharedError,
+    ) {
+        let (facts, batch) = (Facts::of(traced, protocol, batch.ticket), batch.entries.len());
         event!(WARN, "backend-push-error", facts, { batch, error = error.to_string() });
     }
 
     /// The log has refused a commit: why is in words once the lock has been given up.
-    pub(in crate::replicator) fn refused<L: Log>(state: &State<L>) {
-        let facts = Facts::of(state, state.protocol.counters().pushes);
+    pub(in crate::replicator) fn refused<L: Log>(traced: &Traced, protocol: &Protocol<L>) {
+        let facts = Facts::of(traced, protocol, protocol.counters().pushes);
         let tell = move |error| event!(DEBUG, "local-push-reject", facts, { error });
         here(|here| here.refused = Some(Box::new(tell)));
     }
@@ -206,45 +230,45 @@ pub(super) mod on {
 
     /// An event of the pusher's life.
     macro_rules! life {
-        ($name:literal, $state:expr, { $($field:tt)* }) => {
-            let counters = *$state.protocol.counters();
-            let facts = Facts::of($state, counters.pushes);
+        ($name:literal, $traced:ident, $protocol:ident, { $($field:tt)* }) => {
+            let counters = *$protocol.counters();
+            let facts = Facts::of($traced, $protocol, counters.pushes);
             event!(DEBUG, $name, facts, { counters = ?counters, $($field)* });
         };
     }
 
-    pub(in crate::replicator) fn start<L: Log>(core: &Core<L>) {
-        let _contained = contain(|| {
-            core.look(|state| {
-                life!("start", state, {});
-            });
-        });
-        emit();
+    pub(in crate::replicator) fn start<L: Log>(traced: &Traced, protocol: &Protocol<L>) {
+        life!("start", traced, protocol, {});
     }
 
     /// The pusher has found nothing to do. Told once for each cause.
-    pub(in crate::replicator) fn park<L: Log>(state: &mut State<L>, now: Time) {
-        state.pusher_woken_by = None;
-        if here(|here| here.parked.replace(state.moves)) != Some(state.moves) {
-            let cause = waiting_on_from(now, &state.waiting_on.0);
-            life!("park", state, { cause = %Owed(&cause) });
+    pub(in crate::replicator) fn park<L: Log>(
+        traced: &mut Traced,
+        protocol: &Protocol<L>,
+        waiting_on: &WaitingOn,
+        now: Time,
+    ) {
+        traced.pusher_woken_by = None;
+        if here(|here| here.parked.replace(traced.moves)) != Some(traced.moves) {
+            let cause = waiting_on_from(now, waiting_on);
+            life!("park", traced, protocol, { cause = %Owed(&cause) });
         }
     }
 
     /// The pusher goes on, if it had parked. What wakes it is noted, but for the time, which changes nothing.
-    fn resume<L: Log>(state: &mut State<L>) {
-        let by = state.pusher_woken_by.take().unwrap_or("clock");
+    fn resume<L: Log>(traced: &mut Traced, protocol: &Protocol<L>) {
+        let by = traced.pusher_woken_by.take().unwrap_or("clock");
         if here(|here| here.parked.take()).is_some() {
-            life!("resume", state, { by });
+            life!("resume", traced, protocol, { by });
         }
     }
 
-    pub(in crate::replicator) fn restart<L: Log>(state: &State<L>) {
-        life!("restart", state, {});
+    pub(in crate::replicator) fn restart<L: Log>(traced: &Traced, protocol: &Protocol<L>) {
+        life!("restart", traced, protocol, {});
     }
 
-    pub(in crate::replicator) fn stop<L: Log>(state: &mut State<L>) {
-        resume(state);
-        life!("stop", state, {});
+    pub(in crate::replicator) fn stop<L: Log>(traced: &mut Traced, protocol: &Protocol<L>) {
+        resume(traced, protocol);
+        life!("stop", traced, protocol, {});
     }
 }

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::after::AfterUnlock;
 use crate::log::{Log, Merged};
-use crate::sync::{AtomicU8, AtomicU64, Ordering, channel};
+use crate::platform::{AtomicU8, AtomicU64, Ordering, channel};
 
 /// A merge: an advance or a rebase, and how the log stood afterwards.
 pub struct Update<L: Log> {
@@ -306,7 +306,7 @@ impl<L: Log> fmt::Debug for Iter<'_, L> {
 mod tests {
     use super::*;
     use crate::log::MemoryLog;
-    use crate::sync::IN_MODEL;
+    use crate::platform::IN_MODEL;
 
     #[test]
     fn the_list_of_subscribers_grows_with_those_that_live() {

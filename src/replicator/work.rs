@@ -8,14 +8,15 @@ use std::convert::Infallible;
 use super::after::AfterUnlock;
 use super::core::{Call, Core, State, only, topic};
 use super::trace::trace;
-use crate::interrupt::{Cause, Interrupt};
+use super::upstream::Upstream;
 use crate::log::Log;
-use crate::panics::{Payload, panic_message};
+use crate::platform::{contain, note, random, yield_now};
+use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::monitor::{Topics, Wakers};
+use crate::primitives::panics::{Payload, panic_message};
+use crate::primitives::wait::Waited;
+use crate::protocol::messages::{Batch, Page, PullError, PushError, SharedError};
 use crate::protocol::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Signal, Time};
-use crate::sync::{contain, note, random, yield_now};
-use crate::upstream::{Batch, Page, PullError, PushError, SharedError, Upstream};
-use crate::wait::Waited;
-use crate::watched::{Topics, Wakers};
 
 /// What a party is to do.
 enum Next<T> {
@@ -85,7 +86,7 @@ impl<L: Log> Party<L> {
                 };
                 state.looked(self.direction, told, now);
                 if let (Direction::Push, Next::Wait(_)) = (self.direction, &next) {
-                    trace!(park(state, now));
+                    trace!(park(&mut state.traced, &state.protocol, &state.waiting_on.0, now));
                 }
                 // Mutant `trace!(owed()) with false`: without the feature nothing is ever owed.
                 match next {
@@ -221,18 +222,21 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let party = Party { direction: Direction::Push, tick: Protocol::tick, fail: Protocol::push_unsent };
     let ask = |state: &mut State<L>, now| match state.protocol.next_push(now) {
         NextPush::Send(batch) => {
-            trace!(push_batch(state, &batch));
+            trace!(push_batch(&mut state.traced, &state.protocol, &batch));
             Next::Do((batch, state.begins(Direction::Push, now)))
         }
         NextPush::Wait(until) => Next::Wait(until),
         NextPush::Stop => {
-            trace!(stop(state));
+            trace!(stop(&mut state.traced, &state.protocol));
             Next::Stop
         }
     };
     note!(is("pusher"));
-    trace!(start(core));
-    let mut next = party.next(core, nothing, ask);
+    let starts = |state: &mut State<L>, now| {
+        trace!(start(&state.traced, &state.protocol));
+        nothing(state, now)
+    };
+    let mut next = party.next(core, starts, ask);
     while let Some((batch, Begun { interrupt, replaced })) = next {
         let (outcome, error) = called("Upstream::push", contain(|| upstream.push(&batch, &interrupt)));
         next = party.next(core, |state, now| push_ended(state, batch, replaced, outcome, error, now), ask);
@@ -254,7 +258,7 @@ fn push_ended<L: Log>(
     state.calls[Direction::Push as usize] = None;
     let present = state.replaced == replaced;
     if let Some(error) = error {
-        trace!(push_error(state, &batch, error.clone()));
+        trace!(push_error(&state.traced, &state.protocol, &batch, error.clone()));
         state.call_failed(Direction::Push, error, present, now);
     }
     let outcome = match outcome {

@@ -18,7 +18,7 @@ use std::iter::FusedIterator;
 
 use super::seq_num::Part;
 use super::{Entry, EntryRef, Exhausted, Position, SeqNum};
-use crate::sparing;
+use crate::log::growth;
 
 /// Invariant: [`head`](Self::head) is a valid number, and so is each number before it. Who adds or renumbers proves
 /// it first; from then on no sum below can overflow.
@@ -207,9 +207,9 @@ impl<E> Chain<E> {
                 Some(sent) => sent.followers += 1,
                 None => self.leading += 1,
             }
-            sparing::push_back(&mut self.local, event);
+            growth::push_back(&mut self.local, event);
         } else {
-            sparing::push_back(&mut self.sent, Sent { event, followers: 0 });
+            growth::push_back(&mut self.sent, Sent { event, followers: 0 });
         }
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use super::super::{Direction, Failure, NextPull, NextPush, Protocol, Pull, Push, WaitingOn};
 use super::{last_page, ms, settings};
 use crate::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
-use crate::upstream::{Batch, Page, PushError};
+use crate::protocol::messages::{Batch, Page, PushError};
 
 /// How a log goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ mod waiting;
 use super::{Effects, NextPull, NextPush, Protocol, Settings, Time};
 use crate::backoff::Backoff;
 use crate::log::{MemoryEntry, MemoryLog};
-use crate::upstream::{Batch, FatalKind, More, Page, PullError, PushError};
+use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
 
 type Core = Protocol<MemoryLog<u64>>;
 

@@ -5,7 +5,7 @@ use super::{
     behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
 };
 use crate::log::{Log as _, MemoryLog};
-use crate::upstream::{FatalKind, PullError};
+use crate::protocol::messages::{FatalKind, PullError};
 
 fn panicked() -> Failure {
     Failure::Panicked { message: "a test".into() }

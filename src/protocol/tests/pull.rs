@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, WaitingOn};
 use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, settings, uncertain};
 use crate::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
-use crate::upstream::{More, Page, PullError};
+use crate::protocol::messages::{More, Page, PullError};
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {

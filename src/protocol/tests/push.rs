@@ -5,7 +5,7 @@ use super::{
     behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
 };
 use crate::log::{Log as _, MemoryLog};
-use crate::upstream::{FatalKind, PullError};
+use crate::protocol::messages::{FatalKind, PullError};
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {

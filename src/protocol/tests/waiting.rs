@@ -3,7 +3,7 @@
 use super::super::Direction::{Pull, Push};
 use super::super::{Failure, NextPull, NextPush, Signal, WaitingOn};
 use super::{Core, behind, disconnected, fatal, last_page, live, ms, on_request, unavailable, uncertain};
-use crate::upstream::FatalKind;
+use crate::protocol::messages::FatalKind;
 
 /// The ways to stand at time zero, and who owes the next move.
 fn standings() -> Vec<(Core, WaitingOn)> {

@@ -243,10 +243,7 @@ impl Watch {
         }
         let goes = match direction {
             Direction::Push => {
-                let busy = matches!(
-                    trial.push(),
-                    Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. }
-                );
+                let busy = matches!(trial.push(), Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. });
                 busy || trial.log().pending() == 0 || matches!(trial.next_push(world.now), NextPush::Send(_))
             }
             Direction::Pull => {

@@ -9,51 +9,21 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use crate::names::PLATFORM;
 use crate::source::{Named, Source};
 
-/// A part of `src`, and the parts that it may name.
+/// A module at the top of `src`, and those that it may name.
 struct Folder {
     name: &'static str,
-    /// Its modules at the top of `src`.
-    holds: &'static [&'static str],
     stands_on: &'static [&'static str],
 }
 
-/// From the ground up.
+/// From the ground up. Those before the platform are pure.
 const FOLDERS: &[Folder] = &[
-    Folder { name: "sparing", holds: &["sparing"], stands_on: &[] },
-    Folder { name: "backoff", holds: &["backoff"], stands_on: &[] },
-    Folder { name: "log", holds: &["log"], stands_on: &["sparing"] },
-    Folder { name: "sync_state", holds: &["sync_state"], stands_on: &["log", "sparing"] },
-    Folder { name: "protocol", holds: &["protocol"], stands_on: &["backoff", "log"] },
-    Folder { name: "platform", holds: &[PLATFORM], stands_on: &[] },
-    Folder {
-        name: "primitives",
-        // The folder, and the files that are still beside it.
-        holds: &["primitives", "epoch", "interrupt", "latch", "panics", "parker", "queue", "wait", "watched", "worker"],
-        stands_on: &["backoff", "platform"],
-    },
-    Folder {
-        name: "replicator",
-        holds: &["replicator", "upstream"],
-        stands_on: &["backoff", "log", "platform", "primitives", "protocol", "sparing"],
-    },
-];
-
-/// Known arrows of a folder to a module above it. One that is not there any more is to be taken away here.
-const UPWARD: &[(&str, &str)] = &[("protocol", "upstream"), ("platform", "interrupt"), ("platform", "queue")];
-
-/// Known arrows that close a circle of files. One that does so no longer is to be taken away here.
-const BACKWARD: &[(&str, &str)] = &[
-    ("latch.rs", "interrupt.rs"),
-    ("protocol/status.rs", "protocol/pull.rs"),
-    ("protocol/status.rs", "protocol/push.rs"),
-    ("replicator/trace.rs", "replicator/core.rs"),
-    ("replicator/trace.rs", "replicator/status.rs"),
-    ("sync/lanes/words.rs", "interrupt.rs"),
-    ("sync/lanes/words.rs", "queue.rs"),
-    ("sync/lanes/words.rs", "sync/explored.rs"),
-    ("sync/model.rs", "queue.rs"),
-    ("sync/real/model.rs", "queue.rs"),
-    ("wait.rs", "interrupt.rs"),
+    Folder { name: "backoff", stands_on: &[] },
+    Folder { name: "log", stands_on: &[] },
+    Folder { name: "sync_state", stands_on: &["log"] },
+    Folder { name: "protocol", stands_on: &["backoff", "log"] },
+    Folder { name: PLATFORM, stands_on: &[] },
+    Folder { name: "primitives", stands_on: &["backoff", PLATFORM] },
+    Folder { name: "replicator", stands_on: &["backoff", "log", PLATFORM, "primitives", "protocol"] },
 ];
 
 /// The files, and their arrows.
@@ -166,10 +136,6 @@ impl Graph {
         Self { files, arrows }
     }
 
-    fn at(&self, file: &str) -> Option<usize> {
-        self.files.iter().position(|other| other == file)
-    }
-
     /// A shortest way along the arrows.
     fn way(&self, from: usize, to: usize) -> Option<Vec<usize>> {
         let mut came = BTreeMap::new();
@@ -194,17 +160,9 @@ impl Graph {
         None
     }
 
-    /// The circles that are there without the known arrows, and the known arrows that close none.
-    fn circles(mut self, known: &[(&str, &str)]) -> Vec<String> {
+    /// The circles of files.
+    fn circles(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (from, to) in known {
-            let arrow = self.at(from).zip(self.at(to));
-            let closes = |(from, to)| self.arrows.contains_key(&(from, to)) && self.way(to, from).is_some();
-            if !arrow.is_some_and(closes) {
-                problems.push(format!("src/{from} → src/{to} closes no circle any more: take it from BACKWARD"));
-            }
-        }
-        self.arrows.retain(|(from, to), _| !known.contains(&(&self.files[*from], &self.files[*to])));
         let mut shown: BTreeSet<usize> = BTreeSet::new();
         for file in 0..self.files.len() {
             let Some(way) = self.way(file, file).filter(|_| !shown.contains(&file)) else { continue };
@@ -220,34 +178,24 @@ impl Graph {
         problems
     }
 
-    /// The arrows to a folder that the own one does not stand on, and the known ones that are not there any more.
-    fn upward(&self, folders: &[Folder], known: &[(&str, &str)]) -> Vec<String> {
+    /// The arrows to a folder that the own one does not stand on.
+    fn upward(&self, folders: &[Folder]) -> Vec<String> {
         let top = |file: usize| module(&self.files[file]).first().copied();
-        let folder =
-            |file: usize| folders.iter().find(|folder| top(file).is_some_and(|top| folder.holds.contains(&top)));
+        let folder = |file: usize| folders.iter().find(|folder| top(file) == Some(folder.name));
         let mut problems = Vec::new();
         for (file, name) in self.files.iter().enumerate() {
             if folder(file).is_none() && top(file).is_some() {
                 problems.push(format!("src/{name} is in none of FOLDERS: say there what it stands on"));
             }
         }
-        let mut unused: BTreeSet<_> = known.iter().collect();
         for ((from, to), line) in &self.arrows {
-            let (Some(own), Some(other), Some(target)) = (folder(*from), folder(*to), top(*to)) else { continue };
-            if own.name == other.name || own.stands_on.contains(&other.name) {
-                continue;
-            }
-            let arrow = (own.name, target);
-            if known.contains(&arrow) {
-                unused.remove(&arrow);
-            } else {
+            let (Some(own), Some(other)) = (folder(*from), folder(*to)) else { continue };
+            if own.name != other.name && !own.stands_on.contains(&other.name) {
                 let (from, to) = (&self.files[*from], &self.files[*to]);
                 let (own, other) = (own.name, other.name);
                 problems.push(format!("src/{from}:{line}: names src/{to}, but `{own}` does not stand on `{other}`"));
             }
         }
-        problems
-            .extend(unused.iter().map(|(from, to)| format!("`{from}` no longer names `{to}`: take it from UPWARD")));
         problems
     }
 }
@@ -255,8 +203,8 @@ impl Graph {
 /// What is wrong with the arrows, a line each.
 pub fn check(sources: &BTreeMap<String, Source>) -> Vec<String> {
     let graph = Graph::new(sources);
-    let mut problems = graph.upward(FOLDERS, UPWARD);
-    problems.extend(graph.circles(BACKWARD));
+    let mut problems = graph.upward(FOLDERS);
+    problems.extend(graph.circles());
     problems
 }
 
@@ -312,44 +260,29 @@ mod tests {
         &[("a.rs", "use crate::b;"), ("b.rs", "\nuse crate::c;"), ("c.rs", "use crate::{a, d};"), ("d.rs", "")];
 
     #[test]
-    fn circles_are_shown_unless_they_are_known() {
-        assert_eq!(graph(CIRCLE).circles(&[]), ["src/a.rs:1: a circle: a.rs → b.rs → c.rs → a.rs"]);
-        assert_eq!(graph(CIRCLE).circles(&[("c.rs", "a.rs")]), [""; 0]);
-        assert_eq!(graph(&CIRCLE[..2]).circles(&[]), [""; 0]);
+    fn circles_are_shown_once_each() {
+        assert_eq!(graph(CIRCLE).circles(), ["src/a.rs:1: a circle: a.rs → b.rs → c.rs → a.rs"]);
+        assert_eq!(graph(&CIRCLE[..2]).circles(), [""; 0]);
     }
 
-    #[test]
-    fn circles_that_are_known_and_not_there_are_a_fault() {
-        for known in [("c.rs", "d.rs"), ("d.rs", "a.rs"), ("gone.rs", "a.rs")] {
-            let problems = graph(CIRCLE).circles(&[("c.rs", "a.rs"), known]);
-            let (from, to) = known;
-            assert_eq!(problems, [format!("src/{from} → src/{to} closes no circle any more: take it from BACKWARD")]);
-        }
-    }
-
-    const HOUSE: &[Folder] = &[
-        Folder { name: "ground", holds: &["a", "b"], stands_on: &[] },
-        Folder { name: "above", holds: &["c"], stands_on: &["ground"] },
-    ];
+    const HOUSE: &[Folder] =
+        &[Folder { name: "ground", stands_on: &[] }, Folder { name: "above", stands_on: &["ground"] }];
 
     #[test]
     fn upward_finds_an_arrow_that_points_up() {
         let files = [
-            ("a.rs", "use crate::b;\nuse crate::c::d::E;"),
-            ("b.rs", ""),
-            ("c/mod.rs", "use crate::a;"),
-            ("c/d.rs", ""),
+            ("ground/mod.rs", "use crate::ground::a;\nuse crate::above::b::C;"),
+            ("ground/a.rs", ""),
+            ("above/mod.rs", "use crate::ground;"),
+            ("above/b.rs", ""),
         ];
-        let problem = "src/a.rs:2: names src/c/d.rs, but `ground` does not stand on `above`";
-        assert_eq!(graph(&files).upward(HOUSE, &[]), [problem]);
-        assert_eq!(graph(&files).upward(HOUSE, &[("ground", "c")]), [""; 0]);
-        let problem = "`above` no longer names `a`: take it from UPWARD";
-        assert_eq!(graph(&files).upward(HOUSE, &[("ground", "c"), ("above", "a")]), [problem]);
+        let problem = "src/ground/mod.rs:2: names src/above/b.rs, but `ground` does not stand on `above`";
+        assert_eq!(graph(&files).upward(HOUSE), [problem]);
     }
 
     #[test]
     fn upward_asks_where_a_new_file_stands() {
         let problem = "src/new.rs is in none of FOLDERS: say there what it stands on";
-        assert_eq!(graph(&[("new.rs", ""), ("a.rs", "")]).upward(HOUSE, &[]), [problem]);
+        assert_eq!(graph(&[("new.rs", ""), ("ground.rs", "")]).upward(HOUSE), [problem]);
     }
 }

@@ -37,17 +37,17 @@ const EVERYWHERE: &[(&str, &str)] = &[
 
 /// Second looks, each where it stands. One that stands there no longer is an error.
 const LOOKS: &[(&str, &str, &str)] = &[
-    ("src/parker.rs", "if !*woken {", "if true {"),
-    ("src/wait.rs", "return wait.give_up().map_or(ended, Waited::Ready);", "return ended;"),
-    ("src/queue.rs", "= self.condition.mark() {", "= self.condition.mark().filter(|_| false) {"),
-    ("src/queue.rs", "if waiting.at(&place).is_none() {", "if false {"),
-    ("src/queue.rs", "if waiting.is_empty() {", "if false {"),
-    ("src/queue.rs", "self.vacant.push(place.index);", ""),
-    ("src/queue.rs", "self.vacant.clear();", ""),
-    ("src/watched.rs", "waker.filter(|_| found.is_none())", "waker"),
-    ("src/watched.rs", "Err(_) if passed =>", "Err(_) if false =>"),
-    ("src/worker/shared.rs", "asked.get_or_insert(cause);", ""),
-    ("src/worker/shared.rs", "state.history.reset();", ""),
+    ("src/primitives/parker.rs", "if !*woken {", "if true {"),
+    ("src/primitives/wait.rs", "return wait.give_up().map_or(ended, Waited::Ready);", "return ended;"),
+    ("src/primitives/wait_queue.rs", "= self.condition.mark() {", "= self.condition.mark().filter(|_| false) {"),
+    ("src/primitives/wait_queue.rs", "if waiting.at(&place).is_none() {", "if false {"),
+    ("src/primitives/wait_queue.rs", "if waiting.is_empty() {", "if false {"),
+    ("src/primitives/wait_queue.rs", "self.vacant.push(place.index);", ""),
+    ("src/primitives/wait_queue.rs", "self.vacant.clear();", ""),
+    ("src/primitives/monitor.rs", "waker.filter(|_| found.is_none())", "waker"),
+    ("src/primitives/monitor.rs", "Err(_) if passed =>", "Err(_) if false =>"),
+    ("src/primitives/worker/shared.rs", "asked.get_or_insert(cause);", ""),
+    ("src/primitives/worker/shared.rs", "state.history.reset();", ""),
     ("src/protocol/push.rs", "let changed = self.epoch != epoch;", "let changed = epoch > epoch;"),
     ("src/protocol/push.rs", "if changed || reached {", "if changed {"),
     ("src/protocol/push.rs", "if ticket != batch.ticket {", "if false {"),
@@ -58,7 +58,7 @@ const LOOKS: &[(&str, &str, &str)] = &[
 ];
 
 /// The machine's own locks, which no model sees.
-const NOT_HERE: &str = "src/sync/";
+const NOT_HERE: &str = "src/platform/";
 
 /// The checks of a room: models by name, and tests.
 #[derive(Clone, Copy)]
@@ -77,16 +77,16 @@ impl Checks<'_> {
 }
 
 fn checks(file: &str) -> Checks<'static> {
-    let room = file.trim_start_matches("src/").trim_end_matches(".rs");
-    match room.split('/').next().unwrap_or(room) {
-        "latch" => Checks { models: &["latch::"], tests: &["primitives"] },
-        "epoch" => Checks { models: &["epoch::"], tests: &["primitives"] },
-        "interrupt" => Checks { models: &["interrupt::"], tests: &["primitives"] },
-        "worker" => Checks { models: &["worker::", "lanes::"], tests: &["primitives"] },
-        "sync_state" => Checks { models: &[], tests: &["sync_state", SEARCH] },
-        "log" => Checks { models: &["replicator::"], tests: &["replicator", "sync_state", SEARCH] },
-        "upstream" => Checks { models: &["upstream::", "replicator::"], tests: &["replicator"] },
-        "protocol" | "replicator" => {
+    let place: Vec<_> = file.trim_start_matches("src/").trim_end_matches(".rs").split('/').collect();
+    match place.as_slice() {
+        ["primitives", "latch"] => Checks { models: &["latch::"], tests: &["primitives"] },
+        ["primitives", "epoch"] => Checks { models: &["epoch::"], tests: &["primitives"] },
+        ["primitives", "interrupt"] => Checks { models: &["interrupt::"], tests: &["primitives"] },
+        ["primitives", "worker", ..] => Checks { models: &["worker::", "lanes::"], tests: &["primitives"] },
+        ["sync_state", ..] => Checks { models: &[], tests: &["sync_state", SEARCH] },
+        ["log", ..] => Checks { models: &["replicator::"], tests: &["replicator", "sync_state", SEARCH] },
+        ["replicator", "upstream", ..] => Checks { models: &["upstream::", "replicator::"], tests: &["replicator"] },
+        ["protocol" | "replicator", ..] => {
             Checks { models: &["replicator::", "matrix::", "engines::", "lanes::"], tests: &["replicator", SEARCH] }
         }
         _ => Checks {

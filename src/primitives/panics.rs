@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::resume_unwind;
 
-use crate::sync::contain;
+use crate::platform::contain;
 
 /// What a panic throws. The user's, and so is its drop.
 pub(crate) type Payload = Box<dyn Any + Send>;

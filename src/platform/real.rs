@@ -24,13 +24,13 @@ pub(crate) mod thread {
 const MOST_YIELDS: usize = 8;
 
 /// A value under a lock, and threads that wait for it to change: for one of so many topics each.
-pub(crate) struct Monitor<T, const TOPICS: usize = 1> {
+pub(crate) struct CondMutex<T, const TOPICS: usize = 1> {
     value: Mutex<T>,
     changed: [Condvar; TOPICS],
     notified: [Notified; TOPICS],
 }
 
-impl<T, const TOPICS: usize> Monitor<T, TOPICS> {
+impl<T, const TOPICS: usize> CondMutex<T, TOPICS> {
     pub(crate) const fn new(value: T) -> Self {
         Self {
             value: Mutex::new(value),

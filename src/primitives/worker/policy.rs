@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
-use crate::sync::Instant;
+use crate::platform::Instant;
 
 /// What a [`Worker`](crate::Worker) does when a run fails or panics without having been interrupted.
 ///
@@ -110,7 +110,7 @@ mod tests {
 
     /// The clock of a model build runs only inside a model.
     fn start() -> Option<Instant> {
-        (!crate::sync::IN_MODEL).then(Instant::now)
+        (!crate::platform::IN_MODEL).then(Instant::now)
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! Waiting for a latch, an interrupt or a deadline is one loop over two futures and a parker, not three mechanisms.
 //! What has come is looked at in this order: the thing itself, the interrupt, the deadline. Giving up is decided by the
 //! queue ([`Wait::give_up`]): a wait that was let through just before is ready, whatever the clock says.
+//!
+//! Any blocking wait can be interrupted, and an interrupt is a latch. So the blocking waits of [`Latch`] and [`Interrupt`]
+//! stand here, above both.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,10 +14,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::interrupt::{Cause, Interrupt, Interrupted};
-use crate::parker::Parker;
-use crate::queue::{Condition, GiveUp, Wait};
-use crate::sync::{Instant, spin};
+use super::interrupt::{Cause, Interrupt, Interrupted};
+use super::latch::Latch;
+use super::parker::Parker;
+use super::wait_queue::{Condition, GiveUp, Wait};
+use crate::platform::{Instant, spin};
 
 /// How a bounded wait ended: exactly one of three outcomes.
 #[must_use = "a bounded wait may end without what it waited for"]
@@ -151,5 +155,77 @@ pub(crate) fn drive<W: GiveUp + Unpin>(
             }
         };
         return wait.give_up().map_or(ended, Waited::Ready);
+    }
+}
+
+impl Latch {
+    /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
+    #[inline]
+    pub fn wait(&self) {
+        if !self.is_open() {
+            self.wait_until_open();
+        }
+    }
+
+    /// Out of line, so that passing stays a look and a branch that is not taken.
+    #[cold]
+    #[inline(never)]
+    fn wait_until_open(&self) {
+        block(self);
+    }
+
+    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
+    pub fn wait_timeout(&self, timeout: Duration) -> Waited {
+        if self.is_open() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
+    }
+
+    /// As [`wait`](Self::wait), until `deadline` at most.
+    pub fn wait_deadline(&self, deadline: Instant) -> Waited {
+        block_on(self, None, Some(deadline))
+    }
+
+    /// As [`wait`](Self::wait), until `interrupt` is set, and until `deadline` if there is one.
+    ///
+    /// An open latch is passed even if the interrupt is set.
+    pub fn wait_interruptible(&self, interrupt: &Interrupt, deadline: impl Into<Option<Instant>>) -> Waited {
+        block_on(self, Some(interrupt), deadline.into())
+    }
+}
+
+impl Interrupt {
+    /// Blocks until the token is set; returns why.
+    pub fn wait(&self) -> Cause {
+        self.latch().wait();
+        self.why()
+    }
+
+    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
+    pub fn wait_timeout(&self, timeout: Duration) -> Waited<Cause> {
+        self.waited(self.latch().wait_timeout(timeout))
+    }
+
+    /// As [`wait`](Self::wait), until `deadline` at most.
+    pub fn wait_deadline(&self, deadline: Instant) -> Waited<Cause> {
+        self.waited(self.latch().wait_deadline(deadline))
+    }
+
+    /// Sleeps for `time`, unless and until the token is set.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupted`], as soon as it is.
+    pub fn sleep(&self, time: Duration) -> Result<(), Interrupted> {
+        match self.wait_timeout(time) {
+            Waited::Ready(cause) | Waited::Interrupted(cause) => Err(Interrupted { cause }),
+            Waited::TimedOut => Ok(()),
+        }
+    }
+
+    fn waited(&self, waited: Waited) -> Waited<Cause> {
+        match waited {
+            Waited::Ready(()) => Waited::Ready(self.why()),
+            Waited::TimedOut => Waited::TimedOut,
+            Waited::Interrupted(cause) => Waited::Interrupted(cause),
+        }
     }
 }

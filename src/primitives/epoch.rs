@@ -25,11 +25,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::interrupt::Interrupt;
-use crate::queue::{Condition, Wait, WaitQueue};
-use crate::sync::model::Named;
-use crate::sync::{AtomicU64, Instant, Ordering, const_fn, note};
-use crate::wait::{Waited, block, block_on, deadline};
+use super::interrupt::Interrupt;
+use super::wait::{Waited, block, block_on, deadline};
+use super::wait_queue::{Condition, Wait, WaitQueue};
+use crate::platform::model::Named;
+use crate::platform::{AtomicU64, Instant, Mutex, Ordering, const_fn, note};
 
 /// The mark: somebody waits. The count stands above it.
 const AWAITED: u64 = 1;
@@ -71,7 +71,7 @@ impl Epoch {
     #[inline]
     pub fn current(&self) -> u64 {
         let count = self.load() / ONE;
-        note!(reads(&self.queue, count));
+        note!(reads(self.queue.waiting.thing(), count));
         count
     }
 
@@ -84,7 +84,7 @@ impl Epoch {
     /// If a waiting task's waker panics; everybody has been woken by then.
     pub fn bump(&self) -> u64 {
         let former = self.state.fetch_add(ONE, Ordering::AcqRel);
-        note!(bumps(&self.queue, former / ONE + 1));
+        note!(bumps(self.queue.waiting.thing(), former / ONE + 1));
         if former & AWAITED != 0 {
             self.queue.release(|| {
                 self.state.fetch_and(!AWAITED, Ordering::Relaxed);
@@ -157,7 +157,7 @@ impl Condition for Past<'_> {
 
     fn check(&self) -> Option<u64> {
         let state = self.epoch.load();
-        note!(counts(&self.epoch.queue, state / ONE, self.seen));
+        note!(counts(self.epoch.queue.waiting.thing(), state / ONE, self.seen));
         self.past(state)
     }
 
@@ -179,8 +179,8 @@ impl Condition for Past<'_> {
 }
 
 impl Named for Epoch {
-    fn queue(&self) -> &WaitQueue {
-        &self.queue
+    fn mutex(&self) -> &Mutex<impl Sized> {
+        &self.queue.waiting
     }
 }
 
@@ -222,8 +222,8 @@ impl fmt::Debug for Passed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::GiveUp as _;
-    use crate::sync::IN_MODEL;
+    use crate::platform::IN_MODEL;
+    use crate::primitives::wait_queue::GiveUp as _;
     use std::pin::pin;
     use std::task::Waker;
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
 use super::{BoxError, RestartPolicy, Stopped};
-use crate::interrupt::{Cause, Interrupt};
-use crate::panics::FirstPanic;
-use crate::queue::wake_all;
-use crate::sync::{Arc, Instant, contain, note, random, thread};
-use crate::wait::{Waited, deadline};
-use crate::watched::{Wakers, Watched};
+use crate::platform::{Arc, Instant, contain, note, random, thread};
+use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::monitor::{Monitor, Wakers};
+use crate::primitives::panics::FirstPanic;
+use crate::primitives::wait::{Waited, deadline};
+use crate::primitives::wait_queue::wake_all;
 
 /// What can be done with a worker without owning it. Clones are the same worker.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Handle {
 
 pub(super) struct Shared {
     name: String,
-    state: Watched<State>,
+    state: Monitor<State>,
     /// Set by the thread itself, before its first run.
     own_thread: OnceLock<thread::ThreadId>,
 }
@@ -361,7 +361,7 @@ impl Shared {
             last_exit: None,
         };
         let first = state.begin();
-        (Self { name, state: Watched::new(state), own_thread: OnceLock::new() }, first)
+        (Self { name, state: Monitor::new(state), own_thread: OnceLock::new() }, first)
     }
 
     pub(super) fn is_own_thread(&self) -> bool {

@@ -41,8 +41,8 @@ pub use self::policy::RestartPolicy;
 pub use self::run::{Ended, Exit, Run};
 pub use self::shared::{Handle, Phase, Status};
 use self::shared::{Shared, work};
-use crate::sync::{Arc, Instant, abandoned, thread};
-use crate::wait::deadline;
+use crate::platform::{Arc, Instant, abandoned, thread};
+use crate::primitives::wait::deadline;
 
 /// The error of what a body's run may return.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -30,15 +30,13 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::latch::{Latch, Opened};
-use crate::queue::{WaitQueue, for_each_unwinding};
-use crate::sync::model::Named;
-use crate::sync::{Arc, Instant, Mutex, abandoned, note};
-use crate::wait::Waited;
+use super::latch::{Latch, Opened};
+use super::wait_queue::for_each_unwinding;
+use crate::platform::model::Named;
+use crate::platform::{Arc, Mutex, abandoned, note};
 
 /// Why something was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,22 +179,6 @@ impl Interrupt {
         child
     }
 
-    /// Blocks until the token is set; returns why.
-    pub fn wait(&self) -> Cause {
-        self.token.set.wait();
-        self.why()
-    }
-
-    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
-    pub fn wait_timeout(&self, timeout: Duration) -> Waited<Cause> {
-        self.waited(self.token.set.wait_timeout(timeout))
-    }
-
-    /// As [`wait`](Self::wait), until `deadline` at most.
-    pub fn wait_deadline(&self, deadline: Instant) -> Waited<Cause> {
-        self.waited(self.token.set.wait_deadline(deadline))
-    }
-
     /// Waits without blocking the thread, under any executor.
     ///
     /// # Cancel safety
@@ -206,29 +188,14 @@ impl Interrupt {
         Set { interrupt: self, opened: self.token.set.wait_async() }
     }
 
-    /// Sleeps for `time`, unless and until the token is set.
-    ///
-    /// # Errors
-    ///
-    /// [`Interrupted`], as soon as it is.
-    pub fn sleep(&self, time: Duration) -> Result<(), Interrupted> {
-        match self.wait_timeout(time) {
-            Waited::Ready(cause) | Waited::Interrupted(cause) => Err(Interrupted { cause }),
-            Waited::TimedOut => Ok(()),
-        }
-    }
-
-    fn waited(&self, waited: Waited) -> Waited<Cause> {
-        match waited {
-            Waited::Ready(()) => Waited::Ready(self.why()),
-            Waited::TimedOut => Waited::TimedOut,
-            Waited::Interrupted(cause) => Waited::Interrupted(cause),
-        }
+    /// Open: the token is set.
+    pub(super) fn latch(&self) -> &Latch {
+        &self.token.set
     }
 
     /// The cause of a token that is known to be set.
     #[cold]
-    fn why(&self) -> Cause {
+    pub(super) fn why(&self) -> Cause {
         self.noted().expect("the cause is written before the latch opens")
     }
 
@@ -241,7 +208,7 @@ impl Interrupt {
 impl Token {
     fn new(parent: Option<Parent>) -> Arc<Self> {
         let set = Latch::new();
-        note!(names(&set.queue, "interrupt"));
+        note!(names(set.queue.waiting.thing(), "interrupt"));
         Arc::new(Self { set, note: Mutex::new(Note::default()), parent })
     }
 
@@ -271,7 +238,7 @@ impl Token {
         } else {
             note.children.values().filter_map(Weak::upgrade).collect()
         };
-        note!(says_why(&self.set.queue, cause, first));
+        note!(says_why(self.set.queue.waiting.thing(), cause, first));
         (first, stays, children)
     }
 
@@ -297,8 +264,8 @@ impl Drop for Token {
 }
 
 impl Named for Interrupt {
-    fn queue(&self) -> &WaitQueue {
-        &self.token.set.queue
+    fn mutex(&self) -> &Mutex<impl Sized> {
+        &self.token.set.queue.waiting
     }
 }
 
@@ -338,7 +305,7 @@ impl Future for Set<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::IN_MODEL;
+    use crate::platform::IN_MODEL;
 
     #[test]
     fn a_child_that_is_gone_takes_no_room_in_its_parent() {

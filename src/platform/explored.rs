@@ -20,9 +20,12 @@ use super::notified::Notified;
 pub(super) mod model {
     pub use super::Setting;
     pub(crate) use super::{advance, end_time, expect_spurious, give_way, wake_spuriously};
-    pub(crate) use crate::sync::lanes::words::name;
-    pub use crate::sync::lanes::{Lanes, builder, record, recorded};
-    pub(crate) use crate::sync::lanes::{check, say, waits, within};
+    pub use crate::platform::lanes::{Lanes, builder, record, recorded};
+    pub(crate) use crate::platform::lanes::{check, say, waits, within};
+
+    pub(crate) fn name<T>(known_by: &super::Mutex<T>, name: impl std::fmt::Display) {
+        super::words::name(known_by.thing(), name);
+    }
 }
 
 pub(crate) mod thread {
@@ -125,9 +128,9 @@ impl<T: Send, const TOPICS: usize> Blocked for Shared<T, TOPICS> {
 /// it looked at, so the steps are those of the lock, and a thread sleeps as one asleep on loom's condition variable does:
 /// parked, and unparked once. (Only by that: a model whose threads call `unpark` on each other brings in wake-ups without
 /// a reason.)
-pub(crate) struct Monitor<T, const TOPICS: usize = 1>(Arc<Shared<T, TOPICS>>);
+pub(crate) struct CondMutex<T, const TOPICS: usize = 1>(Arc<Shared<T, TOPICS>>);
 
-impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
+impl<T: Send + 'static, const TOPICS: usize> CondMutex<T, TOPICS> {
     pub(crate) fn new(value: T) -> Self {
         let waiting = std::array::from_fn(|_| Waiting::default());
         Self(Arc::new(Shared { value: Mutex::new(value), waiting, notified: [const { Notified::new() }; TOPICS] }))
@@ -191,7 +194,7 @@ impl<T: Send + 'static, const TOPICS: usize> Monitor<T, TOPICS> {
     }
 
     fn block<'a>(&'a self, guard: MutexGuard<'a, T>, topic: usize, deadline: Option<Instant>) -> MutexGuard<'a, T> {
-        words::parks(deadline);
+        words::parks(deadline.map(|deadline| Duration::from_nanos(deadline.0)));
         self.0.waiting[topic].threads().push(loom::thread::current());
         drop(guard);
         loom::thread::park();
@@ -416,7 +419,7 @@ pub(crate) use const_fn;
 /// Says something in the lane of the thread that says it, by calling a function of [`lanes`]: nothing in a normal build.
 macro_rules! note {
     ($($call:tt)+) => {
-        $crate::sync::lanes::words::$($call)+
+        $crate::platform::lanes::words::$($call)+
     };
 }
 pub(crate) use note;

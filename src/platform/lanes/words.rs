@@ -10,9 +10,6 @@ use loom::thread::Thread;
 
 pub(crate) use super::say;
 use super::{Place, Thing, kept, named, on};
-use crate::interrupt::Cause;
-use crate::queue::WaitQueue;
-use crate::sync::Instant;
 
 /// The calling thread has done this, too, in the same step.
 pub(crate) fn add(words: impl Display) {
@@ -72,9 +69,8 @@ pub(crate) fn answers(push: u64, outcome: &Result<Result<(), impl Display>, Stri
     }
 }
 
-/// The gate with this queue is called something else than a latch.
-pub(crate) fn names(gate: &WaitQueue, kind: &'static str) {
-    let gate = gate.waiting.thing();
+/// The gate with this lock is called something else than a latch.
+pub(crate) fn names(gate: Thing, kind: &'static str) {
     on(|lanes, _| {
         if lanes.kind(gate).is_none() {
             lanes.kinds.push((gate, kind));
@@ -82,10 +78,10 @@ pub(crate) fn names(gate: &WaitQueue, kind: &'static str) {
     });
 }
 
-/// The model calls the gate with this queue so.
-pub(crate) fn name(gate: &WaitQueue, name: impl Display) {
+/// The model calls the gate with this lock so.
+pub(crate) fn name(gate: Thing, name: impl Display) {
     if kept() {
-        let (gate, name) = (gate.waiting.thing(), name.to_string());
+        let name = name.to_string();
         on(|lanes, _| {
             lanes.names.retain(|(other, _)| *other != gate);
             lanes.names.push((gate, name));
@@ -94,14 +90,12 @@ pub(crate) fn name(gate: &WaitQueue, name: impl Display) {
 }
 
 /// The calling thread has found a gate open or closed.
-pub(crate) fn looks(gate: &WaitQueue, open: bool) {
-    let gate = gate.waiting.thing();
+pub(crate) fn looks(gate: Thing, open: bool) {
     on(|lanes, lane| lanes.look(lane, gate, lanes.state(gate, open), ""));
 }
 
 /// The calling thread has opened (or set) or closed a gate; if not `changed`, it was so before.
-pub(crate) fn turns(gate: &WaitQueue, open: bool, changed: bool) {
-    let gate = gate.waiting.thing();
+pub(crate) fn turns(gate: Thing, open: bool, changed: bool) {
     on(|lanes, lane| {
         let state = lanes.state(gate, open);
         let verb = match state {
@@ -116,21 +110,20 @@ pub(crate) fn turns(gate: &WaitQueue, open: bool, changed: bool) {
 }
 
 /// The calling thread has let through whoever waits at a gate, if somebody does.
-pub(crate) fn releases(gate: &WaitQueue, awaited: bool) {
+pub(crate) fn releases(gate: Thing, awaited: bool) {
     let nobody = if awaited { "" } else { ", where nobody waits" };
-    say(format_args!("releases {}{nobody}", gate.waiting.thing()));
+    say(format_args!("releases {gate}{nobody}"));
 }
 
 /// The calling thread writes down why an interrupt is set.
-pub(crate) fn says_why(interrupt: &WaitQueue, cause: Cause, first: bool) {
+pub(crate) fn says_why(interrupt: Thing, cause: impl Display, first: bool) {
     let late = if first { "" } else { ", which has a cause" };
-    say(format_args!("writes \"{cause}\" to {}{late}", interrupt.waiting.thing()));
+    say(format_args!("writes \"{cause}\" to {interrupt}{late}"));
 }
 
 /// The calling thread has counted one more.
-pub(crate) fn bumps(epoch: &WaitQueue, count: u64) {
+pub(crate) fn bumps(epoch: Thing, count: u64) {
     names(epoch, "epoch");
-    let epoch = epoch.waiting.thing();
     on(|lanes, lane| {
         lanes.row(lane, format!("bumps {epoch} to {count}"));
         lanes.stand(&epoch.to_string(), vec![format!("is at {count}")], String::new());
@@ -138,23 +131,20 @@ pub(crate) fn bumps(epoch: &WaitQueue, count: u64) {
 }
 
 /// The calling thread has read an epoch.
-pub(crate) fn reads(epoch: &WaitQueue, count: u64) {
+pub(crate) fn reads(epoch: Thing, count: u64) {
     names(epoch, "epoch");
-    let epoch = epoch.waiting.thing();
     on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), ""));
 }
 
 /// The calling thread, which has seen one count, has looked at an epoch again.
-pub(crate) fn counts(epoch: &WaitQueue, count: u64, seen: u64) {
+pub(crate) fn counts(epoch: Thing, count: u64, seen: u64) {
     names(epoch, "epoch");
-    let epoch = epoch.waiting.thing();
     let past = if count > seen { "" } else { "not " };
     on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), &format!(", {past}past {seen}")));
 }
 
 /// The calling thread, or a task that it runs, has joined a queue.
-pub(crate) fn joins(queue: &WaitQueue) {
-    let queue = queue.waiting.thing();
+pub(crate) fn joins(queue: Thing) {
     on(|lanes, lane| {
         lanes.row(lane, format!("joins the queue of {queue}"));
         lanes.lanes[lane].queues.push(queue);
@@ -162,8 +152,7 @@ pub(crate) fn joins(queue: &WaitQueue) {
 }
 
 /// It has left it.
-pub(crate) fn leaves(queue: &WaitQueue) {
-    let queue = queue.waiting.thing();
+pub(crate) fn leaves(queue: Thing) {
     on(|lanes, lane| {
         let queues = &mut lanes.lanes[lane].queues;
         let Some(place) = queues.iter().position(|other| *other == queue) else { return };
@@ -173,8 +162,7 @@ pub(crate) fn leaves(queue: &WaitQueue) {
 }
 
 /// Everybody in a queue has been let through.
-pub(crate) fn empties(queue: &WaitQueue) {
-    let queue = queue.waiting.thing();
+pub(crate) fn empties(queue: Thing) {
     on(|lanes, _| {
         for lane in &mut lanes.lanes {
             lane.queues.retain(|other| *other != queue);
@@ -183,8 +171,8 @@ pub(crate) fn empties(queue: &WaitQueue) {
 }
 
 /// The calling thread, or a task that it runs, finds that it has been let through.
-pub(crate) fn is_through(queue: &WaitQueue) {
-    say(format_args!("has been let through by {}", queue.waiting.thing()));
+pub(crate) fn is_through(queue: Thing) {
+    say(format_args!("has been let through by {queue}"));
 }
 
 /// A parker of the calling thread's own.
@@ -203,17 +191,17 @@ pub(crate) fn unparks(parker: Thing) {
 }
 
 /// The calling thread wants a lock.
-pub(in crate::sync) fn locks() {
+pub(in crate::platform) fn locks() {
     on(|lanes, lane| lanes.lanes[lane].place = Place::Locks);
 }
 
 /// The calling thread goes on: it has the lock, or has been woken.
-pub(in crate::sync) fn goes_on() {
+pub(in crate::platform) fn goes_on() {
     on(|lanes, lane| lanes.lanes[lane].place = Place::Going);
 }
 
 /// The calling thread goes to sleep.
-pub(in crate::sync) fn parks(deadline: Option<Instant>) {
+pub(in crate::platform) fn parks(deadline: Option<Duration>) {
     on(|lanes, lane| {
         let mut queues: Vec<_> = lanes.lanes[lane].queues.iter().map(ToString::to_string).collect();
         queues.dedup();
@@ -222,7 +210,7 @@ pub(in crate::sync) fn parks(deadline: Option<Instant>) {
             ("", queues) => format!("in the queue of {}", queues.join(" and ")),
             (reason, _) => reason.into(),
         };
-        let deadline = deadline.map(|deadline| format!("{:?}", Duration::from_nanos(deadline.0)));
+        let deadline = deadline.map(|deadline| format!("{deadline:?}"));
         if let Some(deadline) = deadline.filter(|deadline| !reason.contains(deadline)) {
             let _ = write!(reason, " (until {deadline})");
         }
@@ -237,7 +225,7 @@ pub(in crate::sync) fn parks(deadline: Option<Instant>) {
 }
 
 /// The calling thread has woken these.
-pub(in crate::sync) fn wakes(threads: &[Thread]) {
+pub(in crate::platform) fn wakes(threads: &[Thread]) {
     on(|lanes, lane| {
         let woken = threads.iter().map(|thread| named(lanes.lane(thread))).collect::<Vec<_>>();
         if !woken.is_empty() {

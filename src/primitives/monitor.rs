@@ -13,22 +13,22 @@
 //! Some user code runs under a lock: the methods of a log, and who looks at it. If it called back what it is locked by, its
 //! thread would wait for itself, silently and for ever. So in a debug build each thread knows which of these locks it holds
 //! ([`Held`]): taking one again is a panic that says so, and whatever runs other user code can assert that it does so
-//! without ([`Watched::assert_free`]). A model needs no such help, a release build has no such cost.
+//! without ([`Monitor::assert_free`]). A model needs no such help, a release build has no such cost.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::queue::{GiveUp, Place, Waiting, wake_all};
-use crate::sync::{IN_MODEL, Instant, Monitor, MutexGuard, abandoned};
-use crate::wait::Waited;
+use super::wait::Waited;
+use super::wait_queue::{GiveUp, Place, Waiting, wake_all};
+use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, abandoned};
 
 /// A monitor: a state under a mutex, and the threads and tasks that wait for it to change.
 ///
 /// There may be several queues, one for each `TOPIC`, so that a change wakes only those whom it concerns.
-pub(crate) struct Watched<S, const TOPICS: usize = 1> {
-    inner: Monitor<Inner<S, TOPICS>, TOPICS>,
+pub(crate) struct Monitor<S, const TOPICS: usize = 1> {
+    inner: CondMutex<Inner<S, TOPICS>, TOPICS>,
 }
 
 struct Inner<S, const TOPICS: usize> {
@@ -88,7 +88,7 @@ pub(crate) type Wakers = Vec<Option<Waker>>;
 /// A set of topics: bit `n` for topic `n`.
 pub(crate) type Topics = u8;
 
-impl<S: Send + 'static> Watched<S> {
+impl<S: Send + 'static> Monitor<S> {
     /// Changes the state and wakes everybody who waits, after the lock has been given up.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
         let (result, wakers) = self.change_quietly(|state| (change(state), 1));
@@ -102,9 +102,9 @@ impl<S: Send + 'static> Watched<S> {
     }
 }
 
-impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
+impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
     pub(crate) fn new(state: S) -> Self {
-        Self { inner: Monitor::new(Inner { state, waiting: [const { None }; TOPICS] }) }
+        Self { inner: CondMutex::new(Inner { state, waiting: [const { None }; TOPICS] }) }
     }
 
     /// The state, once nobody shares it any more.
@@ -221,13 +221,13 @@ impl<S: Send + 'static, const TOPICS: usize> Watched<S, TOPICS> {
     where
         F: FnMut(&mut S) -> Option<T>,
     {
-        Watch { watched: self, topic, look, place: None }
+        Watch { monitor: self, topic, look, place: None }
     }
 }
 
-/// A wait for a [`Watched`] state. Dropping it gives up the place in the queue.
+/// A wait for a [`Monitor`] state. Dropping it gives up the place in the queue.
 pub(crate) struct Watch<'a, S: Send + 'static, F, const TOPICS: usize = 1> {
-    watched: &'a Watched<S, TOPICS>,
+    monitor: &'a Monitor<S, TOPICS>,
     topic: usize,
     look: F,
     place: Option<Place>,
@@ -235,7 +235,7 @@ pub(crate) struct Watch<'a, S: Send + 'static, F, const TOPICS: usize = 1> {
 
 impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
     fn look(&mut self, waker: Option<Waker>) -> Option<T> {
-        let mut locked = self.watched.lock();
+        let mut locked = self.monitor.lock();
         let inner = &mut *locked.inner;
         let found = (self.look)(&mut inner.state);
         let slot = &mut inner.waiting[self.topic];
@@ -282,7 +282,7 @@ where
 impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
     fn drop(&mut self) {
         let Some(place) = self.place.take().filter(|_| !abandoned()) else { return };
-        let mut locked = self.watched.lock();
+        let mut locked = self.monitor.lock();
         let former = locked.inner.waiting[self.topic].as_mut().and_then(|waiting| waiting.leave(&place));
         drop(locked);
         drop(former);
@@ -292,7 +292,7 @@ impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{Arc, AtomicU64, IN_MODEL, Ordering};
+    use crate::platform::{Arc, AtomicU64, IN_MODEL, Ordering};
     use std::task::Wake;
 
     #[derive(Default)]
@@ -306,11 +306,11 @@ mod tests {
 
     /// A task that waits for this topic until the state is not 0, and how often it has been woken.
     fn task<const TOPICS: usize>(
-        watched: &Watched<u8, TOPICS>,
+        monitor: &Monitor<u8, TOPICS>,
         topic: usize,
     ) -> (impl GiveUp<Output = u8> + Unpin, Arc<Counts>) {
         let woken = Arc::new(Counts::default());
-        let mut watch = watched.wait_topic(topic, |state| (*state != 0).then_some(*state));
+        let mut watch = monitor.wait_topic(topic, |state| (*state != 0).then_some(*state));
         assert!(poll(&mut watch, &woken).is_pending());
         (watch, woken)
     }
@@ -325,12 +325,12 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let watched = Watched::<u8, 3>::new(0);
-        let tasks = [0, 1, 2].map(|topic| task(&watched, topic));
+        let monitor = Monitor::<u8, 3>::new(0);
+        let tasks = [0, 1, 2].map(|topic| task(&monitor, topic));
         let woken = || tasks.each_ref().map(|(_, woken)| woken.0.load(Ordering::Relaxed));
-        wake_all(watched.change_quietly(|_| ((), 0b010)).1);
+        wake_all(monitor.change_quietly(|_| ((), 0b010)).1);
         assert_eq!(woken(), [0, 1, 0]);
-        wake_all(watched.change_quietly(|_| ((), 0b101)).1);
+        wake_all(monitor.change_quietly(|_| ((), 0b101)).1);
         assert_eq!(woken(), [1, 1, 1]);
     }
 
@@ -339,20 +339,20 @@ mod tests {
         if IN_MODEL || !cfg!(debug_assertions) {
             return;
         }
-        let (watched, other) = (Watched::<u8>::new(0), Watched::<u8>::new(1));
+        let (monitor, other) = (Monitor::<u8>::new(0), Monitor::<u8>::new(1));
         let again = |look: &dyn Fn(&mut u8)| {
-            let locked = std::panic::AssertUnwindSafe(|| watched.look(look));
+            let locked = std::panic::AssertUnwindSafe(|| monitor.look(look));
             std::panic::catch_unwind(locked).err().and_then(|payload| payload.downcast_ref::<&str>().copied())
         };
         assert_eq!(again(&|state| *state = other.look(|other| *other)), None);
         let would_wait =
             |said: Option<&str>| said.is_some_and(|said| said.starts_with("this thread would wait for itself"));
-        assert!(would_wait(again(&|_| watched.look(|_| ()))));
-        assert!(would_wait(again(&|_| watched.change(|_| ()))));
-        assert!(again(&|_| watched.assert_free()).is_some());
+        assert!(would_wait(again(&|_| monitor.look(|_| ()))));
+        assert!(would_wait(again(&|_| monitor.change(|_| ()))));
+        assert!(again(&|_| monitor.assert_free()).is_some());
         // It has been given up all the same.
-        watched.assert_free();
-        assert_eq!(watched.look(|state| *state), 1);
+        monitor.assert_free();
+        assert_eq!(monitor.look(|state| *state), 1);
     }
 
     #[test]
@@ -360,13 +360,13 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let watched = Watched::<u8>::new(0);
+        let monitor = Monitor::<u8>::new(0);
         let ((mut early, early_waker), (mut late, _), (dropped, dropped_waker)) =
-            (task(&watched, 0), task(&watched, 0), task(&watched, 0));
+            (task(&monitor, 0), task(&monitor, 0), task(&monitor, 0));
         assert_eq!(early.give_up(), None);
         drop(dropped);
         assert_eq!([early_waker, dropped_waker].map(|waker| Arc::strong_count(&waker)), [1, 1], "a waker is kept");
-        watched.change(|state| *state = 7);
+        monitor.change(|state| *state = 7);
         assert_eq!(late.give_up(), Some(7));
     }
 
@@ -375,10 +375,10 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let watched = Watched::<u8>::new(0);
-        let (mut watch, woken) = task(&watched, 0);
+        let monitor = Monitor::<u8>::new(0);
+        let (mut watch, woken) = task(&monitor, 0);
         // Nobody is told; it finds it by itself.
-        watched.look(|state| *state = 7);
+        monitor.look(|state| *state = 7);
         assert_eq!(poll(&mut watch, &woken), Poll::Ready(7));
         assert_eq!(Arc::strong_count(&woken), 1, "its waker is kept");
     }

@@ -12,20 +12,20 @@
 
 use std::task::Wake;
 
-use crate::sync::{Arc, Instant, Monitor, note};
+use crate::platform::{Arc, CondMutex, Instant, note};
 
 pub(crate) struct Parker {
     /// The token.
-    woken: Monitor<bool>,
+    woken: CondMutex<bool>,
 }
 
-crate::sync::thread_local! {
+crate::platform::thread_local! {
     static CURRENT: Arc<Parker> = Arc::new(Parker::new());
 }
 
 impl Parker {
     fn new() -> Self {
-        let woken = Monitor::new(false);
+        let woken = CondMutex::new(false);
         note!(owns(woken.thing()));
         Self { woken }
     }

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt;
 
 use super::BoxError;
-use crate::interrupt::{Cause, Interrupt};
-use crate::panics::panic_message;
-use crate::sync::{Arc, contain};
+use crate::platform::{Arc, contain};
+use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::panics::panic_message;
 
 /// What a body is told about its present run.
 #[derive(Debug)]

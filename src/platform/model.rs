@@ -63,8 +63,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::imp::model as imp;
-use crate::queue::WaitQueue;
+use super::imp::{Mutex, model as imp};
 
 pub use imp::Setting;
 #[cfg(all(loom, feature = "loom"))]
@@ -155,7 +154,7 @@ pub fn give_way() -> Setting {
 #[expect(private_bounds, reason = "of this crate alone")]
 #[inline]
 pub fn name(primitive: &impl Named, name: impl Display) {
-    imp::name(primitive.queue(), name);
+    imp::name(primitive.mutex(), name);
 }
 
 /// Says in the calling thread's lane what it has done.
@@ -180,6 +179,6 @@ pub fn within<T>(steps: impl FnOnce() -> T) -> T {
 
 /// What can be given a [`name`].
 pub(crate) trait Named {
-    /// The queue by whose lock it is known.
-    fn queue(&self) -> &WaitQueue;
+    /// By which it is known.
+    fn mutex(&self) -> &Mutex<impl Sized>;
 }

@@ -24,13 +24,10 @@ use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use crate::interrupt::Interrupt;
-use crate::queue::{Condition, Wait, WaitQueue};
-use crate::sync::model::Named;
-use crate::sync::{AtomicU8, Instant, Ordering, const_fn, note};
-use crate::wait::{Waited, block, block_on, deadline};
+use super::wait_queue::{Condition, Wait, WaitQueue};
+use crate::platform::model::Named;
+use crate::platform::{AtomicU8, Mutex, Ordering, const_fn, note};
 
 const CLOSED: u8 = 0;
 const OPEN: u8 = 1;
@@ -86,7 +83,7 @@ impl Latch {
             // Also when it is open already: what was written before this call must be seen by whoever passes after it.
             match self.state.compare_exchange(state, OPEN, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => {
-                    note!(turns(&self.queue, true, state == CLOSED));
+                    note!(turns(self.queue.waiting.thing(), true, state == CLOSED));
                     return state == CLOSED;
                 }
                 Err(actual) => state = actual,
@@ -95,7 +92,7 @@ impl Latch {
         let mut changed = false;
         self.queue.release(|| {
             changed = self.state.swap(OPEN, Ordering::Release) != OPEN;
-            note!(turns(&self.queue, true, changed));
+            note!(turns(self.queue.waiting.thing(), true, changed));
             true
         });
         changed
@@ -108,7 +105,7 @@ impl Latch {
         // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are. A caller that closes the latch has
         // passed it, hence the ordering: what was written before `open` is seen.
         let changed = self.state.fetch_and(!OPEN, Ordering::Acquire) & OPEN != 0;
-        note!(turns(&self.queue, false, changed));
+        note!(turns(self.queue.waiting.thing(), false, changed));
         changed
     }
 
@@ -121,12 +118,12 @@ impl Latch {
     /// If a waiting task's waker panics; everybody has been let through and woken by then.
     pub fn release(&self) -> usize {
         if self.state.load(Ordering::Relaxed) != AWAITED {
-            note!(releases(&self.queue, false));
+            note!(releases(self.queue.waiting.thing(), false));
             return 0;
         }
         self.queue.release(|| {
             let awaited = self.state.compare_exchange(AWAITED, CLOSED, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-            note!(releases(&self.queue, awaited));
+            note!(releases(self.queue.waiting.thing(), awaited));
             awaited
         })
     }
@@ -136,40 +133,8 @@ impl Latch {
     #[inline]
     pub fn is_open(&self) -> bool {
         let open = self.state.load(Ordering::Acquire) == OPEN;
-        note!(looks(&self.queue, open));
+        note!(looks(self.queue.waiting.thing(), open));
         open
-    }
-
-    /// Blocks until the latch lets the caller through. On an open latch this is one atomic load.
-    #[inline]
-    pub fn wait(&self) {
-        if !self.is_open() {
-            self.wait_until_open();
-        }
-    }
-
-    /// Out of line, so that passing stays a look and a branch that is not taken.
-    #[cold]
-    #[inline(never)]
-    fn wait_until_open(&self) {
-        block(self);
-    }
-
-    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
-    pub fn wait_timeout(&self, timeout: Duration) -> Waited {
-        if self.is_open() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
-    }
-
-    /// As [`wait`](Self::wait), until `deadline` at most.
-    pub fn wait_deadline(&self, deadline: Instant) -> Waited {
-        block_on(self, None, Some(deadline))
-    }
-
-    /// As [`wait`](Self::wait), until `interrupt` is set, and until `deadline` if there is one.
-    ///
-    /// An open latch is passed even if the interrupt is set.
-    pub fn wait_interruptible(&self, interrupt: &Interrupt, deadline: impl Into<Option<Instant>>) -> Waited {
-        block_on(self, Some(interrupt), deadline.into())
     }
 
     /// Waits without blocking the thread, under any executor.
@@ -212,8 +177,8 @@ impl Condition for &Latch {
 }
 
 impl Named for Latch {
-    fn queue(&self) -> &WaitQueue {
-        &self.queue
+    fn mutex(&self) -> &Mutex<impl Sized> {
+        &self.queue.waiting
     }
 }
 
@@ -255,8 +220,10 @@ impl fmt::Debug for Opened<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::IN_MODEL;
+    use crate::platform::{IN_MODEL, Instant};
+    use crate::primitives::wait::Waited;
     use std::task::Waker;
+    use std::time::Duration;
 
     fn poll(wait: &mut Opened<'_>) -> Poll<()> {
         Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))

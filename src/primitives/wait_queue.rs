@@ -1,7 +1,7 @@
 //! Who waits: the one mechanism under everything that blocks.
 //!
 //! A **wait** is a future that joins a queue of wakers. A task awaits it; a thread polls it and parks (see
-//! [`wait::block_on`](crate::wait::block_on)). Threads and tasks therefore stand in the same queue and obey the same argument:
+//! [`wait::block_on`](crate::primitives::wait::block_on)). Threads and tasks therefore stand in the same queue and obey the same argument:
 //!
 //! - A waiter looks at the state without a lock ([`Condition::check`]). If there is nothing to wait for, that one load
 //!   is all.
@@ -23,8 +23,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::panics::FirstPanic;
-use crate::sync::{Mutex, MutexGuard, abandoned, const_fn, note};
+use super::panics::FirstPanic;
+use crate::platform::{Mutex, MutexGuard, abandoned, const_fn, note};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before somebody waits.
 pub(crate) struct WaitQueue {
@@ -81,7 +81,7 @@ impl WaitQueue {
             return 0;
         }
         let wakers = locked.waiting.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
-        note!(empties(self));
+        note!(empties(self.waiting.thing()));
         drop(locked);
         wake_all(wakers)
     }
@@ -193,7 +193,7 @@ impl<C: Condition> Wait<C> {
             return self.condition.let_through();
         }
         let waker = waiting.leave(&place);
-        note!(leaves(self.condition.queue()));
+        note!(leaves(self.condition.queue().waiting.thing()));
         if waiting.is_empty() {
             self.condition.unmark();
         }
@@ -208,7 +208,7 @@ impl<C: Condition> Wait<C> {
         let waiting = locked.waiting.get_or_insert_default();
         if let Some(place) = self.place.take() {
             let Some(present) = waiting.at(&place) else {
-                note!(is_through(self.condition.queue()));
+                note!(is_through(self.condition.queue().waiting.thing()));
                 drop(locked);
                 // Let through, or woken for a change that came before this wait began.
                 return match self.condition.let_through() {
@@ -226,7 +226,7 @@ impl<C: Condition> Wait<C> {
             return Poll::Ready(output);
         }
         self.place = Some(waiting.join(waker));
-        note!(joins(self.condition.queue()));
+        note!(joins(self.condition.queue().waiting.thing()));
         Poll::Pending
     }
 }

@@ -5,18 +5,19 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
-use crate::interrupt::Interrupt;
+use super::Upstream;
 use crate::log::Log;
-use crate::sync::Arc;
-use crate::wait::{Waited, drive};
-use crate::watched::Watched;
+use crate::platform::Arc;
+use crate::primitives::interrupt::Interrupt;
+use crate::primitives::monitor::Monitor;
+use crate::primitives::wait::{Waited, drive};
+use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
 
 /// An upstream in memory. Clones are the same upstream.
 ///
 /// It takes a batch if its [`base`](Batch::base) is its own last event, keeps everything, and gives it out in pages.
 pub struct Memory<L: Log> {
-    shared: Arc<Watched<State<L>>>,
+    shared: Arc<Monitor<State<L>>>,
     live: bool,
     page: usize,
 }
@@ -70,7 +71,7 @@ impl<L: Log> Memory<L> {
             pull_faults: VecDeque::new(),
             lost_echoes: Vec::new(),
         };
-        Self { shared: Arc::new(Watched::new(state)), live: true, page: 100 }
+        Self { shared: Arc::new(Monitor::new(state)), live: true, page: 100 }
     }
 
     /// The same upstream, with pulls that end when they have caught up.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::queue::WaitQueue;
+use super::Mutex;
 
 /// A setting of the model, until this is dropped.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) fn give_way() -> Setting {
     refuse()
 }
 
-pub(crate) fn name(_gate: &WaitQueue, _name: impl Display) {}
+pub(crate) fn name<T>(_known_by: &Mutex<T>, _name: impl Display) {}
 
 pub(crate) fn say(_words: impl Display) {}
 

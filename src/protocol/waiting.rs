@@ -1,0 +1,65 @@
+//! Who owes the next move.
+
+use super::{Delay, Direction, Failure, Protocol, Pull, Push, Time, WaitingOn};
+use crate::log::Log;
+
+impl<L: Log> Protocol<L> {
+    /// Who must move before another pending event can be confirmed.
+    pub fn waiting_on(&self) -> WaitingOn {
+        if self.log.pending() == 0 {
+            return WaitingOn::Nobody;
+        }
+        let not_before = self.not_before.push;
+        match &self.course.push {
+            Push::Failed { error } | Push::Sending { failed: Some(error), .. } => WaitingOn::Owner(error.clone()),
+            Push::Sending { .. } => WaitingOn::Upstream(Direction::Push),
+            _ if self.stopped => WaitingOn::Stopped,
+            Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
+            Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
+            _ if self.paused.push => WaitingOn::Gate(Direction::Push),
+            Push::Waiting { until, asked: false, reason: Delay::Unavailable } if *until >= not_before => {
+                WaitingOn::Connectivity(*until)
+            }
+            Push::Waiting { until, .. } => WaitingOn::Clock(not_before.max(*until)),
+            Push::Idle if not_before > Time::ZERO => WaitingOn::Clock(not_before),
+            Push::Idle => WaitingOn::Pusher,
+        }
+    }
+
+    /// Who must move before more of upstream's events can come. `Nobody` if no pull is needed until something else happens.
+    pub fn pull_waiting_on(&self) -> WaitingOn {
+        match &self.course.pull {
+            Pull::Failed { .. } | Pull::Pulling { .. } => self.waiting_on_pull(),
+            _ if self.stopped => WaitingOn::Stopped,
+            Pull::Idle if !self.wants_pull() => WaitingOn::Nobody,
+            Pull::Idle | Pull::Waiting { .. } => self.waiting_on_pull(),
+        }
+    }
+
+    fn waiting_on_pull(&self) -> WaitingOn {
+        let not_before = self.not_before.pull;
+        match &self.course.pull {
+            Pull::Failed { error } => WaitingOn::Owner(error.clone()),
+            Pull::Pulling { .. } => WaitingOn::Upstream(Direction::Pull),
+            _ if self.paused.pull => WaitingOn::Gate(Direction::Pull),
+            // The pull is over, and the call has not returned.
+            _ if self.ended < self.begun.pull => WaitingOn::Upstream(Direction::Pull),
+            Pull::Waiting { until, asked: false, reached: false } if *until >= not_before => {
+                WaitingOn::Connectivity(*until)
+            }
+            Pull::Waiting { until, .. } => WaitingOn::Clock(not_before.max(*until)),
+            Pull::Idle if not_before > Time::ZERO => WaitingOn::Clock(not_before),
+            Pull::Idle => WaitingOn::Puller,
+        }
+    }
+
+    /// The failure that the owner has to decide about, if there is one: the pusher's, or else the puller's.
+    pub fn failure(&self) -> Option<&Failure> {
+        match (&self.course.push, &self.course.pull) {
+            (Push::Failed { error } | Push::Sending { failed: Some(error), .. }, _) | (_, Pull::Failed { error }) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+}

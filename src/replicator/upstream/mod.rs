@@ -1,0 +1,40 @@
+//! What a backend implements, and an upstream in memory.
+
+mod memory;
+
+pub use self::memory::{Fault, Memory};
+use crate::log::Log;
+use crate::primitives::interrupt::Interrupt;
+use crate::protocol::messages::{Batch, Page, PullError, PushError};
+
+/// An upstream: it takes batches in, and gives out, in order, all that it has taken from anybody.
+///
+/// # Contract
+///
+/// - A batch is taken whole or not at all, and only if it follows upstream's last event ([`Batch::base`]). Taken, its
+///   events keep the numbers that they have in the batch.
+/// - A pull gives out every event after the cursor, in order, none left out. Giving one twice does no harm.
+/// - Both return soon after the interrupt is set. A push whose interrupt is set before anything was sent is
+///   [`PushError::Unavailable`]; afterwards it is [`PushError::Uncertain`].
+///
+/// The two are called from two threads, one call of each kind at a time. A panic is taken for a fatal error; of a push,
+/// for one with an uncertain outcome.
+pub trait Upstream<L: Log>: Send + Sync + 'static {
+    /// Hands a batch to upstream and waits for its answer. `Ok` means that upstream has ordered the batch as it stands.
+    ///
+    /// # Errors
+    ///
+    /// Whatever else came of it, classified by what is known: see [`PushError`].
+    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<L::Position>>;
+
+    /// Gives out what upstream has ordered after `cursor`, in pages.
+    ///
+    /// The iterator's end means that everything upstream had when the pull began has been given out; so does a page with
+    /// [`More::None`](crate::upstream::More::None). A live pull waits for more after such a page, until it is interrupted. A pull that cannot go on
+    /// yields an error as its last item.
+    fn pull<'a>(
+        &'a self,
+        cursor: L::Position,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a;
+}
