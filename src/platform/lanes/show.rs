@@ -75,8 +75,8 @@ impl Lanes {
     fn end(&self, f: &mut fmt::Formatter<'_>, order: &[usize]) -> fmt::Result {
         let deadlock = self.end == End::Deadlock;
         match &self.end {
-            End::Deadlock => paragraph(f, "", "Deadlock: nobody can go on, and nobody has woken whoever is parked.")?,
-            End::Spins => paragraph(f, "", "No end: somebody looks again and again for something that never comes.")?,
+            End::Deadlock => paragraph(f, "", "Deadlock: no thread can go on, and none has woken those parked.")?,
+            End::Spins => paragraph(f, "", "No end: a thread looks again and again for something that never comes.")?,
             End::Failed(message) => paragraph(f, "", &format!("Failed: {message}"))?,
             End::Passed => paragraph(f, "", "Nothing failed.")?,
         }
