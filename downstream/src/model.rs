@@ -38,7 +38,7 @@ fn pushes_meet_the_deadline(order: Order) {
     // From here on every deadline has come, also those still to be set.
     end_time();
     flush.push(2);
-    // Before anything is stopped: closing would wake whoever is stuck.
+    // Before anything is stopped: closing would wake a waiter that was stuck.
     all_there.wait();
     assert_eq!(flush.close(), []);
 }

@@ -3,8 +3,8 @@
 //!
 //! A test that calls [`check`] is a model, in a **model build**: one with `--cfg loom` and the
 //! feature `latchwork/loom`. What threads share besides this crate's types must be loom's there,
-//! too, but for `std::sync::Arc`. `loom-tests/README.md` leads from the manifest to the first
-//! execution that fails.
+//! too, but for `std::sync::Arc`. [The guide](crate::guide::model) leads from the manifest to the
+//! first execution that fails.
 //!
 //! ```
 //! # if !latchwork::sync::IN_MODEL { return }

@@ -24,6 +24,8 @@ const FOLDERS: &[Folder] = &[
     Folder { name: PLATFORM, stands_on: &[] },
     Folder { name: "primitives", stands_on: &["backoff", PLATFORM] },
     Folder { name: "replicator", stands_on: &["backoff", "log", PLATFORM, "primitives", "protocol"] },
+    // Text.
+    Folder { name: "guide", stands_on: &[] },
 ];
 
 /// The files, and their arrows.

@@ -1,0 +1,23 @@
+//! The guide: chapters to read, without code but for examples, each of which is a test.
+//!
+//! | chapter | answers |
+//! | --- | --- |
+//! | [`choose`] | Which part fits which wait? |
+//! | [`log`] | How do I write a log of my own? |
+//! | [`upstream`] | How do I connect a backend, and what becomes of its errors? |
+//! | [`threads`] | How do threads use the parts, and how do they end? |
+//! | [`tasks`] | How do tasks use them, under any executor? |
+//! | [`model`] | How do I model-check my own code, with the crate under it? |
+//! | [`proved`] | What is shown about this crate, at which sizes, and what is not? |
+//! | [`by_hand`] | I have a loop of a mutex and a condition variable. What does it get wrong? |
+//! | [`glossary`] | What do the words mean, and what does the field call the same things? |
+
+pub mod by_hand;
+pub mod choose;
+pub mod glossary;
+pub mod log;
+pub mod model;
+pub mod proved;
+pub mod tasks;
+pub mod threads;
+pub mod upstream;
