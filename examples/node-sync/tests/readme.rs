@@ -1,4 +1,4 @@
-//! What the README files show is what the command says, but for the numbers that differ from run to run.
+//! What the README shows is what the command says, but for the numbers that differ from run to run.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -30,15 +30,13 @@ fn shape(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_readme_files_show_what_the_command_says() {
+fn the_readme_shows_what_the_command_says() {
     let output = Command::new(env!("CARGO_BIN_EXE_node-sync")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
-    for path in ["README.md", "../../README.md"] {
-        let readme = fs::read_to_string(path).unwrap();
-        let first = blocks(&readme, "sh")[0];
-        assert!(first.starts_with("cargo run --release -p node-sync\n"), "{path}: the first command is {first}");
-        let shown = blocks(&readme, "text").into_iter().find(|block| block.contains("2 clients (")).unwrap();
-        assert_eq!(shape(shown), shape(&said), "{path} shows what is not said any more:\n{said}");
-    }
+    let readme = fs::read_to_string("README.md").unwrap();
+    let first = blocks(&readme, "sh")[0];
+    assert!(first.starts_with("cargo run --release -p node-sync\n"), "the first command is {first}");
+    let shown = blocks(&readme, "text").into_iter().find(|block| block.contains("2 clients (")).unwrap();
+    assert_eq!(shape(shown), shape(&said), "the README shows what is not said any more:\n{said}");
 }

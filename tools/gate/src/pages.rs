@@ -6,11 +6,10 @@ use crate::gate::{Gate, Outcome};
 
 /// An example in a page that says where it comes from must stand there, word for word. (Others are doctests.)
 pub fn readme(gate: &Gate) -> Outcome {
-    for page in ["README.md", "loom-tests/README.md"] {
-        let count =
-            examples(&gate.read(page)?, |source| gate.read(source)).map_err(|error| format!("{page} {error}"))?;
-        println!("{count} examples of {page} stand as they are in the files they come from");
-    }
+    let chapter = "src/guide/model.rs";
+    let count =
+        examples(&text(chapter, gate)?, |source| gate.read(source)).map_err(|error| format!("{chapter} {error}"))?;
+    println!("{count} examples of {chapter} stand as they are in the files they come from");
     let page = gate.read("README.md")?;
     for command in ["cargo test", "RUSTFLAGS=\"--cfg loom\" cargo test"] {
         if !page.lines().any(|line| line == command) {
@@ -18,7 +17,68 @@ pub fn readme(gate: &Gate) -> Outcome {
         }
     }
     println!("both commands of README.md are run here");
+    let (lines, code) = brief(&page).map_err(|error| format!("README.md {error}"))?;
+    println!("README.md has {lines} lines, and its first code in line {code}");
     Ok(())
+}
+
+/// A page's text. A chapter of the documentation is a source file whose first lines are its text.
+fn text(page: &str, gate: &Gate) -> Outcome<String> {
+    let text = gate.read(page)?;
+    if !page.ends_with(".rs") {
+        return Ok(text);
+    }
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    Ok(lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect())
+}
+
+/// Whether a README is read to its end: how many lines it has, and in which its first code begins, after a picture.
+fn brief(page: &str) -> Outcome<(usize, usize)> {
+    const LINES: usize = 220;
+    const CODE_BEFORE: usize = 45;
+    const LINES_OF_CODE: usize = 20;
+    let lines: Vec<_> = page.lines().collect();
+    if lines.len() > LINES {
+        return Err(format!("has {} lines, {LINES} at most: the rest belongs to the guide", lines.len()).into());
+    }
+    let place = |fence| lines.iter().position(|line| *line == fence).ok_or(format!("has no block {fence}"));
+    let (picture, code) = (place("```text")?, place("```rust")?);
+    let length = lines[code + 1..].iter().take_while(|line| **line != "```").count();
+    if picture > code || length > LINES_OF_CODE || code + length + 1 >= CODE_BEFORE {
+        return Err(format!(
+            "begins with a picture (line {}) and then at most {LINES_OF_CODE} lines of code ({length} from line {}), \
+             before line {CODE_BEFORE}",
+            picture + 1,
+            code + 1
+        )
+        .into());
+    }
+    Ok((lines.len(), code + 1))
+}
+
+/// Words that leave a sentence without a party that one could look for in the code: a thread, a task, a caller, a waiter,
+/// an owner. A few are allowed, where no other will do.
+pub fn words(gate: &Gate, files: &[String]) -> Outcome {
+    const MOST: usize = 140;
+    let mut found = Vec::new();
+    for file in files {
+        found.extend(vague(&gate.read(file)?).map(|(line, text)| format!("{file}:{line}: {text}")));
+    }
+    if found.len() > MOST {
+        println!("{}", found.join("\n"));
+        let words = VAGUE.join(", ");
+        return Err(format!("{} lines have one of these words, {MOST} at most may: {words}", found.len()).into());
+    }
+    println!("{} of {MOST} lines in {} files have one of: {}", found.len(), files.len(), VAGUE.join(", "));
+    Ok(())
+}
+
+const VAGUE: [&str; 4] = ["whoever", "somebody", "nobody", "anybody"];
+
+/// The lines that have one of them, in any case and in names too.
+fn vague(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_vague = |line: &str| VAGUE.iter().any(|word| line.to_lowercase().contains(word));
+    text.lines().enumerate().filter(move |(_, line)| is_vague(line)).map(|(at, line)| (at + 1, line.trim()))
 }
 
 /// How many blocks of a page are marked with their source, by `<!-- from FILE -->` above them.
@@ -109,6 +169,27 @@ mod tests {
         let read = |_: &str| Ok(FILE.to_owned());
         assert!(examples("```\nfn c() {}\n```\n", read).is_err());
         assert!(examples("<!-- from a.rs -->\n\nfn c() {}\n", read).is_err());
+    }
+
+    #[test]
+    fn brief_refuses_what_is_long_and_what_shows_its_code_late() {
+        let page = |before: usize, code: usize, after: usize| {
+            let picture = "```text\na\n```\n";
+            format!("{picture}{}```rust\n{}```\n{}", "b\n".repeat(before), "c\n".repeat(code), "d\n".repeat(after))
+        };
+        assert_eq!(brief(&page(20, 19, 176)).unwrap(), (220, 24));
+        for (before, code, after) in [(20, 19, 177), (21, 20, 0), (0, 21, 0)] {
+            assert!(brief(&page(before, code, after)).is_err(), "{before} {code} {after}");
+        }
+        assert!(brief("```rust\nc\n```\n```text\na\n```\n").is_err());
+        assert!(brief("```text\na\n```\n").is_err());
+    }
+
+    #[test]
+    fn vague_finds_its_words_in_any_case_and_in_names() {
+        let lines = "No body.\n/// Nobody waits.\nfn a() {}\nfn wakes_whoever_waits() {}\n";
+        let found: Vec<_> = vague(lines).collect();
+        assert_eq!(found, [(2, "/// Nobody waits."), (4, "fn wakes_whoever_waits() {}")]);
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub const STEPS: &[Step] = &[
     step("lints", "lints, normal build and model build", lints),
     step("docs", "documentation, normal build and model build", docs),
     step("readme", "what the READMEs show", pages::readme),
-    step("words", "what is said in lanes leaves no trace in a normal build", words),
+    step("words", "words that name no party", words),
+    step("no-trace", "what is said in lanes leaves no trace in a normal build", no_trace),
     step("user", "what a user's lock file gets", user),
     step("package", "the package", package),
     step("parking-lot", "both ends of the parking_lot range", parking_lot),
@@ -132,9 +133,15 @@ fn docs(gate: &Gate) -> Outcome {
     gate.cargo("doc -p latchwork --no-deps --features loom").loom().env("RUSTDOCFLAGS", "--cfg loom -D warnings").run()
 }
 
+fn words(gate: &Gate) -> Outcome {
+    let is_page = |file: &String| Path::new(file).file_name().is_some_and(|name| name == "README.md");
+    let pages = files(gate, ".")?.into_iter().filter(is_page);
+    pages::words(gate, &files(gate, "src")?.into_iter().chain(pages).collect::<Vec<_>>())
+}
+
 /// What the crate says in the lanes of a model. The control is a model build. (Words of code that is generic in the log
 /// are in neither: it is compiled where it is used. They go through the same macro.)
-fn words(gate: &Gate) -> Outcome {
+fn no_trace(gate: &Gate) -> Outcome {
     let words = ["no run is due", "the worker is not idle", "joins the queue of", "parks: "].map(str::to_owned);
     let control = object(gate.cargo("rustc -p latchwork --features loom").loom(), gate.target.join("model.o"))?;
     leaves_no_trace(gate, &control, &words)
