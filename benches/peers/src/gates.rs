@@ -1,4 +1,4 @@
-//! Looking at, opening and closing a gate that nobody waits at.
+//! Looking at, opening and closing a gate without waiters.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -189,7 +189,7 @@ pub fn open_close(bench: &mut Bench) {
             }),
         ],
     );
-    let what = "open or close a latch, nobody waiting";
+    let what = "open or close a latch, no waiter";
     bench.report.judge_ratio(what, &results, "Latch", LOCKED, 1.3);
     let peers = ["rsevents", "event-listener", "Notify::notify_one", "Notify::notify_waiters", "watch"];
     let peers: Vec<_> = peers.into_iter().chain(["parking_lot", "std"]).collect();

@@ -137,13 +137,13 @@ pub fn status(bench: &mut Bench) {
     for placement in bench.cpus.placements() {
         let load = Load { cpus: bench.cpus, placement, events: bench.count(50_000), commit: BATCH, pending: None };
         let contenders = vec![
-            Contender::new("nobody asks", || best_of_three(|| asked(load, None))),
+            Contender::new("not asked", || best_of_three(|| asked(load, None))),
             Contender::new("asked", || best_of_three(|| asked(load, Some(true)))),
-            Contender::new("nobody asks, a thread sleeps as often", || best_of_three(|| asked(load, Some(false)))),
+            Contender::new("not asked, a thread sleeps as often", || best_of_three(|| asked(load, Some(false)))),
         ];
         let results = take_turns(bench.rounds(20), contenders);
         let what = format!("status() while events are confirmed, {}", placement.text());
-        let ratio = results.ratio("asked", "nobody asks, a thread sleeps as often");
+        let ratio = results.ratio("asked", "not asked, a thread sleeps as often");
         let goal = "does not disturb the workers (within 5 %)".to_owned();
         bench.report.judge(&what, goal, Limit::AtMost(1.05), "×", ratio);
         bench.report.note(&what, "ns an event", &results);
