@@ -136,9 +136,9 @@ impl<T: Send + 'static, const TOPICS: usize> CondMutex<T, TOPICS> {
         Self(Arc::new(Shared { value: Mutex::new(value), waiting, notified: [const { Notified::new() }; TOPICS] }))
     }
 
-    /// The value, once nobody shares it any more.
+    /// The value, once it is not shared any more.
     pub(crate) fn into_inner(self) -> T {
-        let shared = Arc::into_inner(self.0).expect("nobody is blocked");
+        let shared = Arc::into_inner(self.0).expect("no thread is blocked");
         shared.value.value.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -176,7 +176,7 @@ impl<T: Send + 'static, const TOPICS: usize> CondMutex<T, TOPICS> {
         if SPURIOUS.get() {
             CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
         }
-        // From this look at the clock until it is parked nobody else runs: whoever moves the clock later finds the entry.
+        // From this look at the clock until it is parked no other thread runs: one that moves the clock later finds the entry.
         if passed() {
             return (guard, true);
         }
@@ -187,7 +187,7 @@ impl<T: Send + 'static, const TOPICS: usize> CondMutex<T, TOPICS> {
             Arc::as_ptr(&entry.who).cast::<()>() == key && (entry.deadline, entry.topic) == (deadline, topic)
         };
         let mut blocked = CLOCK.blocked();
-        let own = blocked.iter().position(same).expect("an entry is taken out by whoever made it");
+        let own = blocked.iter().position(same).expect("an entry is taken out by the thread that made it");
         blocked.remove(own);
         drop(blocked);
         (guard, passed())
@@ -199,7 +199,7 @@ impl<T: Send + 'static, const TOPICS: usize> CondMutex<T, TOPICS> {
         drop(guard);
         loom::thread::park();
         let guard = self.lock();
-        // Notified, it is not there any more; woken by somebody else, it still is.
+        // Notified, it is not there any more; woken otherwise, it still is.
         let own = loom::thread::current().id();
         self.0.waiting[topic].threads().retain(|thread| thread.id() != own);
         guard
@@ -223,7 +223,7 @@ struct Entry {
 }
 
 struct Clock {
-    /// Nanoseconds since the model began. Grows only. Read and written `SeqCst`: nobody reads a clock as it was before.
+    /// Nanoseconds since the model began. Grows only. Read and written `SeqCst`: no thread reads a clock as it was before.
     now: AtomicU64,
     /// Looks and wake-ups of models that expect wake-ups without a reason, which have no time to be put in order by.
     spurious: AtomicU64,
@@ -313,7 +313,7 @@ impl Drop for Setting {
 
 pub(crate) fn wake_spuriously() {
     CLOCK.spurious.fetch_add(1, Ordering::SeqCst);
-    say("wakes whoever sleeps, for no reason");
+    say("wakes what sleeps, for no reason");
     CLOCK.wake(|_| true);
 }
 

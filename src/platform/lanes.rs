@@ -1,11 +1,11 @@
-//! What an execution of a model did, in the words of the crate: for whoever has to understand one that failed.
+//! What an execution of a model did, in the words of the crate: to understand one that failed.
 //!
 //! A model that fails can be run once more, exactly as it failed, with a **record**: each thread has a lane, and what it
 //! says stands in the order in which it happened. The crate says what it has done or found right where it took effect
 //! (`note!`), the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
 //!
 //! A record is no step of a model: it is kept in a variable of the real thread that loom runs all threads of a model on,
-//! and nobody looks at it but whoever prints it. Where none is kept, a word is one look at a flag, and is not put
+//! and is looked at only to be printed. Where none is kept, a word is one look at a flag, and is not put
 //! together. In a normal build there are no words.
 
 mod show;
@@ -143,7 +143,7 @@ pub(crate) fn within<T>(steps: impl FnOnce() -> T) -> T {
             RECORD.with_borrow_mut(|lanes| {
                 let Some(lanes) = lanes else { return };
                 if std::thread::panicking() {
-                    // The others, whose steps nobody takes any more, are unwound after the one that has failed.
+                    // The others, whose steps are not taken any more, are unwound after the one that has failed.
                     lanes.failed.get_or_insert(lane);
                 } else {
                     lanes.lanes[lane].place = Place::Ended;
@@ -180,9 +180,9 @@ pub struct Lanes {
 /// How an execution ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum End {
-    /// Everybody waited for another.
+    /// Each thread waited for another.
     Deadlock,
-    /// Somebody looked again and again for something that never came.
+    /// A thread looked again and again for something that never came.
     Spins,
     /// With this panic.
     Failed(String),

@@ -39,7 +39,7 @@ impl<T, const TOPICS: usize> CondMutex<T, TOPICS> {
         }
     }
 
-    /// The value, once nobody shares it any more.
+    /// The value, once it is not shared any more.
     pub(crate) fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -48,8 +48,8 @@ impl<T, const TOPICS: usize> CondMutex<T, TOPICS> {
         self.value.lock()
     }
 
-    /// As [`lock`](Self::lock), for whoever only looks. Whoever gives up a lock has to wake the queue for it; so this one
-    /// gives way a few times before it joins.
+    /// As [`lock`](Self::lock), for readers. Unlocking a contended mutex is slow for its holder, so this yields a
+    /// few times before it queues up.
     pub(crate) fn lock_politely(&self) -> MutexGuard<'_, T> {
         for _ in 0..MOST_YIELDS {
             if let Some(guard) = self.value.try_lock() {

@@ -1,7 +1,10 @@
-//! A counter that only grows, and that can be waited for.
+//! A counter that only grows, and that can be waited for: an eventcount (Reed and Kanodia,
+//! "Synchronization with eventcounts and sequencers", CACM 1979; Vyukov; the crate
+//! `event-listener`).
 //!
-//! The cure for *check, then park*: read the epoch **before** looking at whatever it stands for, and afterwards park only
-//! until the epoch is past what was read. A change that came in between has bumped it, and parking returns at once.
+//! The cure for *check, then park*: read the epoch **before** looking at whatever it stands for,
+//! and afterwards park only until the epoch is past what was read. A change that came in between
+//! has bumped it, and parking returns at once.
 //!
 //! ```text
 //! waiter                          changer
@@ -10,13 +13,14 @@
 //! epoch.wait_past(seen)           epoch.bump()        in whatever order these two come, the waiter looks again
 //! ```
 //!
-//! Count and mark ("somebody waits") share one atomic word. `bump` counts first; if the mark was set at that moment it
-//! takes the queue's lock and wakes everybody. A waiter sets the mark only while the count is still what it has seen, so
-//! the bump that it waits for finds the mark. Somebody who joins between the counting and the waking may be woken for a
-//! bump that they had seen; they look at the count and join again.
+//! Count and mark ("a waiter is there") share one atomic word. `bump` counts first; if the mark was
+//! set at that moment it takes the queue's lock and wakes every waiter. A waiter sets the mark only
+//! while the count is still what it has seen, so the bump that it waits for finds the mark. A
+//! waiter that joins between the counting and the waking may be woken for a bump that it had seen;
+//! it looks at the count and joins again.
 //!
-//! Counting releases and acquires, reading the count acquires. The mark is set and taken back by read-modify-writes
-//! that do neither, and hand on what was released before them.
+//! Counting is an acquire-release operation, reading the count an acquire operation. The mark is
+//! set and taken back by relaxed read-modify-writes, which continue the release sequence.
 
 use std::fmt;
 use std::future::Future;
@@ -31,14 +35,15 @@ use super::wait_queue::{Condition, Wait, WaitQueue};
 use crate::platform::model::Named;
 use crate::platform::{AtomicU64, Instant, Mutex, Ordering, const_fn, note};
 
-/// The mark: somebody waits. The count stands above it.
+/// The mark: a waiter is there. The count stands above it.
 const AWAITED: u64 = 1;
 const ONE: u64 = 2;
 
-/// A counter that only grows and that threads and tasks can wait for.
+/// A counter that only grows and that threads and tasks can wait for. Elsewhere it is an *eventcount*
+/// (Reed and Kanodia, 1979).
 ///
-/// What was written before [`bump`](Self::bump) is seen by whoever has read or waited past the count before it, and by
-/// whoever bumps after it.
+/// What was written before [`bump`](Self::bump) is seen by a thread or task that has read or waited past the count
+/// before it, and by one that bumps after it.
 ///
 /// ```
 /// # if latchwork::sync::IN_MODEL { return }
@@ -52,7 +57,7 @@ const ONE: u64 = 2;
 /// });
 /// ```
 pub struct Epoch {
-    /// Twice the count, plus the mark. The mark is set as long as the queue holds somebody.
+    /// Twice the count, plus the mark. The mark is set as long as the queue holds a waiter.
     state: AtomicU64,
     queue: WaitQueue,
 }
@@ -75,13 +80,13 @@ impl Epoch {
         count
     }
 
-    /// Counts one more and wakes whoever waits to get past the former count. Returns the new count.
+    /// Counts one more and wakes every waiter for a count past the former one. Returns the new count.
     ///
     /// The count wraps only after 2⁶³ bumps, which no program lives to see.
     ///
     /// # Panics
     ///
-    /// If a waiting task's waker panics; everybody has been woken by then.
+    /// If a waiting task's waker panics; all waiters have been woken by then.
     pub fn bump(&self) -> u64 {
         let former = self.state.fetch_add(ONE, Ordering::AcqRel);
         note!(bumps(self.queue.waiting.thing(), former / ONE + 1));
@@ -104,7 +109,7 @@ impl Epoch {
         block(Past { epoch: self, seen })
     }
 
-    /// As [`wait_past`](Self::wait_past), for `timeout` at most. A timeout that no clock can show is for ever.
+    /// As [`wait_past`](Self::wait_past), for `timeout` at most. A timeout too large for an [`Instant`] means no timeout.
     pub fn wait_past_timeout(&self, seen: u64, timeout: Duration) -> Waited<u64> {
         block_on(Past { epoch: self, seen }, None, deadline(timeout))
     }
@@ -232,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_nobody_to_wake_or_nothing_to_wait_for_takes_no_lock() {
+    fn bump_and_a_wait_past_an_old_count_take_no_lock_without_a_waiter() {
         if IN_MODEL {
             return;
         }
         let epoch = Epoch::new();
         assert!(poll(&mut epoch.wait_past_async(0)).is_pending(), "and has given up its place");
-        // Whoever takes the lock now waits for ever.
+        // To take the lock now is to wait for ever.
         let _locked = epoch.queue.waiting.lock();
         assert_eq!([epoch.bump(), epoch.bump()], [1, 2]);
         assert_eq!(epoch.wait_past(1), 2);

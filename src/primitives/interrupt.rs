@@ -1,4 +1,4 @@
-//! A request to stop what one is doing, with its cause: a cancellation token.
+//! A request to stop what one is doing, with its cause: a cancellation token (.NET, tokio-util).
 //!
 //! An interrupt is a [`Latch`] that opens once and stays open, and a note of why. The note is
 //! written under a lock before the latch opens, so a thread that sees the interrupt finds its
@@ -71,7 +71,8 @@ pub struct Interrupted {
     pub cause: Cause,
 }
 
-/// A token that asks its holders to end what they do. Clones are the same token.
+/// A token that asks its holders to end what they do: a *cancellation token* (.NET, tokio-util).
+/// Clones are the same token.
 ///
 /// Once set, it stays set. Looking at it is one atomic load.
 ///

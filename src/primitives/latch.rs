@@ -1,23 +1,26 @@
-//! A gate that opens and closes.
+//! A gate that opens and closes: a manual-reset event (Win32 `CreateEvent`, .NET
+//! `ManualResetEvent`). Not the one-shot latch of C++ (`std::latch`) and Java (`CountDownLatch`).
 //!
 //! The state is one atomic word with three values:
 //!
 //! | state | meaning | who changes it |
 //! | --- | --- | --- |
-//! | `CLOSED` | closed, nobody waits | anybody: `open` to `OPEN`, without a lock; a waiter to `AWAITED`, under the queue's lock |
-//! | `OPEN` | open, nobody waits | anybody: `close` to `CLOSED`, without a lock |
-//! | `AWAITED` | closed, and somebody waits | only under the queue's lock: `open` to `OPEN`; `release`, or the last waiter that gives up, to `CLOSED` |
+//! | `CLOSED` | closed, no waiter | `open` to `OPEN`, without a lock; a waiter to `AWAITED`, under the queue's lock |
+//! | `OPEN` | open, no waiter | `close` to `CLOSED`, without a lock |
+//! | `AWAITED` | closed, with waiters | only under the queue's lock: `open` to `OPEN`; `release`, or the last waiter that gives up, to `CLOSED` |
 //!
-//! Each operation is one read-modify-write on that word, which is where it takes effect; nothing depends on the order of
-//! two words, so no fence is owed. Opening releases; passing acquires, and so does closing, by which a turn is taken. The
-//! rest does neither, and hands on what was released before it.
+//! Each operation is one read-modify-write on that word, which is where it takes effect; nothing
+//! depends on the order of two words, so no fence is owed. `open` is a release operation. Passing
+//! is an acquire operation, and so is `close`, so that a latch can serve as a lock. The other
+//! read-modify-writes are relaxed: they continue the release sequence.
 //!
-//! Whoever finds `AWAITED` changes it and empties the queue in one critical section: those in the queue are exactly those
-//! that were there when it opened, and closing again at once takes nobody back (see the argument in the crate's wait
-//! queue: a waiter whose generation is over is through).
+//! A thread that finds `AWAITED` changes it and empties the queue in one critical section: those in
+//! the queue are exactly those that were there when it opened, and closing again at once takes none
+//! of them back (see the argument in the crate's wait queue: a waiter whose generation is over is
+//! through).
 //!
-//! The states and the `release` operation follow Effect's `Latch`; its `open` then `close` forgets the waiters, and this
-//! one's does not.
+//! The states and the `release` operation follow Effect's `Latch`; its `open` then `close` forgets
+//! the waiters, and this one's does not.
 
 use std::fmt;
 use std::future::Future;
@@ -33,9 +36,11 @@ const CLOSED: u8 = 0;
 const OPEN: u8 = 1;
 const AWAITED: u8 = 2;
 
-/// A gate: threads and tasks wait while it is closed and pass while it is open.
+/// A gate: threads and tasks wait while it is closed and pass while it is open. Elsewhere it is a
+/// *manual-reset event* (Win32, .NET).
 ///
-/// What was written before [`open`](Self::open) or [`release`](Self::release) is seen by whoever it lets through.
+/// What was written before [`open`](Self::open) or [`release`](Self::release) is seen by every
+/// waiter that it lets through.
 ///
 /// ```
 /// # if latchwork::sync::IN_MODEL { return }
@@ -50,7 +55,7 @@ const AWAITED: u8 = 2;
 // The queue's pointer is packed and must not lie across two pages: joining would take more than twice as long.
 #[repr(align(16))]
 pub struct Latch {
-    /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds somebody.
+    /// `CLOSED`, `OPEN` or `AWAITED`; the latter exactly as long as the queue holds a waiter.
     state: AtomicU8,
     pub(crate) queue: WaitQueue,
 }
@@ -72,15 +77,15 @@ impl Latch {
         }
     }
 
-    /// Opens the latch and lets through everybody who waits. Returns whether it was closed.
+    /// Opens the latch and lets through every waiter. Returns whether it was closed.
     ///
     /// # Panics
     ///
-    /// If a waiting task's waker panics; everybody has been let through and woken by then.
+    /// If a waiting task's waker panics; all waiters have been let through and woken by then.
     pub fn open(&self) -> bool {
         let mut state = CLOSED;
         while state != AWAITED {
-            // Also when it is open already: what was written before this call must be seen by whoever passes after it.
+            // Also when it is open: what was written before this call must be seen by a waiter that passes after it.
             match self.state.compare_exchange(state, OPEN, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => {
                     note!(turns(self.queue.waiting.thing(), true, state == CLOSED));
@@ -100,7 +105,7 @@ impl Latch {
 
     /// Closes the latch. Returns whether it was open.
     ///
-    /// Whoever waited when it opened passes even so.
+    /// A waiter that was there when it opened passes even so.
     pub fn close(&self) -> bool {
         // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are. A caller that closes the latch has
         // passed it, hence the ordering: what was written before `open` is seen.
@@ -111,11 +116,11 @@ impl Latch {
 
     /// Lets through exactly those who wait now; the latch stays closed. Returns how many there were.
     ///
-    /// Nobody waits on an open latch, so there it does nothing.
+    /// An open latch has no waiters, so there it does nothing.
     ///
     /// # Panics
     ///
-    /// If a waiting task's waker panics; everybody has been let through and woken by then.
+    /// If a waiting task's waker panics; all waiters have been let through and woken by then.
     pub fn release(&self) -> usize {
         if self.state.load(Ordering::Relaxed) != AWAITED {
             note!(releases(self.queue.waiting.thing(), false));
@@ -143,7 +148,7 @@ impl Latch {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its place; nobody else's is affected.
+    /// Dropping the future gives up its place; no other waiter is affected.
     pub fn wait_async(&self) -> Opened<'_> {
         Opened(Wait::new(self))
     }
@@ -230,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_nobody_to_wake_or_nothing_to_wait_for_takes_no_lock() {
+    fn open_close_and_passing_take_no_lock_without_a_waiter() {
         if IN_MODEL {
             return;
         }
         let latch = Latch::new();
         assert!(poll(&mut latch.wait_async()).is_pending(), "and has given up its place");
-        // Whoever takes the lock now waits for ever.
+        // To take the lock now is to wait for ever.
         let _locked = latch.queue.waiting.lock();
         assert_eq!(latch.release(), 0);
         assert_eq!([latch.open(), latch.open()], [true, false]);

@@ -1,19 +1,21 @@
-//! A state under a lock, and those who wait for it to change.
+//! A monitor (Hoare, "Monitors: an operating system structuring concept", CACM 1974): a state under
+//! a mutex, and the threads and tasks that wait for it to change.
 //!
-//! Where the state is more than a word, waiting needs no word of its own either: it stands under the same lock as the
-//! state. Whoever waits looks and joins in one critical section, and whoever changes the state notes whom to wake in the
-//! one in which it does so. There is no moment between the look and joining.
+//! The queue stands under the same lock as the state. A waiter looks and joins in one critical
+//! section, and a thread that changes the state notes which waiters to wake in the one in which it
+//! does so. There is no moment between the look and joining.
 //!
-//! A thread waits on the lock's own condition variable, a task leaves its waker. (A thread could leave a waker too, as it
-//! does for a latch. It costs two more locks for each wait, and in a model every lock multiplies: that is the difference
-//! between models of the replicator that end and such that do not.)
+//! A thread waits on the lock's own condition variable, a task leaves its waker. (A thread could
+//! leave a waker too, as it does for a latch, at two more lock acquisitions a wait. Under loom each
+//! multiplies the search; the replicator's models would not finish.)
 //!
 //! # The lock knows
 //!
-//! Some user code runs under a lock: the methods of a log, and who looks at it. If it called back what it is locked by, its
-//! thread would wait for itself, silently and for ever. So in a debug build each thread knows which of these locks it holds
-//! ([`Held`]): taking one again is a panic that says so, and whatever runs other user code can assert that it does so
-//! without ([`Monitor::assert_free`]). A model needs no such help, a release build has no such cost.
+//! Some user code runs under a lock: the methods of a log, and who looks at it. If it called back
+//! what it is locked by, its thread would wait for itself, silently and for ever. So in a debug
+//! build each thread knows which of these locks it holds ([`Held`]): taking one again is a panic
+//! that says so, and whatever runs other user code can assert that it does so without
+//! ([`Monitor::assert_free`]). A model needs no such help, a release build has no such cost.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -26,7 +28,7 @@ use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, abandoned};
 
 /// A monitor: a state under a mutex, and the threads and tasks that wait for it to change.
 ///
-/// There may be several queues, one for each `TOPIC`, so that a change wakes only those whom it concerns.
+/// There may be several queues, one for each `TOPIC`, so that a change wakes only the waiters that it concerns.
 pub(crate) struct Monitor<S, const TOPICS: usize = 1> {
     inner: CondMutex<Inner<S, TOPICS>, TOPICS>,
 }
@@ -89,7 +91,7 @@ pub(crate) type Wakers = Vec<Option<Waker>>;
 pub(crate) type Topics = u8;
 
 impl<S: Send + 'static> Monitor<S> {
-    /// Changes the state and wakes everybody who waits, after the lock has been given up.
+    /// Changes the state and wakes all waiters, after the lock has been given up.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
         let (result, wakers) = self.change_quietly(|state| (change(state), 1));
         wake_all(wakers);
@@ -107,7 +109,7 @@ impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
         Self { inner: CondMutex::new(Inner { state, waiting: [const { None }; TOPICS] }) }
     }
 
-    /// The state, once nobody shares it any more.
+    /// The state, once it is not shared any more.
     pub(crate) fn into_inner(self) -> S {
         self.inner.into_inner().state
     }
@@ -126,7 +128,7 @@ impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
         Locked { inner: self.inner.lock(), held }
     }
 
-    /// Looks at the state, or changes what nobody waits for. Those who change it need not wait for this.
+    /// Looks at the state, or changes what has no waiters. A thread that changes it need not wait for this.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
         let held = Held::new(self.address());
         let mut locked = Locked { inner: self.inner.lock_politely(), held };
@@ -377,7 +379,7 @@ mod tests {
         }
         let monitor = Monitor::<u8>::new(0);
         let (mut watch, woken) = task(&monitor, 0);
-        // Nobody is told; it finds it by itself.
+        // No waiter is told; it finds it by itself.
         monitor.look(|state| *state = 7);
         assert_eq!(poll(&mut watch, &woken), Poll::Ready(7));
         assert_eq!(Arc::strong_count(&woken), 1, "its waker is kept");

@@ -1,14 +1,16 @@
 //! One thread, asleep until it is woken.
 //!
-//! A parker holds at most one token: `unpark` leaves it, `park` takes it or sleeps until it comes. The race to fear is
-//! a wake between "no token" and falling asleep; both happen under the lock that `unpark` takes, so `unpark` comes
-//! either before the look (the token is there) or after the thread sleeps (and is notified).
+//! A parker holds at most one token: `unpark` leaves it, `park` takes it or sleeps until it comes.
+//! The race to fear is a wake between "no token" and falling asleep; both happen under the lock
+//! that `unpark` takes, so `unpark` comes either before the look (the token is there) or after the
+//! thread sleeps (and is notified).
 //!
-//! `park` may also return for no reason. Whoever parks must look again at what it waits for, and never take the return
-//! for the event.
+//! `park` may also return for no reason. A thread that parks must look again at what it waits for,
+//! and never take the return for the event.
 //!
-//! Threads have their own (`std::thread::park`); it is not used here because its token is shared with everybody: a wait
-//! in this crate could swallow an `unpark` meant for its caller's code.
+//! Threads have their own (`std::thread::park`); it is not used here because its token is shared
+//! with all code on the thread: a wait in this crate could swallow an `unpark` meant for its
+//! caller's code.
 
 use std::task::Wake;
 

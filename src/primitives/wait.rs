@@ -174,7 +174,7 @@ impl Latch {
         block(self);
     }
 
-    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
+    /// As [`wait`](Self::wait), for `timeout` at most. A timeout too large for an [`Instant`] means no timeout.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited {
         if self.is_open() { Waited::Ready(()) } else { block_on(self, None, deadline(timeout)) }
     }
@@ -199,7 +199,7 @@ impl Interrupt {
         self.why()
     }
 
-    /// As [`wait`](Self::wait), for `timeout` at most. A timeout that no clock can show is for ever.
+    /// As [`wait`](Self::wait), for `timeout` at most. A timeout too large for an [`Instant`] means no timeout.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited<Cause> {
         self.waited(self.latch().wait_timeout(timeout))
     }

@@ -1,23 +1,26 @@
-//! Who waits: the one mechanism under everything that blocks.
+//! The wait queue: the one mechanism under everything that blocks.
 //!
-//! A **wait** is a future that joins a queue of wakers. A task awaits it; a thread polls it and parks (see
-//! [`wait::block_on`](crate::primitives::wait::block_on)). Threads and tasks therefore stand in the same queue and obey the same argument:
+//! A **wait** is a future that joins a queue of wakers. A task awaits it; a thread polls it and
+//! parks (see [`wait::block_on`](crate::primitives::wait::block_on)). Threads and tasks therefore
+//! stand in the same queue and obey the same argument:
 //!
-//! - A waiter looks at the state without a lock ([`Condition::check`]). If there is nothing to wait for, that one load
-//!   is all.
-//! - Otherwise it takes the queue's lock and [marks](Condition::mark) the state "somebody waits". The mark is a
-//!   read-modify-write on the same atomic word as the state itself, so either it comes first, and whoever changes the
-//!   state sees it and must take the lock to [wake](WaitQueue::release); or the change comes first, and marking fails and
-//!   the waiter does not sleep. *The race one would fear, a wake between the look and joining the queue, needs the two
-//!   to miss each other on one atomic word, and they cannot.* Nor does the mark need an ordering to be seen in time:
-//!   whoever has seen it takes the lock after the waiter that set it. Had they taken it before, the lock would have put
-//!   their look before the marking.
-//! - Everybody present is taken out at once, and the queue's **generation** moves on. A waiter whose generation is over
-//!   has been let through, whatever the state is by then: opening and closing again at once loses nobody. Since nobody
-//!   is ever woken *instead* of another, a waiter that gives up cannot take another's wake with it.
+//! - A waiter looks at the state without a lock ([`Condition::check`]). If there is nothing to wait
+//!   for, that one load is all.
+//! - Otherwise it takes the queue's lock and [marks](Condition::mark) the state "a waiter is
+//!   there". The mark is a read-modify-write on the same atomic word as the state itself, so either
+//!   it comes first, and the thread that changes the state sees it and must take the lock to
+//!   [wake](WaitQueue::release); or the change comes first, and marking fails and the waiter does
+//!   not sleep. *The race one would fear, a wake between the look and joining the queue, needs the
+//!   two to miss each other on one atomic word, and they cannot.* Nor does the mark need an
+//!   ordering to be seen in time: a thread that has seen it takes the lock after the waiter that
+//!   set it. Had it taken it before, the lock would have put its look before the marking.
+//! - All waiters present are taken out at once, and the queue's **generation** moves on. A waiter
+//!   whose generation is over has been let through, whatever the state is by then: opening and
+//!   closing again at once loses none. Since no waiter is ever woken *instead* of another, a waiter
+//!   that gives up cannot take another's wake with it.
 //!
-//! Wakers are user code. They are cloned before the lock is taken and woken and dropped after it is given up; all are
-//! taken first and then woken, and one that panics does not keep the rest asleep.
+//! Wakers are user code. They are cloned before the lock is taken and woken and dropped after it is
+//! given up; all are taken first and then woken, and one that panics does not keep the rest asleep.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +29,7 @@ use std::task::{Context, Poll, Waker};
 use super::panics::FirstPanic;
 use crate::platform::{Mutex, MutexGuard, abandoned, const_fn, note};
 
-/// A queue of wakers. Eight bytes and a lock; nothing is allocated before somebody waits.
+/// A queue of wakers. Eight bytes and a lock; nothing is allocated before the first waiter comes.
 pub(crate) struct WaitQueue {
     pub(crate) waiting: Mutex<Slot>,
 }
@@ -44,10 +47,10 @@ struct Locked<'a> {
     waiting: Option<Box<Waiting>>,
 }
 
-/// Who waits, under somebody's lock.
+/// The waiters, under the lock of what they wait for.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    /// How often everybody present was let through.
+    /// How often all waiters present were let through.
     generation: u64,
     /// The wakers of this generation. Empty places are those of waiters that gave up.
     wakers: Vec<Option<Waker>>,
@@ -74,7 +77,7 @@ impl WaitQueue {
         Locked { slot, waiting }
     }
 
-    /// Lets through everybody present, if `change`, which is called under the lock, says so. Returns how many.
+    /// Lets through all waiters present, if `change`, which is called under the lock, says so. Returns how many.
     pub(crate) fn release(&self, change: impl FnOnce() -> bool) -> usize {
         let mut locked = self.lock();
         if !change() {
@@ -125,7 +128,7 @@ impl Waiting {
         self.vacant.len() == self.wakers.len()
     }
 
-    /// Lets through everybody present: the wakers to wake once the lock has been given up.
+    /// Lets through all waiters present: the wakers to wake once the lock has been given up.
     pub(crate) fn take(&mut self) -> Vec<Option<Waker>> {
         self.generation += 1;
         self.vacant.clear();
@@ -152,7 +155,7 @@ pub(crate) fn for_each_unwinding<T>(items: impl Iterator<Item = T>, mut f: impl 
     first.resume();
 }
 
-/// What a queue's waiters wait for: a state in one atomic word, which also holds the mark "somebody waits".
+/// What a queue's waiters wait for: a state in one atomic word, which also holds the mark "a waiter is there".
 pub(crate) trait Condition {
     /// What a waiter is told.
     type Output;
@@ -162,7 +165,7 @@ pub(crate) trait Condition {
     /// Whether there is something to wait for. Without the lock.
     fn check(&self) -> Option<Self::Output>;
 
-    /// Marks that somebody waits, unless the condition holds by now. Under the queue's lock.
+    /// Marks that a waiter is there, unless the condition holds by now. Under the queue's lock.
     fn mark(&self) -> Option<Self::Output>;
 
     /// Takes the mark back: the last waiter gave up. Under the queue's lock.
@@ -235,8 +238,8 @@ impl<C: Condition> Wait<C> {
 pub(crate) trait GiveUp: Future {
     /// Leaves the queue. `Some` if it is too late for that: the wait had been let through by then.
     ///
-    /// Either way there is one outcome, decided under the lock: whoever was let through is told so here, and whoever was
-    /// not leaves no trace.
+    /// Either way there is one outcome, decided under the lock: a waiter that was let through is told so here, and one
+    /// that was not leaves no trace.
     fn give_up(&mut self) -> Option<Self::Output>;
 }
 
@@ -251,7 +254,7 @@ impl<C: Condition + Unpin> Future for Wait<C> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
         if let Some(output) = self.condition.check() {
-            // Whoever made it so has taken everybody out of the queue or is about to: the place is worth nothing.
+            // The thread that made it so has emptied the queue or is about to: the place is worth nothing.
             self.place = None;
             return Poll::Ready(output);
         }

@@ -109,10 +109,10 @@ pub(crate) fn turns(gate: Thing, open: bool, changed: bool) {
     });
 }
 
-/// The calling thread has let through whoever waits at a gate, if somebody does.
+/// The calling thread has let through the waiters at a gate, if there are any.
 pub(crate) fn releases(gate: Thing, awaited: bool) {
-    let nobody = if awaited { "" } else { ", where nobody waits" };
-    say(format_args!("releases {gate}{nobody}"));
+    let none = if awaited { "" } else { ", which has no waiters" };
+    say(format_args!("releases {gate}{none}"));
 }
 
 /// The calling thread writes down why an interrupt is set.

@@ -1,10 +1,11 @@
-//! A worker: one thread, and a body that it runs again and again.
+//! A worker: one thread, and a body that it runs again and again. A supervised process, as Erlang/OTP has
+//! it: restarted by a policy with an intensity limit, each run with a number.
 //!
 //! # States
 //!
-//! Everything is under one lock, and so is the queue of those who wait for a change: the worker's own thread,
-//! `wait_idle`, `join`. Whoever waits looks and joins the queue in one critical section, and whoever changes something
-//! empties the queue in the same one. There is no other way to wait, so there is no wake-up to lose.
+//! Everything is under one lock, and so is the queue of the waiters for a change: the worker's own thread,
+//! `wait_idle`, `join`. A waiter looks and joins the queue in one critical section, and a thread that changes
+//! something empties the queue in the same one. There is no other way to wait, so there is no wake-up to lose.
 //!
 //! | phase | the thread | left by |
 //! | --- | --- | --- |
@@ -22,7 +23,7 @@
 //! # Stale results
 //!
 //! Each run has a **generation** and an interrupt of its own. How a run ended that was interrupted (because it was
-//! replaced, cleared or stopped) is kept for whoever asks, and changes nothing: no backoff, no giving up. Only a run that
+//! replaced, cleared or stopped) is kept for the status, and changes nothing: no backoff, no giving up. Only a run that
 //! ended by itself has a say in what follows.
 
 mod policy;
@@ -47,7 +48,8 @@ use crate::primitives::wait::deadline;
 /// The error of what a body's run may return.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A restartable worker on a thread of its own. See the [module](self) for what it promises.
+/// A restartable worker on a thread of its own: a *supervised process* (Erlang/OTP). See the
+/// [module](self) for what it promises.
 ///
 /// Dropping it stops the worker and **waits** for its thread, however long the present run takes to heed its interrupt.
 /// (On that thread itself, it only stops.) To wait no longer than some time, use [`join_timeout`](Self::join_timeout).
@@ -86,7 +88,7 @@ impl Worker {
         Self::builder(name).spawn(body)
     }
 
-    /// A worker to be, with the name of its thread.
+    /// Configures and starts a worker, with the name of its thread.
     pub fn builder(name: impl Into<String>) -> Builder {
         Builder { name: name.into(), policy: RestartPolicy::never() }
     }
@@ -221,7 +223,7 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// A worker to be; see [`Worker::builder`].
+/// Configures and starts a [`Worker`]; see [`Worker::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "a worker is started by `spawn`"]
 pub struct Builder {

@@ -89,7 +89,7 @@ impl History {
         Some(delay)
     }
 
-    /// Somebody asked for a run, or one went well: begin anew.
+    /// A run was asked for, or one went well: begin anew.
     pub(super) fn reset(&mut self) {
         self.attempt = 0;
         self.recent.clear();
