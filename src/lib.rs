@@ -110,7 +110,7 @@ pub mod sync {
     pub use crate::platform::{IN_MODEL, Instant, model};
 }
 
-/// What a backend implements: the upstream that orders everybody's events.
+/// What a backend implements: the upstream that puts the events of all clients into one order.
 pub mod upstream {
     pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError, SharedError};
     pub use crate::replicator::upstream::{Fault, Memory, Upstream};

@@ -1,4 +1,4 @@
-//! Queues that are spared room.
+//! `VecDeque` that grows by half instead of doubling.
 //!
 //! A queue that doubles its room when it is full has up to twice as much as it needs, and what is pending is counted in
 //! bytes for each event. By half it grows more often, which the benches do not notice.

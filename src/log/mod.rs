@@ -30,8 +30,8 @@ pub use self::wrapper::Wrapper;
 ///
 /// A panic in [`number`](Self::number), [`admit`](Self::admit), [`batch`](Self::batch), [`merge`](Self::merge) or a shortcut
 /// is contained: the commit is refused, or the worker that called has [failed](crate::protocol::Failure::Panicked) and the
-/// owner decides. The others only say how things stand, in the middle of every step; they must not panic, for nobody could
-/// go on.
+/// owner decides. The others only say how things stand, in the middle of every step; they must not panic, for there is no
+/// direction left that could go on.
 pub trait Log: Send + 'static {
     /// What a commit hands in.
     type Event;
@@ -131,7 +131,7 @@ pub enum Merged<T> {
         /// How many pending events, the last ones, were rolled back and now stand on top of `new` under new numbers.
         moved: usize,
         /// Pending events that the log gave up because of what came in: indices into those that were to be sent once the
-        /// confirmed ones were gone, ascending. Whoever committed them is told that they were rejected.
+        /// confirmed ones were gone, ascending. Their tickets settle as rejected.
         dropped: Vec<usize>,
     },
 }

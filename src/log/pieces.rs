@@ -1,9 +1,9 @@
 //! A queue of events in the vectors that brought them.
 //!
-//! A log may have a million events pending, and is changed under a lock that the workers need. A queue in one piece moves
-//! them all when it grows, while everybody waits; and it writes what is added to where nothing has been written for a
-//! million events, if ever. Here the vector that a commit brings **becomes** a piece of the queue: nothing is moved, and
-//! whoever made it has it in their cache. Commits that are small join the last piece, so that a piece is worth its place.
+//! A log may have a million events pending, and is changed under a lock that the workers need. One large
+//! `VecDeque` copies them all when it grows, under that lock, and appends to cold memory. Here the vector
+//! that a commit brings **becomes** a piece of the queue: nothing is moved, and it is in the cache of the
+//! thread that made it. Commits that are small join the last piece, so that a piece is worth its place.
 
 use std::collections::VecDeque;
 use std::fmt;

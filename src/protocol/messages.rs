@@ -20,7 +20,7 @@ pub struct Batch<L: Log> {
 }
 
 impl<L: Log> Batch<L> {
-    /// A batch that nobody sent: to try an upstream with, alone. A protocol knows its own batches, and takes no answer to
+    /// A batch that no protocol sent: to test an upstream with, alone. A protocol knows its own batches, and takes no answer to
     /// this one.
     ///
     /// # Panics

@@ -14,7 +14,7 @@ use crate::platform::Arc;
 use crate::primitives::worker::{SpawnError, Worker};
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
-/// A replicator to be; see [`Replicator::builder`].
+/// Configures and starts a [`Replicator`]; see [`Replicator::builder`].
 #[must_use = "a replicator is started by `spawn`"]
 pub struct Builder<L, U> {
     log: L,

@@ -34,7 +34,7 @@ pub(super) mod topic {
     pub const PUSHER: usize = 0;
     /// The puller, for something to pull.
     pub const PULLER: usize = 1;
-    /// Whoever waits for commits to settle, or for the end.
+    /// Waiters for commits to settle, or for the end.
     pub const SETTLED: usize = 2;
     /// How many there are.
     pub const COUNT: usize = 3;
@@ -157,7 +157,7 @@ impl<L: Log> Core<L> {
         (result, panicked)
     }
 
-    /// The log, once nobody shares this any more. Everything else is dropped.
+    /// The log, once this is not shared any more. Everything else is dropped.
     pub(super) fn into_log(self) -> (L, FirstPanic) {
         let State { protocol, after, errors, waiting_on, .. } = self.state.into_inner();
         let mut panicked = FirstPanic::default();
@@ -179,7 +179,7 @@ impl<L: Log> State<L> {
     }
 
     /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. If the log
-    /// panics, `fail` is told what it said. The clock is read if somebody else owes the next move then.
+    /// panics, `fail` is told what it said. The clock is read if another party owes the next move then.
     pub(super) fn transition<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
@@ -200,7 +200,7 @@ impl<L: Log> State<L> {
         (result, take(&mut self.after), topics)
     }
 
-    /// Whoever calls upstream in this direction need not wait for it.
+    /// The thread that calls upstream in this direction need not wait for it.
     pub(super) fn interrupt(&mut self, direction: Direction, cause: Cause) {
         if let Some(call) = &self.calls[direction as usize] {
             self.after.interrupt(&call.interrupt, cause);
@@ -238,7 +238,7 @@ impl<L: Log> State<L> {
         Ok(())
     }
 
-    /// Sends an update to whoever listens.
+    /// Sends an update to all receivers.
     fn inform(&mut self, merged: Merged<L::Entry>) {
         if self.subscribers.is_empty() {
             return self.after.discard_events::<L::Entry>(merged);
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_commits_is_woken_when_the_first_of_them_has_settled() {
+    fn transition_wakes_the_waiters_of_commits_when_the_first_has_settled() {
         if IN_MODEL {
             return;
         }

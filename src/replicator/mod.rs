@@ -5,14 +5,14 @@
 //! All state is one [`Protocol`] behind one lock. Every transition ends in one function that
 //! compares what each worker would be woken for with what it was last told, and wakes it if that differs. Workers look
 //! and join their queue in one critical section. So there is one point at which anything happens, one place that
-//! publishes, and everybody reads again after being woken.
+//! publishes, and every waiter reads again after being woken.
 //!
 //! Upstream is called without the lock. A push or a pull reports under the number that it was begun with; the answer to
 //! one that is not the latest changes nothing.
 //!
 //! # What a commit waits for
 //!
-//! The lock, which nobody holds while waiting for anything. Never the network, a pull, a rebase or another commit's
+//! The lock, which no thread holds while it waits for anything. Never the network, a pull, a rebase or another commit's
 //! confirmation.
 //!
 //! # Events
@@ -84,7 +84,7 @@ use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 /// # Panics of a task's waker
 ///
 /// A method that changes something may wake tasks that wait for a ticket, a flush or an interrupt. If a waker panics, the
-/// panic comes out of that method, after all that there was to do has been done and everybody has been woken. In the
+/// panic comes out of that method, after all that there was to do has been done and all waiters have been woken. In the
 /// replicator's own threads it is shown as the [last error](Status::last_error), and they go on.
 ///
 /// ```
@@ -143,7 +143,7 @@ pub struct FlushError {
 }
 
 impl<L: Log> Replicator<L> {
-    /// A replicator to be, for a log and the upstream that it belongs to.
+    /// Configures and starts a replicator, for a log and the upstream that it belongs to.
     pub fn builder<U>(log: L, upstream: U) -> Builder<L, U> {
         Builder::new(log, upstream)
     }
@@ -304,7 +304,7 @@ impl<L: Log> Replicator<L> {
     /// # Panics
     ///
     /// If the new log does when asked how much is pending: nothing has changed then. And if a task's waker does: by then the
-    /// log has been replaced and everybody has been woken; the former log is dropped.
+    /// log has been replaced and all waiters have been woken; the former log is dropped.
     pub fn reset(&self, log: L) -> L {
         trace!(doing("reset"));
         let pending = log.pending();
@@ -332,7 +332,7 @@ impl<L: Log> Replicator<L> {
         panicked.resume();
     }
 
-    /// How things stand. Always answers, and wakes nobody.
+    /// How things stand. Always answers, and wakes no thread.
     pub fn status(&self) -> Status<L::Position> {
         let now = self.core.now();
         self.core.look(|state| Status::of(&state.protocol, &state.waiting_on, state.last_error(), now))

@@ -17,7 +17,7 @@ const DIRECTIONS: [Direction; 2] = [Direction::Push, Direction::Pull];
 #[must_use = "it says what was not handed over"]
 #[non_exhaustive]
 pub struct Shutdown<L: Log> {
-    /// The pending events that were not confirmed, in order: whoever keeps the log has to send them another time.
+    /// The pending events that were not confirmed, in order: the log's next owner has to send them.
     pub pending: Vec<L::Entry>,
     /// Whether upstream may have taken some of them without an answer, or may take them yet.
     pub uncertain: bool,

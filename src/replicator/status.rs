@@ -13,7 +13,7 @@ use crate::protocol::{Counters, Direction, Protocol, Pull, Push, Signal, Time, W
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status<P> {
-    /// Who owes the next move. While something is pending there is always somebody.
+    /// Who owes the next move. While something is pending a party always does.
     pub waiting_on: WaitingOn,
     /// For how long.
     pub waiting_for: Duration,

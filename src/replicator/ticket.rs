@@ -38,7 +38,7 @@ pub struct Ticket<P> {
     place: usize,
 }
 
-/// What became of so many commits in a row, by their places: `None`, or nothing, as long as that is not known.
+/// Outcomes of up to [`GROUP`] commits in a row, by their places: `None`, or absent, while undecided.
 type Group<P> = Monitor<Vec<Option<Settled<P>>>>;
 
 /// How many commits there are in a group.
@@ -122,7 +122,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         tickets
     }
 
-    /// What is pending from the start is a commit that nobody waits for.
+    /// What is pending from the start is a commit without a ticket.
     fn begin(&mut self, pending: usize) {
         if pending > 0 {
             self.enter(pending);
@@ -236,8 +236,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         wakers
     }
 
-    /// The log has so many pending events, whatever it has said. Those that nobody was told of are a commit that nobody waits
-    /// for; if some are missing, which tickets they were of is not known, and all are settled as closed. Returns the tasks to
+    /// The log has so many pending events, whatever it has said. Those that no commit has told of are a commit without a
+    /// ticket; if some are missing, which tickets they were of is not known, and all are settled as closed. Returns the tasks to
     /// wake.
     pub(super) fn realign(&mut self, pending: usize) -> Wakers {
         let known: usize = self.open.iter().sum();
@@ -392,7 +392,7 @@ mod tests {
         merge(&mut log, &mut tickets, 0, &[0]);
         merge(&mut log, &mut tickets, 0, &[0]);
         assert_eq!(settled(&issued), [REJECTED]);
-        assert!(tickets.rejected.is_empty(), "nobody asks for it any more");
+        assert!(tickets.rejected.is_empty(), "it is not asked for any more");
         assert_eq!((tickets.first(), tickets.last()), (2, 1));
     }
 }

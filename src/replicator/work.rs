@@ -156,7 +156,7 @@ impl<L: Log> Party<L> {
         let fail = |state: &mut State<L>, message: &str| {
             self.fail(state, message, now);
             if self.direction == Direction::Pull {
-                // Whoever gives out its pages need not go on.
+                // The call that gives out its pages need not go on.
                 state.interrupt(Direction::Pull, Cause::Restart);
             }
         };
@@ -339,7 +339,7 @@ fn pull_ended<L: Log>(
     state.calls[Direction::Pull as usize] = None;
     let present = state.protocol.is_pulling(ticket);
     if let Some(error) = error {
-        // Whoever asked it to end need not be told that it did.
+        // It was asked to end: that it did is no news.
         let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
         let told = present && !(asked && matches!(outcome, Ok(Err(PullError::Unavailable { .. }))));
         state.call_failed(Direction::Pull, error, told, now);

@@ -195,7 +195,7 @@ impl<E> Chain<E> {
 
     /// The place right before the next sent entry: the local-only ones between are passed.
     pub(super) fn past_local(place: Place) -> Place {
-        // Mutant `delete field leading`: whoever passes them asks for the length alone.
+        // Mutant `delete field leading`: a caller that passes them asks for the length alone.
         Place { local: place.local + place.leading as usize, leading: 0, ..place }
     }
 

@@ -15,7 +15,7 @@ use super::SeqNum;
 /// #[derive(PartialEq)]
 /// enum Edit {
 ///     Text { id: u64, body: String },
-///     /// Where the cursor is: nobody else's business.
+///     /// Where the cursor is: of no concern to other clients.
 ///     Cursor(usize),
 /// }
 ///
@@ -29,7 +29,7 @@ use super::SeqNum;
 /// }
 /// ```
 pub trait Event {
-    /// Whether it stays on this side: it is kept in order, but not sent to the upstream that orders for everybody.
+    /// Whether it stays on this side: it is kept in order, but not sent to the upstream that orders for all clients.
     fn is_local_only(&self) -> bool {
         false
     }

@@ -135,7 +135,7 @@ pub enum LocalOnly {
 /// let entries = state.number([Todo("milk"), Todo("bread")])?; // e4, e5
 /// let Outcome::Advance(_) = state.merge(Payload::LocalPush { entries })? else { unreachable!() };
 ///
-/// // Somebody else was first.
+/// // Another client was first.
 /// let theirs = SyncState::new(SeqNum::new(3, 0, 0)).number([Todo("tea")])?; // e4
 /// match state.merge(Payload::UpstreamAdvance { entries: theirs })? {
 ///     Outcome::Rebase(rebase) => {

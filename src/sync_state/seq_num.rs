@@ -32,7 +32,7 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SeqNum {
-    /// Counts the sent events of everybody.
+    /// Counts the sent events of all clients.
     pub global: u64,
     /// Counts the local-only events that follow a sent one; 0 for the sent one.
     pub client: u32,
@@ -43,7 +43,7 @@ pub struct SeqNum {
 /// Where a number stands in the order: by global, then by client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// Counts the sent events of everybody.
+    /// Counts the sent events of all clients.
     pub global: u64,
     /// Counts the local-only events that follow a sent one; 0 for the sent one.
     pub client: u32,

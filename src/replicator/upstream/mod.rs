@@ -7,7 +7,7 @@ use crate::log::Log;
 use crate::primitives::interrupt::Interrupt;
 use crate::protocol::messages::{Batch, Page, PullError, PushError};
 
-/// An upstream: it takes batches in, and gives out, in order, all that it has taken from anybody.
+/// An upstream: it takes batches in, and gives out, in order, all that it has taken from any client.
 ///
 /// # Contract
 ///
