@@ -2,32 +2,32 @@
 //!
 //! A test that calls [`check`](crate::sync::model::check) is a **model**. It is explored in a
 //! *model build*, where this crate's locks, atomics, threads and clock are loom's, and the rest is
-//! line for line what ships. The model below is such a test; in a normal build it does nothing.
+//! line for line what ships. In a normal build it does nothing. This one is H001, the bug that the
+//! crate began with, in ten lines: a push is rejected, the missing event advances the log, and the
+//! commit must settle in every order of the two.
 //!
 //! ```
 //! # if !latchwork::sync::IN_MODEL { return }
+//! use latchwork::log::{MemoryEntry, MemoryLog};
 //! use latchwork::sync::model;
-//! use latchwork::{Epoch, Interrupted, Latch, Run, Worker};
-//! use std::sync::Arc;
+//! use latchwork::upstream::{Batch, Memory, Upstream};
+//! use latchwork::{Interrupt, Replicator, Settled};
 //!
-//! model::check(|| {
-//!     let (asked, answered) = (Arc::new(Epoch::new()), Arc::new(Latch::new()));
-//!     let server = Worker::spawn("server", {
-//!         let (asked, answered) = (Arc::clone(&asked), Arc::clone(&answered));
-//!         move |run: &Run| -> Result<(), Interrupted> {
-//!             if asked.wait_past_interruptible(0, run.interrupt(), None).is_ready() {
-//!                 answered.open();
-//!             }
-//!             Ok(())
-//!         }
-//!     })
-//!     .unwrap();
-//!     asked.bump();
-//!     // Before anything is stopped: a stop wakes a waiter that was stuck.
-//!     answered.wait();
-//!     server.join();
+//! model::check_bounded(1, || {
+//!     let upstream = Memory::new(0);
+//!     let replicator = Replicator::builder(MemoryLog::new(), upstream.clone()).spawn().unwrap();
+//!     let ticket = replicator.commit(vec!["ours"]).unwrap();
+//!     // Another client: either its push comes first and ours is rejected, or it is.
+//!     let theirs = Batch::new(0, vec![MemoryEntry { position: 1, event: "theirs" }]);
+//!     let _first_or_behind = upstream.push(&theirs, &Interrupt::new());
+//!     model::end_time();
+//!     assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
 //! });
 //! ```
+//!
+//! An upstream of your own is modelled in the same way; or alone, as `theirs` is pushed here: two
+//! threads that push at once, of which one is told that it is behind, and a pull that brings what
+//! is pushed meanwhile.
 //!
 //! What follows stands in `downstream/` of the repository: a crate that depends on this one as any
 //! other does. It hands over items in batches, a short delay after the first came, and is built
