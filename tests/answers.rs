@@ -1,5 +1,5 @@
 //! Every answer that an upstream can give, at once and for ever, in every state: calls come no faster than the backoff
-//! allows, and whoever is waited on is named rightly (I19, I1).
+//! allows, and the party that is waited on is named rightly (I19, I1).
 //!
 //! The protocol is driven in a time of its own: a call is answered in the instant in which it begins, and if both directions
 //! wait, time goes on to where the first of them wants to look again. So three seconds of an upstream that answers at once
@@ -399,7 +399,7 @@ impl Driver {
         }
     }
 
-    /// Nothing happens before one of `wants`: is whoever is waited on able to move?
+    /// Nothing happens before one of `wants`: is the party that is waited on able to move?
     fn names_the_right_one(&self, wants: &[Option<Time>; 2]) -> Result<(), String> {
         let protocol = &self.protocol;
         let unreached = |direction: Direction| match direction {

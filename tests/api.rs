@@ -51,7 +51,7 @@ const _: () = {
     awaitable::<Set<'static>>();
 };
 
-/// Exact, so that whoever changes one sees it.
+/// Exact, so that a change of one is seen.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     assert!(size_of::<Latch>() == 16);
@@ -85,7 +85,7 @@ fn debug_says_little_and_takes_no_lock() {
 }
 
 #[test]
-fn a_batch_that_nobody_sent_is_an_answer_to_nothing() {
+fn batch_new_makes_one_whose_answer_changes_nothing() {
     use latchwork::log::{MemoryEntry, MemoryLog};
     use latchwork::protocol::{NextPush, Protocol, Settings};
     use latchwork::upstream::{Batch, Memory, PushError, Upstream};
@@ -106,7 +106,7 @@ fn a_batch_that_nobody_sent_is_an_answer_to_nothing() {
     assert!(protocol.push_ended(sent, Ok(()), 0, Duration::ZERO).unwrap().merged.is_some());
 }
 
-/// Whoever asks for another look as a push is in flight knows more than the answer to it.
+/// An owner that asks for another look as a push is in flight knows more than the answer to it.
 #[test]
 fn a_look_asked_for_during_a_push_outlives_its_rejection() {
     use latchwork::log::MemoryLog;

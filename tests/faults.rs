@@ -1,4 +1,4 @@
-//! Four clients, one upstream, every fault, on real threads; and somebody who watches them all the time.
+//! Four clients, one upstream, every fault, on real threads; and a thread that watches them all the time.
 //!
 //! `LATCHWORK_FAULT_EVENTS` sets how many events are committed (100,000 by default, which takes a second or two),
 //! `LATCHWORK_FAULT_SEED` the chance. Faults are drawn from the seed; how threads interleave is not.
@@ -220,7 +220,7 @@ fn objection(status: &Status<Position>) -> Option<&'static str> {
         WaitingOn::Nobody if status.pending > 0 => Some("something is pending and nobody owes a move"),
         WaitingOn::Stopped => Some("it has stopped by itself"),
         WaitingOn::Nobody => None,
-        _ if status.pending == 0 => Some("nothing is pending and somebody owes a move"),
+        _ if status.pending == 0 => Some("nothing is pending and a party owes a move"),
         _ if status.waiting_for > STALLED => Some("it has stalled"),
         _ => None,
     }

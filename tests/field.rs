@@ -357,7 +357,7 @@ fn retry_now_respects_what_upstream_asked_for() {
 }
 
 /// powersync-ja/powersync-js#1033, SeCherkasov/SkerrySSH#60: a 401 in both directions, a new token, `restart`; and the answer to a push that went out with the old token comes
-/// last. (Nobody is told of a failure: an owner who refreshed once has no reason to look again.)
+/// last. (A failure is not told: an owner who refreshed once has no reason to look again.)
 #[test]
 fn a_failure_from_before_the_restart_does_not_stop_the_pusher_after_it() {
     let memory = Memory::new(0);
@@ -396,7 +396,7 @@ fn a_failure_from_before_the_restart_does_not_stop_the_pusher_after_it() {
     assert!(done, "stopped by an answer to the token before: {}", replicator.status().waiting_on);
 }
 
-/// powersync-ja/powersync.dart#440: a stale status survives logout and clear. Somebody who listens to updates is not told
+/// powersync-ja/powersync.dart#440: a stale status survives logout and clear. A subscriber to updates is not told
 /// that the log is another one; what it then hears does not follow its snapshot.
 #[test]
 fn updates_end_when_reset_replaces_the_log() {

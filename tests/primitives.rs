@@ -65,7 +65,7 @@ mod latch {
     use super::*;
 
     #[test]
-    fn whoever_waits_when_it_opens_gets_through() {
+    fn open_lets_waiters_through() {
         for _ in 0..TIMES {
             let (latch, written) = (Latch::new(), AtomicUsize::new(0));
             let seen = || assert_eq!(written.load(Ordering::Relaxed), 1);
@@ -89,7 +89,7 @@ mod latch {
     }
 
     #[test]
-    fn opening_and_closing_at_once_loses_nobody() {
+    fn open_and_close_at_once_lose_no_waiter() {
         for _ in 0..TIMES {
             let latch = Latch::new();
             let mut present = latch.wait_async();
@@ -149,7 +149,7 @@ mod latch {
     }
 
     #[test]
-    fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
+    fn a_waiter_that_gives_up_takes_no_other_wake() {
         for _ in 0..TIMES {
             let latch = Latch::new();
             thread::scope(|scope| {
@@ -203,7 +203,7 @@ mod latch {
         assert!(!latch.close());
         assert!(latch.open());
         assert!(!latch.open());
-        assert_eq!(latch.release(), 0, "nobody waits on an open latch");
+        assert_eq!(latch.release(), 0, "an open latch has no waiters");
         assert!(latch.is_open(), "`release` leaves an open latch open");
         assert!(latch.close());
         assert!(!latch.close());
@@ -238,7 +238,7 @@ mod latch {
     }
 
     #[test]
-    fn a_waker_that_panics_keeps_nobody_asleep() {
+    fn a_waker_that_panics_keeps_no_other_asleep() {
         struct Panics;
         impl Wake for Panics {
             fn wake(self: Arc<Self>) {
@@ -253,12 +253,12 @@ mod latch {
             let last = scope.spawn(|| latch.wait());
             let mut released = 0;
             until(|| {
-                // Whoever comes after the release is let through by the next one.
+                // A waiter that comes after the release is let through by the next one.
                 let released_now = catch_unwind(AssertUnwindSafe(|| latch.release()));
                 released += usize::from(released_now.is_err());
                 last.is_finished()
             });
-            assert_eq!(released, 1, "the panic reaches whoever released, once");
+            assert_eq!(released, 1, "the panic reaches the caller of release, once");
             last.join().unwrap();
         });
         assert!(poll_once(&mut first).is_ready() && poll_once(&mut second).is_ready());
@@ -950,7 +950,7 @@ mod worker {
     }
 
     #[test]
-    fn a_body_whose_end_panics_takes_nobody_with_it() {
+    fn a_body_whose_end_panics_takes_no_waiter_with_it() {
         struct Panics;
         impl Drop for Panics {
             fn drop(&mut self) {

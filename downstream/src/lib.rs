@@ -1,4 +1,4 @@
-//! A batch that is handed over *soon*: a crate that depends on latchwork as anybody would.
+//! A batch that is handed over *soon*: a crate that depends on latchwork as any other does.
 //!
 //! [`FlushSoon`] collects items and gives them to a sink in batches: a batch begins with its first item, and leaves a
 //! short delay later with whatever came in the meantime. It is built from a [`Latch`] (something is there), a

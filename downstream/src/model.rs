@@ -55,7 +55,7 @@ fn closing_the_latch_after_taking_the_items_forgets_one() {
     check_bounded(PREEMPTIONS, || pushes_meet_the_deadline(Order::TakeThenClose));
 }
 
-/// Closing just as the delay ends: the item is handed to the sink or to whoever closes, never to both or to nobody.
+/// Closing just as the delay ends: the item is handed to the sink or to the caller of `close`, never to both or to neither.
 #[test]
 fn what_is_pushed_is_handed_over_once_however_closing_meets_the_deadline() {
     check_bounded(PREEMPTIONS, || {

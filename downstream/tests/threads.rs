@@ -1,4 +1,4 @@
-//! The normal types on real threads: also with a stray `--cfg loom`, as long as nobody asks for the feature.
+//! The normal types on real threads: also with a stray `--cfg loom`, as long as the feature is not asked for.
 #![cfg(not(all(loom, feature = "loom")))]
 
 use std::sync::mpsc;
@@ -69,7 +69,7 @@ fn items_that_come_within_the_delay_leave_together() {
 }
 
 #[test]
-fn nothing_is_left_behind_when_nobody_closes() {
+fn a_drop_without_close_leaves_nothing_behind() {
     let (sink, batches) = mpsc::channel();
     let flush = FlushSoon::new(Duration::from_micros(10), move |batch| sink.send(batch).unwrap()).unwrap();
     let mut missing = 1000;

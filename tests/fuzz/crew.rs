@@ -33,7 +33,7 @@ impl Crew {
         self.ended.push(false);
         std::thread::spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
-            // Nobody listens any more if it took too long.
+            // Its receiver is gone if it took too long.
             let _sent = sender.send((number, result));
         });
     }

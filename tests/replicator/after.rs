@@ -69,7 +69,7 @@ fn a_waker_that_panics_in_the_pushers_thread_is_the_last_error_and_pushing_goes_
 }
 
 #[test]
-fn a_waker_that_panics_keeps_nobody_else_asleep() {
+fn a_waker_that_panics_keeps_no_other_asleep() {
     let upstream = Memory::new(0).one_shot();
     let (replicator, ticket) = paused(MemoryLog::new(), &upstream);
     let counts = Arc::new(Counts::default());
@@ -180,7 +180,7 @@ fn calls_back<L: Log>(to: &CallBack<L>) {
     }
 }
 
-/// Asserts that a replicator still answers: nobody waits under its lock.
+/// Asserts that a replicator still answers: no thread waits under its lock.
 #[track_caller]
 fn still_answers<L: Log<Position: std::fmt::Debug>>(replicator: &Arc<Replicator<L>>) -> Status<L::Position> {
     let (send, receive) = channel();
@@ -190,7 +190,7 @@ fn still_answers<L: Log<Position: std::fmt::Debug>>(replicator: &Arc<Replicator<
         std::mem::forget(asked);
     });
     let answer = receive.recv_timeout(LONG);
-    answer.expect("somebody calls back under the lock")
+    answer.expect("a call back under the lock")
 }
 
 type Event = Loud;
@@ -245,7 +245,7 @@ fn entry(position: u64, number: u64, back: &CallBack<Events>) -> MemoryEntry<Eve
 }
 
 #[test]
-fn events_that_nobody_subscribes_to_are_not_dropped_under_the_lock() {
+fn events_without_a_subscriber_are_not_dropped_under_the_lock() {
     let upstream = Memory::new(0);
     let (replicator, back) = loud(upstream.clone(), MemoryLog::new());
     upstream.append([entry(1, 1, &back)]);
@@ -367,7 +367,7 @@ fn an_error_is_neither_formatted_nor_dropped_under_the_lock() {
     let all = Instant::now() + LONG;
     loop {
         let status = still_answers(&replicator);
-        // Said here, where nobody is in the way.
+        // Said here, where nothing is in the way.
         let _words = (status.to_string(), status.last_error.map(|error| error.to_string()));
         let counters = status.counters;
         if counters.pushes > 8 && counters.pulls > 8 {

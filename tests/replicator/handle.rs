@@ -167,7 +167,7 @@ fn a_status_names_upstream_while_a_push_is_in_flight() {
 }
 
 #[test]
-fn a_status_waits_for_whoever_has_the_log_however_long_that_takes() {
+fn status_waits_for_the_holder_of_the_log_however_long_that_takes() {
     let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
     let held = Latch::new();
     std::thread::scope(|scope| {
@@ -181,7 +181,7 @@ fn a_status_waits_for_whoever_has_the_log_however_long_that_takes() {
         held.wait();
         replicator.status();
         let answered = Instant::now();
-        assert!(answered > holds.join().unwrap(), "it looked at what somebody else had locked");
+        assert!(answered > holds.join().unwrap(), "it looked at what another thread had locked");
     });
 }
 
@@ -226,7 +226,7 @@ fn a_task_that_waits_for_a_commit_is_woken_when_the_log_is_replaced() {
     let mut poll = || settled.as_mut().poll(&mut Context::from_waker(&waker));
     assert_eq!(poll(), Poll::Pending);
     replicator.reset(State::default());
-    assert!(woken.0.is_open(), "nobody woke it");
+    assert!(woken.0.is_open(), "it was not woken");
     assert_eq!(poll(), Poll::Ready(Settled::Closed));
 }
 
@@ -242,7 +242,7 @@ fn a_flush_ends_when_the_log_is_replaced() {
         });
         std::thread::sleep(SHORT);
         replicator.reset(State::default());
-        assert!(flushing.join().unwrap().unwrap() < LONG / 2, "nobody woke it");
+        assert!(flushing.join().unwrap().unwrap() < LONG / 2, "it was not woken");
     });
 }
 

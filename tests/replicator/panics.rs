@@ -204,7 +204,7 @@ fn a_shutdown_of_a_log_whose_batch_panics_says_so_and_settles_its_tickets() {
     let left = replicator.shutdown(SHORT);
     assert!(left.failure.as_ref().is_some_and(|failure| panicked(failure, "the log: armed for Batch")), "{left:?}");
     assert!(!left.is_clean() && left.pending.is_empty() && left.unfinished.is_empty(), "{left:?}");
-    assert_eq!(left.log.expect("nobody needs it").log.pending(), 1, "it is all there");
+    assert_eq!(left.log.expect("it is not in use").log.pending(), 1, "it is all there");
     assert_eq!(ticket.settled(), Some(Settled::Closed));
     assert_eq!(updates.receiver.recv().unwrap_err(), latchwork::replicator::RecvError::Closed);
 }
@@ -229,7 +229,7 @@ fn a_log_that_does_not_say_what_is_pending_can_be_shut_down() {
 }
 
 #[test]
-fn a_log_that_panics_as_tickets_are_settled_closes_those_that_nobody_can_tell_apart() {
+fn a_log_that_panics_as_tickets_settle_closes_those_it_cannot_tell_apart() {
     let upstream = Memory::new(0);
     let (replicator, armed) = fragile(&upstream);
     *armed.lock().unwrap() = Some(Call::IsLocalOnly);

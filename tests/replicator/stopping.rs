@@ -55,7 +55,7 @@ fn a_shutdown_during_a_push_says_that_upstream_may_have_taken_it() {
     assert!(left.log.is_none(), "it may be needed for the answer");
     assert_eq!(ticket.settled(), Some(Settled::Closed));
     drop(left);
-    assert!(upstream.is_empty(), "nobody waits for it");
+    assert!(upstream.is_empty(), "it is not waited for");
     gate.open();
     eventually(|| upstream.len() == 2);
     assert_eq!(ticket.settled(), Some(Settled::Closed), "it settled once");
@@ -92,7 +92,7 @@ fn the_answer_to_a_push_that_ends_during_the_drop_still_counts_and_then_the_upda
 
 #[test]
 fn dropping_it_settles_every_ticket_and_joins_its_threads() {
-    /// Upstream that nobody reaches: pulls and pushes last until they are interrupted.
+    /// Upstream that cannot be reached: pulls and pushes last until they are interrupted.
     struct Away {
         _alive: Arc<()>,
     }
@@ -164,7 +164,7 @@ fn a_flush_of_what_has_settled_succeeds_also_once_it_is_stopped() {
     replicator.flush(LONG).unwrap();
     let left = replicator.shutdown(LONG);
     assert!(left.is_clean(), "{left:?}");
-    assert_eq!(left.log.expect("nobody needs it").upstream_head().global, 2);
+    assert_eq!(left.log.expect("it is not in use").upstream_head().global, 2);
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn an_update_alone_is_never_too_much() {
 }
 
 #[test]
-fn an_update_that_nobody_reads_goes_with_its_receiver() {
+fn an_update_that_is_not_read_goes_with_its_receiver() {
     let upstream = Memory::new(0);
     let replicator = quick(MemoryLog::new(), upstream.clone()).spawn().unwrap();
     let [reads, leaves] = [replicator.updates(), replicator.updates()];
@@ -143,5 +143,5 @@ fn an_update_that_nobody_reads_goes_with_its_receiver() {
     let update = reads.receiver.recv_timeout(LONG).unwrap();
     eventually(|| Arc::strong_count(&update) == 2);
     drop(leaves);
-    assert_eq!(Arc::strong_count(&update), 1, "somebody keeps it");
+    assert_eq!(Arc::strong_count(&update), 1, "it is kept");
 }

@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    /// A push that nobody waits for any more reaches upstream after all.
+    /// A push that is not waited for any more reaches upstream after all.
     pub(super) fn arrive_late(&mut self, index: usize, world: &mut World<'_>) {
         let batch = self.late.remove(index);
         if world.upstream.take(&batch, world.config) == Answer::Taken {

@@ -29,7 +29,7 @@ pub const NAMED: Time = Duration::from_millis(2);
 /// When a pull ends that has lived longer than any delay.
 pub const AT_LAST: Time = Duration::from_millis(10);
 
-/// A step that somebody takes sooner or later.
+/// A step that is taken sooner or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The pusher sends.
@@ -147,7 +147,7 @@ pub struct Client {
     /// by one without them. A bit for each.
     pub given_up: u8,
     pub push: Option<PushCall>,
-    /// Pushes that nobody waits for any more and that may still reach upstream.
+    /// Pushes that are not waited for any more and that may still reach upstream.
     pub late: Vec<Batch<Ledger>>,
     pub pull: Option<PullCall>,
     /// The number of the pull. Not compared: the protocol's shape knows whether it is the latest.
@@ -164,7 +164,7 @@ pub struct Client {
     /// In each direction, whether something has been said that trying again cannot help, and the owner has not acted since.
     pub halted: [bool; 2],
     /// In each direction, the calls begun since a backoff ended, something was merged or committed, or the owner acted. Zero
-    /// if nobody counts them.
+    /// if they are not counted.
     pub calls: [u8; 2],
     /// The next input is one after which the protocol may fail. Not compared: false between steps.
     pub told: bool,

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-/// Appends a line, if anybody wants one. Many processes may do so at once.
+/// Appends a line, if one is wanted. Many processes may do so at once.
 pub fn note(line: &Value) {
     let Some(path) = std::env::var_os("LATCHWORK_DATA") else { return };
     let file = OpenOptions::new().create(true).append(true).open(&path);

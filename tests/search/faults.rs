@@ -195,7 +195,7 @@ impl Client {
         self.push.iter_mut().for_each(|call| call.answer = Some(answer));
     }
 
-    /// What is under way goes on without anybody who waits for it; what is in the log stays.
+    /// What is under way goes on without a caller that waits for it; what is in the log stays.
     fn crash(&mut self, world: &World<'_>) {
         self.lose_push();
         let late = std::mem::take(&mut self.late);

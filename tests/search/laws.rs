@@ -124,12 +124,12 @@ fn drains(search: &Search, state: &State) -> bool {
     }
     state.clients.iter().filter(|client| !client.protocol.is_stopped()).all(|client| {
         if client.cursor() > state.upstream.events.len() {
-            // Upstream has lost events. Nobody tells a client of it that has nothing pending.
+            // Upstream has lost events. A client that has nothing pending is not told of it.
             return client.pending() == 0;
         }
         let own = (0..client.committed).map(|number| client.event(number)).filter(|&event| client.owes(event));
         let drained = client.pending() == 0 && own.into_iter().all(|event| state.upstream.events.contains(&event));
-        // A pull that has lost an echo will not show it, and nobody who has nothing pending asks for another one.
+        // A pull that has lost an echo will not show it, and a client with nothing pending asks for no other.
         let excused = !search.config.live || client.pull.as_ref().is_some_and(|pull| pull.lost);
         drained && (excused || client.cursor() == state.upstream.events.len())
     })
@@ -211,7 +211,7 @@ fn fence_is_awaited(search: &Search, state: &State, client: &Client) -> bool {
 fn ends_what_is_confirmed(search: &Search, state: &State, client: &Client) -> bool {
     let Some(call) = &client.push else { return true };
     if search.config.may(Fault::LieInConfirmed) {
-        // Nobody knows what a log keeps to itself.
+        // What a log keeps to itself is not known.
         return true;
     }
     let is_confirmed = |event| state.upstream.has_had_among_the_first(client.cursor(), event);

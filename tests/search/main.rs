@@ -48,7 +48,7 @@
 //!
 //! "Once faults stop, everything drains" speaks of all that may follow a state, and the checker's eventually-properties
 //! overlook circles. So it is shown in two parts. The graph of the **steps** that the search has seen has no circle
-//! (`graph.rs` looks at all of it): from every state, whoever's turn it is, steps come to an end, after as many as the
+//! (`graph.rs` looks at all of it): from every state, in whatever order, steps come to an end, after as many as the
 //! search prints at most. And a state without a step is **quiet** (`laws.rs`): nothing is pending, and live clients have
 //! what upstream has. Commits and faults are finite, so no schedule, however unfair, ends otherwise. No fairness is assumed,
 //! but for one: a timer that fires while a replica lags is not in the graph, so the replica gets its turn some time.

@@ -132,7 +132,7 @@ impl Search {
 }
 
 impl Search {
-    /// Whether this is a step that somebody takes sooner or later, so that such steps must come to an end. Time that passes
+    /// Whether this is a step that is taken sooner or later, so that such steps must come to an end. Time that passes
     /// while a replica lags is none: the replica comes first.
     fn counts_as_step(&self, state: &State, action: Action) -> bool {
         match action {
@@ -251,7 +251,7 @@ impl Model for Search {
         }
         next.settle(&self.config);
         if self.counts_as_step(state, action) && !self.walks {
-            self.steps.lock().expect("nobody panics while it is held").add(state.print, next.print);
+            self.steps.lock().expect("no panic while it is held").add(state.print, next.print);
         }
         Some(next)
     }

@@ -37,7 +37,7 @@ pub struct Seen {
 pub fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
     let checker = checker.join();
     let breach = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).next();
-    let steps = std::mem::take(&mut *checker.model().steps.lock().expect("nobody panics while it is held"));
+    let steps = std::mem::take(&mut *checker.model().steps.lock().expect("no panic while it is held"));
     let longest = steps.longest_path();
     Seen {
         states: checker.state_count(),

@@ -13,7 +13,7 @@ use crate::*;
 pub enum Step {
     /// This side commits events; `true` for a local-only one.
     Push(Vec<bool>),
-    /// Upstream orders so many of what was sent, and then so many of somebody else's.
+    /// Upstream orders so many of what was sent, and then so many of another client's.
     Page { own: usize, foreign: Vec<bool> },
     /// Upstream is rebased.
     UpstreamRebase { foreign: Vec<bool>, rolled_back: usize },
@@ -67,7 +67,7 @@ impl World {
         items.collect()
     }
 
-    /// Somebody else's events on top of `base`.
+    /// Another client's events on top of `base`.
     fn foreign(&mut self, base: SeqNum, kinds: &[bool]) -> Vec<Seen> {
         let shared = self.state.local_only() == LocalOnly::Shared;
         let kinds: Vec<bool> = kinds.iter().map(|&local_only| local_only && shared).collect();
@@ -122,13 +122,13 @@ impl World {
         let own = page.len();
         let left = self.state.sendable_len() - own;
         let base = page.last().map_or(before.upstream_head, |last| last.0);
-        // Events that settled without upstream keep their numbers, so somebody else's come behind them.
+        // Events that settled without upstream keep their numbers, so another client's come behind them.
         let base = if left == 0 && base.position() < before.local_head.position() { before.local_head } else { base };
         page.extend(self.foreign(base, foreign));
         let outcome = self.state.merge(Payload::UpstreamAdvance { entries: page.iter().copied().map(entry).collect() });
         let (passed, confirmed) = match outcome {
             Ok(Outcome::Advance(advance)) => {
-                prop_assert!(foreign.is_empty() || left == 0, "somebody else was first");
+                prop_assert!(foreign.is_empty() || left == 0, "another client was first");
                 prop_assert_eq!(advance.kept.len(), 0);
                 (owned(&advance.passed), owned(&advance.confirmed))
             }

@@ -148,7 +148,7 @@ fn what_is_pending_behind_the_page_is_not_looked_at() {
     let entries = state.number((0..10_000).map(|id| Counted(id, &asked))).expect("they have numbers");
     assert!(matches!(state.merge(Payload::LocalPush { entries }), Ok(Outcome::Advance(_))));
     assert_eq!(asked.get(), 0);
-    // Fifty of ours, and one of somebody else's.
+    // Fifty of ours, and one of another client's.
     let theirs = (0..50).chain([77_777]).map(|id| Counted(id, &asked));
     let entries = SyncState::default().number(theirs).expect("they have numbers");
     let Ok(Outcome::Rebase(rebase)) = state.merge(Payload::UpstreamAdvance { entries }) else { panic!("no rebase") };

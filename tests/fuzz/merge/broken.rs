@@ -28,7 +28,7 @@ pub enum Defect {
     CountsOneLess,
     /// Local-only events are counted as if they were sent.
     CountsLocalOnly,
-    /// An event that was confirmed by its answer, and not by a page, is told as somebody else's.
+    /// An event that was confirmed by its answer, and not by a page, is told as another client's.
     ConfirmsAsNew,
 }
 

@@ -386,7 +386,7 @@ impl<L: Subject> World<'_, L> {
         for piece in pieces {
             let foreign = page.iter().any(|entry| !self.model.pending.contains(entry));
             let item = match piece {
-                // Behind somebody else's it has another number, which to a memory log alone does not matter.
+                // Behind another client's it has another number, which to a memory log alone does not matter.
                 Piece::Own if self.model.kind.is_memory() => own.next().map(|next| next.item),
                 Piece::Own if !foreign => {
                     page.extend(own.next());

@@ -1,7 +1,7 @@
 //! Latches, epochs and interrupts between threads.
 //!
 //! Each thread changes something or waits, as its script says. Then nothing is changed any more, everything that is waited
-//! for comes, once, and all threads must come to their ends: whoever misses a wake-up does not.
+//! for comes, once, and all threads must come to their ends: a thread that misses a wake-up does not.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -107,7 +107,7 @@ impl World {
     fn new() -> Self {
         let root = Interrupt::new();
         let child = root.child();
-        // Between this one and the root there is nothing that anybody holds.
+        // Between this one and the root there is nothing that is held.
         let grandchild = root.child().child();
         Self { interrupts: [root, child, grandchild], ..Self::default() }
     }
@@ -217,7 +217,7 @@ impl World {
     fn wait_past(&self, ahead: u8, how: How, interrupt: &Interrupt) -> Option<Waited> {
         let seen = {
             let over = self.over.read().unwrap();
-            // Nobody waits for what does not come any more.
+            // What does not come any more is not waited for.
             (self.epoch.current() + u64::from(ahead) * u64::from(!*over)).saturating_sub(1)
         };
         let past = how.wait(Waits {
@@ -289,7 +289,7 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     }
     rest(case.lasts);
     *world.over.write().unwrap() = true;
-    // Once each. Nobody waits for more than two counts from here.
+    // Once each. No thread waits for more than two counts from here.
     world.interrupts[0].set(Cause::Stop);
     for interrupt in &world.interrupts {
         prop_assert!(interrupt.is_set(), "a descendant of an interrupt that is set is not");
@@ -317,11 +317,11 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     prop_assert_eq!(released, passed, "how many were let through, and how many came through");
     prop_assert_eq!(count(&world.opened) - count(&world.closed), 1, "opened and closed in turns, open in the end");
     if passed > 0 {
-        seen.count("somebody let through");
+        seen.count("a waiter let through");
     }
     Ok(())
 }
 
 pub fn fuzzer(name: &'static str) -> Fuzzer<impl Strategy<Value = Case>> {
-    Fuzzer { name, cases: cases(), per_second: 20, reaches: &[("case", 1), ("somebody let through", 4)], attempts: 50 }
+    Fuzzer { name, cases: cases(), per_second: 20, reaches: &[("case", 1), ("a waiter let through", 4)], attempts: 50 }
 }

@@ -1,7 +1,7 @@
 //! A worker, its body and those who command it from several threads.
 //!
 //! What each run does is given by its number, so whatever is told of one can be compared. While it goes on, every status
-//! must be one that can be; then nobody commands it any more, and it must come to rest, run once more, and stop.
+//! must be one that can be; then it is commanded no more, and it must come to rest, run once more, and stop.
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -125,7 +125,7 @@ struct World {
     running: AtomicBool,
     begun: AtomicU64,
     restarts: AtomicU64,
-    /// The latest run that somebody was promised.
+    /// The latest run that was promised.
     promised: AtomicU64,
     at: [AtomicUsize; 4],
     waiting: Mutex<Vec<Waiting>>,
@@ -327,7 +327,7 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
         let (still, status) = (still.collect::<Vec<_>>().join("; "), worker.status());
         return Err(TestCaseError::fail(format!("{still}: the worker {status}: {status:?}")));
     }
-    // Whoever ends it need not suffer those tasks.
+    // The thread that ends it need not suffer those tasks.
     world.waiting.lock().unwrap().clear();
     let finished = finish(&world, worker, seen);
     if let Some(wrong) = world.wrong.lock().unwrap().take() {
@@ -336,7 +336,7 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     finished
 }
 
-/// Nobody commands it any more.
+/// It is commanded no more.
 fn finish(world: &World, worker: ManuallyDrop<Worker>, seen: &Seen) -> TestCaseResult {
     let deadline = Instant::now() + seen.patience();
     let steps = || world.case.scripts.iter().flatten();
@@ -353,7 +353,7 @@ fn finish(world: &World, worker: ManuallyDrop<Worker>, seen: &Seen) -> TestCaseR
         }
         rest(20);
     };
-    // What was promised comes, unless somebody has taken it back.
+    // What was promised comes, unless it was taken back.
     let promised = world.promised.load(Ordering::SeqCst);
     if !cleared {
         look("what was promised", &mut |status| status.generation >= promised)?;

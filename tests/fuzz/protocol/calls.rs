@@ -137,7 +137,7 @@ impl Client {
                 self.input(world, |protocol| (protocol.push_unsent(failure), Effects::default()))?.ok();
             }
         }
-        prop_assert!(!expected || self.has_failed(), "{:?}, and nobody is told: {}", outcome, self.told());
+        prop_assert!(!expected || self.has_failed(), "{:?}, and it is not told: {}", outcome, self.told());
         self.after(world)
     }
 
@@ -230,7 +230,7 @@ impl Client {
             Err(failure) => {
                 self.watch.may_fail = true;
                 self.input(world, |protocol| (protocol.pull_failed(failure), Effects::default()))?.ok();
-                // Whoever gives out its pages need not go on.
+                // The call that gives out its pages need not go on.
                 self.pull.iter_mut().for_each(|call| call.interrupted = true);
             }
         }
@@ -266,7 +266,7 @@ impl Client {
             self.watch.has_caught_up(ticket);
         }
         self.input(world, |protocol| ((), protocol.pull_ended(ticket, outcome, random, now)))?.ok();
-        prop_assert!(!expected || self.has_failed(), "a fatal end, and nobody is told: {}", self.told());
+        prop_assert!(!expected || self.has_failed(), "a fatal end, and it is not told: {}", self.told());
         self.after(world)
     }
 

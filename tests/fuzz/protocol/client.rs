@@ -33,7 +33,7 @@ pub enum Move {
     Answer,
     /// A push that was asked to end does so.
     GiveUp,
-    /// A request that nobody waits for any more arrives.
+    /// A request that is not waited for any more arrives.
     ArriveLate,
     AskPull,
     Page,
@@ -60,7 +60,7 @@ pub struct PullCall {
 }
 
 impl PullCall {
-    /// Whether it is yet to say anything to whoever waits for a catch-up.
+    /// Whether it is yet to say anything to what waits for a catch-up.
     pub fn goes_on(&self, live: bool, world: &World<'_>) -> bool {
         !self.caught_up || self.interrupted || !live || self.cursor < world.upstream.head()
     }
@@ -251,7 +251,7 @@ impl Client {
             }
             Move::Answer => self.answer(world),
             Move::GiveUp => {
-                // Nobody can say whether it has arrived.
+                // It cannot be said whether it has arrived.
                 if let Some(call) = &mut self.push {
                     let lost = PushError::Uncertain { error: "interrupted".into() };
                     call.answer = Some(Ok(Err(lost)));
@@ -343,7 +343,7 @@ impl Client {
             "what was applied"
         );
         let own = new.iter().find(|entry| entry.event.client == id && entry.event.life == life);
-        prop_assert!(own.is_none(), "its own {:?} is merged as somebody else's", own);
+        prop_assert!(own.is_none(), "its own {:?} is merged as another client's", own);
         self.settled.extend(confirmed.iter().map(|entry| entry.event));
         let committed = self.lives.last().expect("the present one").committed.iter();
         let gone =

@@ -126,7 +126,7 @@ impl Driver<'_> {
         self.chance.rotate_left(23)
     }
 
-    /// Whoever is to look does. Returns when the first of them wants to look again.
+    /// The clients that are to look do. Returns when the first of them wants to look again.
     fn look(&mut self) -> Option<Time> {
         loop {
             let ticked = self.protocol.tick(self.now).interrupt_pull;

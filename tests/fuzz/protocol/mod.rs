@@ -2,7 +2,7 @@
 //!
 //! A case is a list of steps. Each lets one client's driver or upstream do what is next, which may go wrong in every way
 //! that the documentation of `upstream` allows, or lets an owner do something, or time go on (`world`, `client`). Every
-//! input is followed by a look at all that is promised (`oracle`). In the end whoever paused resumes, failures are
+//! input is followed by a look at all that is promised (`oracle`). In the end what was paused is resumed, failures are
 //! restarted, upstream is honest, and everything must drain, within a bounded time.
 //!
 //! A second fuzzer lets an upstream answer at once and for ever, each time something else that brings nothing: calls come no

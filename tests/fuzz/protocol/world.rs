@@ -113,7 +113,7 @@ fn take(step: Step, clients: &mut [Client], world: &mut World<'_>) -> TestCaseRe
     }
 }
 
-/// Whoever paused resumes, failures are restarted, upstream is honest: everything drains.
+/// What was paused is resumed, failures are restarted, upstream is honest: everything drains.
 fn end_trouble(clients: &mut [Client], world: &mut World<'_>) -> TestCaseResult {
     world.seen.tell(|| "the end of all trouble".into());
     for client in &mut *clients {

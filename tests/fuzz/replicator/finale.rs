@@ -30,7 +30,7 @@ pub fn run(world: &Arc<World>, waiters: &mut Crew, seen: &Seen) -> TestCaseResul
     for client in &drained {
         drain(client, world, deadline)?;
     }
-    // Whoever waits for something has got it.
+    // Every waiter has got what it waits for.
     if !waiters.all_end(deadline).map_err(TestCaseError::fail)? {
         let what = |waiter: usize| world.waits_for[waiter].lock().unwrap_or_else(PoisonError::into_inner).clone();
         let what: Vec<_> = waiters.missing().into_iter().map(what).collect();
@@ -72,7 +72,7 @@ fn in_time<T: Send + 'static>(
     done.ok_or_else(|| told(format!("{what} does not end"), world))
 }
 
-/// The replicator, once nobody else uses it.
+/// The replicator, once it is not used otherwise.
 fn take(client: &Client, world: &Arc<World>, deadline: Instant) -> Result<Replicator<LoudLog>, TestCaseError> {
     let taken = client.slot.write().unwrap_or_else(PoisonError::into_inner).take();
     let mut handle: Handle = taken.expect("it ends once");
@@ -85,7 +85,7 @@ fn take(client: &Client, world: &Arc<World>, deadline: Instant) -> Result<Replic
         world.forget_tasks();
         if Instant::now() > deadline {
             std::mem::forget(handle);
-            return Err(told("somebody still uses a client that is to end".into(), world));
+            return Err(told("a client that is to end is still used".into(), world));
         }
         rest(20);
     }
@@ -131,7 +131,7 @@ fn end(client: &Client, world: &Arc<World>, deadline: Instant) -> TestCaseResult
     settled(client, world)
 }
 
-/// Nobody waits any more for what is this client's.
+/// What is this client's has no waiters any more.
 fn settled(client: &Client, world: &World) -> TestCaseResult {
     for commit in world.commits().iter().filter(|commit| commit.client == usize::from(client.id)) {
         let Some(settled) = commit.ticket.settled() else {

@@ -18,7 +18,7 @@ use crate::logs::{AnyError, AnyLog, Entry, Event};
 
 /// Calls back a client's replicator.
 pub struct Ring {
-    /// Nobody is called back without it.
+    /// Without it there are no calls back.
     pub world: OnceLock<Weak<World>>,
     client: usize,
     calls: AtomicU64,

@@ -15,7 +15,7 @@ use crate::harness::INJECTED;
 use crate::logs::{AnyLog, Entry, Event};
 use latchwork::log::Log;
 
-/// The longest that upstream is silent, if nobody asks it to end.
+/// The longest that upstream is silent, if it is not asked to end.
 const SILENCE: Duration = Duration::from_millis(3);
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).

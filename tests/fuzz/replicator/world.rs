@@ -40,7 +40,7 @@ pub struct World {
     counts: Mutex<BTreeMap<&'static str, u64>>,
     wrong: Mutex<Option<String>>,
     pub commits: Mutex<Vec<Arc<Commit>>>,
-    /// Tasks that nobody polls any more.
+    /// Tasks that are not polled any more.
     tasks: Mutex<Vec<Task>>,
     /// Where each thread is in its script.
     at: Vec<AtomicUsize>,
@@ -132,7 +132,7 @@ impl World {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does it, and goes on if a waker has panicked, or a log that nobody else calls.
+    /// Does it, and goes on if a waker has panicked, or a log that is not called otherwise.
     pub fn patiently<T>(&self, what: &'static str, does: impl FnOnce() -> T) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(does)) {
             Ok(done) => Some(done),
@@ -229,7 +229,7 @@ fn run_in(world: &Arc<World>, seen: &Seen) -> TestCaseResult {
     finale::run(world, &mut waiters, seen)
 }
 
-/// What does not come, and how everything stands. Nobody is waited for who does not answer.
+/// What does not come, and how everything stands. A thread that does not answer is not waited for.
 pub fn told(what: String, world: &Arc<World>) -> TestCaseError {
     let mut text = format!("{what}\nupstream's head is {}", world.sky.head());
     for client in 0..world.clients.len() {
@@ -444,7 +444,7 @@ fn wait_for(commit: &Arc<Commit>, wait: Wait, world: &Arc<World>) {
                 commit.settles(settled, world);
             }
         }
-        // The first poll is the last if it has to wait: nobody knows when it settles.
+        // The first poll is the last if it has to wait: it is not known when it settles.
         Wait::Dropped(_) => drop(poll_up_to(1, task())),
         Wait::Panics => leave(task(), &panics(world), world),
         Wait::CallsBack => leave(task(), &Waker::from(Arc::new(LoudWaker(Arc::clone(ring)))), world),
