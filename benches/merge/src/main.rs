@@ -49,7 +49,7 @@ fn with_pending(len: usize) -> SyncState<Edit> {
     state
 }
 
-/// One entry of somebody else's, after the upstream head.
+/// One entry of another client's, after the upstream head.
 fn foreign<E: Event>(state: &SyncState<E>, event: E) -> Vec<Entry<E>> {
     let head = state.upstream_head();
     let entries = SyncState::new(head).number([event]);
@@ -71,7 +71,7 @@ fn rebase(state: &mut SyncState<Edit>) -> Duration {
     let entries = foreign(state, stranger());
     time(|| match black_box(state.merge(Payload::UpstreamAdvance { entries })) {
         Ok(Outcome::Rebase(_)) => {}
-        _ => unreachable!("somebody else was first"),
+        _ => unreachable!("another client was first"),
     })
 }
 
@@ -84,7 +84,7 @@ fn rebase_and_walk(state: &mut SyncState<Edit>) -> Duration {
                 black_box((step.from, step.to.seq, step.to.parent, step.to.event.id));
             }
         }
-        _ => unreachable!("somebody else was first"),
+        _ => unreachable!("another client was first"),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::cpus::{Cpus, Placement, Side};
 use crate::turns::{Contender, take_turns};
 use crate::wake::{ParkingLot, Signal};
 
-/// An upstream that rejects a push when told to, and gives out somebody else's event when told to.
+/// An upstream that rejects a push when told to, and gives out another client's event when told to.
 struct Scripted {
     cpus: Cpus,
     placement: Placement,
@@ -24,7 +24,7 @@ struct Scripted {
     head: AtomicU64,
     /// Opened for each page that is to be given out.
     page: Latch,
-    /// When the last page was given out. Nobody waits for it: whoever is woken on this processor between the page and the
+    /// When the last page was given out. It has no waiter: a thread that is woken on this processor between the page and the
     /// push would be part of what is measured.
     paged: Mutex<Option<Instant>>,
     pushed: Sender<Instant>,
@@ -39,7 +39,7 @@ impl Upstream<Log> for Theirs {
     fn push(&self, batch: &Batch<Log>, _: &Interrupt) -> Result<(), PushError<u64>> {
         let now = Instant::now();
         self.0.cpus.pin(Side::There, self.0.placement);
-        self.0.pushed.send(now).expect("somebody receives it");
+        self.0.pushed.send(now).expect("it has a receiver");
         if self.0.reject.swap(false, Ordering::Relaxed) {
             return Err(PushError::Behind { head: None });
         }
@@ -60,7 +60,7 @@ impl Upstream<Log> for Theirs {
             self.0.page.close();
             let position = self.0.head.fetch_add(1, Ordering::Relaxed) + 1;
             let entries = vec![MemoryEntry { position, event: u64::MAX - position }];
-            *self.0.paged.lock().expect("nobody panics") = Some(Instant::now());
+            *self.0.paged.lock().expect("no thread panics") = Some(Instant::now());
             Some(Ok(Page { entries, more: More::Unknown }))
         })
     }
@@ -100,7 +100,7 @@ impl Setup {
         settle();
         self.upstream.page.open();
         let pushed = self.pushed.recv().expect("a push begins");
-        let paged = self.upstream.paged.lock().expect("nobody panics").take().expect("a page was given out");
+        let paged = self.upstream.paged.lock().expect("no thread panics").take().expect("a page was given out");
         _ = ticket.wait();
         (pushed - paged).as_nanos() as f64
     }
@@ -121,7 +121,7 @@ fn bare<S: Signal>(cpus: Cpus, placement: Placement, count: usize) -> f64 {
             cpus.pin(Side::There, placement);
             for n in 0..count as u64 {
                 signal.wait(n);
-                sender.send(Instant::now()).expect("somebody receives it");
+                sender.send(Instant::now()).expect("it has a receiver");
             }
         });
         let once = |_| {

@@ -46,7 +46,7 @@ struct Allowance {
 }
 
 impl AtOnce {
-    /// Takes no more events than it is allowed to: whoever brings another one waits.
+    /// Takes no more events than it is allowed to: a thread that brings another one waits.
     pub fn if_allowed() -> Self {
         Self(Some(Arc::default()))
     }
@@ -122,7 +122,7 @@ pub struct ByHand<T: Tells> {
     pusher: Option<JoinHandle<()>>,
 }
 
-/// How the loop tells whoever committed something.
+/// How the loop tells what became of a commit.
 pub trait Tells: Default + Send + 'static {
     type Ticket;
     /// Events were committed; the last of them has this number.
@@ -161,7 +161,7 @@ impl Tells for Each {
     fn confirmed(&mut self, confirmed: u64) {
         while self.0.front().is_some_and(|(last, _)| *last <= confirmed) {
             let Some((last, ticket)) = self.0.pop_front() else { return };
-            // Nobody may wait for it any more.
+            // It may not be waited for any more.
             let _told = ticket.send(last);
         }
     }
@@ -171,7 +171,7 @@ impl Tells for Each {
     }
 }
 
-/// Nothing for each commit: whoever waits compares their number with how many are confirmed. Enough as long as nothing
+/// Nothing for each commit: a waiter compares its number with how many are confirmed. Enough as long as nothing
 /// can be rejected.
 #[derive(Default)]
 pub struct Counts;

@@ -54,12 +54,12 @@ impl Std {
     }
 
     fn wait(&self) {
-        let open = self.open.lock().expect("nobody panics");
-        drop(self.changed.wait_while(open, |open| !*open).expect("nobody panics"));
+        let open = self.open.lock().expect("no thread panics");
+        drop(self.changed.wait_while(open, |open| !*open).expect("no thread panics"));
     }
 
     fn set(&self, to: bool) {
-        *self.open.lock().expect("nobody panics") = to;
+        *self.open.lock().expect("no thread panics") = to;
         if to {
             self.changed.notify_all();
         }

@@ -55,7 +55,7 @@ fn confirm<E: Engine>(load: Load) -> f64 {
         took.as_nanos() as f64 / load.events as f64
     });
     let least = times.skip(first).fold(f64::INFINITY, f64::min);
-    // Whoever brings something now need not wait.
+    // A thread that brings something now need not wait.
     upstream.allow(usize::MAX);
     least
 }
@@ -150,7 +150,7 @@ pub fn status(bench: &mut Bench) {
     }
 }
 
-/// As `confirm`, with somebody who asks for the status again and again, or only sleeps as often.
+/// As `confirm`, with a thread that asks for the status again and again, or only sleeps as often.
 fn asked(load: Load, ask: Option<bool>) -> f64 {
     let engine = load.cpus.there(load.placement, || OnSyncState::start(AtOnce::default()));
     let commits: Vec<_> = commits(0..load.events as u64, load.commit).collect();

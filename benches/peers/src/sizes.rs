@@ -43,7 +43,7 @@ pub fn pending(bench: &mut Bench) {
     }
 }
 
-/// The bytes on the heap for each event that is pending, without the event's own; whoever keeps the tickets pays for the
+/// The bytes on the heap for each event that is pending, without the event's own; an owner of tickets pays for the
 /// list in which they stand.
 fn bytes_beyond(events: usize, commit: usize, keep: bool) -> f64 {
     let batch = NonZeroUsize::new(BATCH).expect("it is fifty");

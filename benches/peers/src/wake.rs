@@ -79,12 +79,12 @@ impl Signal for Std {
         Self::default()
     }
     fn send(&self) {
-        *self.sent.lock().expect("nobody panics") = true;
+        *self.sent.lock().expect("no thread panics") = true;
         self.changed.notify_one();
     }
     fn wait(&self, _n: u64) {
-        let sent = self.sent.lock().expect("nobody panics");
-        *self.changed.wait_while(sent, |sent| !*sent).expect("nobody panics") = false;
+        let sent = self.sent.lock().expect("no thread panics");
+        *self.changed.wait_while(sent, |sent| !*sent).expect("no thread panics") = false;
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Contents {
     pub wrong: Vec<String>,
 }
 
-/// Reads a file that nobody writes any more. The log must be without a gap; each author's events must stand in it once and
+/// Reads a file that is not written any more. The log must be without a gap; each author's events must stand in it once and
 /// in the order in which they were committed; and a client's todos must be what its log says.
 ///
 /// # Errors

@@ -99,7 +99,7 @@ impl SqliteLog {
     ///
     /// # Errors
     ///
-    /// If it is something else, or somebody else's.
+    /// If it is something else, or another client's.
     pub fn open(path: &Path, client: &str, upstream_id: &str) -> Result<Self, FileError> {
         let mut db = file::open(path, Kind::Client)?;
         let why = |error| file::explain(path, &error);

@@ -3,7 +3,7 @@
 //! A file says what it is in its `application_id`, which stands in its header. One that says something else is not
 //! written to. Even SQLite would write when it finds what another process left unfinished; so [`is_there`] looks first.
 //!
-//! Once SQLite has a file open, nobody else in the process may open it: when any descriptor of a file is closed, a process
+//! Once SQLite has a file open, nothing else in the process may open it: when any descriptor of a file is closed, a process
 //! loses **all** its locks on that file, also those of connections that are open. (SQLite knows, and closes late.)
 
 use std::fs::{self, OpenOptions};
@@ -44,7 +44,7 @@ pub enum FileError {
         /// What was expected.
         expected: &'static str,
     },
-    /// It belongs to somebody else.
+    /// It belongs to another client.
     #[error("{path} belongs to {found}: expected {expected}")]
     OtherOwner {
         /// The file.

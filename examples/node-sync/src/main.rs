@@ -58,7 +58,7 @@ Examples:
       node-sync
   Twelve clients that all change the same todo, as threads of one process:
       node-sync --todos 50,50,50,50,50,50,50,50,50,50,50,50 --edit-every 1 --processes one
-  Every tenth push is refused, and of every twentieth nobody knows what became of it:
+  Every tenth push is refused, and what became of every twentieth is not known:
       node-sync --faults reject=0.1,lose-answer=0.05
   Everything goes wrong, another way with each seed:
       node-sync --faults all=0.1 --seed 7

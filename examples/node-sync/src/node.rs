@@ -50,7 +50,7 @@ pub struct Task<'a> {
 pub struct Progress {
     /// Its events that are durable here.
     pub committed: AtomicU64,
-    /// Events of anybody that upstream has ordered and that are applied here.
+    /// Events of any client that upstream has ordered and that are applied here.
     pub applied: AtomicU64,
 }
 

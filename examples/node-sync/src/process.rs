@@ -1,6 +1,6 @@
 //! A client as a process of its own.
 //!
-//! It is told what to do by one line on its standard input, and to end when that is closed, so it also ends when whoever
+//! It is told what to do by one line on its standard input, and to end when that is closed, so it also ends when what
 //! started it is gone. It tells how far it is on its standard output, a line each. It can be killed at any time.
 
 use std::io::{self, BufRead, BufReader, Lines, Read, Write};
@@ -46,7 +46,7 @@ pub enum Message {
     Progress {
         /// Its events that are durable here.
         committed: u64,
-        /// Events of anybody that are applied here.
+        /// Events of any client that are applied here.
         applied: u64,
     },
     /// It stands still.
@@ -135,7 +135,7 @@ impl Iterator for Messages {
 ///
 /// # Errors
 ///
-/// If nobody says what to do.
+/// If it is not told what to do.
 pub fn run() -> io::Result<bool> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
@@ -143,7 +143,7 @@ pub fn run() -> io::Result<bool> {
     let stop = Interrupt::new();
     let stopper = stop.clone();
     thread::spawn(move || {
-        // Nothing more is said. However it ends, nobody is there any more.
+        // Nothing more is said. However it ends, its parent is gone.
         let _closed = io::stdin().read_to_end(&mut Vec::new());
         stopper.set(Cause::Stop);
         thread::sleep(SOON);
@@ -198,7 +198,7 @@ fn tell(progress: &Progress, told: &mut String) {
 fn say(message: &Message) {
     let line = serde_json::to_string(message).expect("a message is plain data") + "\n";
     let mut out = io::stdout().lock();
-    // If nobody is there any more, standard input is closed too, and this client ends.
+    // If its parent is gone, standard input is closed too, and this client ends.
     let _unheard = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 

@@ -45,7 +45,7 @@ pub enum Point {
     CommitDurable,
     /// A push is written into upstream's file, which is locked, and not yet durable.
     PushWritten,
-    /// Upstream has a push for good, has told nobody, and the client does not know.
+    /// Upstream has a push for good, has told no client, and this one does not know.
     PushDurable,
     /// A page has been read and not yet been applied.
     PageRead,
@@ -55,7 +55,7 @@ pub enum Point {
     RolledBack,
     /// A rebase is written and not yet durable.
     RebaseWritten,
-    /// A merge is durable and nobody has been told.
+    /// A merge is durable and has not been told.
     MergeDurable,
 }
 

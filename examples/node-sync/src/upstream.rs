@@ -2,13 +2,13 @@
 //!
 //! # Pushing
 //!
-//! One immediate transaction: nobody else writes between the look at the head and the commit. Whatever fails before the
+//! One immediate transaction: no other writes between the look at the head and the commit. Whatever fails before the
 //! commit has certainly not been applied; a commit that fails leaves the outcome unknown.
 //!
 //! # Live pulls
 //!
-//! SQLite tells no other process of a commit. So whoever has committed *rings*: it writes a byte into the file
-//! `…-bell`, which every upstream watches through the operating system. The bell rings only after the commit: whoever
+//! SQLite tells no other process of a commit. So a client that has committed *rings*: it writes a byte into the file
+//! `…-bell`, which every upstream watches through the operating system. The bell rings only after the commit: one that
 //! hears it finds the events. It counts an [`Epoch`]; a pull reads that before it looks into the file, and parks only
 //! past what it read.
 //!
@@ -17,7 +17,7 @@
 //!
 //! # A disk that is full, or broken
 //!
-//! It is the commit that fails, and then nobody can say whether it will be found in the file: the outcome is unknown. Once
+//! It is the commit that fails, and then it cannot be said whether it will be found in the file: the outcome is unknown. Once
 //! a pull has shown it, the next push is not tried but says what was wrong, for the owner to decide.
 
 use std::fs::{File, OpenOptions};
@@ -60,7 +60,7 @@ pub struct SqliteUpstream {
 #[derive(Debug)]
 struct Pushing {
     db: Connection,
-    /// Why the last commit failed, until somebody has been told.
+    /// Why the last commit failed, until that has been told.
     failed: Option<FileError>,
 }
 
@@ -112,7 +112,7 @@ impl SqliteUpstream {
 
     fn ring(&self) {
         let mut bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner);
-        // The events are in the file; whoever does not hear of them looks again by itself.
+        // The events are in the file; a client that does not hear of them looks again by itself.
         let _unheard = bell.seek(SeekFrom::Start(0)).and_then(|_| bell.write_all(b"!"));
     }
 

@@ -121,7 +121,7 @@ fn a_database_of_another_kind() {
     Connection::open(dir.path().join("client2.db")).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     is_refused_in(dir.path(), "client2.db is a database of another kind: expected a client of node-sync");
 
-    // As it was left by a process that was killed: whoever opened and closed it would finish that process's work.
+    // As it was left by a process that was killed: to open and close it would finish that process's work.
     let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let theirs = Connection::open(live.path().join("upstream.db")).unwrap();
     theirs.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").unwrap();
@@ -132,7 +132,7 @@ fn a_database_of_another_kind() {
 }
 
 #[test]
-fn a_file_of_somebody_else() {
+fn a_file_of_another_client() {
     let (dir, other) = (done(), done());
     fs::copy(dir.path().join("client1.db"), dir.path().join("client2.db")).unwrap();
     is_refused_in(dir.path(), "client2.db belongs to client client1: expected client client2");
@@ -166,7 +166,7 @@ fn a_file_that_is_locked() {
     goes_on(dir.path(), "30,20");
 }
 
-/// Modes do not bind root: then the command runs as somebody else.
+/// Modes do not bind root: then the command runs as another user.
 #[cfg(unix)]
 #[test]
 fn a_file_without_permission() {
@@ -177,7 +177,7 @@ fn a_file_without_permission() {
     let dir = done();
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let is_root = fs::metadata(dir.path()).unwrap().uid() == 0;
-    // Where anybody can reach it.
+    // Where any user can reach it.
     let place = tempfile::tempdir().unwrap();
     let program = place.path().join("node-sync");
     fs::copy(env!("CARGO_BIN_EXE_node-sync"), &program).unwrap();
@@ -192,7 +192,7 @@ fn a_file_without_permission() {
         command
     };
     if let Err(error) = bound(dir.path()).output() {
-        println!("skipped: root may not be anybody else here: {error}");
+        println!("skipped: root may not be another user here: {error}");
         return;
     }
     let before = contents(dir.path());

@@ -57,7 +57,7 @@ fn a_job_is_continued_where_it_ended() {
     is_refused(&["--dir", dir, "--todos", "30,20"], "has more events than this job");
 }
 
-/// When a file is closed, a process loses all its locks on it: whoever looks into one by itself would take them from
+/// When a file is closed, a process loses all its locks on it: a test that looks into one by itself would take them from
 /// SQLite, and the next process that closes the file would take its journal away.
 #[test]
 fn opening_a_file_again_leaves_the_locks_of_those_who_have_it_open() {

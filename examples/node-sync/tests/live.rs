@@ -82,7 +82,7 @@ fn a_bell_that_is_taken_away_makes_news_late_and_loses_none() {
     }
 }
 
-/// Of a client process that waits for what nobody commits.
+/// Of a client process that waits for what no client commits.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_without_news_burns_no_time() {

@@ -105,7 +105,7 @@ struct Stepped {
 
 impl Stepped {
     fn note(&self) {
-        // Nobody listens any more once enough has been measured.
+        // The receiver is gone once enough has been measured.
         let _ = self.steps.send(Instant::now());
     }
 }

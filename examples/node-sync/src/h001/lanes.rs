@@ -108,7 +108,7 @@ pub fn draw(steps: &[Step], known: usize, stalled: bool, colour: bool) -> String
     }
     rows.push(Row::lanes());
     let (mark, text, style) = if stalled {
-        ("✗", " parked, and nobody wakes it", Style::Bad)
+        ("✗", " parked, and nothing wakes it", Style::Bad)
     } else {
         ("✓", " nothing is pending", Style::Good)
     };

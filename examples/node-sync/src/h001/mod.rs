@@ -72,7 +72,7 @@ impl Part {
                 } else {
                     format!("{advanced}; then the pusher parked on “behind”, as of epoch {since}")
                 };
-                format!("Stalled: {pending} events pending; {story}; nobody owes a move.")
+                format!("Stalled: {pending} events pending; {story}; no party owes a move.")
             }
             End::Finished(finish) => format!(
                 "Finished: {} pushes, {} behind; all {} events at upstream, once; nothing pending.",
@@ -125,8 +125,8 @@ struct Parts {
 
 const INTRODUCTION: &str = "\
 A sync engine pushes what its user commits and pulls what others did. A push that comes too late is
-refused: upstream is ahead. The pusher then parks, until somebody brings the events that it lacks.
-In H001 (LiveStore, issue 613) that somebody forgot to wake it, and nothing was sent any more: no
+refused: upstream is ahead. The pusher then parks, until the puller brings the events that it lacks.
+In H001 (LiveStore, issue 613) the puller forgot to wake it, and nothing was sent any more: no
 error, no crash, just events that stay pending.
 
 Here it happens, to the code of this crate with that defect switched on. The client commits 3 todos
@@ -134,7 +134,7 @@ just as another client's event, of which it has not heard yet, is the first at u
 command plays upstream and decides when each call returns, so it is the same each time; all timers
 are set to an hour, so no time-out decides anything.
 
-  client    commits, and waits for nobody     upstream  orders everybody's events
+  client    commits, and waits for nothing    upstream  orders all clients' events
   pusher    the thread that sends             puller    the thread that receives and merges
 
 Read downwards. Names like `pull-advance` are what the replicator tells through `tracing`. The epoch
@@ -153,7 +153,7 @@ above that helps:";
 
 const OVERTAKEN: &str = "\
 But two messages are on their way from upstream, the answer to the push and the page, and they
-travel by different roads. If the page arrives first, the pusher is not parked yet: nobody is woken.
+travel by different roads. If the page arrives first, the pusher is not parked yet, nor woken.
 Then the answer arrives, and it parks, for an advance that has already been.
 ";
 

@@ -58,7 +58,7 @@ pub enum End {
     Finished(Finish),
 }
 
-/// A state in which something is pending and nobody will ever move.
+/// A state in which something is pending and no party will ever move.
 #[derive(Debug, Clone)]
 pub struct Stall {
     pub pending: usize,
@@ -72,7 +72,7 @@ pub struct Stall {
     pub awaited_pull: u64,
     pub pull: u64,
     pub waiting_on: String,
-    /// Whether everything was taken once somebody had called `restart`.
+    /// Whether everything was taken once `restart` had been called.
     pub restarted: bool,
 }
 
@@ -177,7 +177,7 @@ impl Director {
 
     /// Lets upstream's answer to a push go.
     fn answer(&self) {
-        // Nobody takes it only if the replicator has failed, and then the story ends elsewhere.
+        // It is not taken only if the replicator has failed, and then the story ends elsewhere.
         let _ = self.answers.send(());
     }
 
@@ -279,7 +279,7 @@ impl Director {
     }
 }
 
-/// Whether nobody owes a move although something is pending:
+/// Whether no party owes a move although something is pending:
 ///
 /// - the pusher has nothing in flight, waits for no time, and for an advance that has come;
 /// - the pull whose end would wake it has not begun, and never will: the present one is not asked to make room for it;

@@ -1,7 +1,7 @@
 //! What happened, in order: what the replicator tells `tracing`, and what the stage adds.
 //!
 //! The replicator's events of one thread come in their order, those of two threads in any. Here everything waits for the
-//! stage, which goes on only when it has read what it waits for; so there is one order, but for one pair: whoever merges
+//! stage, which goes on only when it has read what it waits for; so there is one order, but for one pair: the thread that merges
 //! wakes the pusher under the lock and tells of it afterwards, and the pusher may be faster. So a `resume` waits until what
 //! it names has been told: an effect is written down after its cause.
 

@@ -120,7 +120,7 @@ impl<'a> Panel<'a> {
         }
         if part.stalled() {
             let x = x(Lane::Pusher) + 12;
-            put(format!(r#"<text class="bad step" x="{x}" y="{}">parked, and nobody wakes it</text>"#, y(row) + 5));
+            put(format!(r#"<text class="bad step" x="{x}" y="{}">parked, and nothing wakes it</text>"#, y(row) + 5));
         }
         put(format!(
             r#"<rect x="12" y="{}" width="{}" height="42" rx="6" fill="rgb({red},{green},{blue})"/>"#,

@@ -100,7 +100,7 @@ fn is_found(bug: KnownBug, its_faults: &str, expected: &str) {
 }
 
 #[test]
-fn an_advance_that_resumes_nobody_is_found_without_a_fault() {
+fn an_advance_that_resumes_no_pusher_is_found_without_a_fault() {
     is_found(KnownBug::ResumeOnRebaseOnly, "", "has stalled");
 }
 
@@ -115,6 +115,6 @@ fn events_that_are_sent_past_rejected_ones_are_found_without_a_fault() {
 }
 
 #[test]
-fn a_lost_echo_that_nobody_asks_for_is_found() {
+fn a_lost_echo_that_is_not_asked_for_is_found() {
     is_found(KnownBug::PassiveAfterLostEcho, "EchoLost", "has stalled");
 }

@@ -201,7 +201,7 @@ fn play<L: Kept, U: Upstream<Slow<L>>>(
             return Err(failed(format!("client{} was flushed, and a commit of it is not confirmed", client + 1)));
         }
     }
-    // The last page of all may have been lost, and whoever has nothing pending has no reason to ask.
+    // The last page of all may have been lost, and a client with nothing pending has no reason to ask.
     weathers.iter().for_each(|weather| weather.bad.store(false, Ordering::Relaxed));
     clients.iter().for_each(Client::retry_now);
     let mut applied = [Vec::new(), Vec::new()];
