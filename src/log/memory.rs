@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use thiserror::Error;
 
-use super::pieces::Pieces;
+use super::chunked_queue::ChunkedQueue;
 use super::{Log, Merged};
 
 /// A log in memory whose events are numbered 1, 2, 3…, up to [`u64::MAX`].
@@ -20,7 +20,7 @@ pub struct MemoryLog<E> {
     /// The last event that upstream ordered and that has been applied.
     upstream_head: u64,
     /// Numbered on from `upstream_head`. There are no more of them than numbers.
-    pending: Pieces<E>,
+    pending: ChunkedQueue<E>,
     rebasing: bool,
 }
 
@@ -58,13 +58,13 @@ impl<E> MemoryLog<E> {
     /// An empty log whose events commute.
     #[must_use]
     pub const fn new() -> Self {
-        Self { upstream_head: 0, pending: Pieces::new(), rebasing: false }
+        Self { upstream_head: 0, pending: ChunkedQueue::new(), rebasing: false }
     }
 
     /// An empty log that rebases its pending events on what others did.
     #[must_use]
     pub const fn rebasing() -> Self {
-        Self { upstream_head: 0, pending: Pieces::new(), rebasing: true }
+        Self { upstream_head: 0, pending: ChunkedQueue::new(), rebasing: true }
     }
 
     /// A log as it was: what upstream ordered up to `upstream_head`, and `pending` events.
@@ -79,7 +79,7 @@ impl<E> MemoryLog<E> {
             panic!("expected pending events that have numbers, got {error}");
         }
         self.upstream_head = upstream_head;
-        self.pending = Pieces::new();
+        self.pending = ChunkedQueue::new();
         self.pending.append(pending);
         self
     }

@@ -1,8 +1,8 @@
 //! The log a replicator works on: pending events, and how they are merged with what upstream sends.
 
+mod chunked_queue;
 pub(crate) mod growth;
 mod memory;
-mod pieces;
 mod wrapper;
 
 use std::error::Error;

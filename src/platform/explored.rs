@@ -87,7 +87,7 @@ struct Shared<T, const TOPICS: usize> {
 impl<T, const TOPICS: usize> Shared<T, TOPICS> {
     /// Under the lock.
     fn notify_all(&self, topic: usize) {
-        self.notified[topic].once_more();
+        self.notified[topic].bump();
         self.waiting[topic].notify_all();
     }
 }
@@ -147,7 +147,7 @@ impl<T: Send + 'static, const TOPICS: usize> CondMutex<T, TOPICS> {
     }
 
     /// Queues up at once: to come later is another schedule.
-    pub(crate) fn lock_politely(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock_yielding(&self) -> MutexGuard<'_, T> {
         self.lock()
     }
 

@@ -14,7 +14,7 @@ impl Notified {
         Self(AtomicU32::new(0))
     }
 
-    pub(crate) fn once_more(&self) {
+    pub(crate) fn bump(&self) {
         // Not one step, and it need not be: the lock is held.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }

@@ -50,7 +50,7 @@ impl<T, const TOPICS: usize> CondMutex<T, TOPICS> {
 
     /// As [`lock`](Self::lock), for readers. Unlocking a contended mutex is slow for its holder, so this yields a
     /// few times before it queues up.
-    pub(crate) fn lock_politely(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock_yielding(&self) -> MutexGuard<'_, T> {
         for _ in 0..MOST_YIELDS {
             if let Some(guard) = self.value.try_lock() {
                 return guard;
@@ -83,7 +83,7 @@ impl<T, const TOPICS: usize> CondMutex<T, TOPICS> {
 
     /// Wakes the threads that wait for this topic. The lock is held: there is no other way.
     pub(crate) fn notify_all(&self, _locked: &mut MutexGuard<'_, T>, topic: usize) {
-        self.notified[topic].once_more();
+        self.notified[topic].bump();
         self.changed[topic].notify_all();
     }
 }

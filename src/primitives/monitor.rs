@@ -131,7 +131,7 @@ impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
     /// Looks at the state, or changes what has no waiters. A thread that changes it need not wait for this.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
         let held = Held::new(self.address());
-        let mut locked = Locked { inner: self.inner.lock_politely(), held };
+        let mut locked = Locked { inner: self.inner.lock_yielding(), held };
         look(&mut locked.inner.state)
     }
 

@@ -326,7 +326,7 @@ impl<E> Entries<'_, E> {
 impl<'a, E> Iterator for Entries<'a, E> {
     type Item = EntryRef<'a, E>;
 
-    // Called, it would hand over each entry through memory, written in pieces and read at once: the processor waits for that.
+    // Not inlined, an entry is returned through memory: stored in parts and loaded whole, a store-forwarding stall.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let mut local_event = None;

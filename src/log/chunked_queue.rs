@@ -2,28 +2,28 @@
 //!
 //! A log may have a million events pending, and is changed under a lock that the workers need. One large
 //! `VecDeque` copies them all when it grows, under that lock, and appends to cold memory. Here the vector
-//! that a commit brings **becomes** a piece of the queue: nothing is moved, and it is in the cache of the
-//! thread that made it. Commits that are small join the last piece, so that a piece is worth its place.
+//! that a commit brings **becomes** a chunk of the queue: nothing is moved, and it is in the cache of the
+//! thread that made it. Commits that are small join the last chunk, so that a chunk is worth its place.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Commits that together are no more than this share a piece.
+/// Commits that together are no more than this share a chunk.
 const SHARED: usize = 64;
 
 /// A queue.
 #[derive(Clone)]
-pub(super) struct Pieces<T> {
+pub(super) struct ChunkedQueue<T> {
     /// In order.
-    pieces: VecDeque<VecDeque<T>>,
+    chunks: VecDeque<VecDeque<T>>,
     /// How many items all of them hold.
     len: usize,
 }
 
-impl<T> Pieces<T> {
+impl<T> ChunkedQueue<T> {
     pub(super) const fn new() -> Self {
-        Self { pieces: VecDeque::new(), len: 0 }
+        Self { chunks: VecDeque::new(), len: 0 }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -35,12 +35,12 @@ impl<T> Pieces<T> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.pieces.iter().flatten()
+        self.chunks.iter().flatten()
     }
 
     /// The first `count` items, or all there are, as they lie.
     pub(super) fn first(&self, mut count: usize) -> impl Iterator<Item = &[T]> {
-        self.pieces.iter().flat_map(|piece| <[&[T]; 2]>::from(piece.as_slices())).map_while(move |items| {
+        self.chunks.iter().flat_map(|chunk| <[&[T]; 2]>::from(chunk.as_slices())).map_while(move |items| {
             if count == 0 {
                 return None;
             }
@@ -52,14 +52,14 @@ impl<T> Pieces<T> {
 
     pub(super) fn append(&mut self, mut items: Vec<T>) {
         let count = items.len();
-        match self.pieces.back_mut() {
+        match self.chunks.back_mut() {
             Some(last) if last.len() + count <= SHARED => last.extend(items),
             _ => {
-                // Mutant `replace < with <=`: for a commit that fills just half of a piece either will do.
+                // Mutant `replace < with <=`: for a commit that fills just half of a chunk either will do.
                 let room = if count < SHARED / 2 { SHARED } else { count };
                 items.shrink_to(2 * room);
                 items.reserve_exact(room - count);
-                self.pieces.push_back(items.into());
+                self.chunks.push_back(items.into());
             }
         }
         self.len += count;
@@ -67,7 +67,7 @@ impl<T> Pieces<T> {
 
     /// Drops the first `count` items, or all there are.
     pub(super) fn drop_front(&mut self, mut count: usize) {
-        while let Some(first) = self.pieces.front_mut() {
+        while let Some(first) = self.chunks.front_mut() {
             let here = count.min(first.len());
             self.len -= here;
             if here < first.len() {
@@ -75,28 +75,28 @@ impl<T> Pieces<T> {
                 return;
             }
             count -= here;
-            self.pieces.pop_front();
+            self.chunks.pop_front();
         }
     }
 }
 
-// By the items alone: where one piece ends and another begins depends on the past.
-impl<T: PartialEq> PartialEq for Pieces<T> {
+// By the items alone: where one chunk ends and another begins depends on the past.
+impl<T: PartialEq> PartialEq for ChunkedQueue<T> {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }
 }
 
-impl<T: Eq> Eq for Pieces<T> {}
+impl<T: Eq> Eq for ChunkedQueue<T> {}
 
-impl<T: Hash> Hash for Pieces<T> {
+impl<T: Hash> Hash for ChunkedQueue<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.len.hash(state);
         self.iter().for_each(|item| item.hash(state));
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Pieces<T> {
+impl<T: fmt::Debug> fmt::Debug for ChunkedQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -108,16 +108,16 @@ mod tests {
 
     use super::*;
 
-    fn of(pieces: impl IntoIterator<Item = Vec<u32>>) -> Pieces<u32> {
-        let mut queue = Pieces::new();
-        pieces.into_iter().for_each(|items| queue.append(items));
+    fn of(chunks: impl IntoIterator<Item = Vec<u32>>) -> ChunkedQueue<u32> {
+        let mut queue = ChunkedQueue::new();
+        chunks.into_iter().for_each(|items| queue.append(items));
         queue
     }
 
     /// Whatever is done to it, it is the queue in one piece.
     #[test]
     fn it_is_a_queue() {
-        let (mut pieces, mut queue) = (Pieces::new(), VecDeque::new());
+        let (mut chunked, mut queue) = (ChunkedQueue::new(), VecDeque::new());
         let mut next = 0_u32;
         for (add, drop) in [
             (1, 0),
@@ -138,18 +138,18 @@ mod tests {
             (3, 9999),
             (1, 0),
         ] {
-            pieces.append((next..next + add).collect());
+            chunked.append((next..next + add).collect());
             queue.extend(next..next + add);
             next += add;
-            pieces.drop_front(drop);
+            chunked.drop_front(drop);
             queue.drain(..drop.min(queue.len()));
 
-            assert_eq!((pieces.len(), pieces.is_empty()), (queue.len(), queue.is_empty()));
+            assert_eq!((chunked.len(), chunked.is_empty()), (queue.len(), queue.is_empty()));
             for count in [0, 1, 40, 64, 65, 600] {
-                let first: Vec<_> = pieces.first(count).flatten().collect();
+                let first: Vec<_> = chunked.first(count).flatten().collect();
                 assert!(first.into_iter().eq(queue.iter().take(count)), "the first {count}");
             }
-            assert!(pieces.iter().eq(&queue));
+            assert!(chunked.iter().eq(&queue));
         }
     }
 
@@ -158,14 +158,14 @@ mod tests {
         let items: Vec<_> = (0..50).collect();
         let place = items.as_ptr();
         let queue = of([(0..50).collect(), items, (0..50).collect()]);
-        assert_eq!(queue.pieces[1].as_slices().0.as_ptr(), place);
+        assert_eq!(queue.chunks[1].as_slices().0.as_ptr(), place);
     }
 
     #[test]
     fn small_commits_share_a_piece_that_never_grows() {
         let queue = of((0..6400).map(|item| vec![item]));
-        assert_eq!(queue.pieces.len(), 6400 / SHARED);
-        assert_eq!(of([vec![0]]).pieces[0].capacity(), SHARED);
+        assert_eq!(queue.chunks.len(), 6400 / SHARED);
+        assert_eq!(of([vec![0]]).chunks[0].capacity(), SHARED);
     }
 
     /// A vector with room for a thousand that brings five would keep all of it for as long as they are pending.
@@ -173,7 +173,7 @@ mod tests {
     fn room_that_a_commit_brought_and_did_not_use_is_given_back() {
         let mut items = Vec::with_capacity(1000);
         items.extend(0..5);
-        assert_eq!(of([items]).pieces[0].capacity(), 2 * SHARED);
+        assert_eq!(of([items]).chunks[0].capacity(), 2 * SHARED);
     }
 
     #[test]
