@@ -63,9 +63,9 @@
 //! | --- | --- | --- |
 //! | `handle.join(); handle = spawn(…)` to restart | A request that comes during the join is lost, or two runs overlap. | [`Worker`]: one thread, numbered runs, requests that are kept |
 //! | `notify_one` with two kinds of waiters | It wakes the one that has nothing to do. | Queues are emptied whole: no waiter is woken *instead* of another. |
-//! | tokio's `notify_waiters` | It stores no permit: a task between its look and `notified().await` is not woken. | [`Epoch::wait_past_async`] |
+//! | tokio's `notify_waiters` | It stores no permit: a task that looks first and calls `notified()` afterwards is not woken for what came in between. | [`Epoch::wait_past_async`] |
 //! | tokio's `notify_one` in a `select!` | Several changes are one permit, and it goes to one task. | [`Epoch::wait_past_async`]: every task compares with what it has seen |
-//! | an `AtomicBool` and `park` | Any other `unpark` of that thread, a library's too, uses up the token. | [`Latch`] |
+//! | an `AtomicBool` and `park` | The token is shared with all code on that thread: a library's `park` in between takes the wake. | [`Latch`] |
 //! | a `watch` channel for "is it online" | Works; a read lock for each look. | [`Latch`]: one load, and threads can wait too |
 //!
 //! With the parts, the loop above is this. What it leaves to the log (4), to the protocol (5) and

@@ -48,7 +48,7 @@
 //!
 //! # A model that fails
 //!
-//! [`check`] shows the execution that failed, on stderr: a lane for each thread, in which the crate
+//! [`check`] shows the execution that failed, on stderr: a column for each thread, in which the crate
 //! says what the thread has done and found, when it has parked, and which others it has woken.
 //! Give the primitives [names](name), and [say] what your own code does. None of this is a step of
 //! the model.
@@ -157,20 +157,20 @@ pub fn name(primitive: &impl Named, name: impl Display) {
     imp::name(primitive.mutex(), name);
 }
 
-/// Says in the calling thread's lane what it has done.
+/// Says in the calling thread's column what it has done.
 #[inline]
 pub fn say(words: impl Display) {
     imp::say(words);
 }
 
-/// Says in the calling thread's lane what it is about to wait for, if that is loom's and not
+/// Says in the calling thread's column what it is about to wait for, if that is loom's and not
 /// latchwork's, as the end of a `loom::thread`. Whatever the thread says next, it waits no longer.
 #[inline]
 pub fn waits(reason: impl Display) {
     imp::waits(reason);
 }
 
-/// Runs `steps`, which is all that the calling thread does: its lane says when it has ended, or
+/// Runs `steps`, which is all that the calling thread does: its column says when it has ended, or
 /// that it has failed. For threads of `loom::thread`; a [`Worker`](crate::Worker)'s does it itself.
 #[inline]
 pub fn within<T>(steps: impl FnOnce() -> T) -> T {
