@@ -167,7 +167,7 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
     let pusher = told("latchwork-push");
     let expected = [
         format!("start generation=0 {none}"),
-        format!("park generation=0 {none} cause=nobody"),
+        format!("park generation=0 {none} cause=no party"),
         format!("resume generation=1 {mine} by=\"commit\""),
         format!("backend-push-batch generation=1 {mine} batch=1"),
         format!("backend-push-error generation=1 {mine} batch=1 error=\"upstream is ahead of the batch\""),
@@ -179,7 +179,7 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
         format!("resume generation=3 {moved} by=\"clock\""),
         format!("backend-push-batch generation=3 {moved} batch=1"),
         format!("pull-advance generation=3 {done} from=\"push\" new=0 confirmed=1"),
-        format!("park generation=3 {done} cause=nobody"),
+        format!("park generation=3 {done} cause=no party"),
         // The restart has made the epoch grow, for both directions.
         format!("resume generation=3 {} by=\"stop\"", done.replace("epoch=2", "epoch=4")),
         format!("stop generation=3 {}", done.replace("epoch=2", "epoch=4")),

@@ -277,7 +277,7 @@ pub(crate) enum Signal {
     Go,
     /// There will be, at this time.
     At(Time),
-    /// Somebody else has to do something first.
+    /// Another party has to do something first.
     Nothing,
 }
 

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use super::Time;
 use super::messages::{FatalKind, SharedError};
 
-/// One of the two ways.
+/// Which half of replication: to upstream, or from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// To upstream.
@@ -28,7 +28,7 @@ impl fmt::Display for Direction {
 /// Who must move before another pending event can be confirmed. Something pending always has such a party.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum WaitingOn {
-    /// Nobody: nothing is pending, or for a pull, none is needed.
+    /// No party: nothing is pending, or for a pull, none is needed.
     Nobody,
     /// The pusher: it is about to send.
     Pusher,
@@ -41,26 +41,26 @@ pub enum WaitingOn {
     Clock(Time),
     /// The connection: upstream could not be reached and is tried again at this time, or when told to.
     Connectivity(Time),
-    /// Whoever paused this direction.
+    /// The owner, who paused this direction.
     Gate(Direction),
     /// The owner: this will not go away by trying again.
     Owner(Failure),
-    /// Nobody any more: the replicator was stopped while something was pending.
+    /// No party any more: the replicator was stopped while something was pending.
     Stopped,
 }
 
 impl fmt::Display for WaitingOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nobody => f.write_str("nobody: there is nothing to do"),
+            Self::Nobody => f.write_str("no party: there is nothing to do"),
             Self::Pusher => f.write_str("the pusher"),
             Self::Puller => f.write_str("the puller"),
             Self::Upstream(direction) => write!(f, "upstream's answer to a {direction}"),
             Self::Clock(until) => write!(f, "the clock, until {}", at(*until)),
             Self::Connectivity(until) => write!(f, "the connection, tried again at {}", at(*until)),
-            Self::Gate(direction) => write!(f, "whoever paused the {direction} direction"),
+            Self::Gate(direction) => write!(f, "the owner, who paused the {direction} direction"),
             Self::Owner(failure) => write!(f, "the owner: {failure}"),
-            Self::Stopped => f.write_str("nobody any more: stopped"),
+            Self::Stopped => f.write_str("no party any more: stopped"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What each input does, one at a time. That no order of them leaves anybody waiting for ever is for the state search.
+//! What each input does, one at a time. That no order of them leaves a direction waiting for ever is for the state search.
 
 mod contract;
 mod owner;

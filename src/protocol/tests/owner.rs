@@ -1,4 +1,4 @@
-//! What whoever owns a protocol may ask of it, and what that leaves alone.
+//! What the owner of a protocol may ask of it, and what that leaves alone.
 
 use super::super::{Counters, Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push};
 use super::{

@@ -38,7 +38,7 @@ fn a_pull_that_has_caught_up_shows_no_more_by_ending() {
         let _nothing = protocol.receive(catch_up, last_page(0, &[]), ms(0));
         let epoch = protocol.epoch();
         let _nothing = protocol.pull_ended(catch_up, outcome, 0, ms(0));
-        assert_eq!(protocol.epoch(), epoch, "nobody looks again");
+        assert_eq!(protocol.epoch(), epoch, "no direction looks again");
         assert!(!protocol.would_pull(ms(100)), "no catch-up is owed");
     }
 }

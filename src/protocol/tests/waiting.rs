@@ -62,7 +62,7 @@ fn standings() -> Vec<(Core, WaitingOn)> {
 }
 
 #[test]
-fn whoever_owes_the_next_move_is_named() {
+fn waiting_on_names_the_party_that_owes_the_next_move() {
     for (protocol, owes) in standings() {
         assert_eq!(
             protocol.waiting_on(),
@@ -93,7 +93,7 @@ fn each_party_is_woken_for_what_it_was_told_to_wait_for() {
             if now == ms(0) {
                 assert_eq!(signals(&protocol), (pusher, puller), "{words}");
             }
-            // A wait that is over leaves no trace, or who ends the next one would wake nobody.
+            // A wait that is over leaves no trace, or what ends the next one would wake no pusher.
             let after = signals(&asked);
             assert!(pusher == Signal::Go || pusher == after.0, "{words}; at {now:?} the pusher: {pusher:?}, {after:?}");
             assert!(puller == Signal::Go || puller == after.1, "{words}; at {now:?} the puller: {puller:?}, {after:?}");

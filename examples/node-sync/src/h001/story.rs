@@ -233,7 +233,7 @@ fn step(name: &'static str, fields: &Fields) -> Step {
 /// Whom the pusher waits for, or that there is nothing to wait for. At what time a clock would ring is another each time.
 fn without_time(cause: &str) -> String {
     match (cause.split_once(": "), cause.split_once(", until ")) {
-        (Some(("nobody", why)), _) => why.to_owned(),
+        (Some(("no party", why)), _) => why.to_owned(),
         (_, Some((clock, _))) => format!("{clock}, in an hour"),
         _ => cause.to_owned(),
     }
