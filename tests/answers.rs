@@ -416,8 +416,8 @@ impl Driver {
         };
         for (what, waiting_on) in [("overall", protocol.waiting_on()), ("for a pull", protocol.pull_waiting_on())] {
             let right = match &waiting_on {
-                WaitingOn::Nobody if what == "overall" => protocol.log().pending() == 0,
-                WaitingOn::Nobody => !self.case.live && matches!(protocol.pull(), latchwork::protocol::Pull::Idle),
+                WaitingOn::Nothing if what == "overall" => protocol.log().pending() == 0,
+                WaitingOn::Nothing => !self.case.live && matches!(protocol.pull(), latchwork::protocol::Pull::Idle),
                 // Both had nothing to do a moment ago.
                 WaitingOn::Pusher | WaitingOn::Puller | WaitingOn::Stopped => false,
                 WaitingOn::Upstream(Direction::Push) => self.push.is_some(),

@@ -209,7 +209,7 @@ impl Happening {
         let mut events = upstream.events();
         events.sort_unstable();
         assert!(events == self.events, "not everything is at upstream once");
-        assert_eq!(replicator.status().waiting_on, WaitingOn::Nobody);
+        assert_eq!(replicator.status().waiting_on, WaitingOn::Nothing);
         upstream.close();
     }
 }

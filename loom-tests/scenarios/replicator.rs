@@ -56,7 +56,7 @@ impl Model {
         let mut upstream = self.upstream.events();
         upstream.sort_unstable();
         assert!(upstream == events, "not everything is at upstream once");
-        assert_eq!(self.replicator.status().waiting_on, WaitingOn::Nobody);
+        assert_eq!(self.replicator.status().waiting_on, WaitingOn::Nothing);
         self.upstream.close();
     }
 }
@@ -162,7 +162,7 @@ impl Model {
             let times = upstream.iter().filter(|other| other == &event).count();
             assert!(times == 1, "not everything is at upstream once");
         }
-        assert_eq!(self.replicator.status().waiting_on, WaitingOn::Nobody);
+        assert_eq!(self.replicator.status().waiting_on, WaitingOn::Nothing);
         self.upstream.close();
     }
 }

@@ -28,8 +28,8 @@ impl fmt::Display for Direction {
 /// Who must move before another pending event can be confirmed. Something pending always has such a party.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum WaitingOn {
-    /// No party: nothing is pending, or for a pull, none is needed.
-    Nobody,
+    /// Nothing: no event is pending, or for a pull, none is needed.
+    Nothing,
     /// The pusher: it is about to send.
     Pusher,
     /// The puller: it is about to pull, because the pusher needs what it brings.
@@ -52,7 +52,7 @@ pub enum WaitingOn {
 impl fmt::Display for WaitingOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nobody => f.write_str("no party: there is nothing to do"),
+            Self::Nothing => f.write_str("no party: there is nothing to do"),
             Self::Pusher => f.write_str("the pusher"),
             Self::Puller => f.write_str("the puller"),
             Self::Upstream(direction) => write!(f, "upstream's answer to a {direction}"),

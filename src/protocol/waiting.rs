@@ -7,7 +7,7 @@ impl<L: Log> Protocol<L> {
     /// Who must move before another pending event can be confirmed.
     pub fn waiting_on(&self) -> WaitingOn {
         if self.log.pending() == 0 {
-            return WaitingOn::Nobody;
+            return WaitingOn::Nothing;
         }
         let not_before = self.not_before.push;
         match &self.course.push {
@@ -26,12 +26,12 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    /// Who must move before more of upstream's events can come. `Nobody` if no pull is needed until something else happens.
+    /// Who must move before more of upstream's events can come. `Nothing` if no pull is needed until something else happens.
     pub fn pull_waiting_on(&self) -> WaitingOn {
         match &self.course.pull {
             Pull::Failed { .. } | Pull::Pulling { .. } => self.waiting_on_pull(),
             _ if self.stopped => WaitingOn::Stopped,
-            Pull::Idle if !self.wants_pull() => WaitingOn::Nobody,
+            Pull::Idle if !self.wants_pull() => WaitingOn::Nothing,
             Pull::Idle | Pull::Waiting { .. } => self.waiting_on_pull(),
         }
     }

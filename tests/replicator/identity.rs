@@ -39,7 +39,7 @@ fn on_another_upstream_the_owner_may_reset_the_log_and_begin_anew() {
     assert_eq!(ticket.settled(), Some(Settled::Closed));
     confirmed(&replicator.commit(items(1, 5..6)).unwrap());
     assert_eq!(ordered(&upstream), [(9, 0), (9, 1), (1, 5)]);
-    assert_eq!(replicator.status().waiting_on, WaitingOn::Nobody);
+    assert_eq!(replicator.status().waiting_on, WaitingOn::Nothing);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn two_clients_end_with_everything() {
     let tickets: Vec<_> = (0..200).map(commit).collect();
     for client in &clients {
         client.flush(LONG).unwrap();
-        assert_eq!(client.status().waiting_on, WaitingOn::Nobody);
+        assert_eq!(client.status().waiting_on, WaitingOn::Nothing);
     }
     for ticket in tickets {
         assert!(matches!(ticket.settled(), Some(Settled::Confirmed(_))));

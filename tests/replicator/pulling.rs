@@ -38,7 +38,7 @@ fn a_one_shot_paginated_pull_does_not_stall_commits() {
     let replicator = quick(State::default(), hooked).one_shot_pull().spawn().unwrap();
     pass(&reached);
     let tickets = [0, 1].map(|number| replicator.commit(vec![sent(1, number)]).unwrap());
-    assert_ne!(replicator.status().waiting_on, WaitingOn::Nobody);
+    assert_ne!(replicator.status().waiting_on, WaitingOn::Nothing);
     assert_eq!(tickets[0].settled(), None, "upstream is ahead");
     gate.open();
     for ticket in &tickets {

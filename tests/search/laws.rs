@@ -151,7 +151,7 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
         },
     ];
     let can_move = |waiting_on: WaitingOn| match waiting_on {
-        WaitingOn::Nobody => true,
+        WaitingOn::Nothing => true,
         WaitingOn::Pusher => can(&[Step::Send]),
         WaitingOn::Puller => can(&[Step::BeginPull]),
         WaitingOn::Upstream(Direction::Push) => can(&[Step::Arrive, Step::Answer]),
@@ -167,8 +167,8 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
     let comes = overall != WaitingOn::Upstream(Direction::Pull)
         || can(&[Step::MakePage, Step::Page, Step::EndPull])
         || state.upstream.can_replicate();
-    let nothing_to_do = (overall != WaitingOn::Nobody || client.pending() == 0)
-        && (pull != WaitingOn::Nobody || !search.config.live && *protocol.pull() == Pull::Idle);
+    let nothing_to_do = (overall != WaitingOn::Nothing || client.pending() == 0)
+        && (pull != WaitingOn::Nothing || !search.config.live && *protocol.pull() == Pull::Idle);
     comes && nothing_to_do && can_move(overall) && can_move(pull)
 }
 

@@ -25,13 +25,13 @@ fn standings() -> Vec<(Core, WaitingOn)> {
     let refused = Failure::Upstream { kind: FatalKind::Other, error: "no".into() };
     let gap = || Failure::Log { error: "a gap".into() };
     vec![
-        (live([]), WaitingOn::Nobody),
-        (live([]).then(Core::stop), WaitingOn::Nobody),
-        (live([]).then(cut_off), WaitingOn::Nobody),
-        (live([]).then(cut_off).then(|it| it.pause(Pull)), WaitingOn::Nobody),
-        (on_request([]), WaitingOn::Nobody),
-        (on_request([]).then(Core::retry_now), WaitingOn::Nobody),
-        (on_request([]).then(Core::retry_now).then(cut_off_at_the_end), WaitingOn::Nobody),
+        (live([]), WaitingOn::Nothing),
+        (live([]).then(Core::stop), WaitingOn::Nothing),
+        (live([]).then(cut_off), WaitingOn::Nothing),
+        (live([]).then(cut_off).then(|it| it.pause(Pull)), WaitingOn::Nothing),
+        (on_request([]), WaitingOn::Nothing),
+        (on_request([]).then(Core::retry_now), WaitingOn::Nothing),
+        (on_request([]).then(Core::retry_now).then(cut_off_at_the_end), WaitingOn::Nothing),
         (pending(), WaitingOn::Pusher),
         (pending().then(|it| it.pause(Push)), WaitingOn::Gate(Push)),
         (pending().then(|it| it.pause(Pull)), WaitingOn::Pusher),

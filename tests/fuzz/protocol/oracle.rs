@@ -248,7 +248,7 @@ impl Watch {
             }
             Direction::Pull => {
                 let busy = matches!(trial.pull(), Pull::Pulling { .. } | Pull::Failed { .. });
-                let idle = trial.pull_waiting_on() == WaitingOn::Nobody;
+                let idle = trial.pull_waiting_on() == WaitingOn::Nothing;
                 busy || idle || matches!(trial.next_pull(world.now), NextPull::Pull { .. })
             }
         };
@@ -266,10 +266,10 @@ impl Watch {
         let failed = protocol.failure();
         prop_assert!(self.failed || self.may_fail || failed.is_none(), "it fails by itself: {}", client.told());
         let (on, pulling) = (protocol.waiting_on(), protocol.pull_waiting_on());
-        let nobody = matches!(on, WaitingOn::Nobody);
-        prop_assert_eq!(nobody, protocol.log().pending() == 0, "{}", client.told());
+        let nothing = matches!(on, WaitingOn::Nothing);
+        prop_assert_eq!(nothing, protocol.log().pending() == 0, "{}", client.told());
         prop_assert!(self.can_move(&on, client, world), "{:?} cannot move: {}", on, client.told());
-        if pulling == WaitingOn::Nobody {
+        if pulling == WaitingOn::Nothing {
             let idle = matches!(client.trial().next_pull(world.now), NextPull::Wait(_) | NextPull::Stop);
             prop_assert!(idle, "there is something to pull: {}", client.told());
         } else if pulling == WaitingOn::Upstream(Direction::Pull) {
@@ -304,7 +304,7 @@ impl Watch {
     /// Whether this party can do something.
     fn can_move(&self, on: &WaitingOn, client: &Client, world: &World<'_>) -> bool {
         match on {
-            WaitingOn::Nobody => true,
+            WaitingOn::Nothing => true,
             WaitingOn::Pusher => matches!(client.trial().next_push(world.now), NextPush::Send(_)),
             WaitingOn::Puller => matches!(client.trial().next_pull(world.now), NextPull::Pull { .. }),
             WaitingOn::Upstream(Direction::Push) => client.push.is_some(),

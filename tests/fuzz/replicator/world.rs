@@ -397,8 +397,8 @@ impl Thread<'_> {
 
 /// Whether a status is one that can be.
 pub fn look(status: &Status<Position>, world: &World) {
-    let nobody = status.waiting_on == WaitingOn::Nobody;
-    world.unless(nobody == (status.pending == 0), || format!("{status:?}"));
+    let nothing = status.waiting_on == WaitingOn::Nothing;
+    world.unless(nothing == (status.pending == 0), || format!("{status:?}"));
     let stopped = status.waiting_on == WaitingOn::Stopped;
     world.unless(!stopped, || format!("it has stopped by itself: {status:?}"));
 }

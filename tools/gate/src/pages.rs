@@ -59,7 +59,7 @@ fn brief(page: &str) -> Outcome<(usize, usize)> {
 /// Words that leave a sentence without a party that one could look for in the code: a thread, a task, a caller, a waiter,
 /// an owner. A few are allowed, where no other will do.
 pub fn words(gate: &Gate, files: &[String]) -> Outcome {
-    const MOST: usize = 140;
+    const MOST: usize = 10;
     let mut found = Vec::new();
     for file in files {
         found.extend(vague(&gate.read(file)?).map(|(line, text)| format!("{file}:{line}: {text}")));

@@ -265,7 +265,7 @@ impl Director {
         let upstream: Vec<_> =
             self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|entry| entry.event).collect();
         let all = [&[THEIRS], &TODOS[..]].concat();
-        if status.pending > 0 || status.waiting_on != WaitingOn::Nobody || upstream != all {
+        if status.pending > 0 || status.waiting_on != WaitingOn::Nothing || upstream != all {
             let found = format!("{upstream:?} and {status:#?}");
             return Err(StageError::Unexpected { expected: "everything at upstream, once", found });
         }
