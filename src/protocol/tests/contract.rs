@@ -180,7 +180,7 @@ fn the_owner_acts_on_a_failure_although_a_push_is_in_flight() {
 
     let (mut protocol, batch) = sends_and_fails();
     let (_former, effects) = protocol.reset(Liar(MemoryLog::new().with_pending(0, [10]), Lie::AppendsNothing));
-    assert!(effects.interrupt_push, "it is in nobody's interest any more");
+    assert!(effects.interrupt_push, "it is of no interest any more");
     assert_eq!(protocol.waiting_on(), WaitingOn::Upstream(Direction::Push));
     drop(protocol.push_ended(batch, Ok(()), 0, ms(0)));
     assert_eq!((protocol.waiting_on(), protocol.log().pending()), (WaitingOn::Pusher, 1));
