@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_is_neither_longer_than_max_nor_shorter_than_the_shortest_whatever_the_chance() {
+    fn delay_stays_between_the_shortest_and_max_whatever_the_chance() {
         for backoff in settings() {
             for jitter in [0.0, 0.001, 0.5, 0.999, 1.0] {
                 let backoff = backoff.with_jitter(jitter);

@@ -248,7 +248,7 @@ fn every_answer_is_the_reference_engines() {
 }
 
 #[test]
-fn every_answer_of_the_file_named_by_the_environment_is_the_reference_engines() {
+fn merge_answers_the_named_file_as_the_reference_engine_does() {
     let Some(path) = std::env::var_os("LATCHWORK_MERGE_CASES") else {
         println!("LATCHWORK_MERGE_CASES is not set: nothing compared");
         return;

@@ -301,7 +301,7 @@ fn hush_injected_panics() {
 }
 
 #[test]
-fn nothing_is_lost_nothing_is_applied_twice_and_nothing_stalls_whatever_goes_wrong() {
+fn nothing_is_lost_applied_twice_or_stalls_whatever_goes_wrong() {
     hush_injected_panics();
     let events = variable("LATCHWORK_FAULT_EVENTS", 100_000);
     let seed = variable("LATCHWORK_FAULT_SEED", 0x1a7c_4b0a);

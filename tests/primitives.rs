@@ -814,7 +814,7 @@ mod worker {
     }
 
     #[test]
-    fn join_timeout_and_join_all_do_not_wait_for_what_a_body_left_to_its_thread() {
+    fn join_timeout_and_join_all_do_not_wait_for_thread_locals() {
         /// Is dropped at the thread's very end, which waits until it may.
         struct Left(Arc<AtomicBool>, Arc<AtomicBool>);
         impl Drop for Left {

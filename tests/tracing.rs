@@ -122,7 +122,7 @@ impl Upstream<Log> for Scripted {
 }
 
 #[test]
-fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_the_status() {
+fn events_come_in_order_to_a_subscriber_that_asks_for_status() {
     let _turn = begin();
     let memory = Memory::new(0);
     let (answer, answers) = channel();
@@ -197,7 +197,7 @@ fn a_rejected_push_and_a_rebase_are_told_in_order_to_a_subscriber_that_asks_for_
 }
 
 #[test]
-fn a_name_is_told_with_each_event_and_an_error_is_formatted_where_it_may_call_back() {
+fn events_have_the_name_and_errors_are_formatted_without_the_lock() {
     /// Asks how things stand as it is formatted.
     #[derive(Debug)]
     struct Asks(Arc<Mutex<std::sync::Weak<Replicator<Log>>>>);

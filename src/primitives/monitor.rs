@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_would_lock_again_what_it_holds_panics_and_may_lock_something_else() {
+    fn lock_panics_in_a_thread_that_holds_it_already() {
         if IN_MODEL || !cfg!(debug_assertions) {
             return;
         }

@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transition_wakes_those_who_have_something_to_do_now_and_had_not_before() {
+    fn transition_wakes_the_directions_that_have_something_new_to_do() {
         if IN_MODEL {
             return;
         }

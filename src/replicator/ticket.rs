@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_lost_an_event_is_rejected_when_the_rest_of_it_has_settled() {
+    fn a_commit_that_lost_an_event_is_rejected_once_its_rest_has_settled() {
         if IN_MODEL {
             return;
         }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_several_commits_are_given_up_at_once_and_counted_without_the_confirmed_ones() {
+    fn dropped_events_of_several_commits_are_counted_without_confirmed_ones() {
         if IN_MODEL {
             return;
         }

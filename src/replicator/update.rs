@@ -331,7 +331,7 @@ mod tests {
 
     /// Looking through the list costs what it is long: it is to be worth it.
     #[test]
-    fn subscribers_that_come_and_go_beside_many_seldom_look_through_the_list() {
+    fn subscribe_seldom_looks_through_the_list_of_many() {
         if IN_MODEL {
             return;
         }

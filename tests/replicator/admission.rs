@@ -42,7 +42,7 @@ fn a_stale_commit_fails_promptly() {
 }
 
 #[test]
-fn a_batch_that_is_not_ascending_is_rejected_with_what_was_expected() {
+fn commit_numbered_refuses_a_batch_that_is_not_ascending() {
     let replicator = with_two_pending(&empty_upstream());
     let mut entries = numbered(number("e2"), items(1, 2..4));
     entries.swap(0, 1);
@@ -63,7 +63,7 @@ fn a_batch_with_a_gap_is_rejected_with_what_was_expected() {
 }
 
 #[test]
-fn a_batch_that_skips_the_pending_prefix_is_rejected_with_what_was_expected() {
+fn commit_numbered_refuses_a_batch_that_skips_pending_events() {
     let replicator = with_two_pending(&empty_upstream());
     let (expected, found) = (number("e3"), number("e4"));
     let skipping = refused(&replicator, numbered(number("e3"), items(1, 2..3)));
@@ -101,7 +101,7 @@ fn an_empty_commit_is_an_error() {
 }
 
 #[test]
-fn a_commit_for_which_there_are_no_numbers_left_is_refused_and_the_last_number_is_still_used() {
+fn commit_is_refused_without_numbers_left_and_uses_the_last() {
     let head = SeqNum::new(u64::MAX - 1, 0, 0);
     let upstream = Memory::new(head.position());
     let replicator = quick(State::new(head), upstream.clone()).spawn().unwrap();
@@ -137,7 +137,7 @@ fn many_commits_arrive_in_their_order() {
 }
 
 #[test]
-fn commits_of_several_threads_keep_the_order_of_each_and_know_their_position() {
+fn commit_from_several_threads_keeps_the_order_of_each() {
     const EACH: u64 = 250;
     let upstream = empty_upstream();
     let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();

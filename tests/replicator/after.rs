@@ -55,7 +55,7 @@ fn says_panicked(status: &Status<u64>) -> bool {
 }
 
 #[test]
-fn a_waker_that_panics_in_the_pushers_thread_is_the_last_error_and_pushing_goes_on() {
+fn last_error_shows_a_waker_that_panicked_and_pushing_goes_on() {
     let upstream = Memory::new(0).one_shot();
     let (replicator, first) = paused(MemoryLog::new(), &upstream);
     let _waits = [polled(first.wait_async(), panicking())];
@@ -117,7 +117,7 @@ fn a_shutdown_that_wakes_a_waker_that_panics_says_so_in_its_report() {
 }
 
 #[test]
-fn a_waker_that_panics_as_the_last_direction_ends_takes_nothing_from_a_shutdown() {
+fn shutdown_reports_all_although_a_waker_panicked_at_the_end() {
     let upstream = Memory::new(0).one_shot();
     let (replicator, ticket) = paused(MemoryLog::new(), &upstream);
     let _wait = polled(ticket.wait_async(), panicking());
@@ -256,7 +256,7 @@ fn events_without_a_subscriber_are_not_dropped_under_the_lock() {
 }
 
 #[test]
-fn pages_and_batches_that_are_passed_over_are_not_dropped_under_the_lock() {
+fn stale_pages_and_batches_are_not_dropped_under_the_lock() {
     let upstream = Memory::new(0);
     let (replicator, back) = loud(upstream.clone(), MemoryLog::rebasing());
     for fault in [Fault::Reject, Fault::DisconnectBefore, Fault::DisconnectAfter, Fault::Panic] {
@@ -275,7 +275,7 @@ fn pages_and_batches_that_are_passed_over_are_not_dropped_under_the_lock() {
 }
 
 #[test]
-fn updates_of_receivers_that_lag_or_are_gone_are_not_dropped_under_the_lock() {
+fn updates_not_received_are_not_dropped_under_the_lock() {
     let upstream = Memory::new(0);
     let (replicator, back) = loud(upstream.clone(), MemoryLog::new());
     let lagging = replicator.updates();

@@ -198,7 +198,7 @@ fn tickets_and_flushes_can_be_awaited() {
 }
 
 #[test]
-fn a_flush_of_what_was_pending_at_the_start_ends_as_soon_as_it_is_confirmed() {
+fn flush_async_waits_for_what_was_pending_at_the_start() {
     let upstream = empty_upstream();
     let pending = numbered(SeqNum::ROOT, items(1, 0..3));
     let head = pending[2].seq;
@@ -247,7 +247,7 @@ fn a_flush_ends_when_the_log_is_replaced() {
 }
 
 #[test]
-fn a_status_counts_its_times_from_its_own_moment_and_says_in_what_time_it_is_tried_again() {
+fn status_counts_times_from_its_own_moment() {
     let upstream = empty_upstream();
     let replicator =
         Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
@@ -275,7 +275,7 @@ fn a_status_counts_its_times_from_its_own_moment_and_says_in_what_time_it_is_tri
 }
 
 #[test]
-fn the_last_error_has_a_direction_and_an_age_and_ends_with_a_success_of_that_direction() {
+fn last_error_has_a_direction_an_age_and_ends_with_a_success() {
     let upstream = empty_upstream().one_shot();
     let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
     eventually(|| replicator.status().counters.pages > 0);

@@ -19,7 +19,7 @@ fn says_so(waiting_on: &WaitingOn) -> bool {
 }
 
 #[test]
-fn on_another_upstream_the_owner_may_shut_down_and_learns_what_was_not_handed_over() {
+fn shutdown_on_another_upstream_says_what_was_not_handed_over() {
     let upstream = empty_upstream();
     let (replicator, ticket) = mismatched(&upstream);
     let left = replicator.shutdown(SHORT);
@@ -80,7 +80,7 @@ fn on_another_upstream_the_owner_may_ignore_it_and_local_commits_go_on() {
 }
 
 #[test]
-fn a_pull_that_meets_another_upstream_says_so_and_goes_on_after_a_restart() {
+fn restart_goes_on_after_a_pull_has_met_another_upstream() {
     let upstream = empty_upstream();
     foreign(&upstream, items(9, 0..1));
     upstream.fail_pull(Fault::OtherUpstream);

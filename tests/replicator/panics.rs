@@ -117,7 +117,7 @@ fn a_log_that_panics_in_a_commit_refuses_it_and_takes_the_next() {
 }
 
 #[test]
-fn a_log_that_panics_while_a_batch_is_made_stops_the_pusher_until_a_restart() {
+fn restart_goes_on_after_a_panic_in_batch() {
     let upstream = Memory::new(0);
     let (replicator, armed) = fragile(&upstream);
     *armed.lock().unwrap() = Some(Call::Batch);
@@ -129,7 +129,7 @@ fn a_log_that_panics_while_a_batch_is_made_stops_the_pusher_until_a_restart() {
 }
 
 #[test]
-fn a_log_that_panics_when_its_batch_was_accepted_catches_up_after_a_restart() {
+fn restart_catches_up_after_a_panic_in_merge_of_an_accepted_batch() {
     let upstream = Memory::new(0);
     // No echo: only the answer to the push is merged.
     upstream.fail_push(Fault::LoseEcho);
@@ -159,7 +159,7 @@ fn a_log_that_panics_on_a_page_stops_the_puller_until_a_restart() {
 }
 
 #[test]
-fn an_upstream_that_panics_in_a_push_is_uncertain_and_nothing_is_sent_twice_after_a_restart() {
+fn restart_sends_nothing_twice_after_a_panic_in_push() {
     let upstream = Memory::new(0);
     let (replicator, _) = fragile(&upstream);
     upstream.fail_push(Fault::Panic);
@@ -229,7 +229,7 @@ fn a_log_that_does_not_say_what_is_pending_can_be_shut_down() {
 }
 
 #[test]
-fn a_log_that_panics_as_tickets_settle_closes_those_it_cannot_tell_apart() {
+fn is_local_only_that_panics_closes_tickets_it_cannot_tell_apart() {
     let upstream = Memory::new(0);
     let (replicator, armed) = fragile(&upstream);
     *armed.lock().unwrap() = Some(Call::IsLocalOnly);

@@ -172,7 +172,7 @@ fn a_page_with_nothing_in_it_is_a_catch_up_all_the_same() {
 }
 
 #[test]
-fn a_pull_that_fails_says_why_and_one_that_was_asked_to_end_has_nothing_to_say() {
+fn last_error_tells_of_a_failed_pull_and_not_of_one_asked_to_end() {
     let upstream = empty_upstream();
     let replicator = quick(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
     eventually(|| matches!(replicator.status().pull, Pull::Pulling { caught_up: true, .. }));

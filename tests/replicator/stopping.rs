@@ -75,7 +75,7 @@ fn a_shutdown_interrupts_a_push_that_heeds_it() {
 }
 
 #[test]
-fn the_answer_to_a_push_that_ends_during_the_drop_still_counts_and_then_the_updates_end() {
+fn drop_counts_the_last_answer_and_then_ends_the_updates() {
     let upstream = empty_upstream();
     let hooked = Hooked::new(&upstream).before_push(|_, _, interrupt| {
         interrupt.wait();
@@ -201,7 +201,7 @@ fn many_can_be_stopped_at_once() {
 }
 
 #[test]
-fn a_push_whose_answer_got_lost_is_uncertain_whatever_the_pusher_does_meanwhile() {
+fn shutdown_says_uncertain_after_an_answer_got_lost() {
     let upstream = empty_upstream().one_shot();
     let replicator = quick(State::default(), upstream.clone())
         .resend(Resend::Idempotent)

@@ -65,7 +65,7 @@ fn updates_begin_where_their_snapshot_ends() {
 }
 
 #[test]
-fn a_receiver_ends_with_its_log_and_the_next_one_begins_with_a_snapshot_of_the_new() {
+fn reset_ends_receivers_and_updates_begin_with_a_new_snapshot() {
     let upstream = Memory::new(0);
     let replicator = quick(MemoryLog::new(), upstream.clone()).spawn().unwrap();
     let updates = replicator.updates();
@@ -104,7 +104,7 @@ fn a_receiver_that_waits_is_woken_by_its_end() {
 }
 
 #[test]
-fn a_receiver_that_leaves_too_much_unread_is_told_that_it_lagged_and_keeps_nothing() {
+fn max_unread_ends_a_receiver_that_lags_and_keeps_nothing() {
     let upstream = Memory::new(0);
     let limit = NonZeroUsize::new(6).unwrap();
     let replicator = quick(MemoryLog::new(), upstream.clone()).max_unread(limit).spawn().unwrap();

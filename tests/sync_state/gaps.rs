@@ -119,7 +119,7 @@ fn merge_takes_a_page_in_which_generations_differ() {
 }
 
 #[test]
-fn a_protocol_does_not_send_local_only_events_twice_whose_echo_lost_some() {
+fn a_lossy_echo_does_not_make_local_only_events_be_sent_twice() {
     let mut protocol = Protocol::new(session(SeqNum::ROOT), Settings::default());
     let NextPull::Pull { ticket, .. } = protocol.next_pull(Time::ZERO) else { panic!("pulls are live") };
     let page = |entries| Page { entries, more: More::None };

@@ -8,7 +8,7 @@ use latchwork::sync_state::{Event, LocalOnly, MergeError, Outcome, Payload, Sync
 use crate::*;
 
 #[test]
-fn a_sent_event_stands_on_the_sent_one_before_it_and_a_local_only_event_on_the_one_before_it() {
+fn pending_names_the_parents_of_sent_and_of_local_only_events() {
     let state = with_pending("e3.2r1", "1c 2 3 4c 5c 6");
     assert_eq!(
         listed(&all(state.pending())),

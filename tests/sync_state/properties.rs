@@ -23,7 +23,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_merged_nothing_panics_and_what_is_refused_changes_nothing(
+    fn merge_of_anything_does_not_panic_and_a_refusal_changes_nothing(
         local_only in any_local_only(),
         head in any_number(),
         payloads in vec(any_garbage(), 1..20),
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_in_the_middle_of_a_history_changes_nothing_that_it_should_not(
+    fn merge_of_garbage_amid_a_history_changes_nothing_else(
         local_only in any_local_only(),
         steps in vec(step(), 1..20),
         payload in any_garbage(),

@@ -56,7 +56,7 @@ fn a_live_pull_that_ends_without_news_backs_off() {
 }
 
 #[test]
-fn a_pull_on_request_that_ends_without_news_makes_room_for_the_next_at_once() {
+fn retry_now_begins_a_pull_at_once_after_one_without_news() {
     let mut protocol = on_request([]);
     assert_eq!(protocol.next_pull(ms(0)), NextPull::Wait(None));
     assert_eq!(protocol.retry_now(), Default::default());
@@ -162,7 +162,7 @@ fn a_page_with_nothing_in_it_is_no_refusal() {
 }
 
 #[test]
-fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_pull() {
+fn retry_after_holds_whatever_has_become_of_the_pull() {
     let busy = || Err(PullError::Unavailable { retry_after: Some(ms(5000)), error: "busy".into() });
     type Meanwhile = fn(&mut super::Core);
     let refused: Meanwhile = |it| drop(it.page_pulled(1, page(7, &[1]), 0, ms(0)));
@@ -195,7 +195,7 @@ fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_pull() {
 }
 
 #[test]
-fn failures_are_forgotten_by_news_or_by_a_life_longer_than_the_last_delay() {
+fn a_pull_forgets_failures_by_news_or_by_outliving_the_last_delay() {
     // What the third pull brings and how long it lives, in which all pulls before were closed at once; the delay that follows.
     for (events, lives, delay) in [(&[][..], 0, 400), (&[], 199, 400), (&[], 200, 100), (&[1][..], 0, 100)] {
         let mut protocol = live([]);

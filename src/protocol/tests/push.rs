@@ -102,7 +102,7 @@ fn an_unknown_outcome_is_resolved_by_a_pull_that_begins_after_it() {
 }
 
 #[test]
-fn an_upstream_that_knows_what_it_has_taken_gets_it_again_without_a_catch_up() {
+fn resend_idempotent_sends_again_without_a_catch_up() {
     let log = MemoryLog::new().with_pending(0, [10]);
     let mut protocol = Protocol::new(log, Settings { resend: Resend::Idempotent, ..settings() });
     let pull = protocol.begin_pull(ms(0));
@@ -113,7 +113,7 @@ fn an_upstream_that_knows_what_it_has_taken_gets_it_again_without_a_catch_up() {
 }
 
 #[test]
-fn a_catch_up_that_explains_nothing_is_followed_by_one_push_at_once_and_then_by_a_backoff() {
+fn a_catch_up_that_explains_nothing_allows_one_push_before_a_backoff() {
     let mut protocol = on_request([10]);
     // What the catch-up brings, and when the next push is sent.
     let cases = [(0, &[][..], 0), (0, &[], 100), (100, &[], 300), (300, &[1], 300), (300, &[], 300), (300, &[], 400)];
@@ -129,7 +129,7 @@ fn a_catch_up_that_explains_nothing_is_followed_by_one_push_at_once_and_then_by_
 }
 
 #[test]
-fn a_catch_up_that_falls_short_of_the_head_that_upstream_told_is_followed_by_a_backoff() {
+fn a_catch_up_short_of_the_head_that_was_told_leads_to_a_backoff() {
     for events in [&[][..], &[1]] {
         let mut protocol = on_request([10]);
         let _nothing = protocol.push_once(behind(Some(9)), ms(0));
@@ -252,7 +252,7 @@ fn a_push_that_merges_have_confirmed_is_interrupted() {
 }
 
 #[test]
-fn the_time_that_upstream_names_is_kept_whatever_has_become_of_the_push() {
+fn retry_after_holds_whatever_has_become_of_the_push() {
     type Meanwhile = fn(&mut super::Core, u64);
     let overtaken: Meanwhile = |it, pull| drop(it.receive(pull, page(0, &[1]), ms(0)));
     let confirmed: Meanwhile = |it, pull| drop(it.receive(pull, page(0, &[10]), ms(0)));
@@ -293,7 +293,7 @@ fn the_time_that_upstream_names_is_kept_when_something_else_fails() {
 }
 
 #[test]
-fn a_backoff_that_is_longer_than_what_upstream_asks_for_holds_until_the_owner_looks_again() {
+fn retry_now_leaves_of_a_longer_backoff_what_upstream_asked_for() {
     let mut protocol = live([10]);
     let _nothing = protocol.push_once(unavailable(Some(ms(50))), ms(0));
     assert_eq!(protocol.waiting_on(), WaitingOn::Clock(ms(100)));
@@ -347,7 +347,7 @@ fn a_reconnect_cuts_a_backoff_short_that_upstream_has_not_asked_for() {
 }
 
 #[test]
-fn an_echo_that_is_sooner_than_the_answer_confirms_and_the_answer_adds_nothing() {
+fn an_echo_before_the_answer_confirms_and_the_answer_adds_nothing() {
     let mut protocol = live([10, 11]);
     let pull = protocol.begin_pull(ms(0));
     let batch = protocol.send(ms(0));
@@ -372,7 +372,7 @@ fn a_push_is_lost_to_a_rebase_and_not_to_an_advance() {
 }
 
 #[test]
-fn the_answer_to_a_lost_push_is_what_was_known_or_something_to_look_into() {
+fn push_ended_of_a_lost_push_is_known_or_looked_into() {
     // That it was refused is known; that it was taken cannot be, until a pull shows it; what is fatal stays fatal.
     let no = Failure::Upstream { kind: FatalKind::Other, error: "no".into() };
     let cases = [
