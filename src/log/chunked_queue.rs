@@ -1,9 +1,10 @@
 //! A queue of events in the vectors that brought them.
 //!
-//! A log may have a million events pending, and is changed under a lock that the workers need. One large
-//! `VecDeque` copies them all when it grows, under that lock, and appends to cold memory. Here the vector
-//! that a commit brings **becomes** a chunk of the queue: nothing is moved, and it is in the cache of the
-//! thread that made it. Commits that are small join the last chunk, so that a chunk is worth its place.
+//! A log may have a million events pending, and is changed under a lock that the workers need. One
+//! large `VecDeque` copies them all when it grows, under that lock, and appends to cold memory.
+//! Here the vector that a commit brings **becomes** a chunk of the queue: nothing is moved, and it
+//! is in the cache of the thread that made it. Commits that are small join the last chunk, so that
+//! a chunk is worth its place.
 
 use std::collections::VecDeque;
 use std::fmt;

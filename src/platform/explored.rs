@@ -1,4 +1,5 @@
-//! What a model build is made of: loom's locks, atomics and threads, and a clock that the model moves.
+//! What a model build is made of: loom's locks, atomics and threads, and a clock that the model
+//! moves.
 
 use std::cell::Cell;
 use std::fmt;

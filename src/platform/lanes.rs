@@ -1,12 +1,13 @@
 //! What an execution of a model did, in the words of the crate: to understand one that failed.
 //!
-//! A model that fails can be run once more, exactly as it failed, with a **record**: each thread has a lane, and what it
-//! says stands in the order in which it happened. The crate says what it has done or found right where it took effect
-//! (`note!`), the facade says who parks and who wakes whom, and the model may say something itself ([`say`], [`waits`]).
+//! A model that fails can be run once more, exactly as it failed, with a **record**: each thread
+//! has a lane, and what it says stands in the order in which it happened. The crate says what it
+//! has done or found right where it took effect (`note!`), the facade says who parks and who wakes
+//! whom, and the model may say something itself ([`say`], [`waits`]).
 //!
-//! A record is no step of a model: it is kept in a variable of the real thread that loom runs all threads of a model on,
-//! and is looked at only to be printed. Where none is kept, a word is one look at a flag, and is not put
-//! together. In a normal build there are no words.
+//! A record is no step of a model: it is kept in a variable of the real thread that loom runs all
+//! threads of a model on, and is looked at only to be printed. Where none is kept, a word is one
+//! look at a flag, and is not put together. In a normal build there are no words.
 
 mod show;
 pub(crate) mod words;

@@ -1,11 +1,11 @@
 //! The facade: the only folder that names loom, `parking_lot` or `crossbeam-channel`.
 //!
-//! Its two sides are `real.rs` and `explored.rs`; [`crate::sync`], which is what users see of it, says when it is which, and
-//! how time passes in a model.
+//! Its two sides are `real.rs` and `explored.rs`; [`crate::sync`], which is what users see of it,
+//! says when it is which, and how time passes in a model.
 //!
-//! `Arc` is the standard one in both builds: with loom's, a deadlock found by a model aborts the process (the unwinding
-//! drops it a second time), and the failure could not be reported or expected. What is given up is loom's check for
-//! leaked `Arc`s.
+//! `Arc` is the standard one in both builds: with loom's, a deadlock found by a model aborts the
+//! process (the unwinding drops it a second time), and the failure could not be reported or
+//! expected. What is given up is loom's check for leaked `Arc`s.
 
 #[cfg(all(loom, feature = "loom"))]
 mod explored;

@@ -1,8 +1,9 @@
 //! Giving way instead of sleeping, and not missing anything by it.
 //!
-//! Between looking at a state and sleeping on its lock's condition variable there is no moment in which the lock is free.
-//! A thread that gives way (`spin.rs`) makes one: a notification that comes then finds it awake. So notifications are
-//! counted, under the lock, and a thread that has given way compares.
+//! Between looking at a state and sleeping on its lock's condition variable there is no moment in
+//! which the lock is free. A thread that gives way (`spin.rs`) makes one: a notification that comes
+//! then finds it awake. So notifications are counted, under the lock, and a thread that has given
+//! way compares.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

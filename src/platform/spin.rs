@@ -1,22 +1,25 @@
 //! Looking again for a moment before going to sleep.
 //!
-//! To wake a thread that sleeps takes the operating system many times as long as a signal between two processors takes
-//! to arrive. So a thread that is about to sleep first looks again and again, for as long as being woken would take: at
-//! worst it wastes as much as sleeping would have cost.
+//! To wake a thread that sleeps takes the operating system many times as long as a signal between
+//! two processors takes to arrive. So a thread that is about to sleep first looks again and again,
+//! for as long as being woken would take: at worst it wastes as much as sleeping would have cost.
 //!
-//! Where that is of no use it must not be done. If the thread that is waited for runs on the same processor, it gets nowhere as
-//! long as the waiter looks; and often nothing comes for a long time. Both show in the same way: looking did not help. After
-//! two times in a row the thread goes to sleep at once, seven times, then 63, and so on up to [`MOST_RESTS`] times, before
-//! it tries again; one success, and it always does. So a thread that waits in vain spends next to nothing on it.
+//! Where that is of no use it must not be done. If the thread that is waited for runs on the same
+//! processor, it gets nowhere as long as the waiter looks; and often nothing comes for a long time.
+//! Both show in the same way: looking did not help. After two times in a row the thread goes to
+//! sleep at once, seven times, then 63, and so on up to [`MOST_RESTS`] times, before it tries
+//! again; one success, and it always does. So a thread that waits in vain spends next to nothing on
+//! it.
 //!
-//! Where both run on one processor there is something better to do for a moment: to **give way**. A thread that is about to
-//! change what is waited for then does so at once, and goes on; woken instead, the sleeper would take the processor from it
-//! for the first thing that it has to say. But on a busy machine others run meanwhile, who may have long to do. So this too is
-//! learned: a thread that gave way in vain soon sleeps at once.
+//! Where both run on one processor there is something better to do for a moment: to **give way**. A
+//! thread that is about to change what is waited for then does so at once, and goes on; woken
+//! instead, the sleeper would take the processor from it for the first thing that it has to say.
+//! But on a busy machine others run meanwhile, who may have long to do. So this too is learned: a
+//! thread that gave way in vain soon sleeps at once.
 //!
-//! Looking again is no step of a model: each look is the same that was taken just before, and what follows is what would
-//! have followed at once. Giving way is one, for it gives up a lock between looking and sleeping, in the models that
-//! ask for it (`sync::model::give_way`).
+//! Looking again is no step of a model: each look is the same that was taken just before, and what
+//! follows is what would have followed at once. Giving way is one, for it gives up a lock between
+//! looking and sleeping, in the models that ask for it (`sync::model::give_way`).
 
 use std::cell::Cell;
 use std::hint::spin_loop;

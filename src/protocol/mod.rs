@@ -1,14 +1,15 @@
 //! Who may do what next: pushing and pulling as a pure state machine.
 //!
-//! [`Protocol`] has no threads, no I/O and no clock. Every input is a method, time is an argument ([`Time`], counted from
-//! whenever the driver likes), and what a driver is to do is asked with [`next_push`](Protocol::next_push) and
-//! [`next_pull`](Protocol::next_pull). The [`Replicator`](crate::Replicator) drives it with two threads; tasks, an event
-//! loop or a model checker could as well.
+//! [`Protocol`] has no threads, no I/O and no clock. Every input is a method, time is an argument
+//! ([`Time`], counted from whenever the driver likes), and what a driver is to do is asked with
+//! [`next_push`](Protocol::next_push) and [`next_pull`](Protocol::next_pull). The
+//! [`Replicator`](crate::Replicator) drives it with two threads; tasks, an event loop or a model
+//! checker could as well.
 //!
 //! # The pusher
 //!
-//! The pusher's state ([`Push`]) says what would make it move again; a parked pusher without a cause cannot be written
-//! down.
+//! The pusher's state ([`Push`]) says what would make it move again; a parked pusher without a
+//! cause cannot be written down.
 //!
 //! | state | left by |
 //! | --- | --- |
@@ -21,56 +22,66 @@
 //!
 //! # The race that one would fear
 //!
-//! A push is rejected as *behind*, and by the time the answer is handled the advance that it should wait for has come and
-//! gone. So the **epoch**, which every event counts that could end a wait, is read before sending, and `Behind` is entered
-//! only if it is unchanged; otherwise the pusher looks again at once. Reading, comparing and counting happen in methods of
-//! one value, hence under one lock.
+//! A push is rejected as *behind*, and by the time the answer is handled the advance that it should
+//! wait for has come and gone. So the **epoch**, which every event counts that could end a wait, is
+//! read before sending, and `Behind` is entered only if it is unchanged; otherwise the pusher looks
+//! again at once. Reading, comparing and counting happen in methods of one value, hence under one
+//! lock.
 //!
 //! # No progress depends on an unsolicited message
 //!
-//! `Behind` and `Uncertain` lead to a **catch-up**: a pull that begins after the outcome. `Uncertain` asks for it at once,
-//! `Behind` after a short grace in which a live pull usually brings the news. A catch-up is owed until a pull with the
-//! right number reports, however many fail in between. It is asked for by number, so a pull that had begun before cannot
-//! be mistaken for it.
+//! `Behind` and `Uncertain` lead to a **catch-up**: a pull that begins after the outcome.
+//! `Uncertain` asks for it at once, `Behind` after a short grace in which a live pull usually
+//! brings the news. A catch-up is owed until a pull with the right number reports, however many
+//! fail in between. It is asked for by number, so a pull that had begun before cannot be mistaken
+//! for it.
 //!
 //! # No answer makes it hammer
 //!
-//! Whatever upstream answers, at once and for ever: without a merge in between, calls come no faster than the
-//! [backoff](Settings::backoff) allows.
+//! Whatever upstream answers, at once and for ever: without a merge in between, calls come no
+//! faster than the [backoff](Settings::backoff) allows.
 //!
-//! - A rejection is followed by another push at once if the merge that explains it has come, or a catch-up has explained
-//!   nothing; **once**. From the second rejection on without a merge in between the pusher backs off. So it does if the
-//!   catch-up falls short of the head that upstream told.
-//! - A success that brought nothing forgets no failure at once. A pull's failures are forgotten when one has brought
-//!   something, or has succeeded after their last delay has passed a second time; a push's when one is accepted.
+//! - A rejection is followed by another push at once if the merge that explains it has come, or a
+//!   catch-up has explained nothing; **once**. From the second rejection on without a merge in
+//!   between the pusher backs off. So it does if the catch-up falls short of the head that upstream
+//!   told.
+//! - A success that brought nothing forgets no failure at once. A pull's failures are forgotten
+//!   when one has brought something, or has succeeded after their last delay has passed a second
+//!   time; a push's when one is accepted.
 //! - A reconnect cuts a push's delay short, once for each success.
-//! - Pushes that others overtake are sent again at once [a few times](Delay::Overtaken), then after a short delay.
+//! - Pushes that others overtake are sent again at once [a few times](Delay::Overtaken), then after
+//!   a short delay.
 //!
-//! An answer that names a time ([`retry_after`](crate::upstream::PushError::Unavailable::retry_after)) is about upstream,
-//! whatever has become of the call and of the direction since. So it stands beside their states: until then no call begins
-//! in that direction, also after [`restart`](Protocol::restart) and [`reset`](Protocol::reset). Only
-//! [`override_retry_after`](Protocol::override_retry_after) ends it.
+//! An answer that names a time
+//! ([`retry_after`](crate::upstream::PushError::Unavailable::retry_after)) is about upstream,
+//! whatever has become of the call and of the direction since. So it stands beside their states:
+//! until then no call begins in that direction, also after [`restart`](Protocol::restart) and
+//! [`reset`](Protocol::reset). Only [`override_retry_after`](Protocol::override_retry_after) ends
+//! it.
 //!
 //! # Calls of before
 //!
-//! Calls are numbered. [`reset`](Protocol::reset) and [`restart`](Protocol::restart) note the numbers that they have found,
-//! and everything that comes back is looked at with them: the answer to a call for a former log is of no consequence, and
-//! a fatal answer to a call that was begun before a restart is followed by another try.
+//! Calls are numbered. [`reset`](Protocol::reset) and [`restart`](Protocol::restart) note the
+//! numbers that they have found, and everything that comes back is looked at with them: the answer
+//! to a call for a former log is of no consequence, and a fatal answer to a call that was begun
+//! before a restart is followed by another try.
 //!
-//! A push is in flight until its end is reported. A failure that comes in between is shown at once and
-//! [kept with it](Push::Sending::failed): the answer still counts.
+//! A push is in flight until its end is reported. A failure that comes in between is shown at once
+//! and [kept with it](Push::Sending::failed): the answer still counts.
 //!
 //! # What may have been taken
 //!
-//! A push without an answer may have been taken: that is a [doubt](Protocol::is_uncertain), which stays, whatever the
-//! pusher does meanwhile, until all of it has been seen here (a batch is taken whole), or another event in its place (a
-//! batch is taken only at its base), or a pull that began after the outcome has caught up. Nothing is sent while it could be
-//! taken twice: until upstream's head has passed the base of that push here.
+//! A push without an answer may have been taken: that is a [doubt](Protocol::is_uncertain), which
+//! stays, whatever the pusher does meanwhile, until all of it has been seen here (a batch is taken
+//! whole), or another event in its place (a batch is taken only at its base), or a pull that began
+//! after the outcome has caught up. Nothing is sent while it could be taken twice: until upstream's
+//! head has passed the base of that push here.
 //!
 //! # Logs that break their contract
 //!
-//! The log's answers are checked where they come from: a batch of nothing, a merge that does not move the cursor or whose
-//! account of what was pending does not add up. The direction that met it [has failed](Failure::Contract).
+//! The log's answers are checked where they come from: a batch of nothing, a merge that does not
+//! move the cursor or whose account of what was pending does not add up. The direction that met it
+//! [has failed](Failure::Contract).
 
 mod contract;
 pub(crate) mod messages;

@@ -3,22 +3,23 @@
 //! # The concurrency argument
 //!
 //! All state is one [`Protocol`] behind one lock. Every transition ends in one function that
-//! compares what each worker would be woken for with what it was last told, and wakes it if that differs. Workers look
-//! and join their queue in one critical section. So there is one point at which anything happens, one place that
-//! publishes, and every waiter reads again after being woken.
+//! compares what each worker would be woken for with what it was last told, and wakes it if that
+//! differs. Workers look and join their queue in one critical section. So there is one point at
+//! which anything happens, one place that publishes, and every waiter reads again after being
+//! woken.
 //!
-//! Upstream is called without the lock. A push or a pull reports under the number that it was begun with; the answer to
-//! one that is not the latest changes nothing.
+//! Upstream is called without the lock. A push or a pull reports under the number that it was begun
+//! with; the answer to one that is not the latest changes nothing.
 //!
 //! # What a commit waits for
 //!
-//! The lock, which no thread holds while it waits for anything. Never the network, a pull, a rebase or another commit's
-//! confirmation.
+//! The lock, which no thread holds while it waits for anything. Never the network, a pull, a rebase
+//! or another commit's confirmation.
 //!
 //! # Events
 //!
-//! With the feature `tracing` the replicator says what it does, with target `latchwork`, at level debug, or warn for
-//! `backend-push-error`:
+//! With the feature `tracing` the replicator says what it does, with target `latchwork`, at level
+//! debug, or warn for `backend-push-error`:
 //!
 //! | event | when | fields of its own |
 //! | --- | --- | --- |
@@ -32,16 +33,19 @@
 //! | `resume` | it goes on | `counters`, `by` |
 //! | `restart` | [`restart`](Replicator::restart) was called | `counters` |
 //!
-//! All have `replicator` (its [name](Builder::name), if it has one), `generation` (the number of the latest push; for a merge `from` a pull, of the pull), `epoch`,
-//! `upstream_head`, `head` and `pending`, as they stood in the moment that the event tells of. `new`, `confirmed`,
-//! `moved`, `dropped` and `batch` count events of the log. A merge is `from` a `push` if that was accepted: its answer
-//! tells what its echo would. `by` is `pull-advance`, `pull-rebase` or `catch-up` if the puller woke the pusher,
-//! `clock` if a time came, or the method of the handle: `commit`, `resume`, `retry_now`, `restart`, `reset`, `stop`.
+//! All have `replicator` (its [name](Builder::name), if it has one), `generation` (the number of
+//! the latest push; for a merge `from` a pull, of the pull), `epoch`, `upstream_head`, `head` and
+//! `pending`, as they stood in the moment that the event tells of. `new`, `confirmed`, `moved`,
+//! `dropped` and `batch` count events of the log. A merge is `from` a `push` if that was accepted:
+//! its answer tells what its echo would. `by` is `pull-advance`, `pull-rebase` or `catch-up` if the
+//! puller woke the pusher, `clock` if a time came, or the method of the handle: `commit`, `resume`,
+//! `retry_now`, `restart`, `reset`, `stop`.
 //!
-//! An event is emitted by the thread that did what it tells of, soon after, without the lock: a subscriber may call the
-//! replicator, but must not wait for it ([`flush`](Replicator::flush), [`Ticket::wait`]), since it may be the pusher that
-//! it keeps from going on. The events of one thread come in their order, those of two threads in any. A panic in a
-//! subscriber loses that event and nothing else.
+//! An event is emitted by the thread that did what it tells of, soon after, without the lock: a
+//! subscriber may call the replicator, but must not wait for it ([`flush`](Replicator::flush),
+//! [`Ticket::wait`]), since it may be the pusher that it keeps from going on. The events of one
+//! thread come in their order, those of two threads in any. A panic in a subscriber loses that
+//! event and nothing else.
 
 mod after;
 mod builder;

@@ -1,11 +1,11 @@
 //! Pending events in order, without their numbers.
 //!
-//! Pending numbers have no gaps and one generation, so what stands before the first and which events are local-only
-//! says them all. A chain keeps those two facts instead of numbers, and renumbering it is a matter of changing what
-//! stands before the first: O(1), whatever is pending.
+//! Pending numbers have no gaps and one generation, so what stands before the first and which
+//! events are local-only says them all. A chain keeps those two facts instead of numbers, and
+//! renumbering it is a matter of changing what stands before the first: O(1), whatever is pending.
 //!
-//! Sent and local-only events stand in two queues; each sent one knows how many local-only ones follow it. So the
-//! next sent events are found without a look at what stands between.
+//! Sent and local-only events stand in two queues; each sent one knows how many local-only ones
+//! follow it. So the next sent events are found without a look at what stands between.
 //!
 //! ```text
 //! order    e4.1  e5  e6  e6.1  e6.2        base = e4, leading = 1

@@ -1,4 +1,5 @@
-//! Merging what upstream sends with what is still pending: plain data, no threads, no clock, no I/O.
+//! Merging what upstream sends with what is still pending: plain data, no threads, no clock, no
+//! I/O.
 //!
 //! # The states
 //!
@@ -10,32 +11,37 @@
 //!            ^ upstream head             `----- pending ----' ^ local head
 //! ```
 //!
-//! Sent events (`e4`, `e5`) wait for upstream to order them. Local-only events (`e3.1`, `e5.1`) are kept in order
-//! among them; [`LocalOnly`] says what upstream has to do with them. Three things happen, each by
-//! [`SyncState::merge`]:
+//! Sent events (`e4`, `e5`) wait for upstream to order them. Local-only events (`e3.1`, `e5.1`) are
+//! kept in order among them; [`LocalOnly`] says what upstream has to do with them. Three things
+//! happen, each by [`SyncState::merge`]:
 //!
-//! - a **local push** adds to the end of what is pending, or is *rejected* because its numbers are taken;
-//! - an **upstream advance** brings what upstream ordered after the upstream head. As far as it is what is pending,
-//!   in the same order, it confirms; if upstream then goes on with something else while events are pending, what is
-//!   pending is *rebased*: numbered anew on top of the new upstream head, in order, in the next generation;
-//! - an **upstream rebase** says that upstream took back events of its own. All that is pending is rebased.
+//! - a **local push** adds to the end of what is pending, or is *rejected* because its numbers are
+//!   taken;
+//! - an **upstream advance** brings what upstream ordered after the upstream head. As far as it is
+//!   what is pending, in the same order, it confirms; if upstream then goes on with something else
+//!   while events are pending, what is pending is *rebased*: numbered anew on top of the new
+//!   upstream head, in order, in the next generation;
+//! - an **upstream rebase** says that upstream took back events of its own. All that is pending is
+//!   rebased.
 //!
 //! # Why it cannot go wrong
 //!
-//! What one would fear is an event that is lost, applied twice or both settled and pending, because two lists are
-//! cut at two places that should be one. Here there is one place: *how far page and pending agree* is computed once,
-//! and both the page and what is pending are cut there. Local-only events do not make it two, because it is counted
-//! in sent events and they stand in a queue of their own.
+//! What one would fear is an event that is lost, applied twice or both settled and pending, because
+//! two lists are cut at two places that should be one. Here there is one place: *how far page and
+//! pending agree* is computed once, and both the page and what is pending are cut there. Local-only
+//! events do not make it two, because it is counted in sent events and they stand in a queue of
+//! their own.
 //!
-//! Numbers cannot contradict the order either, because pending events have none: a number follows from what the chain
-//! stands on and from how many events stand before it. So a chain cannot have a gap or a generation in the middle of
-//! another one, and what is pushed or rehydrated must have exactly the numbers that follow.
+//! Numbers cannot contradict the order either, because pending events have none: a number follows
+//! from what the chain stands on and from how many events stand before it. So a chain cannot have a
+//! gap or a generation in the middle of another one, and what is pushed or rehydrated must have
+//! exactly the numbers that follow.
 //!
-//! Each merge checks everything first, calls into the event's own code only then, and after that cannot fail: an
-//! error or a reject leaves the state as it was.
+//! Each merge checks everything first, calls into the event's own code only then, and after that
+//! cannot fail: an error or a reject leaves the state as it was.
 //!
-//! What upstream sends is believed, except for its order: numbers must be ascending and later than the upstream head.
-//! Gaps between them, generations and parents are upstream's business.
+//! What upstream sends is believed, except for its order: numbers must be ascending and later than
+//! the upstream head. Gaps between them, generations and parents are upstream's business.
 //!
 //! As the protocol's [`Log`](crate::log::Log) a state believes less. There upstream's events keep
 //! the numbers that logs gave them, so each must stand on the one before it, in a page as between
@@ -56,12 +62,12 @@
 //! | [`batch`](SyncState::batch) of k | O(k), however many local-only events stand between |
 //! | all counts and heads | O(1) |
 //!
-//! No event is copied, except by [`EntryRef::to_entry`] and by the [`Log`](crate::log::Log) implementation, which hands
-//! out clones of what it sends. Events that are large are best held in an `Arc`: `Arc<E>` is an [`Event`]
-//! where `E` is.
+//! No event is copied, except by [`EntryRef::to_entry`] and by the [`Log`](crate::log::Log)
+//! implementation, which hands out clones of what it sends. Events that are large are best held in
+//! an `Arc`: `Arc<E>` is an [`Event`] where `E` is.
 //!
-//! The rules of merging are those of LiveStore's `syncstate`; where that engine's answer is wrong (local-only events
-//! in a confirmed prefix before a divergence), this one differs.
+//! The rules of merging are those of LiveStore's `syncstate`; where that engine's answer is wrong
+//! (local-only events in a confirmed prefix before a divergence), this one differs.
 
 mod chain;
 mod entry;

@@ -1,10 +1,10 @@
 //! The number of an event.
 //!
-//! A number says where an event stands (its [`Position`]: global, then client) and how often the chain that it
-//! belongs to has been rebased (its generation). Two comparisons are needed and they are not the same: *is it the
-//! same number* looks at all three parts, *is it later* at the position only. So [`SeqNum`] has equality and no
-//! order; the order belongs to [`Position`], where the two agree. `a < b` on numbers does not compile rather than
-//! compare a generation by mistake.
+//! A number says where an event stands (its [`Position`]: global, then client) and how often the
+//! chain that it belongs to has been rebased (its generation). Two comparisons are needed and they
+//! are not the same: *is it the same number* looks at all three parts, *is it later* at the
+//! position only. So [`SeqNum`] has equality and no order; the order belongs to [`Position`], where
+//! the two agree. `a < b` on numbers does not compile rather than compare a generation by mistake.
 
 use std::fmt;
 use std::num::ParseIntError;

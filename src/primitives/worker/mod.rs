@@ -1,11 +1,12 @@
-//! A worker: one thread, and a body that it runs again and again. A supervised process, as Erlang/OTP has
-//! it: restarted by a policy with an intensity limit, each run with a number.
+//! A worker: one thread, and a body that it runs again and again. A supervised process, as
+//! Erlang/OTP has it: restarted by a policy with an intensity limit, each run with a number.
 //!
 //! # States
 //!
-//! Everything is under one lock, and so is the queue of the waiters for a change: the worker's own thread,
-//! `wait_idle`, `join`. A waiter looks and joins the queue in one critical section, and a thread that changes
-//! something empties the queue in the same one. There is no other way to wait, so there is no wake-up to lose.
+//! Everything is under one lock, and so is the queue of the waiters for a change: the worker's own
+//! thread, `wait_idle`, `join`. A waiter looks and joins the queue in one critical section, and a
+//! thread that changes something empties the queue in the same one. There is no other way to wait,
+//! so there is no wake-up to lose.
 //!
 //! | phase | the thread | left by |
 //! | --- | --- | --- |
@@ -15,16 +16,16 @@
 //! | given up | waits | `restart` |
 //! | stopped | has ended | nothing |
 //!
-//! *Requested* and *stopping* stand beside the phase. A request is taken back at one place only, where the run begins
-//! that serves it, and under the lock: a request made before that moment is served by this run, a later one by the next.
-//! Hence none is lost, and many make one. There is one thread, hence never two runs. *Stopping* is looked at before
-//! *requested*: stop beats restart.
+//! *Requested* and *stopping* stand beside the phase. A request is taken back at one place only,
+//! where the run begins that serves it, and under the lock: a request made before that moment is
+//! served by this run, a later one by the next. Hence none is lost, and many make one. There is one
+//! thread, hence never two runs. *Stopping* is looked at before *requested*: stop beats restart.
 //!
 //! # Stale results
 //!
-//! Each run has a **generation** and an interrupt of its own. How a run ended that was interrupted (because it was
-//! replaced, cleared or stopped) is kept for the status, and changes nothing: no backoff, no giving up. Only a run that
-//! ended by itself has a say in what follows.
+//! Each run has a **generation** and an interrupt of its own. How a run ended that was interrupted
+//! (because it was replaced, cleared or stopped) is kept for the status, and changes nothing: no
+//! backoff, no giving up. Only a run that ended by itself has a say in what follows.
 
 mod policy;
 mod run;
