@@ -32,7 +32,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "CloseForgetsWaiters",
-        story: "Closing a closed latch takes away the mark that somebody waits.",
+        story: "Closing a closed latch takes away the mark that a waiter is there.",
         source: None,
         edits: &[replace("primitives/latch.rs", "Latch::close", "fetch_and(!OPEN", "fetch_and(CLOSED")],
     },
@@ -44,7 +44,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "CancelledWaiterStays",
-        story: "Giving up leaves the entry in the queue: the latch believes that somebody waits, for ever.",
+        story: "Giving up leaves the entry in the queue: the latch believes for ever that a waiter is there.",
         source: None,
         edits: &[before(
             "primitives/wait_queue.rs",
@@ -91,7 +91,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "RelaxedMark",
-        story: "Marking that somebody waits finds nothing to wait for, and passes without acquiring.",
+        story: "Marking that a waiter is there finds nothing to wait for, and passes without acquiring.",
         source: None,
         edits: &[
             replace("primitives/latch.rs", "Latch::mark", "Ordering::Acquire", "Ordering::Relaxed"),
@@ -106,7 +106,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "PlainUnmark",
-        story: "Taking back the mark that somebody waits is a plain write: what was released before it is not handed on.",
+        story: "Taking back the mark that a waiter is there is a plain write: what was released before it is not handed on.",
         source: None,
         edits: &[replace("primitives/latch.rs", "Latch::unmark", "fetch_and(!AWAITED,", "store(CLOSED,")],
     },
@@ -162,13 +162,13 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "ChangeWakesNobody",
-        story: "A state under a lock changes, and wakes nobody.",
+        story: "A state under a lock changes, and wakes no waiter.",
         source: None,
         edits: &[replace("primitives/monitor.rs", "Monitor::notify", "self.inner.notify_all(inner, topic);", "")],
     },
     KnownBug {
         name: "BumpWakesNobody",
-        story: "`bump` counts, and wakes nobody.",
+        story: "`bump` counts, and wakes no waiter.",
         source: None,
         edits: &[replace("primitives/epoch.rs", "Epoch::bump", "true", "false")],
     },
@@ -203,7 +203,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "SecondSetterReturnsEarly",
-        story: "Whoever sets an interrupt second returns before it is visible.",
+        story: "The second setter of an interrupt returns before it is visible.",
         source: None,
         edits: &[before("primitives/interrupt.rs", "Token::set", "let mut below", "if !first { return false; }")],
     },
@@ -220,7 +220,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "ClearOrphansRun",
-        story: "`clear` waits for the old run's end and then blanks the slot, whoever is in it by now.",
+        story: "`clear` waits for the old run's end and then blanks the slot, whichever run is in it by now.",
         source: Some("Effect #5906"),
         edits: &[
             replace(
@@ -376,19 +376,19 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "RejectAndClear",
-        story: "A rejected pusher asks nobody for a catch-up.",
+        story: "A rejected pusher asks for no catch-up.",
         source: Some("LiveStore #742, #954"),
         edits: &[NO_CATCH_UP_IS_ASKED_FOR],
     },
     KnownBug {
         name: "PassiveAfterLostEcho",
-        story: "An acknowledgement and its echo are lost; nobody asks for a catch-up.",
+        story: "An acknowledgement and its echo are lost; no catch-up is asked for.",
         source: Some("LiveStore #1394, #1462"),
         edits: &[NO_CATCH_UP_IS_ASKED_FOR],
     },
     KnownBug {
         name: "EmptyCatchUpWakesNobody",
-        story: "A catch-up that brings nothing resumes nobody.",
+        story: "A catch-up that brings nothing does not resume the pusher.",
         source: Some("LiveStore #1576 (review)"),
         edits: &[before(
             "protocol/push.rs",
@@ -423,7 +423,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "WaitOutlivesItsTime",
-        story: "A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, who asks for a catch-up later wakes nobody.",
+        story: "A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, a later request for a catch-up wakes no puller.",
         source: None,
         edits: &[
             replace("protocol/pull.rs", "Protocol::next_pull", "self.course.pull = Pull::Idle", "{}"),
@@ -437,7 +437,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "LookAgainEndsNoWait",
-        story: "Whoever resumes, restarts or asks to try again ends no wait of the pusher's.",
+        story: "A resume, a restart or a request to try again ends no wait of the pusher's.",
         source: None,
         edits: &[replace("protocol/push.rs", "Protocol::push_looks_again", "self.course.push = Push::Idle", "{}")],
     },
@@ -476,7 +476,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "DroppedItemNeverSettles",
-        story: "An event that the log gave up is filtered out without telling whoever waits for it.",
+        story: "An event that the log gave up is filtered out without telling its waiter.",
         source: Some("LiveStore #743"),
         edits: &[replace(
             "replicator/ticket.rs",
@@ -528,7 +528,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "PublishForgetsPusher",
-        story: "Whoever changes the state so that there is something to send tells everybody but the pusher.",
+        story: "A change after which there is something to send is told to all but the pusher.",
         source: None,
         edits: &[replace(
             "replicator/core.rs",
@@ -539,7 +539,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
     },
     KnownBug {
         name: "SilentExit",
-        story: "The pusher ends on a fatal error without telling anybody.",
+        story: "The pusher ends on a fatal error without a word.",
         source: Some("LiveStore #1133, #1577"),
         edits: &[before(
             "replicator/work.rs",
@@ -752,7 +752,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
 const NO_CATCH_UP_IS_ASKED_FOR: Edit =
     replace("protocol/push.rs", "Protocol::behind", "until: Some(until)", "until: None");
 
-/// And one that has caught up, for another reason, resumes nobody who is behind.
+/// And one that has caught up, for another reason, resumes no pusher that is behind.
 const NO_CATCH_UP_IS_HEARD: Edit = replace(
     "protocol/push.rs",
     "Protocol::pusher_hears",

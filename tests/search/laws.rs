@@ -47,13 +47,13 @@ macro_rules! laws {
 }
 
 laws! {
-    Drains = "I1: when nobody has a step left, nothing is pending and everybody has what upstream has",
-    Named = "I1: whoever is waited on can move",
+    Drains = "I1: when no step is left, nothing is pending and every client has what upstream has",
+    Named = "I1: the party that is waited on can move",
     OwnerIsHeard = "I1: the owner's word ends every wait that time would end",
     SameEpoch = "I2: a push that is behind waits only if nothing has happened since it was sent",
     CatchUpOwed = "I3: a push that is behind or uncertain has a catch-up under way, owed, or due by a timer",
     DoubtStands = "I3: a push may have been taken exactly as long as nothing has decided it",
-    NothingSwallowed = "I4: whoever was told to wait is told so again while nothing happens",
+    NothingSwallowed = "I4: a direction that was told to wait is told so again while nothing happens",
     OnlyAcknowledged = "I5: only what upstream has is confirmed, and nothing is in it twice",
     RetryLeadsToAttempt = "I6: the end of a backoff leads to an attempt",
     PageIsApplied = "I7: a page is applied, or its pull is over and another one begins",
@@ -68,7 +68,7 @@ laws! {
     PrefixIsResolved = "I14: nothing is sent past a push whose outcome is unknown",
     FenceIsAwaited = "I14: every fence names something that is still to come",
     CursorIsApplied = "I15: the cursor is what has been applied, and that is what upstream has",
-    FailsOnlyWhenTold = "I16: nobody fails or stops unless upstream, the log or the owner gave a reason",
+    FailsOnlyWhenTold = "I16: no direction fails or stops unless upstream, the log or the owner gave a reason",
     FailureIsSeen = "I16: what trying again cannot help is a failure that the owner sees, until the owner acts",
     FewCalls = "I19: without the end of a backoff, a merge, a commit or the owner's word, few calls begin",
     NotBeforeNamed = "I19: no call begins before the time that upstream has named, whatever has become of the call",
@@ -189,7 +189,7 @@ fn owes_catch_up(client: &Client) -> bool {
 
 fn doubts_what_is_open(search: &Search, state: &State, client: &Client) -> bool {
     if search.config.may(Fault::LieInConfirmed) {
-        // Nobody knows what a log keeps to itself.
+        // What a log keeps to itself is not known.
         return true;
     }
     // A replica that lags says that it has shown everything.

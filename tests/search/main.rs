@@ -66,7 +66,7 @@
 //! Anything beyond the bounds. How long anything takes: traffic without end (I13) is there only as "nothing but a lost
 //! push is interrupted". Locks, threads and wakers (I2 beyond the epoch, I9). A stream that goes on after its upstream
 //! was restored, and an upstream that goes back and then orders other events under the same numbers: no number tells.
-//! Nobody tells a client that has nothing pending that upstream has gone back. Where pulls never say that they have
+//! A client that has nothing pending is not told that upstream has gone back. Where pulls never say that they have
 //! shown everything, a push that got lost is not among the faults: nothing would show that it is. A client that begins
 //! anew, or is given another log, forgets that an outcome was unknown and sends at once: that nothing is taken twice
 //! then rests on upstream's looking at the batch's base.

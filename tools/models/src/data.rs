@@ -146,7 +146,7 @@ fn in_words(failure: &str) -> String {
         let names: Vec<_> = blocked
             .map(|(number, _)| if number == "0" { "main".to_owned() } else { format!("thread {number}") })
             .collect();
-        return format!("{before}a deadlock: {} asleep, and nobody is left to wake them", names.join(", "));
+        return format!("{before}a deadlock: {} asleep, and no thread is left to wake them", names.join(", "));
     }
     if let Some((before, _)) = failure.split_once("Model exceeded maximum number of branches.") {
         return format!("{before}no end: a thread looks again and again for something that never comes");
@@ -162,7 +162,7 @@ mod tests {
     fn verdicts_are_put_into_words() {
         let verdict = "execution 41 ended with: deadlock; threads = [(Id(0), Blocked(Location(None))), \
                        (Id(1), Terminated), (Id(2), Blocked(Location(None)))]";
-        let words = "execution 41 ended with: a deadlock: main, thread 2 asleep, and nobody is left to wake them";
+        let words = "execution 41 ended with: a deadlock: main, thread 2 asleep, and no thread is left to wake them";
         assert_eq!(in_words(verdict), words);
         assert_eq!(in_words("it is set without a cause"), "it is set without a cause");
     }

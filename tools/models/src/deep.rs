@@ -1,7 +1,7 @@
 //! The deep search: every model that has a bound, without it, and every larger size.
 //!
 //! Searches take turns, a few at a time, a stretch of some minutes each, until all have ended or the time is over. What
-//! they have done is in checkpoints beside the build; whoever stops this, in whatever way, goes on later by the same
+//! they have done is in checkpoints beside the build; a search that is stopped, in whatever way, goes on later by the same
 //! command. Checkpoints are good only for the code that wrote them, so they stand in a directory that is named for it.
 
 use std::collections::VecDeque;
@@ -100,8 +100,8 @@ pub fn search(place: &Place, filter: Option<&str>, jobs: Option<usize>, time: Op
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| take_turns(&shared))).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })?;
-    let waiting = shared.waiting.into_inner().expect("nobody panicked");
-    Ok(say(&waiting, &shared.outcome.into_inner().expect("nobody panicked")))
+    let waiting = shared.waiting.into_inner().expect("no thread panicked");
+    Ok(say(&waiting, &shared.outcome.into_inner().expect("no thread panicked")))
 }
 
 /// The tests of the models.
@@ -167,10 +167,10 @@ fn note(command: &mut Command, directory: &Path, name: &str) -> io::Result<(Data
 fn take_turns(shared: &Shared) -> io::Result<()> {
     loop {
         let left = shared.until.map_or(STRETCH, |until| until.saturating_duration_since(Instant::now()));
-        let next = shared.waiting.lock().expect("nobody panicked").pop_front();
+        let next = shared.waiting.lock().expect("no thread panicked").pop_front();
         let Some(mut search) = next else { return Ok(()) };
         if left.is_zero() {
-            shared.waiting.lock().expect("nobody panicked").push_front(search);
+            shared.waiting.lock().expect("no thread panicked").push_front(search);
             return Ok(());
         }
         let mut process = Command::new(shared.models);
@@ -184,7 +184,7 @@ fn take_turns(shared: &Shared) -> io::Result<()> {
         let name = search.file(Path::new(""), "turn");
         let (data, code) = note(&mut process, shared.directory, &name.display().to_string())?;
         search.executions = data.deep.as_ref().map_or(search.executions, |deep| deep.executions);
-        let mut outcome = shared.outcome.lock().expect("nobody panicked");
+        let mut outcome = shared.outcome.lock().expect("no thread panicked");
         match code {
             Some(CHECKED) => {
                 println!("{}: ended, {}", search.name(), count(search.executions, "execution"));
@@ -192,7 +192,7 @@ fn take_turns(shared: &Shared) -> io::Result<()> {
             }
             Some(STOPPED) => {
                 println!("{}: {} so far", search.name(), count(search.executions, "execution"));
-                shared.waiting.lock().expect("nobody panicked").push_back(search);
+                shared.waiting.lock().expect("no thread panicked").push_back(search);
             }
             _ => {
                 let how =

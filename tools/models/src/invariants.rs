@@ -11,7 +11,7 @@ pub struct Invariant {
 pub const ALL: &[Invariant] = &[
     Invariant { name: "I1", against: "wrong wake source", says: "Every parked state names its cause, and every event that can resolve it (an advance, a rebase, a finished or empty catch-up, a reconnect, a timer, a resume, a stop) makes the pusher look again." },
     Invariant { name: "I2", against: "lost wake-up", says: "Who parks does so only if the epoch read before the attempt is unchanged, checked under the lock that bumps it." },
-    Invariant { name: "I3", against: "passive dependence", says: "A rejected or uncertain push keeps a catch-up outstanding until a pull that started after that outcome reports. No progress depends on a message that nobody asked for." },
+    Invariant { name: "I3", against: "passive dependence", says: "A rejected or uncertain push keeps a catch-up outstanding until a pull that started after that outcome reports. No progress depends on a message that was not asked for." },
     Invariant { name: "I4", against: "swallowed trigger", says: "A trigger is consumed only by an attempt that starts after it. \"Empty, so idle\" is decided in one step with a writer's append." },
     Invariant { name: "I5", against: "optimistic acknowledgement", says: "Confirmation moves only on a positive acknowledgement." },
     Invariant { name: "I6", against: "dead retry", says: "If something is pending, the end of a backoff or a reconnect leads to an attempt." },

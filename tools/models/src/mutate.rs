@@ -1,4 +1,4 @@
-//! What nobody would miss: takes away one ordering, one wake-up, one count or one second look at a time, and asks the
+//! Mutation testing: takes away one ordering, one wake-up, one count or one second look at a time, and asks the
 //! checks of that room whether they notice.
 //!
 //! `cargo mutants` changes what functions return and how values are compared; it knows nothing of memory orderings, nor
@@ -263,7 +263,7 @@ fn patched(text: &str, diff: &str) -> Option<String> {
     Some(lines.join("\n") + "\n")
 }
 
-/// A comment that says why nobody need notice a mutant: ``// Mutant `its words`: why``, in the paragraph where it stands.
+/// A comment that says why no check need notice a mutant: ``// Mutant `its words`: why``, in the paragraph where it stands.
 struct Excuse {
     file: String,
     line: usize,
@@ -428,7 +428,7 @@ fn fails(copy: &Place, build: &mut Command, filters: &[&str], limit: Duration) -
         let _ended_by_itself = test.kill();
         test.wait()?;
         drop(says);
-        let _nobody_listens = reader.join();
+        let _closed = reader.join();
         if by.is_some() {
             return Ok(by);
         }
@@ -457,7 +457,7 @@ mod tests {
 
     #[test]
     fn an_excuse_is_for_what_it_names_in_its_own_paragraph() {
-        let text = "fn f() {\n    // Mutants `+ with -`, `replace f -> u8\n    // with`: nobody asks.\n    1 + 1\n}\n\n1 + 1\n";
+        let text = "fn f() {\n    // Mutants `+ with -`, `replace f -> u8\n    // with`: it is not asked for.\n    1 + 1\n}\n\n1 + 1\n";
         let excuses = Excuse::parse("src/a.rs", text).expect("it is one");
         let excused = |mutant: &Mutant| excuses.iter().any(|excuse| excuse.is_for(mutant));
         assert!(excused(&mutant(4, "replace + with - in f")));

@@ -77,7 +77,7 @@ impl Report {
     pub fn put_in_order(&mut self) -> Result<(), String> {
         for Model { name, invariants, .. } in &self.models {
             if let Some(other) = invariants.iter().find(|name| invariants::position(name).is_none()) {
-                return Err(format!("{name} is of an invariant {other:?} that nobody knows"));
+                return Err(format!("{name} is of an invariant {other:?} that is not known"));
             }
         }
         let mut spaces: Vec<_> = self.spaces.iter().map(|space| &space.name).collect();

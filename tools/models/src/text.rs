@@ -22,7 +22,7 @@ const LIMITS: &str = "\
 - A load that takes effect after a later store of its own thread (load buffering) is not explored. `SeqCst` would be
   treated as `AcqRel`; the crate uses none.
 - Time moves only in models that move it, and a thread wakes without a reason only in those that ask for it.
-- Whoever waits for ever is found; whoever is overtaken again and again is not.
+- A thread that waits for ever is found; one that is overtaken again and again is not.
 - `parking_lot`, the standard library, the compiler and the operating system are trusted. `Arc` is the
   standard one: leaks are not looked for.
 - Of a real upstream, nothing: the models' and the search's follow a script.
@@ -171,7 +171,7 @@ fn known_bugs(report: &Report, text: &mut String) {
         if !laws.is_empty() {
             finders.push(format!("the state search by laws of {laws}"));
         }
-        let finders = if finders.is_empty() { "nobody".to_owned() } else { finders.join("; ") };
+        let finders = if finders.is_empty() { "no check".to_owned() } else { finders.join("; ") };
         line!(text, "  Found by {finders}");
     }
 }
@@ -210,7 +210,7 @@ fn not_shown(report: &Report, text: &mut String) {
     let unseen = bugs.iter().filter(|bug| report.finders(&bug.name).next().is_none());
     let unseen = unseen.map(|bug| match is_found(report, bug) {
         true => format!("`{}`: the state search does", bug.name),
-        false => format!("`{}`: nobody does", bug.name),
+        false => format!("`{}`: no check does", bug.name),
     });
     list(text, "Known bugs that no model finds", unseen.collect());
 }
