@@ -46,7 +46,9 @@
 //!   events, a reconnect, a timer, a resume, a restart or a stop meets a pusher that is idle, about
 //!   to be accepted, about to be rejected, behind, uncertain, backing off or paused, one commit
 //!   each: the same, **exhaustively** from that state on (the way to it is not explored); after a
-//!   stop the ticket has settled, and is confirmed only if upstream has the event. (`matrix::…`)
+//!   stop the ticket has settled, and is confirmed only if upstream has the event. What meets a
+//!   push that is about to be lost, a request to try again and a resume of pulls are searched up to
+//!   three or four preemptions. (`matrix::…`)
 //! - *For every schedule* from the start in which a push is rejected, lost, or cannot be delivered,
 //!   and a catch-up ends with or without events, upstream comes back, or a backoff ends: the commit
 //!   settles, and upstream has it once. Exhaustively where time is at its end from the start; with
