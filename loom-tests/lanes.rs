@@ -210,7 +210,7 @@ fn a_look_at_an_epoch_is_shown() {
 
 /// H001.
 #[test]
-fn an_advance_that_wakes_nobody_is_shown() {
+fn an_advance_that_wakes_no_pusher_is_shown() {
     is_shown_as_kept("replicator::advance_resumes_the_pusher", "ResumeOnRebaseOnly");
 }
 
@@ -228,6 +228,6 @@ fn a_failed_assertion_is_shown() {
 
 /// A search without end.
 #[test]
-fn somebody_who_looks_for_ever_is_shown() {
+fn a_thread_that_looks_for_ever_is_shown() {
     is_shown_as_kept("replicator::a_failure_is_visible_and_a_restart_ends_it", "SilentExit");
 }

@@ -7,8 +7,8 @@ use crate::gate::{Gate, Outcome};
 /// An example in a page that says where it comes from must stand there, word for word. (Others are doctests.)
 pub fn readme(gate: &Gate) -> Outcome {
     let chapter = "src/guide/model.rs";
-    let count =
-        examples(&text(chapter, gate)?, |source| gate.read(source)).map_err(|error| format!("{chapter} {error}"))?;
+    let count = examples(&text(&gate.read(chapter)?), |source| gate.read(source))
+        .map_err(|error| format!("{chapter} {error}"))?;
     println!("{count} examples of {chapter} stand as they are in the files they come from");
     let page = gate.read("README.md")?;
     for command in ["cargo test", "RUSTFLAGS=\"--cfg loom\" cargo test"] {
@@ -22,14 +22,10 @@ pub fn readme(gate: &Gate) -> Outcome {
     Ok(())
 }
 
-/// A page's text. A chapter of the documentation is a source file whose first lines are its text.
-fn text(page: &str, gate: &Gate) -> Outcome<String> {
-    let text = gate.read(page)?;
-    if !page.ends_with(".rs") {
-        return Ok(text);
-    }
-    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
-    Ok(lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect())
+/// A chapter of the documentation: a source file whose first lines are its text.
+fn text(file: &str) -> String {
+    let lines = file.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a README is read to its end: how many lines it has, and in which its first code begins, after a picture.
