@@ -182,9 +182,9 @@ impl<L: Log> Protocol<L> {
         Ok(effects)
     }
 
-    /// A pull has ended: `Ok` if it had given out everything. The end of an earlier pull than the latest changes nothing. Nor
-    /// does that of a pull that was over before, since the log had refused a page of it or had panicked, but for the time that
-    /// it names.
+    /// A pull has ended: `Ok` if it had given out everything. The end of a pull that was over before, since the log had
+    /// refused a page of it or had panicked, changes nothing but for the time that it names; that of a pull that has ended
+    /// before changes nothing at all.
     pub fn pull_ended(
         &mut self,
         ticket: u64,
@@ -193,10 +193,10 @@ impl<L: Log> Protocol<L> {
         now: Time,
     ) -> Effects<L::Entry> {
         let mut effects = Effects::default();
-        if self.ended < ticket && ticket == self.begun.pull {
+        if self.ended < ticket {
             self.ended = ticket;
             if let Err(PullError::Unavailable { retry_after: Some(asked), .. }) = &outcome {
-                self.not_before.pull = now.saturating_add(*asked).max(self.not_before.pull);
+                self.not_before.pull = now.saturating_add(*asked);
             }
             self.pull_answered(ticket, &outcome, Moment { now, random });
         }
@@ -206,7 +206,10 @@ impl<L: Log> Protocol<L> {
 
     /// What follows from the end of the latest pull, if it was not over before.
     fn pull_answered(&mut self, ticket: u64, outcome: &Result<(), PullError>, at: Moment) {
-        let Pull::Pulling { caught_up, news, ending, .. } = self.course.pull else { return };
+        let Pull::Pulling { ticket: present, caught_up, news, ending } = self.course.pull else { return };
+        if present != ticket {
+            return;
+        }
         let former = ticket <= self.former.pull;
         if !caught_up && !former {
             match outcome {
@@ -239,9 +242,7 @@ impl<L: Log> Protocol<L> {
 
     /// Upstream's `pull` has panicked with this message: as good as a fatal end.
     pub fn pull_panicked(&mut self, ticket: u64, failure: Failure) {
-        if ticket == self.begun.pull {
-            self.ended = ticket;
-        }
+        self.ended = self.ended.max(ticket);
         if !matches!(self.course.pull, Pull::Pulling { ticket: present, .. } if present == ticket) {
             return;
         }

@@ -249,7 +249,7 @@ impl<L: Log> Protocol<L> {
         let Some(mut call) = self.lands(&batch) else { return Ok(spent(batch, outcome)) };
         let at = Moment { now, random };
         if let Some(asked) = retry_after(&outcome) {
-            self.not_before.push = now.saturating_add(asked).max(self.not_before.push);
+            self.not_before.push = now.saturating_add(asked);
         }
         let failed = call.failed.take();
         let effects = self.answered(&call, batch, outcome, at);
@@ -339,15 +339,14 @@ impl<L: Log> Protocol<L> {
     /// A panic is as good as a fatal answer; the panic of an earlier push than the latest changes nothing.
     pub fn push_panicked(&mut self, batch: Batch<L>, failure: Failure) -> Effects<L::Entry> {
         let Some(call) = self.lands(&batch) else { return spent(batch, Ok(())) };
-        let present = call.ticket > self.former.push;
-        if present && call.fate == Fate::Open {
+        if call.fate == Fate::Open {
             self.may_have_been_taken(&call);
         }
+        let present = call.ticket > self.former.push && call.ticket > self.before_restart.push;
         let mut effects = Effects::default();
-        let failure = Some(failure).filter(|_| present && call.ticket > self.before_restart.push);
-        if let Some(error) = call.failed.or(failure) {
+        if let Some(error) = call.failed.or(Some(failure).filter(|_| present)) {
             self.course.push = Push::Failed { error };
-        } else if present && self.is_open() {
+        } else if self.is_open() {
             effects = self.fence(Time::ZERO);
         }
         effects.spent = spent(batch, Ok(())).spent;
@@ -544,9 +543,7 @@ impl<L: Log> Protocol<L> {
         at: Moment,
     ) -> Effects<L::Entry> {
         let confirmed = merged.confirmed().iter().filter(|entry| !self.log.is_local_only(entry)).count();
-        if self.log.upstream_head() >= last {
-            self.shows(confirmed);
-        }
+        self.shows(confirmed);
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, WaitingOn};
+use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, Time, WaitingOn};
 use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, settings, uncertain};
 use crate::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use crate::protocol::messages::{More, Page, PullError};
@@ -109,6 +109,34 @@ fn what_a_pull_gives_out_once_a_page_was_refused_is_passed_over() {
     assert_eq!(protocol.log().upstream_head(), 0);
     let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
     assert_eq!(protocol.pull_waiting_on(), WaitingOn::Puller);
+}
+
+#[test]
+fn the_end_of_a_pull_counts_once_and_names_its_time_whichever_pull_it_is() {
+    let busy = |time| Err(PullError::Unavailable { retry_after: Some(ms(time)), error: "busy".into() });
+    let mut protocol = live([]);
+    let first = protocol.begin_pull(ms(0));
+    protocol.page_pulled(first, page(7, &[1]), 0, ms(0)).expect_err("a gap");
+    let second = protocol.begin_pull(ms(0));
+    let _nothing = protocol.pull_ended(first, busy(50), 0, ms(0));
+    assert!(protocol.is_pulling(second));
+    assert_eq!(protocol.not_before.pull, ms(50), "it is about upstream");
+    let _nothing = protocol.pull_ended(first, busy(5000), 0, ms(0));
+    assert_eq!(protocol.not_before.pull, ms(50), "it has ended before");
+    let _nothing = protocol.pull_ended(second, disconnected(), 0, ms(0));
+    protocol.pull_panicked(first, Failure::Panicked { message: "late".into() });
+    assert_eq!(protocol.pull_waiting_on(), WaitingOn::Connectivity(ms(100)));
+}
+
+#[test]
+fn a_time_that_upstream_names_does_not_count_as_a_life() {
+    let mut protocol = live([]);
+    let busy = Err(PullError::Unavailable { retry_after: Some(ms(1000)), error: "busy".into() });
+    let pull = protocol.begin_pull(ms(0));
+    let _nothing = protocol.pull_ended(pull, busy, 0, ms(0));
+    let pull = protocol.begin_pull(ms(1000));
+    let _nothing = protocol.pull_ended(pull, Ok(()), 0, ms(1000));
+    assert_eq!(protocol.next_pull(ms(1000)), NextPull::Wait(Some(ms(1200))), "the second in a row");
 }
 
 /// Panics in each merge of more than one event.

@@ -1,6 +1,6 @@
 //! What becomes of a push, and what ends the pusher's waits.
 
-use super::super::{Direction, Effects, Failure, Fate, NextPush, Protocol, Push, Resend, Settings, WaitingOn};
+use super::super::{Delay, Direction, Effects, Failure, Fate, NextPush, Protocol, Push, Resend, Settings, WaitingOn};
 use super::{
     behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
 };
@@ -290,6 +290,61 @@ fn the_time_that_upstream_names_is_kept_when_something_else_fails() {
     let _goes_on = protocol.restart();
     assert_eq!(protocol.waiting_on(), WaitingOn::Clock(ms(5000)));
     assert!(!protocol.would_send(ms(4999)) && protocol.would_send(ms(5000)));
+}
+
+#[test]
+fn a_push_that_upstream_asked_to_wait_says_until_when() {
+    let mut protocol = live([10]);
+    let _nothing = protocol.push_once(unavailable(Some(ms(5000))), ms(0));
+    let rests = Push::Waiting { until: ms(5000), asked: true, reason: Delay::Unavailable };
+    assert_eq!(protocol.course.push, rests);
+}
+
+#[test]
+fn push_panicked_leaves_no_doubt_about_what_a_merge_has_decided() {
+    for (event, then) in [(10, WaitingOn::Nothing), (1, WaitingOn::Pusher)] {
+        let mut protocol = Protocol::new(MemoryLog::rebasing().with_pending(0, [10]), settings());
+        let (pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+        let _decided = protocol.receive(pull, page(0, &[event]), ms(0));
+        let _failed = protocol.push_panicked(batch, Failure::Panicked { message: "a test".into() });
+        assert!(!protocol.is_uncertain());
+        let _nothing = protocol.restart();
+        assert_eq!(protocol.waiting_on(), then);
+    }
+}
+
+#[test]
+fn what_was_accepted_stays_in_doubt_until_the_log_has_all_of_it() {
+    let mut protocol = live([10, 11, 12]);
+    let (pull, mut batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    let _first = protocol.receive(pull, page(0, &[10]), ms(0));
+    batch.entries.remove(1);
+    protocol.push_ended(batch, Ok(()), 0, ms(0)).expect_err("the log misses an event");
+    assert!(protocol.is_uncertain());
+    assert!(protocol.restart().interrupt_pull, "another pull is to show it");
+    assert!(!protocol.would_send(ms(0)));
+    let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
+    let pull = protocol.begin_pull(ms(0));
+    for (cursor, event, doubt) in [(1, 11, true), (2, 12, false)] {
+        let _one = protocol.receive(pull, page(cursor, &[event]), ms(0));
+        assert_eq!(protocol.is_uncertain(), doubt, "{event}");
+    }
+}
+
+#[test]
+fn push_unsent_keeps_the_first_failure() {
+    let panicked = |message: &str| Failure::Panicked { message: message.into() };
+    for send in [false, true] {
+        let mut protocol = live([10]);
+        let batch = send.then(|| protocol.send(ms(0)));
+        protocol.push_unsent(panicked("first"));
+        protocol.push_unsent(panicked("second"));
+        assert_eq!(protocol.failure(), Some(&panicked("first")));
+        if let Some(batch) = batch {
+            let _failed = protocol.answer(batch, unavailable(None), ms(0));
+            assert_eq!(protocol.course.push, Push::Failed { error: panicked("first") });
+        }
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ fn standings() -> Vec<(Core, WaitingOn)> {
         drop(it.receive(ticket, last_page(0, &[]), ms(0)));
         let _nothing = it.pull_ended(ticket, disconnected(), 0, ms(0));
     };
+    let push_not_before = |time| move |it: &mut Core| it.not_before.push = ms(time);
+    let pull_not_before = |time| move |it: &mut Core| it.not_before.pull = ms(time);
     let refused = Failure::Upstream { kind: FatalKind::Other, error: "no".into() };
     let gap = || Failure::Log { error: "a gap".into() };
     vec![
@@ -42,6 +44,11 @@ fn standings() -> Vec<(Core, WaitingOn)> {
         (pending().then(|it| it.push_once(fatal(), ms(0))), WaitingOn::Owner(refused)),
         (pending().then(|it| it.push_once(unavailable(Some(ms(900))), ms(0))), WaitingOn::Clock(ms(900))),
         (unreached(), WaitingOn::Connectivity(ms(100))),
+        (unreached().then(push_not_before(50)), WaitingOn::Connectivity(ms(100))),
+        (unreached().then(push_not_before(500)), WaitingOn::Clock(ms(500))),
+        (pending().then(push_not_before(500)), WaitingOn::Clock(ms(500))),
+        (pending().then(push_not_before(500)).then(|it| it.pause(Push)), WaitingOn::Gate(Push)),
+        (rejected().then(push_not_before(500)), WaitingOn::Clock(ms(250))),
         (unreached().then(|it| it.pause(Push)), WaitingOn::Gate(Push)),
         (unreached().then(Core::stop), WaitingOn::Stopped),
         (rejected(), WaitingOn::Clock(ms(250))),
@@ -54,6 +61,10 @@ fn standings() -> Vec<(Core, WaitingOn)> {
         (fenced().then(|it| it.begin_pull(ms(0))), WaitingOn::Upstream(Pull)),
         (fenced().then(|it| it.begin_pull(ms(0))).then(|it| it.pause(Pull)), WaitingOn::Upstream(Pull)),
         (fenced().then(cut_off), WaitingOn::Connectivity(ms(100))),
+        (fenced().then(cut_off).then(pull_not_before(50)), WaitingOn::Connectivity(ms(100))),
+        (fenced().then(cut_off).then(pull_not_before(500)), WaitingOn::Clock(ms(500))),
+        (fenced().then(pull_not_before(500)), WaitingOn::Clock(ms(500))),
+        (fenced().then(pull_not_before(500)).then(|it| it.pause(Pull)), WaitingOn::Gate(Pull)),
         (fenced().then(cut_off).then(|it| it.pause(Pull)), WaitingOn::Gate(Pull)),
         (fenced().then(|it| it.pull_failed(gap())), WaitingOn::Owner(gap())),
         (fenced().then(Core::stop), WaitingOn::Stopped),
