@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, Time, WaitingOn};
+use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, WaitingOn};
 use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, settings, uncertain};
 use crate::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use crate::protocol::messages::{More, Page, PullError};
