@@ -332,6 +332,19 @@ fn what_was_accepted_stays_in_doubt_until_the_log_has_all_of_it() {
 }
 
 #[test]
+fn what_was_accepted_although_others_were_faster_stays_in_doubt_until_it_is_seen() {
+    let mut protocol = Protocol::new(MemoryLog::rebasing().with_pending(0, [10, 11]), settings());
+    let (pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    let _overtaken = protocol.receive(pull, page(0, &[10, 1]), ms(0));
+    assert!(protocol.answer(batch, Ok(()), ms(0)).interrupt_pull);
+    let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
+    let pull = protocol.begin_pull(ms(0));
+    assert!(protocol.is_uncertain());
+    let _rest = protocol.receive(pull, page(2, &[11]), ms(0));
+    assert!(!protocol.is_uncertain());
+}
+
+#[test]
 fn push_unsent_keeps_the_first_failure() {
     let panicked = |message: &str| Failure::Panicked { message: message.into() };
     for send in [false, true] {
