@@ -182,9 +182,9 @@ impl<L: Log> Protocol<L> {
         Ok(effects)
     }
 
-    /// A pull has ended: `Ok` if it had given out everything. The end of a pull that was over before, since the log had
-    /// refused a page of it or had panicked, changes nothing but for the time that it names; that of a pull that has ended
-    /// before changes nothing at all.
+    /// A pull has ended: `Ok` if it had given out everything. Of a pull that was over before, since the log had refused a page
+    /// of it or had panicked, only the time counts that it names, and that it is fatal. The end of a pull that has ended
+    /// before changes nothing.
     pub fn pull_ended(
         &mut self,
         ticket: u64,
@@ -206,10 +206,15 @@ impl<L: Log> Protocol<L> {
 
     /// What follows from the end of the latest pull, if it was not over before.
     fn pull_answered(&mut self, ticket: u64, outcome: &Result<(), PullError>, at: Moment) {
-        let Pull::Pulling { ticket: present, caught_up, news, ending } = self.course.pull else { return };
-        if present != ticket {
-            return;
-        }
+        let fatal = match outcome {
+            Err(PullError::Fatal { kind, error }) if self.is_present(ticket) => {
+                Some(Failure::Upstream { kind: *kind, error: error.clone() })
+            }
+            _ => None,
+        };
+        let Some((caught_up, news, ending)) = self.going_on(ticket) else {
+            return fatal.into_iter().for_each(|failure| self.pull_failed(failure));
+        };
         let former = ticket <= self.former.pull;
         if !caught_up && !former {
             match outcome {
@@ -223,12 +228,8 @@ impl<L: Log> Protocol<L> {
             self.pull_forgets();
         }
         self.course.pull = match outcome {
-            _ if former => Pull::Idle,
-            Err(PullError::Fatal { kind, error }) if ticket > self.before_restart.pull => {
-                Pull::Failed { error: Failure::Upstream { kind: *kind, error: error.clone() } }
-            }
-            Err(PullError::Fatal { .. }) => Pull::Idle,
-            _ if ending => Pull::Idle,
+            Err(PullError::Fatal { .. }) => fatal.map_or(Pull::Idle, |error| Pull::Failed { error }),
+            _ if former || ending => Pull::Idle,
             // A live pull that ends at once, again and again, is as good as a failing one.
             Ok(()) if news || !self.settings.live => Pull::Idle,
             Ok(()) => self.pull_waits(false, true, at),
@@ -242,16 +243,32 @@ impl<L: Log> Protocol<L> {
 
     /// Upstream's `pull` has panicked with this message: as good as a fatal end.
     pub fn pull_panicked(&mut self, ticket: u64, failure: Failure) {
-        self.ended = self.ended.max(ticket);
-        if !matches!(self.course.pull, Pull::Pulling { ticket: present, .. } if present == ticket) {
+        if ticket <= self.ended {
             return;
         }
-        if ticket <= self.former.pull || ticket <= self.before_restart.pull {
+        self.ended = ticket;
+        if self.is_present(ticket) {
+            self.pull_failed(failure);
+        } else if self.going_on(ticket).is_some() {
             self.course.catch_up = self.begun.pull + 1;
             self.course.pull = Pull::Idle;
-        } else {
-            self.pull_failed(failure);
         }
+    }
+
+    /// Whether this pull has caught up, brought news, and been asked to end; `None` if it is over.
+    fn going_on(&self, ticket: u64) -> Option<(bool, bool, bool)> {
+        match self.course.pull {
+            Pull::Pulling { ticket: present, caught_up, news, ending } if present == ticket => {
+                Some((caught_up, news, ending))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this pull is the latest, and knows what the owner has changed: it is for the present log, and was begun after
+    /// the last restart.
+    fn is_present(&self, ticket: u64) -> bool {
+        ticket == self.begun.pull && ticket > self.former.pull && ticket > self.before_restart.pull
     }
 
     /// The puller cannot go on, for a reason that is not upstream's. If it has failed already, the first failure stays.

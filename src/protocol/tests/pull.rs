@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{Direction, Effects, Failure, NextPull, Protocol, Pull, WaitingOn};
 use super::{behind, disconnected, ends_pull, last_page, live, ms, on_request, page, settings, uncertain};
 use crate::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
-use crate::protocol::messages::{More, Page, PullError};
+use crate::protocol::messages::{FatalKind, More, Page, PullError};
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
@@ -137,6 +137,32 @@ fn a_time_that_upstream_names_does_not_count_as_a_life() {
     let pull = protocol.begin_pull(ms(1000));
     let _nothing = protocol.pull_ended(pull, Ok(()), 0, ms(1000));
     assert_eq!(protocol.next_pull(ms(1000)), NextPull::Wait(Some(ms(1200))), "the second in a row");
+}
+
+#[test]
+fn the_end_of_a_pull_whose_page_was_refused_still_tells_what_only_the_owner_can_change() {
+    let fatal = || Err(PullError::Fatal { kind: FatalKind::Other, error: "no".into() });
+    let panicked = || Failure::Panicked { message: "no".into() };
+    // What comes between, and whether the end is a failure then.
+    type Meanwhile = fn(&mut super::Core);
+    let cases: [(Meanwhile, bool); 4] = [
+        (|_| (), true),
+        (|it| drop(it.restart()), false),
+        (|it| drop(it.reset(MemoryLog::new())), false),
+        (|it| drop(it.begin_pull(ms(0))), false),
+    ];
+    for (meanwhile, fails) in cases {
+        let mut protocol = live([]);
+        let pull = protocol.begin_pull(ms(0));
+        protocol.page_pulled(pull, page(7, &[1]), 0, ms(0)).expect_err("a gap");
+        meanwhile(&mut protocol);
+        let ended = protocol.clone().then(|it| it.pull_ended(pull, fatal(), 0, ms(0)));
+        assert_eq!(ended.failure().is_some(), fails);
+        let ended = protocol.clone().then(|it| it.pull_panicked(pull, panicked()));
+        assert_eq!(ended.failure(), fails.then(panicked).as_ref());
+        let twice = ended.then(|it| it.restart()).then(|it| it.pull_panicked(pull, panicked()));
+        assert_eq!(twice.failure(), None);
+    }
 }
 
 /// Panics in each merge of more than one event.

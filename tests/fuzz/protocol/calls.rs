@@ -261,7 +261,7 @@ impl Client {
             count_rest(*rest, world);
             self.watch.asked(Direction::Pull, now.saturating_add(*rest));
         }
-        let expected = self.watch.must_fail_pull(ticket, &outcome, &self.protocol);
+        let expected = self.watch.must_fail_pull(ticket, &outcome);
         if outcome.is_ok() && self.protocol.is_pulling(ticket) {
             self.watch.has_caught_up(ticket);
         }

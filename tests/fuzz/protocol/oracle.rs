@@ -157,9 +157,9 @@ impl Watch {
         fatal && open && self.calls[0] > self.restarted[0]
     }
 
-    pub fn must_fail_pull(&mut self, ticket: u64, outcome: &Result<(), PullError>, protocol: &Core) -> bool {
-        let fatal = matches!(outcome, Err(PullError::Fatal { .. })) && protocol.is_pulling(ticket);
-        let must = fatal && ticket > self.restarted[1];
+    pub fn must_fail_pull(&mut self, ticket: u64, outcome: &Result<(), PullError>) -> bool {
+        let present = ticket > self.restarted[1] && ticket > self.former[1];
+        let must = present && matches!(outcome, Err(PullError::Fatal { .. }));
         self.may_fail |= must;
         must
     }
