@@ -454,7 +454,7 @@ meetings! {
             advance_meets_rejected: Rejected, exhaustive,
                 finds { ResumeOnRebaseOnly, ParkedFlag, PageDroppedWhileBusy };
             advance_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly };
-            advance_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle, CatchUpPolledAfterRun };
+            advance_meets_lost: Lost, 4, finds { RetryReturnsToIdle };
             advance_meets_uncertain: Uncertain, exhaustive, finds { RetryReturnsToIdle };
             advance_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             advance_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
@@ -490,7 +490,7 @@ meetings! {
             news_meets_accepted: Accepted, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, PageDroppedWhileBusy };
             news_meets_rejected: Rejected, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, PageDroppedWhileBusy };
             news_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly };
-            news_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle, CatchUpPolledAfterRun };
+            news_meets_lost: Lost, 4, finds { RetryReturnsToIdle };
             news_meets_uncertain: Uncertain, exhaustive, finds { RetryReturnsToIdle };
             news_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             news_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
