@@ -612,6 +612,10 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::FormerAnswerCounts,
         KnownBug::UnknownForEver,
         KnownBug::ConfirmedPushGoesOn,
+        KnownBug::RefusedPullForgetsRetryAfter,
+        KnownBug::DoubtEndsAtFirstEvent,
+        KnownBug::FencedAlthoughDecided,
+        KnownBug::FailureForgetsTheCall,
     ];
     // A table of answers in a time of its own finds this one (answers.rs): it takes times that grow.
     const FOUND_BY_ANSWERS: &[KnownBug] = &[KnownBug::CaughtUpForgetsFailures];
