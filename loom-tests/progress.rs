@@ -4,19 +4,19 @@ use std::io::IsTerminal;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::MODELS;
+use crate::models;
 use crate::runner::{Model, say};
 
 /// Says once what is about to run, how long that takes, and what the lines mean.
 pub fn announce() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        assert!(MODELS.iter().any(|model| model.name == QUICK), "there is no model {QUICK}");
-        let (selected, all) = (selected(), MODELS.len());
+        assert!(models().any(|model| model.name == QUICK), "there is no model {QUICK}");
+        let (selected, all) = (selected(), models().count());
         if selected > 1 {
             let of = if selected < all { format!("{selected} of ") } else { String::new() };
             say(&format!(
-                "\n{of}{all} models. All of them take about {MINUTES} minutes on two cores, this one a few seconds:\n  \
+                "\n{of}{all} models. All of them take about {TIME} on two cores, this one a few seconds:\n  \
                  RUSTFLAGS=\"--cfg loom\" cargo test --test models -- --exact {QUICK}\n\
                  Each is searched again with every known bug that it must find; see loom-tests/README.md."
             ));
@@ -29,7 +29,7 @@ pub fn announce() {
 }
 
 /// As measured; the report has no times.
-const MINUTES: usize = 2;
+const TIME: &str = "a minute";
 
 /// What was in the way of a sync engine, found in a second.
 const QUICK: &str = "replicator::advance_resumes_the_pusher";
@@ -90,6 +90,7 @@ fn selected() -> usize {
     }
     let meant = |name: &str, filter: &String| if exact { name == filter } else { name.contains(filter.as_str()) };
     let any = |name: &str, filters: &[String]| filters.iter().any(|filter| meant(name, filter));
-    let is_selected = |model: &&Model| (filters.is_empty() || any(model.name, &filters)) && !any(model.name, &skipped);
-    MODELS.iter().filter(is_selected).count()
+    let is_selected =
+        |model: &&'static Model| (filters.is_empty() || any(model.name, &filters)) && !any(model.name, &skipped);
+    models().filter(is_selected).count()
 }

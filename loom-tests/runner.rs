@@ -7,8 +7,7 @@
 //!   the same search of that must end with exactly the failure that is expected.
 //! - Each model runs in a process of its own, as many at a time as there are test threads. A known bug is on for a whole
 //!   process; and two models that share one get in each other's way, for loom maps and unmaps the stacks of an
-//!   execution's threads each time, which one process does one after the other. Two processes do not slow each other:
-//!   on two cores the replicator's models take 11 seconds so, and 21 in one process.
+//!   execution's threads each time, which one process does one after the other. Two processes do not slow each other.
 //!
 //! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger. With
 //! `LATCHWORK_LINES=long` a model's line says its property, and when it has found which bug.

@@ -5,6 +5,9 @@
 
 #![cfg(not(loom))]
 
+#[path = "replicator/item.rs"]
+mod item;
+
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,29 +17,15 @@ use std::time::{Duration, Instant};
 use latchwork::log::Log;
 use latchwork::protocol::{Direction, Pull, WaitingOn};
 use latchwork::replicator::{Status, Updates};
-use latchwork::sync_state::{Entry, Event, Position, SeqNum, SyncState};
+use latchwork::sync_state::{Entry, Position, SeqNum, SyncState};
 use latchwork::upstream::{Batch, Fault, Memory, Page, PullError, PushError, Upstream};
 use latchwork::{Backoff, Interrupt, Replicator, Settled, Ticket, Waited};
+
+use item::Item;
 
 const CLIENTS: u32 = 4;
 /// No wait in here is meant to last longer than some milliseconds. Who owes a move for as long as this has stalled.
 const STALLED: Duration = Duration::from_secs(10);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Item {
-    client: u32,
-    number: u64,
-    local_only: bool,
-}
-
-impl Event for Item {
-    fn is_local_only(&self) -> bool {
-        self.local_only
-    }
-    fn is_same_as(&self, other: &Self) -> bool {
-        self == other
-    }
-}
 
 type State = SyncState<Item>;
 

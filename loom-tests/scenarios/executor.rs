@@ -1,4 +1,4 @@
-//! The smallest executor: a lock and a condition variable, so that tasks are woken by nothing loom does not explore.
+//! The smallest executor.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,45 +7,33 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::latchwork;
 use latchwork::sync::model::{say, waits};
-use loom::sync::{Condvar, Mutex};
 
-struct Signal {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
+use super::thread::Signal;
 
-impl Wake for Signal {
+/// Wakes a task.
+#[derive(Default)]
+struct Wakes(Signal);
+
+impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
-        *self.woken.lock().unwrap() = true;
         say("wakes a task");
-        self.changed.notify_one();
-    }
-}
-
-impl Signal {
-    fn sleep(&self) {
-        let mut woken = self.woken.lock().unwrap();
-        while !*woken {
-            waits("its task has not been woken");
-            woken = self.changed.wait(woken).unwrap();
-        }
-        *woken = false;
+        self.0.set();
     }
 }
 
 /// A future and the waker with which it is polled.
 pub struct Task<F> {
     future: F,
-    signal: Arc<Signal>,
+    wakes: Arc<Wakes>,
 }
 
 impl<F: Future + Unpin> Task<F> {
     pub fn new(future: F) -> Self {
-        Self { future, signal: Arc::new(Signal { woken: Mutex::new(false), changed: Condvar::new() }) }
+        Self { future, wakes: Arc::default() }
     }
 
     pub fn poll(&mut self) -> Poll<F::Output> {
-        let waker = Waker::from(Arc::clone(&self.signal));
+        let waker = Waker::from(Arc::clone(&self.wakes));
         Pin::new(&mut self.future).poll(&mut Context::from_waker(&waker))
     }
 
@@ -53,7 +41,8 @@ impl<F: Future + Unpin> Task<F> {
     /// its former poll left in a queue must do.
     pub fn run(mut self) -> F::Output {
         loop {
-            self.signal.sleep();
+            waits("its task has not been woken");
+            self.wakes.0.take();
             if let Poll::Ready(output) = self.poll() {
                 return output;
             }

@@ -8,14 +8,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
 
-use super::latchwork;
+use super::executor::block_on;
+use super::upstream::{Feed, Scripted};
+use super::{latchwork, unexplored};
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::replicator::RecvError;
 use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
-
-use super::executor::block_on;
-use super::upstream::{Feed, Scripted};
 
 struct Panics;
 
@@ -133,13 +132,13 @@ impl Upstream<Events> for One {
 pub fn a_subscriber_that_leaves_as_it_is_told_leaves_nothing_under_the_lock() {
     let asks = Arc::new(OnceLock::new());
     let one = Arc::new(Mutex::new(None));
+    let way = unexplored();
     let replicator = Replicator::builder(Events::new(), One(Arc::clone(&one))).one_shot_pull().spawn().unwrap();
-    loom::stop_exploring();
     loom::thread::yield_now();
     let replicator = Arc::new(replicator);
     asks.set(Arc::downgrade(&replicator)).unwrap();
     *one.lock().unwrap() = Some(Loud(Arc::clone(&asks)));
-    loom::explore();
+    drop(way);
     let updates = replicator.updates();
     replicator.retry_now();
     drop(updates);

@@ -261,10 +261,7 @@ pub fn a_wake_without_a_reason_lets_nobody_through() {
 /// A thread waits, giving way before it sleeps; main opens. Ends when the thread has been joined.
 pub fn whoever_gives_way_before_it_sleeps_misses_nothing() {
     let _given = give_way();
-    let latch = Arc::new(Latch::new());
-    let waiter = spawn(&latch, Latch::wait);
-    latch.open();
-    waiter.join().unwrap();
+    open_lets_a_thread_through();
 }
 
 /// Two threads open, and main closes: each says whether it was the one that changed something.

@@ -1,9 +1,10 @@
 //! Everything that can happen, meeting a pusher in every state: one event each.
 //!
-//! The way to the meeting is not explored: main brings the replicator to the very state, and exploration begins there. (The
-//! models of [`replicator`](super::replicator) explore the way too.) What was about to happen is held inside the call to
-//! upstream until then: a push that is about to be answered, a pull that is about to bring its page. Then everything is let
-//! go at once, main causes what it is to cause, and waits until everything has settled.
+//! The way to the meeting is not explored: main brings the replicator to the very state, and
+//! exploration begins there. (The models of [`replicator`](super::replicator) explore the way too.)
+//! What was about to happen is held inside the call to upstream until then: a push that is about to
+//! be answered, a pull that is about to bring its page. Then main begins to wait until everything
+//! has settled, all that is held is let go at once, and main causes what it is to cause.
 //!
 //! The events that upstream causes are the puller's doing, the others are main's. Two of the states, `Lost` and `Refused`, and
 //! two of the events, a resume of pulls and `retry_now`, are not in the theorem's matrix; where they would take too long they
@@ -13,20 +14,20 @@
 
 use std::time::Duration;
 
-use super::{latchwork, suspend};
+use super::executor::Task;
+use super::upstream::{Answer, Event, Feed, Scripted};
+use super::{latchwork, unexplored};
 use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
 use latchwork::replicator::Status;
 use latchwork::sync::model::end_time;
 use latchwork::{Replicator, Settled, Ticket};
 
-use super::upstream::{Answer, Event, Feed, Scripted};
-
 type Handle = Replicator<MemoryLog<Event>>;
 
 /// What the pusher is doing when it happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Pusher {
+pub enum Pusher {
     /// Nothing: nothing is pending. Main commits as exploration begins.
     Idle,
     /// Sending, and about to be accepted.
@@ -46,7 +47,7 @@ enum Pusher {
     /// Nothing: its gate is closed, and something is pending. Main opens it at the end.
     Paused,
 }
-use Pusher::*;
+pub use Pusher::*;
 
 impl Pusher {
     fn answers(self) -> &'static [Answer] {
@@ -77,7 +78,7 @@ impl Pusher {
 
 /// What happens.
 #[derive(Clone, Copy)]
-struct Happening {
+pub struct Happening {
     rebases: bool,
     /// Whether pulls are live. Otherwise a rejected pusher asks for a catch-up at once.
     live: bool,
@@ -124,41 +125,39 @@ fn waits_for_time(pusher: Pusher) -> bool {
     matches!(pusher, Lost | Uncertain | Refused | BackingOff)
 }
 
-const ADVANCE: Happening = Happening { events: &["a", "b"], ..pulled(&[Feed::Foreign("b")]) };
-const REBASE: Happening = Happening { rebases: true, ..ADVANCE };
-const CATCH_UP: Happening = Happening { live: false, ..pulled(&[Feed::Page]) };
-const CATCH_UP_WITH_NEWS: Happening = Happening { events: &["a", "b"], ..pulled(&[Feed::News("b")]) };
+pub const ADVANCE: Happening = Happening { events: &["a", "b"], ..pulled(&[Feed::Foreign("b")]) };
+pub const REBASE: Happening = Happening { rebases: true, ..ADVANCE };
+pub const CATCH_UP: Happening = Happening { live: false, ..pulled(&[Feed::Page]) };
+pub const NEWS: Happening = Happening { events: &["a", "b"], ..pulled(&[Feed::News("b")]) };
 /// The first pull cannot reach upstream; the one that begins now does.
-const RECONNECT: Happening = Happening {
+pub const RECONNECT: Happening = Happening {
     live: false,
     feeds: (&[Feed::Unavailable], Feed::Page),
     needs_time: |pusher| matches!(pusher, Lost | Uncertain | Refused),
     ..pulled(&[])
 };
-const TIMER: Happening = Happening { held_pull: 1, needs_time: |_| true, ..pulled(&[Feed::Heedful]) };
-const RESUME: Happening = done(|replicator| {
+pub const TIME: Happening = Happening { held_pull: 1, needs_time: |_| true, ..pulled(&[Feed::Heedful]) };
+pub const RESUME: Happening = done(|replicator| {
     replicator.pause(Direction::Push);
     replicator.resume(Direction::Push);
 });
-const PULL_RESUME: Happening = Happening {
+pub const PULL_RESUME: Happening = Happening {
     needs_time: waits_for_time,
     ..done(|replicator| {
         replicator.pause(Direction::Pull);
         replicator.resume(Direction::Pull);
     })
 };
-const RESTART: Happening = done(|replicator| replicator.restart());
+pub const RESTART: Happening = done(|replicator| replicator.restart());
 /// The first pull is over; another one brings nothing, and ends when it is told to.
 const STOP: Happening =
     Happening { feeds: (&[Feed::Page], Feed::Silence), heedful: true, held_pull: usize::MAX, ..done(|_| ()) };
-const RETRY: Happening = done(|replicator| replicator.retry_now());
+pub const RETRY: Happening = done(|replicator| replicator.retry_now());
 
 impl Happening {
-    /// Brings the replicator to the state, unexplored and without a known bug. Whenever main yields, everybody else goes on
-    /// until he waits.
+    /// Brings the replicator to the state, [unexplored]. Whenever main yields, the others go on
+    /// until they wait.
     fn staged(self, pusher: Pusher) -> (Handle, Scripted, Option<Ticket<u64>>) {
-        loom::stop_exploring();
-        let no_bug = suspend();
         let upstream = Scripted::new(pusher.answers(), self.feeds.0, self.feeds.1);
         let held_pull = self.held_pull.saturating_add(usize::from(self.feeds.0.first() == Some(&Feed::Unavailable)));
         let mut upstream = upstream.holding(pusher.held_push(), held_pull);
@@ -185,14 +184,18 @@ impl Happening {
         let ticket = (pusher != Idle).then(|| replicator.commit(vec!["a"]).unwrap());
         loom::thread::yield_now();
         assert!(pusher.is(&replicator.status()), "the pusher is not {pusher:?}: {:?}", replicator.status());
-        upstream.release();
-        drop(no_bug);
-        loom::explore();
         (replicator, upstream, ticket)
     }
 
-    fn meets(self, pusher: Pusher) {
+    /// Main waits before anything happens, as a task: where its wait may fall is explored
+    /// elsewhere. What it commits as exploration begins it waits for afterwards.
+    pub fn meets(self, pusher: Pusher) {
+        let way = unexplored();
         let (replicator, upstream, _ticket) = self.staged(pusher);
+        let mut settled = Task::new(Box::pin(replicator.flush_async()));
+        assert!(pusher == Idle || settled.poll().is_pending());
+        upstream.release();
+        drop(way);
         if pusher == Idle {
             replicator.commit(vec!["a"]).unwrap();
         }
@@ -203,7 +206,11 @@ impl Happening {
         if self.held_pull > 0 && (self.needs_time)(pusher) {
             end_time();
         }
-        replicator.flush(Duration::MAX).unwrap();
+        match pusher {
+            Idle => replicator.flush(Duration::MAX),
+            _ => settled.run(),
+        }
+        .unwrap();
         loom::stop_exploring();
         loom::thread::yield_now();
         let mut events = upstream.events();
@@ -215,137 +222,26 @@ impl Happening {
 }
 
 /// Main drops the replicator. (A shutdown is the same with a report; it is in the models of the replicator.)
-fn stop_meets(pusher: Pusher) {
-    // A rejected pusher whose pulls are not live asks for a catch-up, and there are two calls to stop: too many to explore.
-    let (replicator, upstream, ticket) = Happening { live: pusher == Rejected, ..STOP }.staged(pusher);
-    let ticket = ticket.unwrap_or_else(|| replicator.commit(vec!["a"]).unwrap());
-    drop(replicator);
-    loom::stop_exploring();
-    match ticket.settled() {
-        Some(Settled::Confirmed(_)) => assert!(upstream.events() == ["a"], "confirmed, and upstream has never seen it"),
-        Some(Settled::Closed) => {}
-        other => panic!("a ticket was left open: {other:?}"),
+pub struct Stop;
+
+impl Stop {
+    pub fn meets(self, pusher: Pusher) {
+        let way = unexplored();
+        // A rejected pusher whose pulls are not live asks for a catch-up, and there are two calls
+        // to stop: too many to explore.
+        let (replicator, upstream, ticket) = Happening { live: pusher == Rejected, ..STOP }.staged(pusher);
+        upstream.release();
+        drop(way);
+        let ticket = ticket.unwrap_or_else(|| replicator.commit(vec!["a"]).unwrap());
+        drop(replicator);
+        loom::stop_exploring();
+        match ticket.settled() {
+            Some(Settled::Confirmed(_)) => {
+                assert!(upstream.events() == ["a"], "confirmed, and upstream has never seen it");
+            }
+            Some(Settled::Closed) => {}
+            other => panic!("a ticket was left open: {other:?}"),
+        }
+        upstream.close();
     }
-    upstream.close();
-}
-
-macro_rules! meetings {
-    ($($name:ident: $happening:ident, $pusher:ident;)*) => { $(
-        pub fn $name() {
-            $happening.meets($pusher);
-        }
-    )* };
-}
-
-meetings! {
-    advance_meets_idle: ADVANCE, Idle;
-    advance_meets_accepted: ADVANCE, Accepted;
-    advance_meets_rejected: ADVANCE, Rejected;
-    advance_meets_behind: ADVANCE, Behind;
-    advance_meets_lost: ADVANCE, Lost;
-    advance_meets_uncertain: ADVANCE, Uncertain;
-    advance_meets_refused: ADVANCE, Refused;
-    advance_meets_backing_off: ADVANCE, BackingOff;
-    advance_meets_paused: ADVANCE, Paused;
-    rebase_meets_idle: REBASE, Idle;
-    rebase_meets_accepted: REBASE, Accepted;
-    rebase_meets_rejected: REBASE, Rejected;
-    rebase_meets_behind: REBASE, Behind;
-    rebase_meets_lost: REBASE, Lost;
-    rebase_meets_uncertain: REBASE, Uncertain;
-    rebase_meets_refused: REBASE, Refused;
-    rebase_meets_backing_off: REBASE, BackingOff;
-    rebase_meets_paused: REBASE, Paused;
-    catch_up_meets_idle: CATCH_UP, Idle;
-    catch_up_meets_accepted: CATCH_UP, Accepted;
-    catch_up_meets_rejected: CATCH_UP, Rejected;
-    catch_up_meets_behind: CATCH_UP, Behind;
-    catch_up_meets_lost: CATCH_UP, Lost;
-    catch_up_meets_uncertain: CATCH_UP, Uncertain;
-    catch_up_meets_refused: CATCH_UP, Refused;
-    catch_up_meets_backing_off: CATCH_UP, BackingOff;
-    catch_up_meets_paused: CATCH_UP, Paused;
-    news_meets_idle: CATCH_UP_WITH_NEWS, Idle;
-    news_meets_accepted: CATCH_UP_WITH_NEWS, Accepted;
-    news_meets_rejected: CATCH_UP_WITH_NEWS, Rejected;
-    news_meets_behind: CATCH_UP_WITH_NEWS, Behind;
-    news_meets_lost: CATCH_UP_WITH_NEWS, Lost;
-    news_meets_uncertain: CATCH_UP_WITH_NEWS, Uncertain;
-    news_meets_refused: CATCH_UP_WITH_NEWS, Refused;
-    news_meets_backing_off: CATCH_UP_WITH_NEWS, BackingOff;
-    news_meets_paused: CATCH_UP_WITH_NEWS, Paused;
-    reconnect_meets_idle: RECONNECT, Idle;
-    reconnect_meets_accepted: RECONNECT, Accepted;
-    reconnect_meets_rejected: RECONNECT, Rejected;
-    reconnect_meets_behind: RECONNECT, Behind;
-    reconnect_meets_lost: RECONNECT, Lost;
-    reconnect_meets_uncertain: RECONNECT, Uncertain;
-    reconnect_meets_refused: RECONNECT, Refused;
-    reconnect_meets_backing_off: RECONNECT, BackingOff;
-    reconnect_meets_paused: RECONNECT, Paused;
-    time_meets_idle: TIMER, Idle;
-    time_meets_accepted: TIMER, Accepted;
-    time_meets_rejected: TIMER, Rejected;
-    time_meets_behind: TIMER, Behind;
-    time_meets_lost: TIMER, Lost;
-    time_meets_uncertain: TIMER, Uncertain;
-    time_meets_refused: TIMER, Refused;
-    time_meets_backing_off: TIMER, BackingOff;
-    time_meets_paused: TIMER, Paused;
-    resume_meets_idle: RESUME, Idle;
-    resume_meets_accepted: RESUME, Accepted;
-    resume_meets_rejected: RESUME, Rejected;
-    resume_meets_behind: RESUME, Behind;
-    resume_meets_lost: RESUME, Lost;
-    resume_meets_uncertain: RESUME, Uncertain;
-    resume_meets_refused: RESUME, Refused;
-    resume_meets_backing_off: RESUME, BackingOff;
-    resume_meets_paused: RESUME, Paused;
-    pull_resume_meets_idle: PULL_RESUME, Idle;
-    pull_resume_meets_accepted: PULL_RESUME, Accepted;
-    pull_resume_meets_rejected: PULL_RESUME, Rejected;
-    pull_resume_meets_behind: PULL_RESUME, Behind;
-    pull_resume_meets_lost: PULL_RESUME, Lost;
-    pull_resume_meets_uncertain: PULL_RESUME, Uncertain;
-    pull_resume_meets_refused: PULL_RESUME, Refused;
-    pull_resume_meets_backing_off: PULL_RESUME, BackingOff;
-    pull_resume_meets_paused: PULL_RESUME, Paused;
-    restart_meets_idle: RESTART, Idle;
-    restart_meets_accepted: RESTART, Accepted;
-    restart_meets_rejected: RESTART, Rejected;
-    restart_meets_behind: RESTART, Behind;
-    restart_meets_lost: RESTART, Lost;
-    restart_meets_uncertain: RESTART, Uncertain;
-    restart_meets_refused: RESTART, Refused;
-    restart_meets_backing_off: RESTART, BackingOff;
-    restart_meets_paused: RESTART, Paused;
-    retry_meets_idle: RETRY, Idle;
-    retry_meets_accepted: RETRY, Accepted;
-    retry_meets_rejected: RETRY, Rejected;
-    retry_meets_behind: RETRY, Behind;
-    retry_meets_lost: RETRY, Lost;
-    retry_meets_uncertain: RETRY, Uncertain;
-    retry_meets_refused: RETRY, Refused;
-    retry_meets_backing_off: RETRY, BackingOff;
-    retry_meets_paused: RETRY, Paused;
-}
-
-macro_rules! stopping {
-    ($($name:ident: $pusher:ident;)*) => { $(
-        pub fn $name() {
-            stop_meets($pusher);
-        }
-    )* };
-}
-
-stopping! {
-    stop_meets_idle: Idle;
-    stop_meets_accepted: Accepted;
-    stop_meets_rejected: Rejected;
-    stop_meets_behind: Behind;
-    stop_meets_lost: Lost;
-    stop_meets_uncertain: Uncertain;
-    stop_meets_refused: Refused;
-    stop_meets_backing_off: BackingOff;
-    stop_meets_paused: Paused;
 }

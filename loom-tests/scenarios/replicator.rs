@@ -11,13 +11,13 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::latchwork;
+use super::executor::Task;
+use super::upstream::{Answer, Event, Feed, Scripted};
+use super::{latchwork, unexplored};
 use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, WaitingOn};
 use latchwork::sync::model::{end_time, give_way};
 use latchwork::{Replicator, Settled, Ticket};
-
-use super::upstream::{Answer, Event, Feed, Scripted};
 
 type Log = MemoryLog<Event>;
 
@@ -37,6 +37,12 @@ impl Model {
     fn one_shot(log: Log, upstream: Scripted) -> Self {
         let replicator = Replicator::builder(log, upstream.clone()).one_shot_pull().spawn().unwrap();
         Self { replicator, upstream }
+    }
+
+    /// The same, and each event is sent by itself.
+    fn one_by_one(log: Log, upstream: Scripted) -> Self {
+        let builder = Replicator::builder(log, upstream.clone()).one_shot_pull();
+        Self { replicator: builder.push_batch(NonZeroUsize::MIN).spawn().unwrap(), upstream }
     }
 
     fn commit(&self, event: Event) -> Ticket<u64> {
@@ -61,27 +67,42 @@ impl Model {
     }
 }
 
-/// When time ends.
+/// What time does.
 #[derive(Clone, Copy, PartialEq)]
-enum Clock {
-    /// Before the model begins.
+pub enum Clock {
+    Stands,
+    /// It is at its end before the model begins: what has a deadline is due.
     AtItsEnd,
-    /// As main gets to it.
-    Moves,
+    /// It ends at any moment.
+    Ends,
+}
+pub use Clock::*;
+
+/// As [`settles_meanwhile`], with time alone.
+fn settles(clock: Clock, events: &[Event], model: impl FnOnce() -> Model) {
+    if clock == AtItsEnd {
+        end_time();
+    }
+    settles_meanwhile(events, model, |_| {
+        if clock == Ends {
+            end_time();
+        }
+    });
 }
 
-impl Clock {
-    fn begins(self) {
-        if self == Self::AtItsEnd {
-            end_time();
-        }
-    }
-
-    fn moves(self) {
-        if self == Self::Moves {
-            end_time();
-        }
-    }
+/// What is pending from the start settles, whatever main does `meanwhile`. Exploration begins with
+/// the two threads' first steps; main waits by then, as a task. (Where its wait may fall is
+/// explored by the models without such a beginning. It would multiply these, for every change of
+/// the state looks whether there is a waiter, and would add nothing.)
+fn settles_meanwhile(events: &[Event], model: impl FnOnce() -> Model, meanwhile: impl FnOnce(&Replicator<Log>)) {
+    let way = unexplored();
+    let model = model();
+    let mut settled = Task::new(Box::pin(model.replicator.flush_async()));
+    assert!(settled.poll().is_pending());
+    drop(way);
+    meanwhile(&model.replicator);
+    settled.run().unwrap();
+    model.drained(events);
 }
 
 fn pending(events: &[Event]) -> Log {
@@ -91,16 +112,19 @@ fn pending(events: &[Event]) -> Log {
 /// Main commits one event; the puller brings one of another client's, before or after it at upstream. Ends when the
 /// commit has settled.
 pub fn advance_resumes_the_pusher() {
-    let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));
-    let ticket = model.commit("a");
-    assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
-    model.drained(&["a", "b"]);
+    a_commit_meets_an_advance(Model::new(MemoryLog::new(), Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence)));
 }
 
 /// As above; every thread gives way before it sleeps.
 pub fn advance_resumes_a_pusher_that_gives_way() {
     let _given = give_way();
     advance_resumes_the_pusher();
+}
+
+fn a_commit_meets_an_advance(model: Model) {
+    let ticket = model.commit("a");
+    assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
+    model.drained(&["a", "b"]);
 }
 
 /// As [`advance_resumes_the_pusher`], in a log that rebases what is pending; the event was committed before the start.
@@ -122,13 +146,11 @@ pub fn two_commits_meet_an_advance() {
 /// rebase overtakes asks for another one.
 pub fn two_pending_meet_a_rebase() {
     let upstream = Scripted::new(&[], &[Feed::ForeignPage("c")], Feed::Page);
-    let log = MemoryLog::rebasing().with_pending(0, ["a", "b"]);
-    let replicator =
-        Replicator::builder(log, upstream.clone()).one_shot_pull().push_batch(NonZeroUsize::MIN).spawn().unwrap();
-    Model { replicator, upstream }.drains_at_least(&["a", "b"]);
+    Model::one_by_one(MemoryLog::rebasing().with_pending(0, ["a", "b"]), upstream).drains_at_least(&["a", "b"]);
 }
 
-/// Two events pending, sent one by one, and two events of others that come in one page. Ends when all is settled.
+/// Main commits two events, which are sent one by one, and asks for another pull in between; the
+/// puller brings two events of others. Ends when the last commit has settled.
 pub fn two_and_two_drain() {
     these_and_two_drain(&["a", "b"]);
 }
@@ -140,21 +162,25 @@ pub fn three_and_two_drain() {
 
 fn these_and_two_drain(events: &[Event]) {
     let upstream = Scripted::new(&[], &[Feed::ForeignPage("x"), Feed::ForeignPage("y")], Feed::Page);
-    let one = NonZeroUsize::MIN;
-    let replicator =
-        Replicator::builder(MemoryLog::rebasing(), upstream.clone()).one_shot_pull().push_batch(one).spawn().unwrap();
-    let model = Model { replicator, upstream };
+    let model = Model::one_by_one(MemoryLog::rebasing(), upstream);
     let (first, others) = events.split_first().expect("at least one");
-    model.commit(first);
+    let mut last = model.commit(first);
     model.replicator.retry_now();
-    others.iter().for_each(|event| drop(model.commit(event)));
-    model.drains_at_least(events);
+    for event in others {
+        last = model.commit(event);
+    }
+    assert!(matches!(last.wait(), Settled::Confirmed(_)));
+    model.drained_at_least(events);
 }
 
 impl Model {
     /// As [`drains`](Self::drains), where it depends on the schedule what others had done by then.
     fn drains_at_least(self, events: &[Event]) {
         self.replicator.flush(Duration::MAX).unwrap();
+        self.drained_at_least(events);
+    }
+
+    fn drained_at_least(self, events: &[Event]) {
         loom::stop_exploring();
         loom::thread::yield_now();
         let upstream = self.upstream.events();
@@ -170,130 +196,72 @@ impl Model {
 /// Two events, sent one by one. The first push is taken, but the answer is "behind"; the pull that is going on may have
 /// confirmed it by then.
 pub fn a_late_rejection_holds_nothing_up() {
-    let upstream = Scripted::new(&[Answer::LateBehind], &[], Feed::Page);
-    let replicator = Replicator::builder(pending(&["a", "b"]), upstream.clone())
-        .one_shot_pull()
-        .push_batch(NonZeroUsize::MIN)
-        .spawn()
-        .unwrap();
-    let model = Model { replicator, upstream };
-    model.drains(&["a", "b"]);
+    settles(Clock::Stands, &["a", "b"], || {
+        let upstream = Scripted::new(&[Answer::LateBehind], &[], Feed::Page);
+        Model::one_by_one(pending(&["a", "b"]), upstream)
+    });
 }
 
-/// A push is rejected although nothing is new; the live pull stays silent. After the grace a catch-up begins, and ends
-/// with nothing. Time is at its end from the start: what has a deadline is due.
-pub fn an_empty_catch_up_resumes_the_pusher() {
-    an_empty_catch_up_resumes_the_pusher_with(Clock::AtItsEnd);
+/// A push is rejected although nothing is new; the live pull stays silent. After the grace a
+/// catch-up begins, and ends with nothing.
+pub fn an_empty_catch_up(clock: Clock) {
+    settles(clock, &["a"], || {
+        Model::new(pending(&["a"]), Scripted::new(&[Answer::Behind], &[Feed::Heedful], Feed::PageThenSilence))
+    });
 }
 
-/// The same, with time that ends at any moment.
-pub fn an_empty_catch_up_resumes_the_pusher_at_any_time() {
-    an_empty_catch_up_resumes_the_pusher_with(Clock::Moves);
+/// The same with a log that pulls once: the catch-up begins at once.
+pub fn an_empty_one_shot_catch_up(clock: Clock) {
+    settles(clock, &["a"], || Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::Behind], &[], Feed::Page)));
 }
 
-fn an_empty_catch_up_resumes_the_pusher_with(clock: Clock) {
-    clock.begins();
-    let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Behind], &[Feed::Heedful], Feed::PageThenSilence));
-    clock.moves();
-    model.drains(&["a"]);
+/// The same; the pull before it had given out everything when its connection died, and no other one
+/// was asked for by the time that its wait was over.
+pub fn a_catch_up_after_a_backoff(clock: Clock) {
+    settles(clock, &["a"], || {
+        let upstream = Scripted::new(&[Answer::Behind], &[Feed::PageThenUnavailable], Feed::Page);
+        Model::one_shot(pending(&["a"]), upstream)
+    });
 }
 
-/// The same with a log that pulls once: the catch-up begins at once, time stands still.
-pub fn an_empty_one_shot_catch_up_resumes_the_pusher() {
-    let model = Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::Behind], &[], Feed::Page));
-    model.drains(&["a"]);
+/// A push is taken, its answer is lost. The upstream takes whatever it is given.
+pub fn an_uncertain_push(clock: Clock) {
+    settles(clock, &["a"], || {
+        Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::AckLost], &[], Feed::Page).unchecked())
+    });
 }
 
-/// The same; the pull before it had given out everything when its connection died, and nobody asked for another one by the
-/// time that its wait was over. Time is at its end from the start.
-pub fn a_catch_up_begins_although_a_backoff_has_ended_in_nothing() {
-    end_time();
-    let upstream = Scripted::new(&[Answer::Behind], &[Feed::PageThenUnavailable], Feed::Page);
-    let model = Model::one_shot(pending(&["a"]), upstream);
-    model.drains(&["a"]);
+/// A push is lost with its answer, as a pull is going on that began before it.
+pub fn a_lost_push(clock: Clock) {
+    settles(clock, &["a"], || {
+        Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::PushLost], &[Feed::Page], Feed::Page).unchecked())
+    });
 }
 
-/// A push is taken, its answer is lost. The upstream takes whatever it is given. Time is at its end from the start:
-/// what has a deadline is due.
-pub fn an_uncertain_push_is_not_sent_twice() {
-    an_uncertain_push_is_not_sent_twice_with(Clock::AtItsEnd);
+/// Upstream is out of reach for the first push and the first pull; both come back by themselves.
+pub fn a_reconnect(clock: Clock) {
+    settles(clock, &["a"], || {
+        let upstream = Scripted::new(&[Answer::Unavailable], &[Feed::Unavailable], Feed::PageThenSilence);
+        Model::new(pending(&["a"]), upstream)
+    });
 }
 
-/// The same, with time that ends at any moment.
-pub fn an_uncertain_push_is_not_sent_twice_at_any_time() {
-    an_uncertain_push_is_not_sent_twice_with(Clock::Moves);
+/// Upstream is out of reach for the first push; then only time passes.
+pub fn a_backoff(clock: Clock) {
+    settles(clock, &["a"], || Model::new(pending(&["a"]), Scripted::new(&[Answer::Unavailable], &[], Feed::Silence)));
 }
 
-fn an_uncertain_push_is_not_sent_twice_with(clock: Clock) {
-    clock.begins();
-    let upstream = Scripted::new(&[Answer::AckLost], &[], Feed::Page).unchecked();
-    let model = Model::one_shot(pending(&["a"]), upstream);
-    clock.moves();
-    model.drains(&["a"]);
-}
-
-/// A push is lost with its answer, as a pull is going on that began before it. Time is at its end from the start: what
-/// has a deadline is due.
-pub fn a_lost_push_is_sent_again() {
-    a_lost_push_is_sent_again_with(Clock::AtItsEnd);
-}
-
-/// The same, with time that ends at any moment.
-pub fn a_lost_push_is_sent_again_at_any_time() {
-    a_lost_push_is_sent_again_with(Clock::Moves);
-}
-
-fn a_lost_push_is_sent_again_with(clock: Clock) {
-    clock.begins();
-    let upstream = Scripted::new(&[Answer::PushLost], &[Feed::Page], Feed::Page).unchecked();
-    let model = Model::one_shot(pending(&["a"]), upstream);
-    clock.moves();
-    model.drains(&["a"]);
-}
-
-/// Upstream is out of reach for the first push and the first pull; both come back by themselves. Time is at its end
-/// from the start: what has a deadline is due.
-pub fn a_reconnect_resumes_the_pusher() {
-    a_reconnect_resumes_the_pusher_with(Clock::AtItsEnd);
-}
-
-/// The same, with time that ends at any moment.
-pub fn a_reconnect_resumes_the_pusher_at_any_time() {
-    a_reconnect_resumes_the_pusher_with(Clock::Moves);
-}
-
-fn a_reconnect_resumes_the_pusher_with(clock: Clock) {
-    clock.begins();
-    let upstream = Scripted::new(&[Answer::Unavailable], &[Feed::Unavailable], Feed::PageThenSilence);
-    let model = Model::new(pending(&["a"]), upstream);
-    clock.moves();
-    model.drains(&["a"]);
-}
-
-/// Upstream is out of reach for the first push; then only time passes. Time is at its end from the start: what has a
-/// deadline is due.
-pub fn the_end_of_a_backoff_leads_to_an_attempt() {
-    the_end_of_a_backoff_leads_to_an_attempt_with(Clock::AtItsEnd);
-}
-
-/// The same, with time that ends at any moment.
-pub fn the_end_of_a_backoff_leads_to_an_attempt_at_any_time() {
-    the_end_of_a_backoff_leads_to_an_attempt_with(Clock::Moves);
-}
-
-fn the_end_of_a_backoff_leads_to_an_attempt_with(clock: Clock) {
-    clock.begins();
-    let model = Model::new(pending(&["a"]), Scripted::new(&[Answer::Unavailable], &[], Feed::Silence));
-    clock.moves();
-    model.drains(&["a"]);
-}
-
-/// Upstream is out of reach for the first push, time stands still, and somebody asks to try again now.
+/// Upstream is out of reach for the first push, time stands still, and main asks to try again now.
 pub fn retry_now_ends_a_backoff() {
-    let model = Model::one_shot(pending(&["a"]), Scripted::new(&[Answer::Unavailable], &[], Feed::Page));
-    model.replicator.retry_now();
-    end_time();
-    model.drains(&["a"]);
+    let upstream = || Scripted::new(&[Answer::Unavailable], &[], Feed::Page);
+    settles_meanwhile(
+        &["a"],
+        || Model::one_shot(pending(&["a"]), upstream()),
+        |replicator| {
+            replicator.retry_now();
+            end_time();
+        },
+    );
 }
 
 /// The gate is closed before anything is committed, and opened after.
@@ -343,22 +311,15 @@ pub fn a_shutdown_says_what_was_not_handed_over() {
     }
 }
 
-/// A page arrives while a push is in flight, or before, or after: it is applied.
-pub fn a_page_during_a_push_is_applied() {
-    let model = Model::new(pending(&["a"]), Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence));
-    model.drains(&["a", "b"]);
-}
-
-/// As the page above, with an eye on the push: a mere advance does not interrupt it.
-pub fn an_advance_leaves_the_push_in_flight() {
+/// A page arrives while a push is in flight, or before, or after: it is applied, and a mere advance
+/// does not interrupt the push.
+pub fn a_page_during_a_push() {
     let upstream = Scripted::new(&[], &[Feed::Foreign("b")], Feed::Silence);
     let interrupted = upstream.interrupted_pushes();
     let model = Model::new(pending(&["a"]), upstream);
     model.replicator.flush(Duration::MAX).unwrap();
-    loom::stop_exploring();
-    loom::thread::yield_now();
     assert!(interrupted.load(Ordering::Relaxed) == 0, "an advance interrupted a push in flight");
-    model.upstream.close();
+    model.drained(&["a", "b"]);
 }
 
 /// Main subscribes while the puller brings an event: it is in the snapshot or among the updates, and not in both.

@@ -1,4 +1,8 @@
-//! loom's threads, with a lane in which they begin, wait for each other and end.
+//! loom's threads, with a lane in which they begin, wait for each other and end; and a signal of
+//! the model's own.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::latchwork;
 use latchwork::sync::model::{waits, within};
@@ -16,5 +20,37 @@ impl<T> JoinHandle<T> {
         let number = id.trim_matches(|other: char| !other.is_ascii_digit());
         waits(format_args!("thread {number} has not ended"));
         self.0.join()
+    }
+}
+
+/// Lets threads sleep until it is set. It is no step of the model: between the look and the park no
+/// other thread runs, and to be woken is all that a sleeper meets.
+#[derive(Default)]
+pub struct Signal {
+    set: AtomicBool,
+    sleepers: Mutex<Vec<loom::thread::Thread>>,
+}
+
+impl Signal {
+    pub fn set(&self) {
+        self.set.store(true, Ordering::Relaxed);
+        self.sleepers().drain(..).for_each(|sleeper| sleeper.unpark());
+    }
+
+    pub fn wait(&self) {
+        while !self.set.load(Ordering::Relaxed) {
+            self.sleepers().push(loom::thread::current());
+            loom::thread::park();
+        }
+    }
+
+    /// As [`wait`](Self::wait), until it is set once more.
+    pub fn take(&self) {
+        self.wait();
+        self.set.store(false, Ordering::Relaxed);
+    }
+
+    fn sleepers(&self) -> std::sync::MutexGuard<'_, Vec<loom::thread::Thread>> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

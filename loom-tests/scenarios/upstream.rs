@@ -9,7 +9,9 @@ use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::Direction;
 use latchwork::sync::model::{end_time, say, waits};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
-use loom::sync::{Condvar, Mutex, MutexGuard};
+use loom::sync::{Mutex, MutexGuard};
+
+use super::thread::Signal;
 
 pub type Event = &'static str;
 
@@ -57,19 +59,15 @@ pub enum Feed {
     Unavailable,
 }
 
-#[derive(Default)]
-struct Log {
-    events: Vec<Event>,
-    /// Whether what was held has been let go: nothing is held from then on.
-    released: bool,
-}
-
 /// Clones are the same upstream.
 #[derive(Clone)]
 pub struct Scripted {
-    log: Arc<(Mutex<Log>, Condvar)>,
-    /// Whether the model is over. By itself, so that staying open is no step that a push meets.
-    closed: Arc<(Mutex<bool>, Condvar)>,
+    /// Everything that it has taken.
+    log: Arc<Mutex<Vec<Event>>>,
+    /// The model is over.
+    closed: Arc<Signal>,
+    /// What was held is let go, and nothing is held any more.
+    released: Arc<Signal>,
     answers: &'static [Answer],
     feeds: &'static [Feed],
     /// What follows the script of pulls.
@@ -90,11 +88,10 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn new(answers: &'static [Answer], feeds: &'static [Feed], then: Feed) -> Self {
-        let log = Arc::new((Mutex::new(Log::default()), Condvar::new()));
-        let closed = Arc::new((Mutex::new(false), Condvar::new()));
-        let (calls, interrupted) = Default::default();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (closed, released, calls, interrupted) = Default::default();
         let (unchecked, heedful, ends_time, hold) = (false, false, false, [usize::MAX; 2]);
-        Self { log, closed, answers, feeds, then, unchecked, heedful, ends_time, hold, calls, interrupted }
+        Self { log, closed, released, answers, feeds, then, unchecked, heedful, ends_time, hold, calls, interrupted }
     }
 
     /// Every pull that stays open ends when it is interrupted.
@@ -117,19 +114,15 @@ impl Scripted {
 
     /// Lets go whatever is held.
     pub fn release(&self) {
-        self.lock().released = true;
-        self.log.1.notify_all();
+        self.released.set();
     }
 
-    /// Counts a call. Whether a call is held is settled before the model begins: it is no step otherwise.
+    /// Counts a call, and holds it if it is to be.
     fn call(&self, direction: Direction) -> usize {
         let direction = direction as usize;
         let call = self.calls[direction].fetch_add(1, Ordering::Relaxed);
         if call >= self.hold[direction] {
-            let mut log = self.lock();
-            while !log.released {
-                log = self.log.1.wait(log).unwrap();
-            }
+            self.released.wait();
         }
         call
     }
@@ -140,32 +133,31 @@ impl Scripted {
         self
     }
 
-    fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.0.lock().unwrap()
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.log.lock().unwrap()
     }
 
     /// The model is over: ends the pulls that stay open.
     pub fn close(&self) {
-        *self.closed.0.lock().unwrap() = true;
-        self.closed.1.notify_all();
+        self.closed.set();
     }
 
     /// Takes events that follow `base`.
     pub fn take(&self, base: u64, events: impl Iterator<Item = Event>) -> Result<(), PushError<u64>> {
         let mut log = self.lock();
-        let head = log.events.len();
+        let head = log.len();
         if base != head as u64 && !self.unchecked {
             say(format_args!("upstream is at {head}: no batch that follows {base}"));
             return Err(PushError::Behind { head: None });
         }
-        log.events.extend(events);
-        say(format_args!("upstream takes it, and is at {}", log.events.len()));
+        log.extend(events);
+        say(format_args!("upstream takes it, and is at {}", log.len()));
         Ok(())
     }
 
     /// Everything it has taken.
     pub fn events(&self) -> Vec<Event> {
-        self.lock().events.clone()
+        self.lock().clone()
     }
 
     /// How many pushes were interrupted before upstream got them.
@@ -199,21 +191,18 @@ impl Scripted {
             }
             if given {
                 waits("upstream has nothing more");
-                let mut closed = self.closed.0.lock().unwrap();
-                while !*closed {
-                    closed = self.closed.1.wait(closed).unwrap();
-                }
+                self.closed.wait();
                 let error = "the model is over".into();
                 return Some(Err(PullError::Fatal { kind: FatalKind::Other, error }));
             }
             given = true;
             let mut log = self.lock();
             if let Feed::Foreign(event) | Feed::News(event) | Feed::ForeignPage(event) = feed {
-                log.events.push(event);
-                say(format_args!("{event:?} of another client is at upstream: {}", log.events.len()));
+                log.push(event);
+                say(format_args!("{event:?} of another client is at upstream: {}", log.len()));
             }
             let more = if let Feed::Foreign(_) = feed { More::Unknown } else { More::None };
-            Some(Ok(Page { entries: Self::entries(&log.events, cursor), more }))
+            Some(Ok(Page { entries: Self::entries(&log, cursor), more }))
         })
     }
 

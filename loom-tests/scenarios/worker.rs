@@ -311,7 +311,7 @@ pub fn a_restart_as_a_backoff_ends_is_served() {
     assert!(record.found_flag(generation), "the restart was lost");
     let status = worker.status();
     assert_eq!(record.runs(), (1..=status.generation).collect::<Vec<_>>());
-    worker.join();
+    leave(worker);
 }
 
 /// The first run fails by itself, without looking at its interrupt; main clears it. A cleared run is followed by nothing.

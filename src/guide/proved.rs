@@ -45,14 +45,16 @@
 //! - *For every schedule* in which an advance, a rebase, a finished catch-up with or without
 //!   events, a reconnect, a timer, a resume, a restart or a stop meets a pusher that is idle, about
 //!   to be accepted, about to be rejected, behind, uncertain, backing off or paused, one commit
-//!   each: the same, **exhaustively** from that state on (the way to it is not explored); after a
-//!   stop the ticket has settled, and is confirmed only if upstream has the event. What meets a
-//!   push that is about to be lost, a request to try again and a resume of pulls are searched up to
-//!   three or four preemptions. (`matrix::…`)
+//!   each: the same, **exhaustively** from that state on (the way to it is not explored, nor when
+//!   the committer begins to wait); after a stop the ticket has settled, and is confirmed only if
+//!   upstream has the event. What meets a push that is about to be lost, a request to try again and
+//!   a resume of pulls are, where that takes too long, searched up to four or five preemptions.
+//!   (`matrix::…`)
 //! - *For every schedule* from the start in which a push is rejected, lost, or cannot be delivered,
 //!   and a catch-up ends with or without events, upstream comes back, or a backoff ends: the commit
 //!   settles, and upstream has it once. Exhaustively where time is at its end from the start; with
-//!   time that ends at any moment, up to three preemptions, as for what a shutdown reports.
+//!   time that ends at any moment, up to four preemptions. What a shutdown reports is searched up
+//!   to three.
 //! - *For every schedule with at most five preemptions* of two commits and two foreign events: both
 //!   settle.
 //! - *For every reachable state* of one to three clients' [`Protocol`]s and one upstream, with up

@@ -6,6 +6,7 @@ mod after;
 mod contract;
 mod handle;
 mod identity;
+mod item;
 mod memory;
 mod ordering;
 mod panics;
@@ -23,32 +24,17 @@ use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
 use latchwork::replicator::Builder;
-use latchwork::sync_state::{Entry, Event, SeqNum, SyncState};
+use latchwork::sync_state::{Entry, SeqNum, SyncState};
 use latchwork::upstream::Memory;
 use latchwork::{Backoff, Latch, Replicator, Settled, Ticket, Waited};
+
+use item::Item;
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
 /// For what is expected not to happen.
 const SHORT: Duration = Duration::from_millis(30);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// An event: who committed it, and the how manieth of theirs it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Item {
-    client: u32,
-    number: u64,
-    local_only: bool,
-}
-
-impl Event for Item {
-    fn is_local_only(&self) -> bool {
-        self.local_only
-    }
-    fn is_same_as(&self, other: &Self) -> bool {
-        self == other
-    }
-}
 
 type State = SyncState<Item>;
 

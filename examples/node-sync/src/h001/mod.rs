@@ -170,9 +170,9 @@ threads, one commit and one event of another client's, in every order that there
 
     RUSTFLAGS=\"--cfg loom\" cargo test --test models -- replicator::advance_resumes_the_pusher
 
-It ends by itself after 17,023 executions, without a bound, and in each of them the commit settles.
-With ResumeOnRebaseOnly switched on the same model fails in execution 58, with ParkedFlag in
-execution 48. Without `-- replicator::…` the same command runs all models; loom-tests/main.rs is
+It ends by itself after 4,270 executions, without a bound, and in each of them the commit settles.
+With ResumeOnRebaseOnly switched on the same model fails in execution 28, with ParkedFlag in
+execution 27. Without `-- replicator::…` the same command runs all models; loom-tests/main.rs is
 their index: each property, how far it is searched, and the known bugs that it finds.
 ";
 
