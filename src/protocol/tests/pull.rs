@@ -149,7 +149,7 @@ fn the_end_of_a_pull_whose_page_was_refused_still_tells_what_only_the_owner_can_
         (|_| (), true),
         (|it| drop(it.restart()), false),
         (|it| drop(it.reset(MemoryLog::new())), false),
-        (|it| drop(it.begin_pull(ms(0))), false),
+        (|it| _ = it.begin_pull(ms(0)), false),
     ];
     for (meanwhile, fails) in cases {
         let mut protocol = live([]);
