@@ -543,7 +543,9 @@ impl<L: Log> Protocol<L> {
         at: Moment,
     ) -> Effects<L::Entry> {
         let confirmed = merged.confirmed().iter().filter(|entry| !self.log.is_local_only(entry)).count();
-        self.shows(confirmed);
+        if self.log.upstream_head() >= last {
+            self.shows(confirmed);
+        }
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {

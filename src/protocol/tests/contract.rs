@@ -116,6 +116,20 @@ fn a_log_that_does_not_apply_what_was_accepted_fails_and_leaves_a_doubt() {
 }
 
 #[test]
+fn a_merge_that_applies_nothing_shows_nothing_of_a_push_in_doubt() {
+    let mut protocol = liar(Lie::AppendsNothing);
+    let NextPush::Send(batch) = protocol.next_push(ms(0)) else { panic!("something is pending") };
+    let page = |events: &[u64], cursor| -> Page<_> { last_page(cursor, events) };
+    assert!(matches!(protocol.next_pull(ms(0)), NextPull::Pull { ticket: 1, .. }));
+    drop(protocol.page_pulled(1, page(&[10], 0), 0, ms(0)).expect("it follows"));
+    drop(protocol.push_ended(batch, Err(PushError::Uncertain { error: "lost".into() }), 0, ms(0)));
+    assert!(protocol.is_uncertain(), "one of two has been seen");
+    protocol.log.1 = Lie::ConfirmsNothing;
+    drop(protocol.page_pulled(1, page(&[11], 1), 0, ms(0)).expect("it says that it has applied it"));
+    assert!(protocol.is_uncertain(), "{}", protocol.push());
+}
+
+#[test]
 fn a_page_that_the_log_accounts_for_wrongly_is_a_failure() {
     let mut protocol = liar(Lie::DropsBeyond);
     let ticket = match protocol.next_pull(ms(0)) {
