@@ -544,7 +544,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[before(
             "replicator/work.rs",
             "push",
-            "next = party.next(core, |state",
+            "let ended = ",
             "if matches!(outcome, Ok(Err(PushError::Fatal { .. }))) { return Ok(()); }",
         )],
     },
@@ -786,7 +786,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
         edits: &[before(
             "replicator/work.rs",
             "push",
-            "next = party.next(core, |state",
+            "let ended = ",
             "crate::sync_points::SyncPoint::AfterReply.reach();",
         )],
     },
@@ -807,14 +807,16 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
             replace(
                 "replicator/work.rs",
                 "Party::next",
-                "trace!(owed()) =>",
-                "trace!(owed()) || crate::sync_points::SyncPoint::BeforeParking.is_owed() =>",
+                "Next::Wait(until) => Err(",
+                "Next::Wait(_) if crate::sync_points::SyncPoint::BeforeParking.is_owed() => Err(core.instant(now)), \
+                 Next::Wait(until) => Err(",
             ),
             before(
                 "replicator/work.rs",
                 "Party::next",
-                "Waited::Ready(None)",
-                "Waited::Ready(None) => crate::sync_points::SyncPoint::BeforeParking.reach(),",
+                "Waited::TimedOut | Waited::Interrupted(_)",
+                "Waited::TimedOut if crate::sync_points::SyncPoint::BeforeParking.is_owed() => \
+                 crate::sync_points::SyncPoint::BeforeParking.reach(),",
             ),
         ],
     },

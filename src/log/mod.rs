@@ -152,6 +152,15 @@ impl<T> Merged<T> {
         }
     }
 
+    /// How many events of others are new, and how many pending ones have moved.
+    #[allow(dead_code, reason = "for those who read what happens")]
+    pub(crate) fn new_and_moved(&self) -> (usize, usize) {
+        match self {
+            Self::Advance { new, .. } => (new.len(), 0),
+            Self::Rebase { new, moved, .. } => (new.len(), *moved),
+        }
+    }
+
     /// Whether pending events got new numbers.
     pub fn is_rebase(&self) -> bool {
         matches!(self, Self::Rebase { .. })

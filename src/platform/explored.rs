@@ -416,11 +416,3 @@ macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => { $(#[$meta])* $vis fn $($rest)* };
 }
 pub(crate) use const_fn;
-
-/// Says something in the lane of the thread that says it, by calling a function of [`lanes`]: nothing in a normal build.
-macro_rules! note {
-    ($($call:tt)+) => {
-        $crate::platform::lanes::words::$($call)+
-    };
-}
-pub(crate) use note;

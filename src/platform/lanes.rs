@@ -1,8 +1,8 @@
 //! What an execution of a model did, in the words of the crate: to understand one that failed.
 //!
 //! A model that fails can be run once more, exactly as it failed, with a **record**: each thread
-//! has a lane, and what it says stands in the order in which it happened. The crate says what it
-//! has done or found right where it took effect (`note!`), the facade says who parks and who wakes
+//! has a lane, and what it says stands in the order in which it happened. The crate tells what it
+//! has done or found right where it took effect (`probe!`), the facade says who parks and who wakes
 //! whom, and the model may say something itself ([`say`], [`waits`]).
 //!
 //! A record is no step of a model: it is kept in a variable of the real thread that loom runs all
@@ -211,7 +211,7 @@ struct Lane {
     number: usize,
     name: String,
     /// What it is about to do.
-    doing: Option<&'static str>,
+    doing: Option<String>,
     /// Why it would park.
     reason: String,
     /// The queues that it stands in.
@@ -338,17 +338,21 @@ impl Lanes {
         self.lanes.len() - 1
     }
 
-    /// How `thing` stands from now on, in one part at least. Returns what is new about it.
+    /// How `thing` stands from now on. Returns what is new about it: of what stands in several parts and is known, only those
+    /// that have changed.
     fn stand(&mut self, thing: &str, parts: Vec<String>, more: String) -> String {
+        let [first, others @ ..] = parts.as_slice() else { return String::new() };
+        let whole = format!("{thing} {first}");
+        let in_parts = !others.is_empty();
         let Some(known) = self.states.iter_mut().find(|state| state.thing == thing) else {
-            let news = format!("{thing} {}", parts[0]);
             self.states.push(State { thing: thing.into(), parts, more });
-            return news;
+            return whole;
         };
         known.more = more;
         let former = std::mem::replace(&mut known.parts, parts);
         let news = former.iter().zip(&known.parts).filter(|(former, now)| former != now);
-        news.map(|(_, now)| now.as_str()).collect::<Vec<_>>().join("; ")
+        let news: Vec<_> = news.map(|(_, now)| now.as_str()).collect();
+        if in_parts || news.is_empty() { news.join("; ") } else { whole }
     }
 
     /// What kind of thing this is, if it is not a latch.

@@ -7,12 +7,16 @@
 //! process (the unwinding drops it a second time), and the failure could not be reported or
 //! expected. What is given up is loom's check for leaked `Arc`s.
 
+pub(crate) mod event;
 #[cfg(all(loom, feature = "loom"))]
 mod explored;
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) mod lanes;
 pub mod model;
 mod notified;
+#[cfg(feature = "tracing")]
+pub(crate) mod owed;
+mod probe;
 #[cfg(not(all(loom, feature = "loom")))]
 mod real;
 #[cfg(not(all(loom, feature = "loom")))]
@@ -25,9 +29,10 @@ use real as imp;
 
 pub use imp::Instant;
 pub(crate) use imp::{
-    AtomicU8, AtomicU64, CondMutex, Mutex, MutexGuard, abandoned, channel, const_fn, contain, note, random, spin,
-    thread, thread_local, yield_now,
+    AtomicU8, AtomicU64, CondMutex, Mutex, MutexGuard, abandoned, channel, const_fn, contain, random, spin, thread,
+    thread_local, yield_now,
 };
+pub(crate) use probe::{in_a_model, probe, with_tracing};
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
 

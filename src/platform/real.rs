@@ -67,6 +67,11 @@ impl<T, const TOPICS: usize> CondMutex<T, TOPICS> {
         topic: usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, bool) {
+        #[cfg(feature = "tracing")]
+        if super::owed::is_owed() {
+            MutexGuard::unlocked(&mut guard, super::owed::tell);
+            return (guard, false);
+        }
         let (changed, notified) = (&self.changed[topic], &self.notified[topic]);
         if giving_way(|| notified.give_way(|| MutexGuard::unlocked(&mut guard, yield_now))) {
             return (guard, false);
@@ -113,9 +118,3 @@ macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis const fn $($rest:tt)*) => { $(#[$meta])* $vis const fn $($rest)* };
 }
 pub(crate) use const_fn;
-
-/// Says something in the lane of a model's thread; in a normal build, nothing.
-macro_rules! note {
-    ($($call:tt)+) => {};
-}
-pub(crate) use note;

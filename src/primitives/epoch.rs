@@ -33,7 +33,7 @@ use super::interrupt::Interrupt;
 use super::wait::{Waited, block, block_on, deadline};
 use super::wait_queue::{Condition, Wait, WaitQueue};
 use crate::platform::model::Named;
-use crate::platform::{AtomicU64, Instant, Mutex, Ordering, const_fn, note};
+use crate::platform::{AtomicU64, Instant, Mutex, Ordering, const_fn, probe};
 
 /// The mark: a waiter is there. The count stands above it.
 const AWAITED: u64 = 1;
@@ -75,9 +75,7 @@ impl Epoch {
     #[must_use]
     #[inline]
     pub fn current(&self) -> u64 {
-        let count = self.load() / ONE;
-        note!(reads(self.queue.waiting.thing(), count));
-        count
+        self.load(None) / ONE
     }
 
     /// Counts one more and wakes every waiter for a count past the former one. Returns the new count.
@@ -89,7 +87,7 @@ impl Epoch {
     /// If a waiting task's waker panics; all waiters have been woken by then.
     pub fn bump(&self) -> u64 {
         let former = self.state.fetch_add(ONE, Ordering::AcqRel);
-        note!(bumps(self.queue.waiting.thing(), former / ONE + 1));
+        probe!(Bumped { epoch: self.queue.waiting.thing(), count: former / ONE + 1 });
         if former & AWAITED != 0 {
             self.queue.release(|| {
                 self.state.fetch_and(!AWAITED, Ordering::Relaxed);
@@ -99,9 +97,13 @@ impl Epoch {
         former / ONE + 1
     }
 
+    /// Looks at the state, for a waiter that has seen a count, or for another.
     #[inline]
-    fn load(&self) -> u64 {
-        self.state.load(Ordering::Acquire)
+    #[allow(unused_variables, reason = "a normal build tells nothing")]
+    fn load(&self, seen: Option<u64>) -> u64 {
+        let state = self.state.load(Ordering::Acquire);
+        probe!(Read { epoch: self.queue.waiting.thing(), count: state / ONE, seen });
+        state
     }
 
     /// Blocks until the count is greater than `seen`; returns it. If it is already, this is one atomic load.
@@ -161,9 +163,7 @@ impl Condition for Past<'_> {
     }
 
     fn check(&self) -> Option<u64> {
-        let state = self.epoch.load();
-        note!(counts(self.epoch.queue.waiting.thing(), state / ONE, self.seen));
-        self.past(state)
+        self.past(self.epoch.load(Some(self.seen)))
     }
 
     fn mark(&self) -> Option<u64> {

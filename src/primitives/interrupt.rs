@@ -36,7 +36,7 @@ use thiserror::Error;
 use super::latch::{Latch, Opened};
 use super::wait_queue::for_each_unwinding;
 use crate::platform::model::Named;
-use crate::platform::{Arc, Mutex, abandoned, note};
+use crate::platform::{Arc, Mutex, abandoned, probe};
 
 /// Why something was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -209,7 +209,7 @@ impl Interrupt {
 impl Token {
     fn new(parent: Option<Parent>) -> Arc<Self> {
         let set = Latch::new();
-        note!(names(set.queue.waiting.thing(), "interrupt"));
+        probe!(Made { gate: set.queue.waiting.thing(), kind: "interrupt" });
         Arc::new(Self { set, note: Mutex::new(Note::default()), parent })
     }
 
@@ -239,7 +239,7 @@ impl Token {
         } else {
             note.children.values().filter_map(Weak::upgrade).collect()
         };
-        note!(says_why(self.set.queue.waiting.thing(), cause, first));
+        probe!(Noted { interrupt: self.set.queue.waiting.thing(), cause: &cause, first });
         (first, stays, children)
     }
 

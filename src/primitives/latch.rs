@@ -30,7 +30,7 @@ use std::task::{Context, Poll};
 
 use super::wait_queue::{Condition, Wait, WaitQueue};
 use crate::platform::model::Named;
-use crate::platform::{AtomicU8, Mutex, Ordering, const_fn, note};
+use crate::platform::{AtomicU8, Mutex, Ordering, const_fn, probe};
 
 const CLOSED: u8 = 0;
 const OPEN: u8 = 1;
@@ -87,17 +87,13 @@ impl Latch {
         while state != AWAITED {
             // Also when it is open: what was written before this call must be seen by a waiter that passes after it.
             match self.state.compare_exchange(state, OPEN, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => {
-                    note!(turns(self.queue.waiting.thing(), true, state == CLOSED));
-                    return state == CLOSED;
-                }
+                Ok(_) => return self.turned(true, state == CLOSED),
                 Err(actual) => state = actual,
             }
         }
         let mut changed = false;
         self.queue.release(|| {
-            changed = self.state.swap(OPEN, Ordering::Release) != OPEN;
-            note!(turns(self.queue.waiting.thing(), true, changed));
+            changed = self.turned(true, self.state.swap(OPEN, Ordering::Release) != OPEN);
             true
         });
         changed
@@ -109,8 +105,13 @@ impl Latch {
     pub fn close(&self) -> bool {
         // Takes away the one bit of `OPEN`: `CLOSED` and `AWAITED` stay as they are. A caller that closes the latch has
         // passed it, hence the ordering: what was written before `open` is seen.
-        let changed = self.state.fetch_and(!OPEN, Ordering::Acquire) & OPEN != 0;
-        note!(turns(self.queue.waiting.thing(), false, changed));
+        self.turned(false, self.state.fetch_and(!OPEN, Ordering::Acquire) & OPEN != 0)
+    }
+
+    /// It has been opened or closed. Returns whether that has `changed` it.
+    #[allow(unused_variables, reason = "a normal build tells nothing")]
+    fn turned(&self, open: bool, changed: bool) -> bool {
+        probe!(Turned { gate: self.queue.waiting.thing(), open, changed });
         changed
     }
 
@@ -123,12 +124,12 @@ impl Latch {
     /// If a waiting task's waker panics; all waiters have been let through and woken by then.
     pub fn release(&self) -> usize {
         if self.state.load(Ordering::Relaxed) != AWAITED {
-            note!(releases(self.queue.waiting.thing(), false));
+            probe!(Released { gate: self.queue.waiting.thing(), awaited: false });
             return 0;
         }
         self.queue.release(|| {
             let awaited = self.state.compare_exchange(AWAITED, CLOSED, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-            note!(releases(self.queue.waiting.thing(), awaited));
+            probe!(Released { gate: self.queue.waiting.thing(), awaited });
             awaited
         })
     }
@@ -138,7 +139,7 @@ impl Latch {
     #[inline]
     pub fn is_open(&self) -> bool {
         let open = self.state.load(Ordering::Acquire) == OPEN;
-        note!(looks(self.queue.waiting.thing(), open));
+        probe!(Found { gate: self.queue.waiting.thing(), open });
         open
     }
 

@@ -18,13 +18,15 @@
 //! ([`Monitor::assert_free`]). A model needs no such help, a release build has no such cost.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::wait::Waited;
 use super::wait_queue::{GiveUp, Place, Waiting, wake_all};
-use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, abandoned};
+use crate::platform::event::Shown;
+use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, abandoned, probe};
 
 /// A monitor: a state under a mutex, and the threads and tasks that wait for it to change.
 ///
@@ -90,7 +92,7 @@ pub(crate) type Wakers = Vec<Option<Waker>>;
 /// A set of topics: bit `n` for topic `n`.
 pub(crate) type Topics = u8;
 
-impl<S: Send + 'static> Monitor<S> {
+impl<S: Shown> Monitor<S> {
     /// Changes the state and wakes all waiters, after the lock has been given up.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
         let (result, wakers) = self.change_quietly(|state| (change(state), 1));
@@ -104,8 +106,11 @@ impl<S: Send + 'static> Monitor<S> {
     }
 }
 
-impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
-    pub(crate) fn new(state: S) -> Self {
+impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
+    /// Takes a state under a lock. The name is what execution traces call it.
+    #[allow(unused_variables, reason = "a normal build tells nothing")]
+    pub(crate) fn new(state: S, name: impl Display) -> Self {
+        probe!(Begun { name: &name, state: &state });
         Self { inner: CondMutex::new(Inner { state, waiting: [const { None }; TOPICS] }) }
     }
 
@@ -147,6 +152,7 @@ impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
 
     /// Wakes the threads that wait for these topics, and returns the tasks.
     fn notify(&self, inner: &mut MutexGuard<'_, Inner<S, TOPICS>>, topics: Topics) -> Wakers {
+        probe!(Changed { monitor: self.inner.thing(), state: &inner.state });
         let mut wakers = Wakers::new();
         for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
             self.inner.notify_all(inner, topic);
@@ -207,14 +213,18 @@ impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
     ) -> Waited<T> {
         let mut passed = false;
         loop {
-            let deadline = match look(&mut locked.inner.state) {
+            let found = look(&mut locked.inner.state);
+            probe!(Looked { monitor: self.inner.thing(), state: &locked.inner.state });
+            let deadline = match found {
                 Ok(found) => return Waited::Ready(found),
                 Err(_) if passed => return Waited::TimedOut,
                 Err(deadline) => deadline,
             };
+            probe!(Waits { state: &locked.inner.state, topic });
             let Locked { inner, held } = locked;
+            drop(held);
             let (inner, over) = self.inner.wait(inner, topic, deadline);
-            (locked, passed) = (Locked { inner, held }, over);
+            (locked, passed) = (Locked { inner, held: Held::new(self.address()) }, over);
         }
     }
 
@@ -228,14 +238,14 @@ impl<S: Send + 'static, const TOPICS: usize> Monitor<S, TOPICS> {
 }
 
 /// A wait for a [`Monitor`] state. Dropping it gives up the place in the queue.
-pub(crate) struct Watch<'a, S: Send + 'static, F, const TOPICS: usize = 1> {
+pub(crate) struct Watch<'a, S: Shown, F, const TOPICS: usize = 1> {
     monitor: &'a Monitor<S, TOPICS>,
     topic: usize,
     look: F,
     place: Option<Place>,
 }
 
-impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
+impl<T, S: Shown, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
     fn look(&mut self, waker: Option<Waker>) -> Option<T> {
         let mut locked = self.monitor.lock();
         let inner = &mut *locked.inner;
@@ -260,7 +270,7 @@ impl<T, S: Send + 'static, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> W
     }
 }
 
-impl<T, S: Send + 'static, F, const TOPICS: usize> Future for Watch<'_, S, F, TOPICS>
+impl<T, S: Shown, F, const TOPICS: usize> Future for Watch<'_, S, F, TOPICS>
 where
     F: FnMut(&mut S) -> Option<T> + Unpin,
 {
@@ -272,7 +282,7 @@ where
     }
 }
 
-impl<T, S: Send + 'static, F, const TOPICS: usize> GiveUp for Watch<'_, S, F, TOPICS>
+impl<T, S: Shown, F, const TOPICS: usize> GiveUp for Watch<'_, S, F, TOPICS>
 where
     F: FnMut(&mut S) -> Option<T> + Unpin,
 {
@@ -281,7 +291,7 @@ where
     }
 }
 
-impl<S: Send + 'static, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
+impl<S: Shown, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
     fn drop(&mut self) {
         let Some(place) = self.place.take().filter(|_| !abandoned()) else { return };
         let mut locked = self.monitor.lock();
@@ -296,6 +306,12 @@ mod tests {
     use super::*;
     use crate::platform::{Arc, AtomicU64, IN_MODEL, Ordering};
     use std::task::Wake;
+
+    impl Shown for u8 {
+        fn waits(&self, _: usize) -> String {
+            String::new()
+        }
+    }
 
     #[derive(Default)]
     struct Counts(AtomicU64);
@@ -327,7 +343,7 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let monitor = Monitor::<u8, 3>::new(0);
+        let monitor = Monitor::<u8, 3>::new(0, "");
         let tasks = [0, 1, 2].map(|topic| task(&monitor, topic));
         let woken = || tasks.each_ref().map(|(_, woken)| woken.0.load(Ordering::Relaxed));
         wake_all(monitor.change_quietly(|_| ((), 0b010)).1);
@@ -341,7 +357,7 @@ mod tests {
         if IN_MODEL || !cfg!(debug_assertions) {
             return;
         }
-        let (monitor, other) = (Monitor::<u8>::new(0), Monitor::<u8>::new(1));
+        let (monitor, other) = (Monitor::<u8>::new(0, ""), Monitor::<u8>::new(1, ""));
         let again = |look: &dyn Fn(&mut u8)| {
             let locked = std::panic::AssertUnwindSafe(|| monitor.look(look));
             std::panic::catch_unwind(locked).err().and_then(|payload| payload.downcast_ref::<&str>().copied())
@@ -362,7 +378,7 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let monitor = Monitor::<u8>::new(0);
+        let monitor = Monitor::<u8>::new(0, "");
         let ((mut early, early_waker), (mut late, _), (dropped, dropped_waker)) =
             (task(&monitor, 0), task(&monitor, 0), task(&monitor, 0));
         assert_eq!(early.give_up(), None);
@@ -377,7 +393,7 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let monitor = Monitor::<u8>::new(0);
+        let monitor = Monitor::<u8>::new(0, "");
         let (mut watch, woken) = task(&monitor, 0);
         // No waiter is told; it finds it by itself.
         monitor.look(|state| *state = 7);

@@ -14,7 +14,7 @@
 
 use std::task::Wake;
 
-use crate::platform::{Arc, CondMutex, Instant, note};
+use crate::platform::{Arc, CondMutex, Instant, probe};
 
 pub(crate) struct Parker {
     /// The token.
@@ -28,7 +28,7 @@ crate::platform::thread_local! {
 impl Parker {
     fn new() -> Self {
         let woken = CondMutex::new(false);
-        note!(owns(woken.thing()));
+        probe!(Owns { parker: woken.thing() });
         Self { woken }
     }
 
@@ -42,7 +42,6 @@ impl Parker {
         let mut woken = self.woken.lock();
         let mut passed = false;
         if !*woken {
-            note!(because(""));
             (woken, passed) = self.woken.wait(woken, 0, deadline);
         }
         *woken = false;
@@ -58,7 +57,7 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut woken = self.woken.lock();
         *woken = true;
-        note!(unparks(self.woken.thing()));
+        probe!(Unparked { parker: self.woken.thing() });
         self.woken.notify_all(&mut woken, 0);
     }
 }

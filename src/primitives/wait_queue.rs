@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::panics::FirstPanic;
-use crate::platform::{Mutex, MutexGuard, abandoned, const_fn, note};
+use crate::platform::{Mutex, MutexGuard, abandoned, const_fn, probe};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before the first waiter comes.
 pub(crate) struct WaitQueue {
@@ -84,7 +84,7 @@ impl WaitQueue {
             return 0;
         }
         let wakers = locked.waiting.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
-        note!(empties(self.waiting.thing()));
+        probe!(Emptied { queue: self.waiting.thing() });
         drop(locked);
         wake_all(wakers)
     }
@@ -196,7 +196,7 @@ impl<C: Condition> Wait<C> {
             return self.condition.let_through();
         }
         let waker = waiting.leave(&place);
-        note!(leaves(self.condition.queue().waiting.thing()));
+        probe!(Left { queue: self.condition.queue().waiting.thing() });
         if waiting.is_empty() {
             self.condition.unmark();
         }
@@ -211,7 +211,7 @@ impl<C: Condition> Wait<C> {
         let waiting = locked.waiting.get_or_insert_default();
         if let Some(place) = self.place.take() {
             let Some(present) = waiting.at(&place) else {
-                note!(is_through(self.condition.queue().waiting.thing()));
+                probe!(Through { queue: self.condition.queue().waiting.thing() });
                 drop(locked);
                 // Let through, or woken for a change that came before this wait began.
                 return match self.condition.let_through() {
@@ -229,7 +229,7 @@ impl<C: Condition> Wait<C> {
             return Poll::Ready(output);
         }
         self.place = Some(waiting.join(waker));
-        note!(joins(self.condition.queue().waiting.thing()));
+        probe!(Joined { queue: self.condition.queue().waiting.thing() });
         Poll::Pending
     }
 }

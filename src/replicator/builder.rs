@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::core::Core;
-use super::trace::trace;
 use super::upstream::Upstream;
 use super::{Replicator, work};
 use crate::backoff::Backoff;
 use crate::log::Log;
 use crate::platform::Arc;
+use crate::platform::event::Input;
 use crate::primitives::worker::{SpawnError, Worker};
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
@@ -96,8 +96,7 @@ impl<L: Log, U> Builder<L, U> {
             let core = Arc::clone(&core);
             Worker::spawn(pull, move |_run| work::pull(&core, &*upstream))
         };
-        trace!(doing("stop"));
-        let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
+        let puller = started.inspect_err(|_| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop()))))?;
         Ok(Replicator { core, workers: Some([pusher, puller]) })
     }
 }

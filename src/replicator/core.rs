@@ -16,11 +16,13 @@ use std::panic::resume_unwind;
 use super::after::AfterUnlock;
 use super::ticket::Tickets;
 #[cfg(feature = "tracing")]
-use super::trace::on::Traced;
-use super::trace::trace;
+use super::trace::{self, Traced};
 use super::update::{RecvError, Subscribers, Update};
 use crate::log::{Log, Merged};
-use crate::platform::{Arc, Instant, contain, note};
+#[cfg(feature = "tracing")]
+use crate::platform::event::Event;
+use crate::platform::event::{Input, Shown};
+use crate::platform::{Arc, Instant, contain, probe};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message};
@@ -101,8 +103,7 @@ impl<L: Log> Core<L> {
             #[cfg(feature = "tracing")]
             traced: Traced::new(name.clone()),
         };
-        state.tell();
-        Self { state: Monitor::new(state), origin: Instant::now(), name }
+        Self { state: Monitor::new(state, "the replicator:"), origin: Instant::now(), name }
     }
 
     /// The protocol's time now.
@@ -119,15 +120,22 @@ impl<L: Log> Core<L> {
     /// up. If `step` panics the panic's message is returned.
     pub(super) fn apply<T>(
         &self,
+        input: Input,
         step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
     ) -> (Result<T, String>, FirstPanic) {
         let ((result, after), wakers) = self.state.change_quietly(|state| {
-            let (result, after, topics) = state.transition(step, |_, _| (), || self.now());
+            let (result, after, topics) = state.transition(input, step, |_, _| (), || self.now());
             ((result, after), topics)
         });
         let panicked = self.finish(after, wakers);
-        trace!(emit());
         (result, panicked)
+    }
+
+    /// What the probe tells of once the lock has been given up.
+    #[cfg(feature = "tracing")]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "the same for each teller")]
+    pub(super) fn told(&self, event: Event<'_>) {
+        trace::unlocked(&event);
     }
 
     /// Does what is left once the lock has been given up, all of it.
@@ -136,6 +144,7 @@ impl<L: Log> Core<L> {
         let mut panicked = FirstPanic::default();
         after.run(&mut panicked);
         panicked.contain(|| wake_all(wakers));
+        probe!(self => Unlocked);
         panicked
     }
 
@@ -169,6 +178,12 @@ impl<L: Log> Core<L> {
 }
 
 impl<L: Log> State<L> {
+    /// What the probe tells of under the lock. An event that the log panics at is lost.
+    #[cfg(feature = "tracing")]
+    pub(super) fn told(&mut self, event: Event<'_>) {
+        let _contained = self.contain(|state| state.traced.note(&state.protocol, &state.waiting_on.0, event));
+    }
+
     /// The one place through which the log is called. What a panic of its said, if it panicked.
     pub(super) fn contain<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
         contain(|| call(self)).map_err(|payload| {
@@ -180,12 +195,15 @@ impl<L: Log> State<L> {
 
     /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. If the log
     /// panics, `fail` is told what it said. The clock is read if another party owes the next move then.
+    #[allow(unused_variables, reason = "a normal build tells nothing")]
     pub(super) fn transition<T>(
         &mut self,
+        input: Input,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
         fail: impl FnOnce(&mut Self, &str),
         now: impl FnOnce() -> Time,
     ) -> (Result<T, String>, AfterUnlock, Topics) {
+        probe!(self => Given(input));
         let first = self.tickets.first();
         let result = self.contain(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
         if let Err(message) = &result {
@@ -227,7 +245,12 @@ impl<L: Log> State<L> {
         }
         let Some(merged) = merged else { return Ok(()) };
         let settled = self.contain(|state| {
-            trace!(merged(&state.traced, &state.protocol, &merged));
+            probe!(state => Merged {
+                rebase: merged.is_rebase(),
+                new_and_moved: merged.new_and_moved(),
+                confirmed: merged.confirmed().len(),
+                dropped: merged.dropped().len(),
+            });
             state.tickets.merged(state.protocol.log(), &merged)
         });
         self.inform(merged);
@@ -262,7 +285,7 @@ impl<L: Log> State<L> {
             Ok(signals) => {
                 if signals.0 != told.0 && signals.0 != Signal::Nothing {
                     topics |= only(topic::PUSHER);
-                    trace!(wakes_pusher(&mut self.traced));
+                    probe!(self => WakesPusher);
                 }
                 if signals.1 != told.1 && signals.1 != Signal::Nothing {
                     topics |= only(topic::PULLER);
@@ -278,18 +301,12 @@ impl<L: Log> State<L> {
 
     /// The worker of this direction has looked, may have begun something, and was told what it is to wait for.
     pub(super) fn looked(&mut self, direction: Direction, told: Signal, now: Time) {
-        note!(step());
         match direction {
-            Direction::Push => {
-                self.told.0 = told;
-                note!(because(self.protocol.push()));
-            }
-            Direction::Pull => {
-                self.told.1 = told;
-                note!(because(self.protocol.pull()));
-            }
+            Direction::Push => self.told.0 = told,
+            Direction::Pull => self.told.1 = told,
         }
         self.note(|| now);
+        probe!(self => DirectionLooked { push: direction == Direction::Push, now });
     }
 
     /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
@@ -299,13 +316,12 @@ impl<L: Log> State<L> {
             if !waiting_on.is_same(&self.waiting_on.0) {
                 let since = now().max(self.waiting_on.1);
                 let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
-                trace!(moves(&mut self.traced));
+                probe!(self => Moved);
                 if let WaitingOn::Owner(_) = former {
                     self.after.discard(former);
                 }
             }
         }
-        self.tell();
     }
 
     /// Something went wrong in this direction.
@@ -388,20 +404,28 @@ impl<L: Log> State<L> {
             None => self.tickets.all_settled(last).then_some(true),
         }
     }
+}
 
-    /// Says in a model how things stand.
-    fn tell(&self) {
-        note!(stands("the replicator:", || {
-            let (protocol, log) = (&self.protocol, self.protocol.log());
-            let parts = vec![
-                format!("{} pending", log.pending()),
-                format!("upstream's head {:?}", log.upstream_head()),
-                format!("epoch {}", protocol.epoch()),
-                format!("the pusher {}", protocol.push()),
-                format!("the puller {}", protocol.pull()),
-            ];
-            (parts, format!("head {:?}; the next move is owed by {}", log.head(), protocol.waiting_on()))
-        }));
+impl<L: Log> Shown for State<L> {
+    fn stands(&self) -> (Vec<String>, String) {
+        let (protocol, log) = (&self.protocol, self.protocol.log());
+        let parts = vec![
+            format!("{} pending", log.pending()),
+            format!("upstream's head {:?}", log.upstream_head()),
+            format!("epoch {}", protocol.epoch()),
+            format!("the pusher {}", protocol.push()),
+            format!("the puller {}", protocol.pull()),
+        ];
+        (parts, format!("head {:?}; the next move is owed by {}", log.head(), protocol.waiting_on()))
+    }
+
+    fn waits(&self, topic: usize) -> String {
+        match topic {
+            topic::PUSHER => self.protocol.push().to_string(),
+            topic::PULLER => self.protocol.pull().to_string(),
+            _ if self.protocol.is_stopped() => "not everything has ended".into(),
+            _ => "not everything has settled".into(),
+        }
     }
 }
 
@@ -422,7 +446,7 @@ mod tests {
     /// Who is woken by this step.
     fn wakes(core: &Core<MemoryLog<u8>>, step: Step) -> Topics {
         let step = |state: &mut Stands| (step(state), Effects::default());
-        core.state.look(|state| state.transition(step, |_, _| (), || Time::ZERO)).2
+        core.state.look(|state| state.transition(Input::Commit, step, |_, _| (), || Time::ZERO)).2
     }
 
     fn commit(state: &mut Stands) {

@@ -53,6 +53,7 @@ mod core;
 mod shutdown;
 mod status;
 mod ticket;
+#[cfg(feature = "tracing")]
 mod trace;
 mod update;
 pub(crate) mod upstream;
@@ -71,10 +72,10 @@ pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket};
-use self::trace::trace;
 pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
-use crate::platform::{Arc, abandoned, contain, note};
+use crate::platform::event::Input;
+use crate::platform::{Arc, abandoned, contain, probe};
 use crate::primitives::panics::FirstPanic;
 use crate::primitives::wait::{Waited, deadline};
 use crate::primitives::worker::Worker;
@@ -180,26 +181,30 @@ impl<L: Log> Replicator<L> {
         &self,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        trace!(doing("commit"));
         // Not moved into the step: if that does without it, it is dropped here, without the lock.
         let mut commit = Some(commit);
-        let (admitted, panicked) = self.core.apply(|state| {
+        let (admitted, panicked) = self.core.apply(Input::Commit, |state| {
             if state.protocol.is_stopped() {
                 return (Err(CommitError::Stopped), Effects::default());
             }
             let commit = commit.take().expect("a step is taken once");
-            let admitted = commit(&mut state.protocol).map_err(CommitError::Refused);
+            let admitted = commit(&mut state.protocol).map_err(|error| {
+                probe!(state => Refused);
+                CommitError::Refused(error)
+            });
             let issued = admitted.map(|count| {
                 let (ticket, mut wakers) = state.tickets.issue(count, state.protocol.log().head());
                 state.after.wakers.append(&mut wakers);
                 ticket
             });
-            if issued.is_err() {
-                trace!(refused(&state.traced, &state.protocol));
-            }
             (issued, Effects::default())
         });
-        trace!(refused_because(&admitted));
+        probe!(self.core => Answered {
+            refused: match &admitted {
+                Ok(Err(CommitError::Refused(error))) => Some(error),
+                _ => None,
+            },
+        });
         panicked.resume();
         admitted.unwrap_or_else(|message| Err(CommitError::Panicked { message }))
     }
@@ -236,7 +241,6 @@ impl<L: Log> Replicator<L> {
     fn settle(&self, timeout: Duration) -> Waited<bool> {
         let mut last = None;
         let settled = |state: &mut State<L>| state.flushed(*last.get_or_insert_with(|| state.tickets.last()));
-        note!(because("not everything has settled"));
         self.core.state.block(topic::SETTLED, deadline(timeout), settled)
     }
 
@@ -265,14 +269,12 @@ impl<L: Log> Replicator<L> {
 
     /// Closes a direction's gate: nothing new begins in it. A push in flight goes on; a pull is asked to end.
     pub fn pause(&self, direction: Direction) {
-        trace!(doing("pause"));
-        self.step(|protocol| protocol.pause(direction));
+        self.step(Input::Pause, |protocol| protocol.pause(direction));
     }
 
     /// Opens a direction's gate and looks again, without waiting out a backoff that upstream has not asked for.
     pub fn resume(&self, direction: Direction) {
-        trace!(doing("resume"));
-        self.step(|protocol| {
+        self.step(Input::Resume, |protocol| {
             protocol.resume(direction);
             Effects::default()
         });
@@ -281,24 +283,18 @@ impl<L: Log> Replicator<L> {
     /// Looks again now, in both directions, without waiting out a backoff that upstream has not asked for. A direction that
     /// is paused looks once it is resumed.
     pub fn retry_now(&self) {
-        trace!(doing("retry_now"));
-        self.step(Protocol::retry_now);
+        self.step(Input::RetryNow, Protocol::retry_now);
     }
 
     /// As [`retry_now`](Self::retry_now), also before the time that upstream has asked for with
     /// [`retry_after`](crate::upstream::PushError::Unavailable::retry_after).
     pub fn override_retry_after(&self) {
-        trace!(doing("override_retry_after"));
-        self.step(Protocol::override_retry_after);
+        self.step(Input::OverrideRetryAfter, Protocol::override_retry_after);
     }
 
     /// Goes on after a failure. Without one, it looks again.
     pub fn restart(&self) {
-        trace!(doing("restart"));
-        self.apply(|state| {
-            trace!(restart(&state.traced, &state.protocol));
-            ((), state.protocol.restart())
-        });
+        self.step(Input::Restart, Protocol::restart);
     }
 
     /// Replaces the log, for instance after upstream turned out to be another one, and begins anew. What was pending is
@@ -310,11 +306,10 @@ impl<L: Log> Replicator<L> {
     /// If the new log does when asked how much is pending: nothing has changed then. And if a task's waker does: by then the
     /// log has been replaced and all waiters have been woken; the former log is dropped.
     pub fn reset(&self, log: L) -> L {
-        trace!(doing("reset"));
         let pending = log.pending();
         let mut log = Some(log);
         let mut former = None;
-        let (_, panicked) = self.core.apply(|state| {
+        let (_, panicked) = self.core.apply(Input::Reset, |state| {
             let log = log.take().expect("a step is taken once");
             let (old, effects) = state.reset(log, pending);
             former = Some(old);
@@ -327,12 +322,8 @@ impl<L: Log> Replicator<L> {
         former.or(log).expect("the log is here or there")
     }
 
-    fn step(&self, step: impl FnOnce(&mut Protocol<L>) -> Effects<L::Entry>) {
-        self.apply(|state| ((), step(&mut state.protocol)));
-    }
-
-    fn apply(&self, step: impl FnOnce(&mut State<L>) -> ((), Effects<L::Entry>)) {
-        let (_contained, panicked) = self.core.apply(step);
+    fn step(&self, input: Input, step: impl FnOnce(&mut Protocol<L>) -> Effects<L::Entry>) {
+        let (_contained, panicked) = self.core.apply(input, |state| ((), step(&mut state.protocol)));
         panicked.resume();
     }
 
@@ -363,8 +354,7 @@ impl<L: Log> Replicator<L> {
     }
 
     fn stop_quietly(&self) -> FirstPanic {
-        trace!(doing("stop"));
-        let (_contained, panicked) = self.core.apply(|state| ((), state.protocol.stop()));
+        let (_contained, panicked) = self.core.apply(Input::Stop, |state| ((), state.protocol.stop()));
         panicked
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Replicator;
 use super::core::{State, topic};
 use crate::log::Log;
-use crate::platform::{Arc, note};
+use crate::platform::Arc;
 use crate::primitives::wait::deadline;
 use crate::protocol::{Direction, Failure, Fate, Push, Time};
 
@@ -68,7 +68,6 @@ impl<L: Log> Replicator<L> {
     pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L> {
         let _drained = self.settle(timeout);
         let mut panicked = self.stop_quietly();
-        note!(because("not everything has ended"));
         let ended = |state: &mut State<L>| state.is_closed().then_some(());
         let _ended = self.core.state.block(topic::SETTLED, deadline(timeout), ended);
         let now = self.core.now();

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::log::growth;
 use crate::log::{Log, Merged};
-use crate::platform::{Arc, note};
+use crate::platform::Arc;
+use crate::platform::event::Shown;
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::wait::{Waited, deadline};
 
@@ -41,6 +42,12 @@ pub struct Ticket<P> {
 /// Outcomes of up to [`GROUP`] commits in a row, by their places: `None`, or absent, while undecided.
 type Group<P> = Monitor<Vec<Option<Settled<P>>>>;
 
+impl<P: Send + 'static> Shown for Vec<Option<Settled<P>>> {
+    fn waits(&self, _: usize) -> String {
+        "its commit has not settled".into()
+    }
+}
+
 /// How many commits there are in a group.
 const GROUP: u64 = 16;
 
@@ -64,7 +71,6 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     /// Blocks until the commit has settled.
     #[must_use]
     pub fn wait(&self) -> Settled<P> {
-        note!(because("its commit has not settled"));
         match self.group.block(0, None, self.outcome()) {
             Waited::Ready(settled) => settled,
             Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
@@ -73,7 +79,6 @@ impl<P: Copy + Send + 'static> Ticket<P> {
 
     /// As [`wait`](Self::wait), for `timeout` at most.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited<Settled<P>> {
-        note!(because("its commit has not settled"));
         self.group.block(0, deadline(timeout), self.outcome())
     }
 
@@ -134,7 +139,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let number = self.first + self.open.len() as u64;
         let at = self.group(number);
         if at == self.groups.len() {
-            self.groups.push_back(Arc::new(Group::new(Vec::new())));
+            self.groups.push_back(Arc::new(Group::new(Vec::new(), "tickets")));
         }
         let group = Arc::clone(&self.groups[at]);
         growth::push_back(&mut self.open, count);

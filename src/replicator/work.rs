@@ -7,10 +7,10 @@ use std::convert::Infallible;
 
 use super::after::AfterUnlock;
 use super::core::{Call, Core, State, only, topic};
-use super::trace::trace;
 use super::upstream::Upstream;
 use crate::log::Log;
-use crate::platform::{contain, note, random, yield_now};
+use crate::platform::event::Input;
+use crate::platform::{contain, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
@@ -54,6 +54,7 @@ impl<L: Log> Party<L> {
     fn next<T>(
         &self,
         core: &Core<L>,
+        input: Input,
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         mut ask: impl FnMut(&mut State<L>, Time) -> Next<T>,
     ) -> Option<T> {
@@ -65,8 +66,11 @@ impl<L: Log> Party<L> {
             let later = Cell::default();
             let change = |state: &mut State<L>| {
                 let (after, topics) = match report.take() {
-                    Some(report) => self.transition(state, report, now),
-                    None => self.transition(state, |state, now| (self.tick)(&mut state.protocol, now), now),
+                    Some(report) => self.transition(state, input, report, now),
+                    None => {
+                        let tick = |state: &mut State<L>, now| (self.tick)(&mut state.protocol, now);
+                        self.transition(state, Input::Clock, tick, now)
+                    }
                 };
                 if after.is_urgent() {
                     return (Some(after), topics);
@@ -85,48 +89,39 @@ impl<L: Log> Party<L> {
                     Next::Stop => Signal::Go,
                 };
                 state.looked(self.direction, told, now);
-                if let (Direction::Push, Next::Wait(_)) = (self.direction, &next) {
-                    trace!(park(&mut state.traced, &state.protocol, &state.waiting_on.0, now));
-                }
-                // Mutant `trace!(owed()) with false`: without the feature nothing is ever owed.
                 match next {
-                    Next::Do(what) => Ok(Some(Some(what))),
+                    Next::Do(what) => Ok(Some(what)),
                     Next::Stop => {
                         last = state.ends(self.direction);
-                        Ok(Some(None))
+                        Ok(None)
                     }
-                    Next::Wait(_) if trace!(owed()) => Ok(None),
                     Next::Wait(until) => Err(until.and_then(|time| core.instant(time))),
                 }
             };
             let between = |after: Option<AfterUnlock>, wakers| self.finish(core, after.unwrap_or_default(), wakers);
             let next = core.state.change_and_block(change, between, self.topic(), look);
             self.finish(core, later.take(), Wakers::new());
-            trace!(emit());
             match next {
-                Waited::Ready(Some(next)) => {
+                Waited::Ready(next) => {
                     if last {
                         self.show(core, core.close(|_| ()).1.message());
                     }
                     return next;
                 }
-                Waited::Ready(None) | Waited::TimedOut | Waited::Interrupted(_) => {}
+                Waited::TimedOut | Waited::Interrupted(_) => now = core.now(),
             }
-            now = core.now();
-            trace!(doing("clock"));
         }
     }
 
     /// Reports without asking. If that has woken the pusher, it goes first: on one processor it would wait until this
     /// thread has nothing to do.
-    fn report(&self, core: &Core<L>, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
+    fn report(&self, core: &Core<L>, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
         let now = core.now();
         let ((after, woken), wakers) = core.state.change_quietly(|state| {
-            let (after, topics) = self.transition(state, report, now);
+            let (after, topics) = self.transition(state, input, report, now);
             ((after, topics), topics)
         });
         self.finish(core, after, wakers);
-        trace!(emit());
         // Mutants `replace & with`, `replace != with ==`: it is a matter of time alone.
         if woken & only(topic::PUSHER) != 0 {
             yield_now();
@@ -150,6 +145,7 @@ impl<L: Log> Party<L> {
     fn transition(
         &self,
         state: &mut State<L>,
+        input: Input,
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         now: Time,
     ) -> (AfterUnlock, Topics) {
@@ -160,7 +156,7 @@ impl<L: Log> Party<L> {
                 state.interrupt(Direction::Pull, Cause::Restart);
             }
         };
-        let (_reported, after, topics) = state.transition(|state| ((), report(state, now)), fail, || now);
+        let (_reported, after, topics) = state.transition(input, |state| ((), report(state, now)), fail, || now);
         (after, topics)
     }
 
@@ -221,25 +217,15 @@ fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
     let party = Party { direction: Direction::Push, tick: Protocol::tick, fail: Protocol::push_unsent };
     let ask = |state: &mut State<L>, now| match state.protocol.next_push(now) {
-        NextPush::Send(batch) => {
-            trace!(push_batch(&mut state.traced, &state.protocol, &batch));
-            Next::Do((batch, state.begins(Direction::Push, now)))
-        }
+        NextPush::Send(batch) => Next::Do((batch, state.begins(Direction::Push, now))),
         NextPush::Wait(until) => Next::Wait(until),
-        NextPush::Stop => {
-            trace!(stop(&mut state.traced, &state.protocol));
-            Next::Stop
-        }
+        NextPush::Stop => Next::Stop,
     };
-    note!(is("pusher"));
-    let starts = |state: &mut State<L>, now| {
-        trace!(start(&state.traced, &state.protocol));
-        nothing(state, now)
-    };
-    let mut next = party.next(core, starts, ask);
+    let mut next = party.next(core, Input::Pusher, nothing, ask);
     while let Some((batch, Begun { interrupt, replaced })) = next {
         let (outcome, error) = called("Upstream::push", contain(|| upstream.push(&batch, &interrupt)));
-        next = party.next(core, |state, now| push_ended(state, batch, replaced, outcome, error, now), ask);
+        let ended = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
+        next = party.next(core, Input::PushEnded, ended, ask);
         let _contained = contain(|| drop(interrupt));
     }
     Ok(())
@@ -253,12 +239,14 @@ fn push_ended<L: Log>(
     error: Option<SharedError>,
     now: Time,
 ) -> Effects<L::Entry> {
-    trace!(doing("push"));
-    note!(answers(batch.ticket, &outcome));
+    probe!(state => PushEnded {
+        push: batch.ticket,
+        events: batch.entries.len(),
+        error: error.clone().map(|error| Box::new(error) as _),
+    });
     state.calls[Direction::Push as usize] = None;
     let present = state.replaced == replaced;
     if let Some(error) = error {
-        trace!(push_error(&state.traced, &state.protocol, &batch, error.clone()));
         state.call_failed(Direction::Push, error, present, now);
     }
     let outcome = match outcome {
@@ -288,14 +276,14 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
         NextPull::Wait(until) => Next::Wait(until),
         NextPull::Stop => Next::Stop,
     };
-    note!(is("puller"));
-    let mut next = party.next(core, nothing, ask);
+    let mut next = party.next(core, Input::Puller, nothing, ask);
     while let Some((ticket, cursor, Begun { interrupt, .. })) = next {
         let outcome = contain(|| {
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
-                party.report(core, |state, now| page_pulled(state, ticket, page, now));
+                let brings = Input::Page(page.entries.len());
+                party.report(core, brings, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());
                 }
@@ -303,15 +291,14 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             if interrupt.is_set() { Err(asked()) } else { Ok(()) }
         });
         let (outcome, error) = called("Upstream::pull", outcome);
-        next = party.next(core, |state, now| pull_ended(state, ticket, outcome, error, now), ask);
+        let ended = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
+        next = party.next(core, Input::PullEnded(ticket), ended, ask);
         let _contained = contain(|| drop(interrupt));
     }
     Ok(())
 }
 
 fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
-    trace!(doing("catch-up"));
-    note!(say(format_args!("a page of {}", page.entries.len())));
     let present = state.protocol.is_pulling(ticket);
     match state.protocol.page_pulled(ticket, page, random(), now) {
         Ok(effects) => {
@@ -334,8 +321,6 @@ fn pull_ended<L: Log>(
     error: Option<SharedError>,
     now: Time,
 ) -> Effects<L::Entry> {
-    trace!(doing("catch-up"));
-    note!(say(format_args!("pull {ticket} is over")));
     state.calls[Direction::Pull as usize] = None;
     let present = state.protocol.is_pulling(ticket);
     if let Some(error) = error {

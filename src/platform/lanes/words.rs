@@ -1,18 +1,68 @@
-//! What is said in lanes: by the crate, through `note!`, and by the facade.
+//! What is said in lanes: of what the crate tells of through its
+//! [probe](mod@crate::platform::probe), and by the facade.
 //!
-//! What a thread says stands in the order in which it happened because it is said right after the step in which it took
-//! effect: under the lock, or before the next step of this thread, at which loom may let another one run.
+//! What a thread says stands in the order in which it happened because it is said right after the
+//! step in which it took effect: under the lock, or before the next step of this thread, at which
+//! loom may let another one run.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use loom::thread::Thread;
 
-pub(crate) use super::say;
-use super::{Place, Thing, kept, named, on};
+use super::{Place, Thing, kept, named, on, say};
+use crate::platform::event::{Event, Input, Shown};
+
+/// Says what has happened, in the lane of the calling thread.
+pub(crate) fn read(event: Event<'_>) {
+    if !kept() {
+        return;
+    }
+    match event {
+        Event::Made { gate, kind } => is_a(gate, kind),
+        Event::Turned { gate, open, changed } => turns(gate, open, changed),
+        Event::Released { gate, awaited } => releases(gate, awaited),
+        Event::Found { gate, open } => looks(gate, open),
+        Event::Read { epoch, count, seen } => reads(epoch, count, seen),
+        Event::Bumped { epoch, count } => bumps(epoch, count),
+        Event::Noted { interrupt, cause, first } => notes(interrupt, cause, first),
+        Event::Joined { queue } => joins(queue),
+        Event::Left { queue } => leaves(queue),
+        Event::Through { queue } => say(format_args!("has been let through by {queue}")),
+        Event::Emptied { queue } => empties(queue),
+        Event::Owns { parker } => on(|lanes, lane| lanes.parkers.push((parker, lane))),
+        Event::Unparked { parker } => unparks(parker),
+        Event::Begun { name: what, state } => begins(what, state),
+        Event::Changed { monitor, state } => stands(monitor, state),
+        Event::Looked { monitor, state } => {
+            on(|lanes, lane| lanes.close(lane));
+            stands(monitor, state);
+        }
+        Event::Waits { state, topic } => {
+            let reason = state.waits(topic);
+            on(|lanes, lane| lanes.lanes[lane].reason = reason);
+        }
+        Event::Asked { what } => does(what.to_string()),
+        Event::RunEnded { generation } => say(format_args!("run {generation} is over")),
+        Event::Given(Input::PushEnded) => {}
+        Event::Given(Input::Page(entries)) => say(format_args!("a page of {entries}")),
+        Event::Given(Input::PullEnded(pull)) => say(format_args!("pull {pull} is over")),
+        Event::Given(Input::Clock) => does("the time has come".into()),
+        Event::Given(input @ (Input::Pusher | Input::Puller)) => {
+            on(|lanes, lane| lanes.lanes[lane].name = input.name().into());
+        }
+        Event::Given(input) => does(input.name().into()),
+        Event::PushEnded { push, error: None, .. } => say(format_args!("push {push}: accepted")),
+        Event::PushEnded { push, error: Some(error), .. } => say(format_args!("push {push}: {error}")),
+        Event::Merged { rebase, .. } => add(if rebase { "rebase" } else { "advance" }),
+        // What follows from these shows in how the replicator stands.
+        Event::Refused | Event::Answered { .. } | Event::WakesPusher | Event::Moved => {}
+        Event::DirectionLooked { .. } | Event::Unlocked => {}
+    }
+}
 
 /// The calling thread has done this, too, in the same step.
-pub(crate) fn add(words: impl Display) {
+fn add(words: impl Display) {
     if kept() {
         let words = words.to_string();
         on(|lanes, lane| lanes.add(lane, &words));
@@ -20,39 +70,33 @@ pub(crate) fn add(words: impl Display) {
 }
 
 /// The calling thread is about to do this, which is said together with what comes of it.
-pub(crate) fn does(what: &'static str) {
+fn does(what: String) {
     on(|lanes, lane| lanes.lanes[lane].doing = Some(what));
 }
 
-/// What the calling thread says next is another step.
-pub(crate) fn step() {
-    on(|lanes, lane| lanes.close(lane));
-}
-
-/// The calling thread is known by this name.
-pub(crate) fn is(name: &str) {
-    on(|lanes, lane| lanes.lanes[lane].name = name.into());
-}
-
-/// If the calling thread parks, this is why.
-pub(crate) fn because(reason: impl Display) {
-    if kept() {
-        let reason = reason.to_string();
-        on(|lanes, lane| lanes.lanes[lane].reason = reason);
-    }
-}
-
-/// How `thing` stands after the calling thread has done something to it: in parts, of which those that have changed are
-/// news, and in words for the end.
-pub(crate) fn stands(thing: impl Display, state: impl FnOnce() -> (Vec<String>, String)) {
-    if !kept() {
-        return;
-    }
-    let (thing, (parts, more)) = (thing.to_string(), state());
+/// A state comes under the lock that is made next.
+fn begins(what: &dyn Display, state: &dyn Shown) {
+    let what = what.to_string();
+    let (parts, more) = state.stands();
     on(|lanes, lane| {
-        let news = lanes.stand(&thing, parts, more);
-        match lanes.lanes[lane].doing.take() {
-            Some(what) if news.is_empty() => lanes.row(lane, what.into()),
+        let monitor = Thing(lanes.things + 1);
+        lanes.names.push((monitor, what));
+        // What is shown as a whole need not be known before.
+        if parts.len() > 1 {
+            let whole = lanes.stand(&monitor.to_string(), parts, more);
+            lanes.row(lane, whole);
+        }
+    });
+}
+
+/// How a state stands after the calling thread has changed it, or looked at it.
+fn stands(monitor: Thing, state: &dyn Shown) {
+    let (parts, more) = state.stands();
+    on(|lanes, lane| {
+        let doing = lanes.lanes[lane].doing.take_if(|_| !parts.is_empty());
+        let news = lanes.stand(&monitor.to_string(), parts, more);
+        match doing {
+            Some(what) if news.is_empty() => lanes.row(lane, what),
             Some(what) => lanes.row(lane, format!("{what}: {news}")),
             None if news.is_empty() => {}
             None => lanes.add(lane, &news),
@@ -60,17 +104,8 @@ pub(crate) fn stands(thing: impl Display, state: impl FnOnce() -> (Vec<String>, 
     });
 }
 
-/// A push has ended, with upstream's answer or with a panic.
-pub(crate) fn answers(push: u64, outcome: &Result<Result<(), impl Display>, String>) {
-    match outcome {
-        Ok(Ok(())) => say(format_args!("push {push}: accepted")),
-        Ok(Err(error)) => say(format_args!("push {push}: {error}")),
-        Err(panic) => say(format_args!("push {push}: a panic: {panic}")),
-    }
-}
-
-/// The gate with this lock is called something else than a latch.
-pub(crate) fn names(gate: Thing, kind: &'static str) {
+/// The gate with this lock is something else than a latch.
+fn is_a(gate: Thing, kind: &'static str) {
     on(|lanes, _| {
         if lanes.kind(gate).is_none() {
             lanes.kinds.push((gate, kind));
@@ -90,12 +125,12 @@ pub(crate) fn name(gate: Thing, name: impl Display) {
 }
 
 /// The calling thread has found a gate open or closed.
-pub(crate) fn looks(gate: Thing, open: bool) {
+fn looks(gate: Thing, open: bool) {
     on(|lanes, lane| lanes.look(lane, gate, lanes.state(gate, open), ""));
 }
 
 /// The calling thread has opened (or set) or closed a gate; if not `changed`, it was so before.
-pub(crate) fn turns(gate: Thing, open: bool, changed: bool) {
+fn turns(gate: Thing, open: bool, changed: bool) {
     on(|lanes, lane| {
         let state = lanes.state(gate, open);
         let verb = match state {
@@ -110,41 +145,39 @@ pub(crate) fn turns(gate: Thing, open: bool, changed: bool) {
 }
 
 /// The calling thread has let through the waiters at a gate, if there are any.
-pub(crate) fn releases(gate: Thing, awaited: bool) {
+fn releases(gate: Thing, awaited: bool) {
     let none = if awaited { "" } else { ", which has no waiters" };
     say(format_args!("releases {gate}{none}"));
 }
 
 /// The calling thread writes down why an interrupt is set.
-pub(crate) fn says_why(interrupt: Thing, cause: impl Display, first: bool) {
+fn notes(interrupt: Thing, cause: &dyn Display, first: bool) {
     let late = if first { "" } else { ", which has a cause" };
     say(format_args!("writes \"{cause}\" to {interrupt}{late}"));
 }
 
 /// The calling thread has counted one more.
-pub(crate) fn bumps(epoch: Thing, count: u64) {
-    names(epoch, "epoch");
+fn bumps(epoch: Thing, count: u64) {
+    is_a(epoch, "epoch");
     on(|lanes, lane| {
         lanes.row(lane, format!("bumps {epoch} to {count}"));
         lanes.stand(&epoch.to_string(), vec![format!("is at {count}")], String::new());
     });
 }
 
-/// The calling thread has read an epoch.
-pub(crate) fn reads(epoch: Thing, count: u64) {
-    names(epoch, "epoch");
-    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), ""));
-}
-
-/// The calling thread, which has seen one count, has looked at an epoch again.
-pub(crate) fn counts(epoch: Thing, count: u64, seen: u64) {
-    names(epoch, "epoch");
-    let past = if count > seen { "" } else { "not " };
-    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), &format!(", {past}past {seen}")));
+/// The calling thread has read an epoch, perhaps again, after it has seen a count.
+fn reads(epoch: Thing, count: u64, seen: Option<u64>) {
+    is_a(epoch, "epoch");
+    let past = match seen {
+        None => String::new(),
+        Some(seen) if count > seen => format!(", past {seen}"),
+        Some(seen) => format!(", not past {seen}"),
+    };
+    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), &past));
 }
 
 /// The calling thread, or a task that it runs, has joined a queue.
-pub(crate) fn joins(queue: Thing) {
+fn joins(queue: Thing) {
     on(|lanes, lane| {
         lanes.row(lane, format!("joins the queue of {queue}"));
         lanes.lanes[lane].queues.push(queue);
@@ -152,7 +185,7 @@ pub(crate) fn joins(queue: Thing) {
 }
 
 /// It has left it.
-pub(crate) fn leaves(queue: Thing) {
+fn leaves(queue: Thing) {
     on(|lanes, lane| {
         let queues = &mut lanes.lanes[lane].queues;
         let Some(place) = queues.iter().position(|other| *other == queue) else { return };
@@ -162,7 +195,7 @@ pub(crate) fn leaves(queue: Thing) {
 }
 
 /// Everybody in a queue has been let through.
-pub(crate) fn empties(queue: Thing) {
+fn empties(queue: Thing) {
     on(|lanes, _| {
         for lane in &mut lanes.lanes {
             lane.queues.retain(|other| *other != queue);
@@ -170,18 +203,8 @@ pub(crate) fn empties(queue: Thing) {
     });
 }
 
-/// The calling thread, or a task that it runs, finds that it has been let through.
-pub(crate) fn is_through(queue: Thing) {
-    say(format_args!("has been let through by {queue}"));
-}
-
-/// A parker of the calling thread's own.
-pub(crate) fn owns(parker: Thing) {
-    on(|lanes, lane| lanes.parkers.push((parker, lane)));
-}
-
 /// The calling thread wakes whom a parker belongs to. If that thread is asleep, the facade says so.
-pub(crate) fn unparks(parker: Thing) {
+fn unparks(parker: Thing) {
     on(|lanes, lane| {
         let Some((_, owner)) = lanes.parkers.iter().find(|(other, _)| *other == parker) else { return };
         if !matches!(lanes.lanes[*owner].place, Place::Parked { .. }) {
@@ -205,10 +228,10 @@ pub(in crate::platform) fn parks(deadline: Option<Duration>) {
     on(|lanes, lane| {
         let mut queues: Vec<_> = lanes.lanes[lane].queues.iter().map(ToString::to_string).collect();
         queues.dedup();
-        let mut reason = match (lanes.lanes[lane].reason.as_str(), queues.as_slice()) {
-            ("", []) => "until it is unparked".into(),
-            ("", queues) => format!("in the queue of {}", queues.join(" and ")),
-            (reason, _) => reason.into(),
+        let mut reason = match (std::mem::take(&mut lanes.lanes[lane].reason), queues.as_slice()) {
+            (reason, _) if !reason.is_empty() => reason,
+            (_, []) => "until it is unparked".into(),
+            (_, queues) => format!("in the queue of {}", queues.join(" and ")),
         };
         let deadline = deadline.map(|deadline| format!("{deadline:?}"));
         if let Some(deadline) = deadline.filter(|deadline| !reason.contains(deadline)) {

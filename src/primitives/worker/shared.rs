@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
 use super::{BoxError, RestartPolicy, Stopped};
-use crate::platform::{Arc, Instant, contain, note, random, thread};
+use crate::platform::event::Shown;
+use crate::platform::{Arc, Instant, contain, probe, random, thread};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
@@ -137,8 +138,6 @@ impl Handle {
             if present.is_none() {
                 state.activity = Activity::Idle;
             }
-            note!(does("restart"));
-            self.shared.tell(state);
             (Ok((state.generation + 1, present)), 1)
         });
         let (next, present) = requested?;
@@ -173,12 +172,9 @@ impl Handle {
             if let Activity::BackingOff { .. } = state.activity {
                 state.activity = Activity::Idle;
             }
-            note!(does("clear"));
-            self.shared.tell(state);
             ((state.generation, present), 1)
         });
         wake_and(wakers, || interrupt(present, Cause::Clear));
-        note!(because("the run has not ended"));
         self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()))
     }
 
@@ -187,8 +183,6 @@ impl Handle {
     pub fn stop(&self) -> bool {
         let ((first, present), wakers) = self.shared.state.change_quietly(|state| {
             let first = !std::mem::replace(&mut state.stopping, true);
-            note!(does("stop"));
-            self.shared.tell(state);
             ((first, state.ask_to_end(Cause::Stop)), 1)
         });
         wake_and(wakers, || interrupt(present, Cause::Stop));
@@ -202,7 +196,6 @@ impl Handle {
     /// If called from the worker's own body, which would wait for itself.
     pub fn wait_idle(&self) {
         self.shared.assert_other_thread("wait_idle");
-        note!(because("the worker is not idle"));
         let _no_deadline = self.shared.wait(None, State::idle);
     }
 
@@ -213,7 +206,6 @@ impl Handle {
     /// As [`wait_idle`](Self::wait_idle).
     pub fn wait_idle_timeout(&self, timeout: Duration) -> Waited {
         self.shared.assert_other_thread("wait_idle_timeout");
-        note!(because("the worker is not idle"));
         self.shared.wait(deadline(timeout), State::idle)
     }
 
@@ -259,6 +251,7 @@ impl fmt::Debug for Handle {
 }
 
 impl State {
+    #[inline]
     fn status(&self) -> Status {
         Status {
             phase: match self.activity {
@@ -277,6 +270,7 @@ impl State {
 
     /// Notes that the present run is to end. Returns the interrupt to set once the lock has been given up.
     fn ask_to_end(&mut self, cause: Cause) -> Option<Interrupt> {
+        probe!(Asked { what: &cause });
         let Activity::Running { interrupt, asked, .. } = &mut self.activity else { return None };
         asked.get_or_insert(cause);
         Some(interrupt.clone())
@@ -325,6 +319,7 @@ impl State {
 
     /// The present run has ended. Returns what is to be dropped outside the lock.
     fn run_ended(&mut self, run: &Run, ended: Ended) -> Option<Exit> {
+        probe!(RunEnded { generation: run.generation });
         let Activity::Running { started, asked, .. } = self.activity else {
             unreachable!("a run ends only while it is the present one")
         };
@@ -340,6 +335,25 @@ impl State {
             Activity::Idle
         };
         self.last_exit.replace(Exit { generation: run.generation, ended, interrupted: asked })
+    }
+}
+
+// Inlined, so that it is compiled where it is called: in a normal build, nowhere.
+impl Shown for State {
+    #[inline]
+    fn stands(&self) -> (Vec<String>, String) {
+        (vec![self.status().to_string()], String::new())
+    }
+
+    #[inline]
+    fn waits(&self, _: usize) -> String {
+        let reason = match self.activity {
+            _ if self.stopping => "the worker has not stopped",
+            Activity::Running { .. } => "the run has not ended",
+            _ if self.requested => "the worker is not idle",
+            _ => "no run is due",
+        };
+        reason.into()
     }
 }
 
@@ -361,7 +375,8 @@ impl Shared {
             last_exit: None,
         };
         let first = state.begin();
-        (Self { name, state: Monitor::new(state), own_thread: OnceLock::new() }, first)
+        let state = Monitor::new(state, format_args!("worker {name}"));
+        (Self { name, state, own_thread: OnceLock::new() }, first)
     }
 
     pub(super) fn is_own_thread(&self) -> bool {
@@ -376,12 +391,6 @@ impl Shared {
         );
     }
 
-    /// Says in a model how things stand.
-    #[allow(unused_variables, reason = "a normal build says nothing")]
-    fn tell(&self, state: &State) {
-        note!(stands(format_args!("worker {}", self.name), || (vec![state.status().to_string()], String::new())));
-    }
-
     fn wait<T>(&self, deadline: Option<Instant>, look: impl FnMut(&mut State) -> Option<T>) -> Waited<T> {
         self.state.block(0, deadline, look)
     }
@@ -389,31 +398,19 @@ impl Shared {
     /// Waits until the thread has done its last step.
     pub(super) fn wait_stopped(&self, what: &str, deadline: Option<Instant>) -> Waited<Status> {
         self.assert_other_thread(what);
-        note!(because("the worker has not stopped"));
         self.wait(deadline, State::stopped)
     }
 
     /// Ends a run and blocks until the next is due; `None` once the worker is to stop.
     fn turn(&self, run: &Run, ended: Ended) -> Option<Run> {
-        let look = |state: &mut State| {
-            note!(step());
-            let next = state.next();
-            self.tell(state);
-            note!(because("no run is due"));
-            match next {
-                Next::Run(run) => Ok(Some(run)),
-                Next::Stop => Ok(None),
-                Next::Wait(until) => Err(until),
-            }
+        let look = |state: &mut State| match state.next() {
+            Next::Run(run) => Ok(Some(run)),
+            Next::Stop => Ok(None),
+            Next::Wait(until) => Err(until),
         };
         // What is dropped and the wakers are user code, and the thread must outlive their panics.
         let turned = contain(|| {
-            let change = |state: &mut State| {
-                note!(say(format_args!("run {} is over", run.generation)));
-                let former = state.run_ended(run, ended);
-                self.tell(state);
-                (former, 1)
-            };
+            let change = |state: &mut State| (state.run_ended(run, ended), 1);
             let between = |former, wakers| {
                 let mut first = FirstPanic::default();
                 first.contain(|| drop::<Option<Exit>>(former));
@@ -461,10 +458,5 @@ pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Re
         next = shared.turn(&run, ended);
     }
     let _contained = contain(move || drop(body));
-    let _contained = contain(|| {
-        shared.state.change(|state| {
-            state.activity = Activity::Stopped;
-            shared.tell(state);
-        });
-    });
+    let _contained = contain(|| shared.state.change(|state| state.activity = Activity::Stopped));
 }

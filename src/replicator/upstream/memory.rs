@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Upstream;
 use crate::log::Log;
 use crate::platform::Arc;
+use crate::platform::event::Shown;
 use crate::primitives::interrupt::Interrupt;
 use crate::primitives::monitor::Monitor;
 use crate::primitives::wait::{Waited, drive};
@@ -60,6 +61,12 @@ pub enum Fault {
     OtherUpstream,
 }
 
+impl<L: Log> Shown for State<L> {
+    fn waits(&self, _: usize) -> String {
+        "upstream has nothing more".into()
+    }
+}
+
 impl<L: Log> Memory<L> {
     /// An empty upstream, whose first event follows `origin`. Its pulls are live.
     #[must_use]
@@ -71,7 +78,7 @@ impl<L: Log> Memory<L> {
             pull_faults: VecDeque::new(),
             lost_echoes: Vec::new(),
         };
-        Self { shared: Arc::new(Monitor::new(state)), live: true, page: 100 }
+        Self { shared: Arc::new(Monitor::new(state, "upstream")), live: true, page: 100 }
     }
 
     /// The same upstream, with pulls that end when they have caught up.

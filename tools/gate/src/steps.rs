@@ -142,7 +142,7 @@ fn words(gate: &Gate) -> Outcome {
 /// What the crate says in the lanes of a model. The control is a model build. (Words of code that is generic in the log
 /// are in neither: it is compiled where it is used. They go through the same macro.)
 fn no_trace(gate: &Gate) -> Outcome {
-    let words = ["no run is due", "the worker is not idle", "joins the queue of", "parks: "].map(str::to_owned);
+    let words = ["no run is due", "the run has not ended", "joins the queue of", "parks: "].map(str::to_owned);
     let control = object(gate.cargo("rustc -p latchwork --features loom").loom(), gate.target.join("model.o"))?;
     leaves_no_trace(gate, &control, &words)
 }
