@@ -416,9 +416,10 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: Some("powersync-native #15, powersync-kotlin #340"),
         edits: &[replace(
             "protocol/push.rs",
-            "Protocol::next_push",
-            "self.course.push = Push::Idle",
-            "{ self.course.push = Push::Idle; return NextPush::Wait(None); }",
+            "Protocol::push_begins",
+            "self.push_waited(now);",
+            "let waits = matches!(self.course.push, Push::Waiting { .. }); self.push_waited(now); \
+             if waits && matches!(self.course.push, Push::Idle) { return Next::Wait { until: None }; }",
         )],
     },
     KnownBug {
@@ -426,12 +427,22 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         story: "A pull's backoff ends with nothing to pull, and stays: as it was to be waited for already, a later request for a catch-up wakes no puller.",
         source: None,
         edits: &[
-            replace("protocol/pull.rs", "Protocol::next_pull", "self.course.pull = Pull::Idle", "{}"),
+            replace(
+                "protocol/pull.rs",
+                "Protocol::pull_begins",
+                "self.pull_waited(now);",
+                "let wait = self.course.pull.clone(); \
+                 self.pull_waited(now); \
+                 if matches!((&wait, self.pull_due()), (Pull::Waiting { .. }, Next::Wait { until: None })) { \
+                     self.course.pull = wait; \
+                     return Next::Wait { until: None }; \
+                 }",
+            ),
             replace(
                 "replicator/core.rs",
                 "State::looked",
                 "self.told.1 = told",
-                "self.told.1 = self.protocol.pull_signal()",
+                "self.told.1 = self.protocol.pull_due()",
             ),
         ],
     },
@@ -497,7 +508,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: Some("LiveStore #1530"),
         edits: &[replace(
             "protocol/push.rs",
-            "Protocol::next_push",
+            "Protocol::push_begins",
             "self.log.batch(self.settings.batch)",
             "self.log.batch(std::num::NonZeroUsize::MAX).into_iter().skip(self.course.rejected as usize)\
              .take(self.settings.batch.get()).collect::<Vec<_>>()",
@@ -530,12 +541,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "PublishForgetsPusher",
         story: "A change after which there is something to send is told to all but the pusher.",
         source: None,
-        edits: &[replace(
-            "replicator/core.rs",
-            "State::publish",
-            "signals.0 != told.0 && signals.0 != Signal::Nothing",
-            "false",
-        )],
+        edits: &[replace("replicator/core.rs", "State::publish", "due.0.wakes(told.0)", "false")],
     },
     KnownBug {
         name: "SilentExit",
@@ -807,9 +813,9 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
             replace(
                 "replicator/work.rs",
                 "Party::next",
-                "Next::Wait(until) => Err(",
-                "Next::Wait(_) if crate::sync_points::SyncPoint::BeforeParking.is_owed() => Err(core.instant(now)), \
-                 Next::Wait(until) => Err(",
+                "Next::Wait { until } => Err(",
+                "Next::Wait { .. } if crate::sync_points::SyncPoint::BeforeParking.is_owed() => Err(core.instant(now)), \
+                 Next::Wait { until } => Err(",
             ),
             before(
                 "replicator/work.rs",

@@ -281,21 +281,40 @@ impl<T> Spent<T> {
     }
 }
 
-/// What a direction waits for, as far as its driver is concerned.
+/// What a direction is to do, and what it is woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// There is something to do.
-    Go,
-    /// There will be, at this time.
-    At(Time),
-    /// Another party has to do something first.
-    Nothing,
+pub(crate) enum Next<T> {
+    /// This.
+    Do(T),
+    /// Wait for a change, and until this time, if there is one.
+    Wait { until: Option<Time> },
+    /// Nothing any more.
+    Stop,
 }
 
-impl Signal {
-    /// At once, if the time is zero.
-    fn after(time: Time) -> Self {
-        if time == Time::ZERO { Self::Go } else { Self::At(time) }
+impl<T> Next<T> {
+    /// The same, with something else to do.
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Next<U> {
+        match self {
+            Self::Do(this) => Next::Do(map(this)),
+            Self::Wait { until } => Next::Wait { until },
+            Self::Stop => Next::Stop,
+        }
+    }
+}
+
+impl Next<()> {
+    /// Something is to be done from this time on: at once, if it is zero.
+    fn from(time: Time) -> Self {
+        if time == Time::ZERO { Self::Do(()) } else { Self::Wait { until: Some(time) } }
+    }
+
+    /// Whether a direction is woken for this that was told something else when it looked, or when it was woken.
+    pub(crate) fn wakes(self, told: Self) -> bool {
+        match self {
+            Self::Do(()) | Self::Stop => matches!(told, Self::Wait { .. }),
+            Self::Wait { until } => until.is_some() && self != told,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::messages::{More, Page, PullError};
 use super::status::at;
-use super::{Direction, Effects, Failure, Moment, Protocol, Refused, Signal, Spent, Time};
+use super::{Direction, Effects, Failure, Moment, Next, Protocol, Refused, Spent, Time};
 use crate::log::Log;
 
 /// What the puller is doing.
@@ -74,41 +74,49 @@ pub enum NextPull<P> {
 impl<L: Log> Protocol<L> {
     /// What the puller is to do.
     pub fn next_pull(&mut self, now: Time) -> NextPull<L::Position> {
-        if self.stopped {
-            return NextPull::Stop;
+        match self.pull_begins(now) {
+            Next::Do((ticket, cursor)) => NextPull::Pull { ticket, cursor },
+            Next::Wait { until } => NextPull::Wait(until),
+            Next::Stop => NextPull::Stop,
         }
-        if self.not_before.pull <= now {
-            self.not_before.pull = Time::ZERO;
-        }
+    }
+
+    /// What the puller is to do and is woken for, until the next time that comes.
+    pub(crate) fn pull_due(&self) -> Next<()> {
+        let not_before = self.not_before.pull;
         match self.course.pull {
-            Pull::Waiting { until, .. } if until > now => {
-                return NextPull::Wait(Some(until.max(self.not_before.pull)));
-            }
-            Pull::Idle => {}
-            // Over, also if there is nothing to pull.
-            Pull::Waiting { .. } => self.course.pull = Pull::Idle,
-            Pull::Pulling { .. } | Pull::Failed { .. } => return NextPull::Wait(None),
+            _ if self.stopped => Next::Stop,
+            Pull::Idle if !self.paused.pull && self.wants_pull() => Next::from(not_before),
+            Pull::Waiting { until, .. } => Next::Wait { until: Some(until.max(not_before)) },
+            Pull::Idle | Pull::Pulling { .. } | Pull::Failed { .. } => Next::Wait { until: None },
         }
-        if self.paused.pull || !self.wants_pull() {
-            return NextPull::Wait(None);
-        }
-        if self.not_before.pull > Time::ZERO {
-            return NextPull::Wait(Some(self.not_before.pull));
+    }
+
+    /// Begins a pull, if one is due: which, and where.
+    pub(crate) fn pull_begins(&mut self, now: Time) -> Next<(u64, L::Position)> {
+        self.pull_waited(now);
+        match self.pull_due() {
+            Next::Do(()) => {}
+            Next::Wait { until } => return Next::Wait { until },
+            Next::Stop => return Next::Stop,
         }
         self.begun.pull += 1;
         self.counters.pulls += 1;
         let ticket = self.begun.pull;
         self.course.pull = Pull::Pulling { ticket, caught_up: false, news: false, ending: false };
-        NextPull::Pull { ticket, cursor: self.log.upstream_head() }
+        Next::Do((ticket, self.log.upstream_head()))
     }
 
-    /// What the puller would be woken for.
-    pub(crate) fn pull_signal(&self) -> Signal {
-        match self.course.pull {
-            _ if self.stopped => Signal::Go,
-            Pull::Idle if !self.paused.pull && self.wants_pull() => Signal::after(self.not_before.pull),
-            Pull::Waiting { until, .. } => Signal::At(until.max(self.not_before.pull)),
-            _ => Signal::Nothing,
+    /// What was waited for until a time that has come is over, also if there is nothing to pull.
+    fn pull_waited(&mut self, now: Time) {
+        if self.stopped {
+            return;
+        }
+        if self.not_before.pull <= now {
+            self.not_before.pull = Time::ZERO;
+        }
+        if matches!(self.course.pull, Pull::Waiting { until, .. } if until <= now) {
+            self.course.pull = Pull::Idle;
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::contract;
 use super::messages::{Batch, PushError, SharedError};
 use super::status::at;
-use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Resend, Signal, Spent, Time};
+use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Spent, Time};
 use crate::log::{Log, Merged};
 
 /// So many pushes in a row may be overtaken before the next is delayed.
@@ -180,46 +180,58 @@ impl<L: Log<Entry: fmt::Debug>> fmt::Debug for NextPush<L> {
 impl<L: Log> Protocol<L> {
     /// What the pusher is to do.
     pub fn next_push(&mut self, now: Time) -> NextPush<L> {
-        if self.stopped {
-            return NextPush::Stop;
+        match self.push_begins(now) {
+            Next::Do(batch) => NextPush::Send(batch),
+            Next::Wait { until } => NextPush::Wait(until),
+            Next::Stop => NextPush::Stop,
         }
-        if self.not_before.push <= now {
-            self.not_before.push = Time::ZERO;
-        }
+    }
+
+    /// What the pusher is to do and is woken for, until the next time that comes.
+    pub(crate) fn push_due(&self) -> Next<()> {
+        let not_before = self.not_before.push;
         match self.course.push {
-            Push::Idle => {}
-            Push::Waiting { until, .. } if until <= now => self.course.push = Push::Idle,
-            Push::Waiting { until, .. } => return NextPush::Wait(Some(until.max(self.not_before.push))),
-            Push::Behind { until, .. } => return NextPush::Wait(until),
-            Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. } => return NextPush::Wait(None),
+            _ if self.stopped => Next::Stop,
+            Push::Idle if !self.paused.push && self.log.pending() > 0 => Next::from(not_before),
+            Push::Waiting { until, .. } => Next::Wait { until: Some(until.max(not_before)) },
+            Push::Behind { until, .. } => Next::Wait { until },
+            Push::Idle | Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. } => {
+                Next::Wait { until: None }
+            }
         }
-        if self.paused.push || self.log.pending() == 0 {
-            return NextPush::Wait(None);
-        }
-        if self.not_before.push > Time::ZERO {
-            return NextPush::Wait(Some(self.not_before.push));
+    }
+
+    /// Begins a push, if one is due.
+    pub(crate) fn push_begins(&mut self, now: Time) -> Next<Batch<L>> {
+        self.push_waited(now);
+        match self.push_due() {
+            Next::Do(()) => {}
+            Next::Wait { until } => return Next::Wait { until },
+            Next::Stop => return Next::Stop,
         }
         let entries = self.log.batch(self.settings.batch);
         if let Err(failure) = contract::batch(&entries, self.settings.batch, self.log.pending()) {
             self.push_unsent(failure);
-            return NextPush::Wait(None);
+            return Next::Wait { until: None };
         }
         self.begun.push += 1;
         self.counters.pushes += 1;
         let (ticket, count, base) = (self.begun.push, entries.len(), self.log.upstream_head());
         let (unconfirmed, epoch, fate) = (count, self.epoch, Fate::Open);
         self.course.push = Push::Sending { ticket, count, unconfirmed, base, epoch, fate, failed: None };
-        NextPush::Send(Batch { base, entries, ticket })
+        Next::Do(Batch { base, entries, ticket })
     }
 
-    /// What the pusher would be woken for.
-    pub(crate) fn push_signal(&self) -> Signal {
-        match self.course.push {
-            _ if self.stopped => Signal::Go,
-            Push::Idle if !self.paused.push && self.log.pending() > 0 => Signal::after(self.not_before.push),
-            Push::Waiting { until, .. } => Signal::At(until.max(self.not_before.push)),
-            Push::Behind { until: Some(until), .. } => Signal::At(until),
-            _ => Signal::Nothing,
+    /// What was waited for until a time that has come is over.
+    fn push_waited(&mut self, now: Time) {
+        if self.stopped {
+            return;
+        }
+        if self.not_before.push <= now {
+            self.not_before.push = Time::ZERO;
+        }
+        if matches!(self.course.push, Push::Waiting { until, .. } if until <= now) {
+            self.course.push = Push::Idle;
         }
     }
 

@@ -28,7 +28,7 @@ use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message};
 use crate::primitives::wait_queue::wake_all;
 use crate::protocol::messages::SharedError;
-use crate::protocol::{Direction, Effects, Failure, Protocol, Signal, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
 
 /// Who waits for what.
 pub(super) mod topic {
@@ -66,7 +66,7 @@ pub(super) struct State<L: Log> {
     /// one's.
     pub replaced: u64,
     /// What the pusher and the puller were told last.
-    told: (Signal, Signal),
+    told: (Next<()>, Next<()>),
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
     /// Which directions have ended.
@@ -90,7 +90,7 @@ impl<L: Log> Core<L> {
     pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, max_unread: usize) -> Self {
         let state = State {
             tickets: Tickets::new(protocol.log().pending()),
-            told: (protocol.push_signal(), protocol.pull_signal()),
+            told: (protocol.push_due(), protocol.pull_due()),
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
             subscribers: Subscribers::new(max_unread),
@@ -281,16 +281,16 @@ impl<L: Log> State<L> {
     /// The one place that publishes: says who has to be woken.
     fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
         let (mut topics, told) = (0, self.told);
-        match self.contain(|state| (state.protocol.push_signal(), state.protocol.pull_signal())) {
-            Ok(signals) => {
-                if signals.0 != told.0 && signals.0 != Signal::Nothing {
+        match self.contain(|state| (state.protocol.push_due(), state.protocol.pull_due())) {
+            Ok(due) => {
+                if due.0.wakes(told.0) {
                     topics |= only(topic::PUSHER);
                     probe!(self => WakesPusher);
                 }
-                if signals.1 != told.1 && signals.1 != Signal::Nothing {
+                if due.1.wakes(told.1) {
                     topics |= only(topic::PULLER);
                 }
-                self.told = signals;
+                self.told = due;
             }
             // Both look for themselves.
             Err(_) => topics |= only(topic::PUSHER) | only(topic::PULLER),
@@ -300,7 +300,7 @@ impl<L: Log> State<L> {
     }
 
     /// The worker of this direction has looked, may have begun something, and was told what it is to wait for.
-    pub(super) fn looked(&mut self, direction: Direction, told: Signal, now: Time) {
+    pub(super) fn looked(&mut self, direction: Direction, told: Next<()>, now: Time) {
         match direction {
             Direction::Push => self.told.0 = told,
             Direction::Pull => self.told.1 = told,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::log::Log;
 use crate::protocol::messages::SharedError;
-use crate::protocol::{Counters, Direction, Protocol, Pull, Push, Signal, Time, WaitingOn};
+use crate::protocol::{Counters, Direction, Next, Protocol, Pull, Push, Time, WaitingOn};
 
 /// How a [`Replicator`](super::Replicator) stands.
 ///
@@ -83,9 +83,9 @@ impl<P: Copy + Ord> Status<P> {
         if let Pull::Waiting { until, .. } = &mut pull {
             *until = from(now, *until);
         }
-        let next = [protocol.push_signal(), protocol.pull_signal()].into_iter().filter_map(|signal| match signal {
-            Signal::At(time) => Some(from(now, time)),
-            Signal::Go | Signal::Nothing => None,
+        let next = [protocol.push_due(), protocol.pull_due()].into_iter().filter_map(|due| match due {
+            Next::Wait { until } => until.map(|time| from(now, time)),
+            Next::Do(()) | Next::Stop => None,
         });
         Self {
             waiting_on: waiting_on_from(now, waiting_on),

@@ -16,14 +16,7 @@ use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
 use crate::primitives::wait::Waited;
 use crate::protocol::messages::{Batch, Page, PullError, PushError, SharedError};
-use crate::protocol::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Signal, Time};
-
-/// What a party is to do.
-enum Next<T> {
-    Do(T),
-    Wait(Option<Time>),
-    Stop,
-}
+use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Pull, Time};
 
 /// A call to upstream.
 struct Begun {
@@ -81,12 +74,13 @@ impl<L: Log> Party<L> {
             let look = |state: &mut State<L>| {
                 let next = state.contain(|state| ask(state, now)).unwrap_or_else(|message| {
                     self.fail(state, &message, now);
-                    Next::Wait(None)
+                    Next::Wait { until: None }
                 });
                 let told = match next {
-                    Next::Do(_) => Signal::Nothing,
-                    Next::Wait(until) => until.map_or(Signal::Nothing, Signal::At),
-                    Next::Stop => Signal::Go,
+                    // And then it looks again.
+                    Next::Do(_) => Next::Wait { until: None },
+                    Next::Wait { until } => Next::Wait { until },
+                    Next::Stop => Next::Stop,
                 };
                 state.looked(self.direction, told, now);
                 match next {
@@ -95,7 +89,7 @@ impl<L: Log> Party<L> {
                         last = state.ends(self.direction);
                         Ok(None)
                     }
-                    Next::Wait(until) => Err(until.and_then(|time| core.instant(time))),
+                    Next::Wait { until } => Err(until.and_then(|time| core.instant(time))),
                 }
             };
             let between = |after: Option<AfterUnlock>, wakers| self.finish(core, after.unwrap_or_default(), wakers);
@@ -216,10 +210,9 @@ fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
     let party = Party { direction: Direction::Push, tick: Protocol::tick, fail: Protocol::push_unsent };
-    let ask = |state: &mut State<L>, now| match state.protocol.next_push(now) {
-        NextPush::Send(batch) => Next::Do((batch, state.begins(Direction::Push, now))),
-        NextPush::Wait(until) => Next::Wait(until),
-        NextPush::Stop => Next::Stop,
+    let ask = |state: &mut State<L>, now| {
+        let next = state.protocol.push_begins(now);
+        next.map(|batch| (batch, state.begins(Direction::Push, now)))
     };
     let mut next = party.next(core, Input::Pusher, nothing, ask);
     while let Some((batch, Begun { interrupt, replaced })) = next {
@@ -271,10 +264,9 @@ fn push_ended<L: Log>(
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
     let party = Party { direction: Direction::Pull, tick: |_, _| Effects::default(), fail: Protocol::pull_failed };
-    let ask = |state: &mut State<L>, now| match state.protocol.next_pull(now) {
-        NextPull::Pull { ticket, cursor } => Next::Do((ticket, cursor, state.begins(Direction::Pull, now))),
-        NextPull::Wait(until) => Next::Wait(until),
-        NextPull::Stop => Next::Stop,
+    let ask = |state: &mut State<L>, now| {
+        let next = state.protocol.pull_begins(now);
+        next.map(|(ticket, cursor)| (ticket, cursor, state.begins(Direction::Pull, now)))
     };
     let mut next = party.next(core, Input::Puller, nothing, ask);
     while let Some((ticket, cursor, Begun { interrupt, .. })) = next {

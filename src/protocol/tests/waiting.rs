@@ -1,7 +1,7 @@
 //! Who owes the next move, and what each party is woken for.
 
 use super::super::Direction::{Pull, Push};
-use super::super::{Failure, NextPull, NextPush, Signal, WaitingOn};
+use super::super::{Failure, Next, WaitingOn};
 use super::{Core, behind, disconnected, fatal, last_page, live, ms, on_request, unavailable, uncertain};
 use crate::protocol::messages::FatalKind;
 
@@ -87,27 +87,36 @@ fn waiting_on_names_the_party_that_owes_the_next_move() {
 
 #[test]
 fn each_party_is_woken_for_what_it_was_told_to_wait_for() {
-    let wait = |until: Option<_>| until.map_or(Signal::Nothing, Signal::At);
     for (protocol, _) in standings() {
         let words = format!("the pusher {}; the puller {}", protocol.course.push, protocol.course.pull);
-        let signals = |protocol: &Core| (protocol.push_signal(), protocol.pull_signal());
+        let due = |protocol: &Core| (protocol.push_due(), protocol.pull_due());
         for now in [ms(0), ms(1000)] {
             let mut asked = protocol.clone();
-            let pusher = match asked.next_push(now) {
-                NextPush::Send(_) | NextPush::Stop => Signal::Go,
-                NextPush::Wait(until) => wait(until),
-            };
-            let puller = match asked.next_pull(now) {
-                NextPull::Pull { .. } | NextPull::Stop => Signal::Go,
-                NextPull::Wait(until) => wait(until),
-            };
+            let told = (asked.push_begins(now).map(drop), asked.pull_begins(now).map(drop));
             if now == ms(0) {
-                assert_eq!(signals(&protocol), (pusher, puller), "{words}");
+                assert_eq!(due(&protocol), told, "{words}");
             }
             // A wait that is over leaves no trace, or what ends the next one would wake no pusher.
-            let after = signals(&asked);
-            assert!(pusher == Signal::Go || pusher == after.0, "{words}; at {now:?} the pusher: {pusher:?}, {after:?}");
-            assert!(puller == Signal::Go || puller == after.1, "{words}; at {now:?} the puller: {puller:?}, {after:?}");
+            let after = due(&asked);
+            assert!(told.0 == Next::Do(()) || told.0 == after.0, "{words}; at {now:?} the pusher: {told:?}, {after:?}");
+            assert!(told.1 == Next::Do(()) || told.1 == after.1, "{words}; at {now:?} the puller: {told:?}, {after:?}");
         }
+    }
+}
+
+#[test]
+fn next_wakes_a_direction_for_what_it_was_not_told() {
+    let wait = |until: Option<u64>| Next::Wait { until: until.map(ms) };
+    let all = [Next::Do(()), wait(None), wait(Some(1)), wait(Some(2)), Next::Stop];
+    let woken = all.map(|told| all.map(|due| due.wakes(told)));
+    let expected = [
+        ("what is to be done at once", [false, false, true, true, false]),
+        ("to wait for a change", [true, false, true, true, true]),
+        ("to wait for a time", [true, false, false, true, true]),
+        ("to wait for another time", [true, false, true, false, true]),
+        ("to stop", [false, false, true, true, false]),
+    ];
+    for (woken, (told, expected)) in woken.into_iter().zip(expected) {
+        assert_eq!(woken, expected, "told {told}");
     }
 }
