@@ -164,7 +164,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "ChangeWakesNobody",
         story: "A state under a lock changes, and wakes no waiter.",
         source: None,
-        edits: &[replace("primitives/monitor.rs", "Monitor::notify", "self.inner.notify_all(inner, topic);", "")],
+        edits: &[replace("primitives/monitor.rs", "Locked::notify", "monitor.inner.notify_all(inner, topic);", "")],
     },
     KnownBug {
         name: "BumpWakesNobody",
@@ -550,7 +550,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[before(
             "replicator/work.rs",
             "push",
-            "let ended = ",
+            "next = pusher.next(Input::PushEnded",
             "if matches!(outcome, Ok(Err(PushError::Fatal { .. }))) { return Ok(()); }",
         )],
     },
@@ -577,8 +577,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "replicator/work.rs",
             "Party::finish",
-            "self.show(core, core.finish(after, wakers).message());",
-            "core.finish(after, wakers).resume();",
+            "self.show(self.core.finish(after, wakers).message());",
+            "self.core.finish(after, wakers).resume();",
         )],
     },
     KnownBug {
@@ -781,7 +781,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
             before(
                 "replicator/work.rs",
                 "pull",
-                "party.report(",
+                "puller.report(",
                 "crate::sync_points::SyncPoint::BeforeQueueChange.reach();",
             ),
         ],
@@ -792,7 +792,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
         edits: &[before(
             "replicator/work.rs",
             "push",
-            "let ended = ",
+            "next = pusher.next(Input::PushEnded",
             "crate::sync_points::SyncPoint::AfterReply.reach();",
         )],
     },
@@ -813,16 +813,16 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
             replace(
                 "replicator/work.rs",
                 "Party::next",
-                "Next::Wait { until } => Err(",
-                "Next::Wait { .. } if crate::sync_points::SyncPoint::BeforeParking.is_owed() => Err(core.instant(now)), \
-                 Next::Wait { until } => Err(",
+                "if !passed =>",
+                "if !passed && !crate::sync_points::SyncPoint::BeforeParking.is_owed() =>",
             ),
             before(
                 "replicator/work.rs",
                 "Party::next",
-                "Waited::TimedOut | Waited::Interrupted(_)",
-                "Waited::TimedOut if crate::sync_points::SyncPoint::BeforeParking.is_owed() => \
-                 crate::sync_points::SyncPoint::BeforeParking.reach(),",
+                "match next {",
+                "if matches!(next, Next::Wait { .. }) && crate::sync_points::SyncPoint::BeforeParking.is_owed() { \
+                     crate::sync_points::SyncPoint::BeforeParking.reach(); \
+                 }",
             ),
         ],
     },

@@ -20,6 +20,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -81,9 +82,10 @@ impl Drop for Held {
 }
 
 /// A locked state. Fields are dropped in this order: the lock is given up first.
-struct Locked<'a, S, const TOPICS: usize> {
+pub(crate) struct Locked<'a, S, const TOPICS: usize> {
     inner: MutexGuard<'a, Inner<S, TOPICS>>,
     held: Held,
+    monitor: &'a Monitor<S, TOPICS>,
 }
 
 /// Tasks to wake.
@@ -128,16 +130,17 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
         assert!(!Held::is(self.address()), "user code is about to run under a lock");
     }
 
-    fn lock(&self) -> Locked<'_, S, TOPICS> {
+    /// Locks the state, for steps between which something may be done without the lock.
+    pub(crate) fn lock(&self) -> Locked<'_, S, TOPICS> {
         let held = Held::new(self.address());
-        Locked { inner: self.inner.lock(), held }
+        Locked { inner: self.inner.lock(), held, monitor: self }
     }
 
     /// Looks at the state, or changes what has no waiters. A thread that changes it need not wait for this.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
         let held = Held::new(self.address());
-        let mut locked = Locked { inner: self.inner.lock_yielding(), held };
-        look(&mut locked.inner.state)
+        let mut locked = Locked { inner: self.inner.lock_yielding(), held, monitor: self };
+        look(&mut locked)
     }
 
     /// Changes the state and wakes the threads that wait for the topics that `change` names. Returns the tasks that do: to
@@ -145,22 +148,9 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
     #[must_use = "the tasks are to be woken"]
     pub(crate) fn change_quietly<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> (T, Wakers) {
         let mut locked = self.lock();
-        let (result, topics) = change(&mut locked.inner.state);
-        let wakers = self.notify(&mut locked.inner, topics);
+        let (result, topics) = change(&mut locked);
+        let wakers = locked.notify(topics);
         (result, wakers)
-    }
-
-    /// Wakes the threads that wait for these topics, and returns the tasks.
-    fn notify(&self, inner: &mut MutexGuard<'_, Inner<S, TOPICS>>, topics: Topics) -> Wakers {
-        probe!(Changed { monitor: self.inner.thing(), state: &inner.state });
-        let mut wakers = Wakers::new();
-        for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
-            self.inner.notify_all(inner, topic);
-            if let Some(waiting) = &mut inner.waiting[topic] {
-                wakers.append(&mut waiting.take());
-            }
-        }
-        wakers
     }
 
     /// Blocks the thread until `look` finds something or `deadline` has come. `look` is called under the lock, so what it
@@ -179,52 +169,16 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
     pub(crate) fn block_until<T>(
         &self,
         topic: usize,
-        look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
-    ) -> Waited<T> {
-        self.block_with(self.lock(), topic, look)
-    }
-
-    /// As [`change_quietly`](Self::change_quietly) and then [`block_until`](Self::block_until), in one critical section
-    /// unless something has to be done in between: `change` may say what, there may be tasks to wake, and `between` does
-    /// both.
-    pub(crate) fn change_and_block<A, T>(
-        &self,
-        change: impl FnOnce(&mut S) -> (Option<A>, Topics),
-        between: impl FnOnce(Option<A>, Wakers),
-        topic: usize,
-        look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
-    ) -> Waited<T> {
-        let mut locked = self.lock();
-        let (first, topics) = change(&mut locked.inner.state);
-        let wakers = self.notify(&mut locked.inner, topics);
-        if first.is_some() || !wakers.is_empty() {
-            drop(locked);
-            between(first, wakers);
-            locked = self.lock();
-        }
-        self.block_with(locked, topic, look)
-    }
-
-    fn block_with<'a, T>(
-        &'a self,
-        mut locked: Locked<'a, S, TOPICS>,
-        topic: usize,
         mut look: impl FnMut(&mut S) -> Result<T, Option<Instant>>,
     ) -> Waited<T> {
-        let mut passed = false;
+        let (mut locked, mut passed) = (self.lock(), false);
         loop {
-            let found = look(&mut locked.inner.state);
-            probe!(Looked { monitor: self.inner.thing(), state: &locked.inner.state });
-            let deadline = match found {
+            let deadline = match locked.look(&mut look) {
                 Ok(found) => return Waited::Ready(found),
                 Err(_) if passed => return Waited::TimedOut,
                 Err(deadline) => deadline,
             };
-            probe!(Waits { state: &locked.inner.state, topic });
-            let Locked { inner, held } = locked;
-            drop(held);
-            let (inner, over) = self.inner.wait(inner, topic, deadline);
-            (locked, passed) = (Locked { inner, held: Held::new(self.address()) }, over);
+            (locked, passed) = locked.wait(topic, deadline);
         }
     }
 
@@ -234,6 +188,55 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
         F: FnMut(&mut S) -> Option<T>,
     {
         Watch { monitor: self, topic, look, place: None }
+    }
+}
+
+impl<S: Shown, const TOPICS: usize> Locked<'_, S, TOPICS> {
+    /// Wakes the threads that wait for these topics. Returns the tasks that do: to be woken once the lock has been given up,
+    /// since their wakers are user code.
+    #[must_use = "the tasks are to be woken"]
+    pub(crate) fn notify(&mut self, topics: Topics) -> Wakers {
+        let Self { inner, monitor, .. } = self;
+        probe!(Changed { monitor: monitor.inner.thing(), state: &inner.state });
+        let mut wakers = Wakers::new();
+        for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
+            monitor.inner.notify_all(inner, topic);
+            if let Some(waiting) = &mut inner.waiting[topic] {
+                wakers.append(&mut waiting.take());
+            }
+        }
+        wakers
+    }
+
+    /// Looks whether there is something to do, or to [wait](Self::wait) for. It must not change what others wait for.
+    pub(crate) fn look<T>(&mut self, look: impl FnOnce(&mut S) -> T) -> T {
+        let found = look(self);
+        probe!(Looked { monitor: self.monitor.inner.thing(), state: &self.inner.state });
+        found
+    }
+
+    /// Gives up the lock until a change of this topic, until `deadline`, or for no reason. Says whether the deadline has
+    /// passed. No moment lies between what was done under the lock and the wait.
+    pub(crate) fn wait(self, topic: usize, deadline: Option<Instant>) -> (Self, bool) {
+        let Self { inner, held, monitor } = self;
+        probe!(Waits { state: &inner.state, topic });
+        drop(held);
+        let (inner, passed) = monitor.inner.wait(inner, topic, deadline);
+        (Self { inner, held: Held::new(monitor.address()), monitor }, passed)
+    }
+}
+
+impl<S, const TOPICS: usize> Deref for Locked<'_, S, TOPICS> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.inner.state
+    }
+}
+
+impl<S, const TOPICS: usize> DerefMut for Locked<'_, S, TOPICS> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.inner.state
     }
 }
 

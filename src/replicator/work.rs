@@ -2,8 +2,8 @@
 //!
 //! A worker ends when it is told to stop, and for nothing else: all that is the user's is contained.
 
-use std::cell::Cell;
 use std::convert::Infallible;
+use std::mem::take;
 
 use super::after::AfterUnlock;
 use super::core::{Call, Core, State, only, topic};
@@ -14,7 +14,6 @@ use crate::platform::{contain, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
-use crate::primitives::wait::Waited;
 use crate::protocol::messages::{Batch, Page, PullError, PushError, SharedError};
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Pull, Time};
 
@@ -25,113 +24,105 @@ struct Begun {
     replaced: u64,
 }
 
-/// A party: what it asks, and how it fails.
-struct Party<L: Log> {
+/// A party: what it asks of the protocol, and how it fails.
+struct Party<'a, L: Log, T> {
+    core: &'a Core<L>,
     direction: Direction,
+    topic: usize,
+    /// What it is to do now.
+    begins: fn(&mut Protocol<L>, Time) -> Next<T>,
     /// A time has come that it was told to wait for.
     tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
     /// The log panicked under it.
     fail: fn(&mut Protocol<L>, Failure),
 }
 
-impl<L: Log> Party<L> {
-    fn topic(&self) -> usize {
-        match self.direction {
-            Direction::Push => topic::PUSHER,
-            Direction::Pull => topic::PULLER,
+impl<L: Log, T> Party<'_, L, T> {
+    /// Reports what came of the last call, then blocks until there is something to do, and begins it; `None` once there
+    /// will be nothing any more.
+    fn next(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) -> Option<(T, Begun)> {
+        let core = self.core;
+        let mut now = core.now();
+        let mut state = core.state.lock();
+        let (mut after, mut topics) = self.transition(&mut state, input, report, now);
+        loop {
+            let wakers = state.notify(topics);
+            // Others wait for that. What can wait waits until the lock has been given up for something else.
+            if after.is_urgent() || !wakers.is_empty() {
+                drop(state);
+                self.finish(take(&mut after), wakers);
+                state = core.state.lock();
+            }
+            let mut passed = false;
+            let next = loop {
+                match state.look(|state| self.look(state, now)) {
+                    Next::Wait { until } if !passed => {
+                        let deadline = until.and_then(|time| core.instant(time));
+                        (state, passed) = state.wait(self.topic, deadline);
+                    }
+                    next => break next,
+                }
+            };
+            let last = matches!(next, Next::Stop) && state.ends(self.direction);
+            drop(state);
+            self.finish(take(&mut after), Wakers::new());
+            if last {
+                self.show(core.close(|_| ()).1.message());
+            }
+            match next {
+                Next::Do(call) => return Some(call),
+                Next::Stop => return None,
+                Next::Wait { .. } => {}
+            }
+            now = core.now();
+            state = core.state.lock();
+            let tick = |state: &mut State<L>, now| (self.tick)(&mut state.protocol, now);
+            (after, topics) = self.transition(&mut state, Input::Clock, tick, now);
         }
     }
 
-    /// Reports what came of the last call, then blocks until there is something to do; `None` once there will be nothing
-    /// any more.
-    fn next<T>(
-        &self,
-        core: &Core<L>,
-        input: Input,
-        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
-        mut ask: impl FnMut(&mut State<L>, Time) -> Next<T>,
-    ) -> Option<T> {
-        let mut report = Some(report);
-        let mut now = core.now();
-        let mut last = false;
-        loop {
-            // What can wait waits until the lock has been given up for something else.
-            let later = Cell::default();
-            let change = |state: &mut State<L>| {
-                let (after, topics) = match report.take() {
-                    Some(report) => self.transition(state, input, report, now),
-                    None => {
-                        let tick = |state: &mut State<L>, now| (self.tick)(&mut state.protocol, now);
-                        self.transition(state, Input::Clock, tick, now)
-                    }
-                };
-                if after.is_urgent() {
-                    return (Some(after), topics);
-                }
-                later.set(after);
-                (None, topics)
-            };
-            let look = |state: &mut State<L>| {
-                let next = state.contain(|state| ask(state, now)).unwrap_or_else(|message| {
-                    self.fail(state, &message, now);
-                    Next::Wait { until: None }
-                });
-                let told = match next {
-                    // And then it looks again.
-                    Next::Do(_) => Next::Wait { until: None },
-                    Next::Wait { until } => Next::Wait { until },
-                    Next::Stop => Next::Stop,
-                };
-                state.looked(self.direction, told, now);
-                match next {
-                    Next::Do(what) => Ok(Some(what)),
-                    Next::Stop => {
-                        last = state.ends(self.direction);
-                        Ok(None)
-                    }
-                    Next::Wait { until } => Err(until.and_then(|time| core.instant(time))),
-                }
-            };
-            let between = |after: Option<AfterUnlock>, wakers| self.finish(core, after.unwrap_or_default(), wakers);
-            let next = core.state.change_and_block(change, between, self.topic(), look);
-            self.finish(core, later.take(), Wakers::new());
-            match next {
-                Waited::Ready(next) => {
-                    if last {
-                        self.show(core, core.close(|_| ()).1.message());
-                    }
-                    return next;
-                }
-                Waited::TimedOut | Waited::Interrupted(_) => now = core.now(),
-            }
-        }
+    /// Begins what is to be done, or notes what is to be waited for.
+    fn look(&self, state: &mut State<L>, now: Time) -> Next<(T, Begun)> {
+        let next = state.contain(|state| (self.begins)(&mut state.protocol, now)).unwrap_or_else(|message| {
+            self.fail(state, &message, now);
+            Next::Wait { until: None }
+        });
+        let next = next.map(|what| (what, state.begins(self.direction, now)));
+        let told = match next {
+            // And then it looks again.
+            Next::Do(_) => Next::Wait { until: None },
+            Next::Wait { until } => Next::Wait { until },
+            Next::Stop => Next::Stop,
+        };
+        state.looked(self.direction, told, now);
+        next
     }
 
     /// Reports without asking. If that has woken the pusher, it goes first: on one processor it would wait until this
     /// thread has nothing to do.
-    fn report(&self, core: &Core<L>, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
-        let now = core.now();
-        let ((after, woken), wakers) = core.state.change_quietly(|state| {
-            let (after, topics) = self.transition(state, input, report, now);
-            ((after, topics), topics)
-        });
-        self.finish(core, after, wakers);
+    fn report(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
+        let now = self.core.now();
+        let mut state = self.core.state.lock();
+        let (after, topics) = self.transition(&mut state, input, report, now);
+        let wakers = state.notify(topics);
+        drop(state);
+        self.finish(after, wakers);
         // Mutants `replace & with`, `replace != with ==`: it is a matter of time alone.
-        if woken & only(topic::PUSHER) != 0 {
+        if topics & only(topic::PUSHER) != 0 {
             yield_now();
         }
     }
 
     /// Does what is left once the lock has been given up. A panic is shown as this direction's last error, and changes
     /// nothing else.
-    fn finish(&self, core: &Core<L>, after: AfterUnlock, wakers: Wakers) {
-        self.show(core, core.finish(after, wakers).message());
+    fn finish(&self, after: AfterUnlock, wakers: Wakers) {
+        self.show(self.core.finish(after, wakers).message());
     }
 
-    fn show(&self, core: &Core<L>, panicked: Option<String>) {
+    fn show(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
-            let now = core.now();
-            core.state.look(|state| state.panicked(self.direction, format!("a waker or a drop: {message}"), now));
+            let now = self.core.now();
+            self.core.state.look(|state| state.panicked(self.direction, format!("a waker or a drop: {message}"), now));
         }
     }
 
@@ -209,16 +200,18 @@ fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
 
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party { direction: Direction::Push, tick: Protocol::tick, fail: Protocol::push_unsent };
-    let ask = |state: &mut State<L>, now| {
-        let next = state.protocol.push_begins(now);
-        next.map(|batch| (batch, state.begins(Direction::Push, now)))
+    let pusher = Party {
+        core,
+        direction: Direction::Push,
+        topic: topic::PUSHER,
+        begins: Protocol::push_begins,
+        tick: Protocol::tick,
+        fail: Protocol::push_unsent,
     };
-    let mut next = party.next(core, Input::Pusher, nothing, ask);
+    let mut next = pusher.next(Input::Pusher, nothing);
     while let Some((batch, Begun { interrupt, replaced })) = next {
         let (outcome, error) = called("Upstream::push", contain(|| upstream.push(&batch, &interrupt)));
-        let ended = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
-        next = party.next(core, Input::PushEnded, ended, ask);
+        next = pusher.next(Input::PushEnded, |state, now| push_ended(state, batch, replaced, outcome, error, now));
         let _contained = contain(|| drop(interrupt));
     }
     Ok(())
@@ -263,19 +256,22 @@ fn push_ended<L: Log>(
 
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let party = Party { direction: Direction::Pull, tick: |_, _| Effects::default(), fail: Protocol::pull_failed };
-    let ask = |state: &mut State<L>, now| {
-        let next = state.protocol.pull_begins(now);
-        next.map(|(ticket, cursor)| (ticket, cursor, state.begins(Direction::Pull, now)))
+    let puller = Party {
+        core,
+        direction: Direction::Pull,
+        topic: topic::PULLER,
+        begins: Protocol::pull_begins,
+        tick: |_, _| Effects::default(),
+        fail: Protocol::pull_failed,
     };
-    let mut next = party.next(core, Input::Puller, nothing, ask);
-    while let Some((ticket, cursor, Begun { interrupt, .. })) = next {
+    let mut next = puller.next(Input::Puller, nothing);
+    while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
         let outcome = contain(|| {
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
                 let brings = Input::Page(page.entries.len());
-                party.report(core, brings, |state, now| page_pulled(state, ticket, page, now));
+                puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());
                 }
@@ -283,8 +279,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             if interrupt.is_set() { Err(asked()) } else { Ok(()) }
         });
         let (outcome, error) = called("Upstream::pull", outcome);
-        let ended = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
-        next = party.next(core, Input::PullEnded(ticket), ended, ask);
+        next = puller.next(Input::PullEnded(ticket), |state, now| pull_ended(state, ticket, outcome, error, now));
         let _contained = contain(|| drop(interrupt));
     }
     Ok(())

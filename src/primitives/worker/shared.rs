@@ -403,27 +403,23 @@ impl Shared {
 
     /// Ends a run and blocks until the next is due; `None` once the worker is to stop.
     fn turn(&self, run: &Run, ended: Ended) -> Option<Run> {
-        let look = |state: &mut State| match state.next() {
-            Next::Run(run) => Ok(Some(run)),
-            Next::Stop => Ok(None),
-            Next::Wait(until) => Err(until),
-        };
-        // What is dropped and the wakers are user code, and the thread must outlive their panics.
-        let turned = contain(|| {
-            let change = |state: &mut State| (state.run_ended(run, ended), 1);
-            let between = |former, wakers| {
-                let mut first = FirstPanic::default();
-                first.contain(|| drop::<Option<Exit>>(former));
-                first.contain(|| wake_all(wakers));
-                first.resume();
-            };
-            self.state.change_and_block(change, between, 0, look)
-        });
-        let mut next = turned.unwrap_or(Waited::TimedOut);
+        let mut state = self.state.lock();
+        let former = state.run_ended(run, ended);
+        let wakers = state.notify(1);
+        if former.is_some() || !wakers.is_empty() {
+            drop(state);
+            // They are user code, and the thread outlives their panics.
+            let mut panicked = FirstPanic::default();
+            panicked.contain(|| drop(former));
+            panicked.contain(|| wake_all(wakers));
+            panicked.message();
+            state = self.state.lock();
+        }
         loop {
-            match next {
-                Waited::Ready(next) => return next,
-                Waited::TimedOut | Waited::Interrupted(_) => next = self.state.block_until(0, look),
+            match state.look(State::next) {
+                Next::Run(run) => return Some(run),
+                Next::Stop => return None,
+                Next::Wait(until) => (state, _) = state.wait(0, until),
             }
         }
     }
