@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::core::Core;
+use super::shutdown::Owned;
 use super::trace::trace;
 use super::upstream::Upstream;
 use super::{Replicator, work};
@@ -98,7 +99,7 @@ impl<L: Log, U> Builder<L, U> {
         };
         trace!(doing("stop"));
         let puller = started.inspect_err(|_| drop(core.apply(|state| ((), state.protocol.stop()))))?;
-        Ok(Replicator { core, workers: Some([pusher, puller]) })
+        Ok(Replicator { core: Arc::new(Owned::new(core, [pusher, puller])) })
     }
 }
 

@@ -66,7 +66,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::builder::Builder;
-use self::core::{Core, State, topic};
+use self::core::{State, topic};
+use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
@@ -74,16 +75,17 @@ pub use self::ticket::{Settled, Ticket};
 use self::trace::trace;
 pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
-use crate::platform::{Arc, abandoned, contain, note};
-use crate::primitives::panics::FirstPanic;
+use crate::platform::{Arc, contain, note};
 use crate::primitives::wait::{Waited, deadline};
-use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
 ///
-/// Dropping it [stops](Self::stop) it and waits for its two threads, however long a call to upstream takes to heed its
-/// interrupt. Not to wait, await [`stopped`](Self::stopped) before, or give [`shutdown`](Self::shutdown) a limit.
+/// A clone is another handle of the same replicator, at the cost of a reference count. The drop of the last one
+/// [stops](Self::stop) it and waits for its two threads, however long a call to upstream takes to
+/// heed its interrupt; on one of the two, as a waker may bring about, for the other alone. Not to
+/// wait, await [`stopped`](Self::stopped) before, or give [`shutdown`](Self::shutdown) a limit. An
+/// upstream that holds a handle of its own replicator keeps it from ending.
 ///
 /// # Panics of a task's waker
 ///
@@ -110,9 +112,7 @@ use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Replicator<L: Log> {
-    core: Arc<Core<L>>,
-    /// `None` once shut down.
-    workers: Option<[Worker; 2]>,
+    core: Arc<Owned<L>>,
 }
 
 /// Why a commit was not admitted. The log is as it was.
@@ -357,19 +357,14 @@ impl<L: Log> Replicator<L> {
     /// What comes of the calls still counts. As soon as both have ended nothing can settle any more: tickets that have not
     /// settled are [closed](Settled::Closed) then, flushes end with an error, updates [end](RecvError::Closed), and
     /// [`stopped`](Self::stopped) is over. From now on commits are [refused](CommitError::Stopped), the rest of the handle
-    /// goes on to answer, and [`shutdown`](Self::shutdown) gives the log back.
+    /// goes on to answer, and [`into_log`](Self::into_log) gives the log back.
     pub fn stop(&self) {
-        self.stop_quietly().resume();
-    }
-
-    fn stop_quietly(&self) -> FirstPanic {
-        trace!(doing("stop"));
-        let (_contained, panicked) = self.core.apply(|state| ((), state.protocol.stop()));
-        panicked
+        self.core.stop().resume();
     }
 
     /// Waits, without blocking the thread, until it has [stopped](Self::stop): both directions have ended. It does not tell
-    /// them to. What follows, a drop or a [`shutdown`](Self::shutdown), waits for no call to upstream.
+    /// them to. What follows, a drop or a [`shutdown`](Self::shutdown), waits for no call to upstream. It is over as well
+    /// once a shutdown has waited for the directions in vain.
     ///
     /// # Cancel safety
     ///
@@ -379,17 +374,9 @@ impl<L: Log> Replicator<L> {
     }
 }
 
-impl<L: Log> Drop for Replicator<L> {
-    fn drop(&mut self) {
-        // Mutant `replace || with && in <impl Drop for Replicator<L>>::drop`: in a usual build nothing is ever abandoned, and
-        // to stop and close what is closed changes nothing.
-        if self.workers.is_none() || abandoned() {
-            return;
-        }
-        // A drop does not panic.
-        self.stop_quietly().message();
-        self.workers = None;
-        self.core.close(|_| ()).1.message();
+impl<L: Log> Clone for Replicator<L> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core) }
     }
 }
 
