@@ -71,7 +71,7 @@ use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
-pub use self::ticket::{Settled, Ticket};
+pub use self::ticket::{Settled, Ticket, TicketFuture};
 use self::trace::trace;
 pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
