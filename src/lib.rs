@@ -79,6 +79,7 @@ mod platform;
 mod primitives;
 pub mod protocol;
 pub mod replicator;
+mod shared_error;
 pub mod sync_state;
 
 pub use backoff::Backoff;
@@ -88,6 +89,7 @@ pub use primitives::latch::{Latch, Opened};
 pub use primitives::wait::{WaitError, Waited};
 pub use primitives::worker;
 pub use replicator::{Replicator, Settled, Ticket};
+pub use shared_error::SharedError;
 pub use sync_state::{SeqNum, SyncState};
 // Second names for what `worker` has.
 #[doc(no_inline)]
@@ -112,6 +114,8 @@ pub mod sync {
 
 /// What a backend implements: the upstream that puts the events of all clients into one order.
 pub mod upstream {
-    pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError, SharedError};
+    pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
     pub use crate::replicator::upstream::{Fault, Memory, Upstream};
+    #[doc(no_inline)]
+    pub use crate::shared_error::SharedError;
 }

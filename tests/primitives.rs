@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchwork::worker::{BoxError, Ended, Phase, Stopped, join_all};
+use latchwork::SharedError;
+use latchwork::worker::{Ended, Phase, Stopped, join_all};
 use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
 
 const TIMES: usize = 300;
@@ -544,7 +545,7 @@ mod interrupt {
 mod worker {
     use super::*;
 
-    type Outcome = Result<(), BoxError>;
+    type Outcome = Result<(), SharedError>;
 
     fn until_interrupted(run: &Run) -> Outcome {
         let cause = run.interrupt().wait();

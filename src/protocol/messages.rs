@@ -1,13 +1,12 @@
 //! What a client and its upstream exchange: batches, pages, and what came of each.
 
-use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::log::Log;
+use crate::shared_error::SharedError;
 
 /// Events on their way to upstream: the first pending ones.
 pub struct Batch<L: Log> {
@@ -151,39 +150,4 @@ pub enum FatalKind {
     WentBack,
     /// Anything else.
     Other,
-}
-
-/// An error that several places show.
-#[derive(Clone)]
-pub struct SharedError(Arc<dyn Error + Send + Sync>);
-
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for SharedError {
-    fn from(error: E) -> Self {
-        Self(Arc::from(error.into()))
-    }
-}
-
-impl SharedError {
-    /// Whether it is the very same error, whatever it says.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// The error itself.
-    #[must_use]
-    pub fn get(&self) -> &(dyn Error + Send + Sync + 'static) {
-        &*self.0
-    }
-}
-
-impl fmt::Display for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }

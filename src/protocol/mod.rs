@@ -95,13 +95,13 @@ mod waiting;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use self::messages::SharedError;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
 pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, WaitingOn};
 use crate::log::{Log, Merged};
+use crate::shared_error::SharedError;
 
 /// A point in time: how long after an origin of the driver's choice.
 pub type Time = Duration;

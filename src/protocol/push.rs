@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::contract;
-use super::messages::{Batch, PushError, SharedError};
+use super::messages::{Batch, PushError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Resend, Signal, Spent, Time};
 use crate::log::{Log, Merged};
+use crate::shared_error::SharedError;
 
 /// So many pushes in a row may be overtaken before the next is delayed.
 const OVERTAKEN_AT_ONCE: u32 = 4;

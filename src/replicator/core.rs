@@ -25,8 +25,8 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message};
 use crate::primitives::wait_queue::wake_all;
-use crate::protocol::messages::SharedError;
 use crate::protocol::{Direction, Effects, Failure, Protocol, Signal, Time, WaitingOn};
+use crate::shared_error::SharedError;
 
 /// Who waits for what.
 pub(super) mod topic {

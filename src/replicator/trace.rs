@@ -63,10 +63,11 @@ pub(super) mod on {
 
     use crate::log::{Log, Merged};
     use crate::platform::contain;
-    use crate::protocol::messages::{Batch, SharedError};
+    use crate::protocol::messages::Batch;
     use crate::protocol::{Protocol, Time, WaitingOn};
     use crate::replicator::CommitError;
     use crate::replicator::status::{Owed, waiting_on_from};
+    use crate::shared_error::SharedError;
 
     /// What a thread is about.
     #[derive(Default)]

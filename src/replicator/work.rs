@@ -15,8 +15,9 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
 use crate::primitives::wait::Waited;
-use crate::protocol::messages::{Batch, Page, PullError, PushError, SharedError};
+use crate::protocol::messages::{Batch, Page, PullError, PushError};
 use crate::protocol::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Signal, Time};
+use crate::shared_error::SharedError;
 
 /// What a party is to do.
 enum Next<T> {

@@ -45,9 +45,7 @@ pub use self::shared::{Handle, Phase, Status};
 use self::shared::{Shared, work};
 use crate::platform::{Arc, Instant, abandoned, thread};
 use crate::primitives::wait::deadline;
-
-/// The error of what a body's run may return.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::shared_error::SharedError;
 
 /// A restartable worker on a thread of its own: a *supervised process* (Erlang/OTP). See the
 /// [module](self) for what it promises.
@@ -82,7 +80,7 @@ impl Worker {
     /// # Errors
     ///
     /// As [`Builder::spawn`].
-    pub fn spawn<E: Into<BoxError>>(
+    pub fn spawn<E: Into<SharedError>>(
         name: impl Into<String>,
         body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
     ) -> Result<Self, SpawnError> {
@@ -247,7 +245,7 @@ impl Builder {
     /// # Errors
     ///
     /// If the operating system gives no thread, or the name holds a zero byte.
-    pub fn spawn<E: Into<BoxError>>(
+    pub fn spawn<E: Into<SharedError>>(
         self,
         mut body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
     ) -> Result<Worker, SpawnError> {

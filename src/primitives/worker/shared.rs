@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
-use super::{BoxError, RestartPolicy, Stopped};
+use super::{RestartPolicy, Stopped};
 use crate::platform::{Arc, Instant, contain, note, random, thread};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
 use crate::primitives::wait::{Waited, deadline};
 use crate::primitives::wait_queue::wake_all;
+use crate::shared_error::SharedError;
 
 /// What can be done with a worker without owning it. Clones are the same worker.
 #[derive(Clone)]
@@ -75,7 +76,7 @@ pub enum Phase {
 }
 
 /// How a worker stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
     /// What it is doing.
@@ -453,7 +454,7 @@ impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
 /// What the worker's thread does, from its first run on.
-pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Result<(), BoxError>) {
+pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Result<(), SharedError>) {
     let _first = shared.own_thread.set(thread::current().id());
     let mut next = Some(first);
     while let Some(run) = next {
