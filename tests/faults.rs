@@ -261,7 +261,7 @@ fn settle(client: u32, (ticket, last): Open) -> Option<(Position, u64)> {
 fn applied(updates: &Updates<State>) -> Vec<Item> {
     assert_eq!(updates.snapshot.upstream_head.global, 0);
     let mut applied = Vec::new();
-    for update in &updates.receiver {
+    for update in updates.receiver.iter() {
         let (confirmed, new) = match &update.merged {
             latchwork::log::Merged::Advance { new, confirmed }
             | latchwork::log::Merged::Rebase { new, confirmed, .. } => (confirmed, new),

@@ -85,7 +85,7 @@ fn worker(
         theirs.leave();
         ended
     };
-    let worker = Worker::builder("model").policy(policy).spawn(body).unwrap();
+    let worker = Worker::spawn_with("model", policy, body).unwrap();
     record.own.set(worker.handle().clone()).unwrap();
     (worker, record)
 }

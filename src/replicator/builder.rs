@@ -1,6 +1,7 @@
 //! How a replicator is started.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::{Replicator, work};
 use crate::backoff::Backoff;
 use crate::log::Log;
 use crate::platform::Arc;
-use crate::primitives::worker::{SpawnError, Worker};
+use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
 /// Configures and starts a [`Replicator`]; see [`Replicator::builder`].
@@ -81,7 +82,7 @@ impl<L: Log, U> Builder<L, U> {
     /// # Errors
     ///
     /// If the operating system gives no thread, or the name holds a zero byte.
-    pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
+    pub fn spawn(self) -> io::Result<Replicator<L>>
     where
         U: Upstream<L>,
     {

@@ -73,7 +73,7 @@ pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket, TicketFuture};
 use self::trace::trace;
-pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
+pub use self::update::{Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
 use crate::platform::{Arc, contain, note};
 use crate::primitives::wait::{Waited, deadline};

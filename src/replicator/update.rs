@@ -129,33 +129,13 @@ impl<L: Log> Receiver<L> {
     }
 
     /// The updates until it ends. Blocks for each of them.
-    pub fn iter(&self) -> Iter<'_, L> {
-        Iter(self)
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Update<L>>> + '_ {
+        std::iter::from_fn(|| self.recv().ok())
     }
 
     /// The updates that have come.
     pub fn try_iter(&self) -> impl Iterator<Item = Arc<Update<L>>> + '_ {
         std::iter::from_fn(|| self.try_recv().ok())
-    }
-}
-
-/// The updates of a [`Receiver`] until it ends.
-pub struct Iter<'a, L: Log>(&'a Receiver<L>);
-
-impl<L: Log> Iterator for Iter<'_, L> {
-    type Item = Arc<Update<L>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.recv().ok()
-    }
-}
-
-impl<'a, L: Log> IntoIterator for &'a Receiver<L> {
-    type Item = Arc<Update<L>>;
-    type IntoIter = Iter<'a, L>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 
@@ -293,12 +273,6 @@ impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Updates<L> {
 impl<L: Log> fmt::Debug for Receiver<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").finish_non_exhaustive()
-    }
-}
-
-impl<L: Log> fmt::Debug for Iter<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").finish_non_exhaustive()
     }
 }
 

@@ -49,7 +49,7 @@ fn updates_begin_where_their_snapshot_ends() {
     drop(bob);
     for updates in subscriptions {
         let mut head = updates.snapshot.upstream_head;
-        for update in &updates.receiver {
+        for update in updates.receiver.iter() {
             // Confirmed ones come before or after the new ones; together they go on where the last update ended.
             let (confirmed, new) = match &update.merged {
                 latchwork::log::Merged::Advance { new, confirmed }
