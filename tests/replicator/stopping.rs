@@ -179,7 +179,7 @@ fn shutdowns_at_the_same_time_report_the_same_once_the_threads_have_ended() {
     let hooked = Hooked::new(&upstream).before_push(move |_, _, interrupt| {
         drop(Arc::clone(&held));
         interrupt.wait();
-        std::thread::sleep(SHORT);
+        std::thread::sleep(SHORT / 10);
         Err(PushError::Unavailable { retry_after: None, error: "interrupted".into() })
     });
     let replicator = quick(State::default(), hooked).spawn().unwrap();
@@ -187,7 +187,7 @@ fn shutdowns_at_the_same_time_report_the_same_once_the_threads_have_ended() {
     eventually(|| replicator.status().counters.pushes == 1);
     let reports = std::thread::scope(|scope| {
         // The second would wait longer than the test does.
-        let shutdowns = [SHORT, HOUR].map(|timeout| {
+        let shutdowns = [10 * SHORT, HOUR].map(|timeout| {
             let (replicator, alive) = (replicator.clone(), &alive);
             scope.spawn(move || {
                 let report = replicator.shutdown(timeout);
