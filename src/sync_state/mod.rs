@@ -113,7 +113,7 @@ pub enum LocalOnly {
 /// Each is a property test of the crate.
 ///
 /// 1. **No event is lost.** What was pushed is pending until it is in exactly one `confirmed` (or in
-///    [`Advance::passed`], if it never stays here); what upstream sent is either confirmed or in one `passed`.
+///    [`Changes::passed`], if it never stays here); what upstream sent is either confirmed or in one `passed`.
 /// 2. **No event is both confirmed and pending.**
 /// 3. **Heads never move back**, in [`Position`]; the local head is never before the upstream head.
 /// 4. **The order of local events is kept**: they settle in the order in which they were pushed.
