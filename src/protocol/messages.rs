@@ -67,6 +67,7 @@ pub enum More {
 
 /// What came of a push that upstream did not simply take. One variant for each thing that is to be done about it.
 #[derive(Debug, Clone, Error)]
+#[non_exhaustive]
 pub enum PushError<P> {
     /// Upstream has events that the batch does not follow. It was **not** taken.
     #[error("upstream is ahead of the batch")]
@@ -101,6 +102,7 @@ pub enum PushError<P> {
 
 /// Why a pull could not go on.
 #[derive(Debug, Clone, Error)]
+#[non_exhaustive]
 pub enum PullError {
     /// Upstream could not be reached, the connection died, or the pull was interrupted.
     #[error("upstream is unavailable: {error}")]

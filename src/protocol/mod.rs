@@ -225,6 +225,7 @@ struct Doubt<P> {
 /// What an input led to, beyond the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the driver has to carry it out"]
+#[non_exhaustive]
 pub struct Effects<T> {
     /// What was merged into the log, if anything.
     pub merged: Option<Merged<T>>,

@@ -22,6 +22,7 @@ pub(super) const OVERTAKEN_MOST: u32 = OVERTAKEN_AT_ONCE + 1 + OVERTAKEN_DOUBLIN
 
 /// What the pusher is doing. Each variant holds what would make it move again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Push<P> {
     /// Sends as soon as something is pending and the gate is open.
     Idle,
@@ -90,6 +91,7 @@ struct Landed<P> {
 
 /// What has been decided about a push in flight before its answer comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Fate {
     /// Nothing.
     Open,
@@ -652,6 +654,7 @@ impl<L: Log> Protocol<L> {
 
 /// The log has refused what upstream sent.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Refused<T> {
     /// What the log said.
     pub error: SharedError,

@@ -27,6 +27,7 @@ impl fmt::Display for Direction {
 
 /// Who must move before another pending event can be confirmed. Something pending always has such a party.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WaitingOn {
     /// Nothing: no event is pending, or for a pull, none is needed.
     Nothing,
@@ -72,6 +73,7 @@ pub(super) fn at(time: Time) -> String {
 
 /// Why a direction cannot go on by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Failure {
     /// Upstream said so.
     Upstream {

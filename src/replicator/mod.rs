@@ -139,6 +139,7 @@ pub enum CommitError<E> {
 /// Why a flush ended before everything was settled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{pending} events are still pending; the next move is owed by {}", Owed(waiting_on))]
+#[non_exhaustive]
 pub struct FlushError {
     /// How many events are pending, also those that were committed later.
     pub pending: usize,

@@ -21,6 +21,7 @@ use crate::primitives::wait_queue::Place;
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Settled<P> {
     /// Upstream has ordered all of it that is sent; the last of those events has this number for good.
     ///

@@ -20,6 +20,7 @@ use crate::log::{Log, Merged};
 use crate::platform::{AtomicU8, AtomicU64, Ordering, channel};
 
 /// A merge: an advance or a rebase, and how the log stood afterwards.
+#[non_exhaustive]
 pub struct Update<L: Log> {
     /// What was merged.
     pub merged: Merged<L::Entry>,
@@ -38,6 +39,7 @@ impl<L: Log> Update<L> {
 }
 
 /// How a log stands.
+#[non_exhaustive]
 pub struct Snapshot<L: Log> {
     /// The last event's number.
     pub head: L::Position,
@@ -48,6 +50,7 @@ pub struct Snapshot<L: Log> {
 }
 
 /// Every merge from now on, and how the log stood before the first of them; no gap between the two.
+#[non_exhaustive]
 pub struct Updates<L: Log> {
     /// How the log stood.
     pub snapshot: Snapshot<L>,

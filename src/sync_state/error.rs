@@ -4,7 +4,7 @@ use super::seq_num::Exhausted;
 use super::{Entry, Position, SeqNum};
 
 /// Why a [`SyncState`](super::SyncState) did not take what it was given. The state is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The entries are out of order, or one came twice.

@@ -90,6 +90,7 @@ pub use self::seq_num::{ParseSeqNumError, Position, SeqNum};
 
 /// What upstream has to do with local-only events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LocalOnly {
     /// Nothing: they are kept in order among what is pending, but never sent and not expected back. They settle with
     /// the sent event before them, or when upstream goes on and no sent event is pending before them.

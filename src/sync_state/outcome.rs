@@ -7,6 +7,7 @@ use super::{Entries, Entry, SeqNum};
 
 /// What is to be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Payload<E> {
     /// This side committed events and numbered them.
     LocalPush {

@@ -70,10 +70,7 @@ fn a_log_that_does_not_hold_together_is_refused_with_what_was_expected() {
     assert_eq!(refused("e3.1", "e3", &[]), "expected the local head e3.1, got e3");
     assert_eq!(refused("e3", "e5", &[("e4", "e3", false)]), "expected the local head e4, got e5");
     assert_eq!(refused("e3", "e4r1", &[("e4", "e3", false)]), "expected the local head e4, got e4r1");
-    assert_eq!(
-        refused("e4", "e4", &[("e4", "e3", false)]),
-        "expected entries after the upstream head e4, got e4"
-    );
+    assert_eq!(refused("e4", "e4", &[("e4", "e3", false)]), "expected entries after the upstream head e4, got e4");
     assert_eq!(refused("e3", "e5", &[("e5", "e4", false)]), "expected e4 to follow, got e5");
     assert_eq!(refused("e3", "e4", &[("e4", "e2", false)]), "expected e4 to stand on e3, got e2");
     assert_eq!(refused("e3", "e5r1", &[("e4", "e3", false), ("e5r1", "e4", false)]), "expected e5 to follow, got e5r1");

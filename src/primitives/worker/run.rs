@@ -30,6 +30,7 @@ impl Run {
 
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exit {
     /// Which run.
     pub generation: u64,
@@ -41,6 +42,7 @@ pub struct Exit {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// The body returned `Ok`.
     Completed,

@@ -59,6 +59,7 @@ enum Activity {
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Waits to be asked for a run.
     Idle,

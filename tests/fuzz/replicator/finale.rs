@@ -299,6 +299,7 @@ fn is_true(commit: &Commit, world: &World) -> TestCaseResult {
             let may = client.setup.ends != Ends::Drained || client.resets.load(Ordering::SeqCst) > 0;
             prop_assert!(may, "nothing was closed: {}", told);
         }
+        _ => prop_assert!(false, "{}", told),
     }
     Ok(())
 }
