@@ -55,7 +55,7 @@ pub(super) struct Core<L: Log> {
 pub(super) struct State<L: Log> {
     pub protocol: Protocol<L>,
     pub tickets: Tickets<L::Position>,
-    pub subscribers: Subscribers<L>,
+    pub subscribers: Subscribers<L::Entry, L::Position>,
     /// The calls that are going on.
     pub calls: [Option<Call>; 2],
     /// The last error of each direction, and when, since its last success.

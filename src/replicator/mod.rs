@@ -210,7 +210,7 @@ impl<L: Log> Replicator<L> {
     /// # Panics
     ///
     /// If the log does when asked for what is pending.
-    pub fn updates(&self) -> Updates<L> {
+    pub fn updates(&self) -> Updates<L::Entry, L::Position> {
         self.core.look(|state| {
             let log = state.protocol.log();
             let (head, upstream_head) = (log.head(), log.upstream_head());

@@ -1,6 +1,5 @@
 //! The end, and what is left behind.
 
-use std::fmt;
 use std::mem::take;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
@@ -21,9 +20,10 @@ const DIRECTIONS: [Direction; 2] = [Direction::Push, Direction::Pull];
 /// What a shutdown left behind. Dropping it waits for nothing.
 #[must_use = "it says what was not handed over"]
 #[non_exhaustive]
-pub struct Shutdown<L: Log> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shutdown<E> {
     /// The pending events that were not confirmed, in order: the log's next owner has to send them.
-    pub pending: Vec<L::Entry>,
+    pub pending: Vec<E>,
     /// Whether upstream may have taken some of them without an answer, or may take them yet.
     pub uncertain: bool,
     /// The directions whose call to upstream had not ended in time. It has been told to, and its thread ends with it.
@@ -43,22 +43,10 @@ pub struct Unfinished {
     pub calling_for: Option<Duration>,
 }
 
-impl<L: Log> Shutdown<L> {
+impl<E> Shutdown<E> {
     /// Whether everything was handed over and everything has ended.
     pub fn is_clean(&self) -> bool {
         self.pending.is_empty() && self.unfinished.is_empty() && self.failure.is_none()
-    }
-}
-
-impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Shutdown<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pending, uncertain, unfinished, failure } = self;
-        f.debug_struct("Shutdown")
-            .field("pending", pending)
-            .field("uncertain", uncertain)
-            .field("unfinished", unfinished)
-            .field("failure", failure)
-            .finish()
     }
 }
 
@@ -126,7 +114,7 @@ impl<L: Log> Replicator<L> {
     /// Each handle may do this, at the same time and again. Each call waits as said, and reports how things stand then:
     /// the first whose wait is over stops it for all of them. What has [closed](super::Settled::Closed) by then stays so, while
     /// the direction that one call has left behind may have ended before the next.
-    pub fn shutdown(&self, timeout: Duration) -> Shutdown<L> {
+    pub fn shutdown(&self, timeout: Duration) -> Shutdown<L::Entry> {
         let _drained = self.settle(timeout);
         let mut panicked = self.core.stop();
         note!(because("not everything has ended"));
@@ -164,8 +152,8 @@ impl<L: Log> Replicator<L> {
     }
 }
 
-impl<L: Log> Shutdown<L> {
-    fn of(state: &mut State<L>, now: Time) -> Self {
+impl<E> Shutdown<E> {
+    fn of<L: Log<Entry = E>>(state: &mut State<L>, now: Time) -> Self {
         let in_flight = matches!(state.protocol.push(), Push::Sending { fate: Fate::Open, .. });
         let mut uncertain = state.protocol.is_uncertain() || in_flight;
         let batch = state.contain(|state| {

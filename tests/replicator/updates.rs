@@ -18,7 +18,7 @@ fn arrive(upstream: &Memory<Events>, count: u64) {
 }
 
 /// The heads of what has come.
-fn heads(receiver: &Receiver<Events>) -> Vec<u64> {
+fn heads(receiver: &Receiver<MemoryEntry<u64>, u64>) -> Vec<u64> {
     receiver.try_iter().map(|update| update.upstream_head).collect()
 }
 

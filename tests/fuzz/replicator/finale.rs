@@ -91,7 +91,7 @@ fn take(client: &Client, world: &Arc<World>, deadline: Instant) -> Result<Replic
     }
 }
 
-fn end_of(replicator: Replicator<LoudLog>, limit: Duration) -> (Shutdown<LoudLog>, Option<LoudLog>) {
+fn end_of(replicator: Replicator<LoudLog>, limit: Duration) -> (Shutdown<<LoudLog as Log>::Entry>, Option<LoudLog>) {
     let report = replicator.shutdown(limit);
     (report, replicator.into_log())
 }
@@ -151,7 +151,7 @@ fn settled(client: &Client, world: &World) -> TestCaseResult {
 /// What a shutdown says it has left is what it has left.
 fn reports_truly(
     client: &Client,
-    report: &Shutdown<LoudLog>,
+    report: &Shutdown<<LoudLog as Log>::Entry>,
     log: Option<&LoudLog>,
     world: &Arc<World>,
     deadline: Instant,
