@@ -305,8 +305,7 @@ const fn following(previous: SeqNum, local_only: bool, generation: u32) -> SeqNu
 
 /// A walk over entries that are still in the state, in order, by reference. Each step is O(1).
 #[derive(Debug)]
-#[must_use = "a walk does nothing until it is stepped"]
-pub struct Entries<'a, E> {
+pub(super) struct Entries<'a, E> {
     sent: vec_deque::Iter<'a, Sent<E>>,
     /// `None` to pass over local-only entries.
     local: Option<vec_deque::Iter<'a, E>>,

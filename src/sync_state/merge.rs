@@ -1,9 +1,9 @@
 //! The three merges. Each looks first and changes second: up to the line that says so, nothing is touched, and
 //! behind it nothing can fail.
 
-use super::chain::{Chain, Place};
+use super::chain::{Chain, Entries, Place};
 use super::seq_num::Exhausted;
-use super::{Changes, Entries, Entry, Error, Event, LocalOnly, Outcome, Payload, SeqNum, SyncState};
+use super::{Changes, Entry, Error, Event, LocalOnly, Outcome, Payload, SeqNum, SyncState};
 
 impl<E: Event> SyncState<E> {
     /// Merges what this side pushes or upstream sends.

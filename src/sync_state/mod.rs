@@ -78,11 +78,10 @@ mod outcome;
 mod seq_num;
 
 use std::fmt;
-use std::iter::Take;
+use std::iter::FusedIterator;
 use std::num::NonZeroUsize;
 
 use self::chain::Chain;
-pub use self::chain::Entries;
 pub use self::entry::{Entry, Event};
 pub use self::error::Error;
 pub use self::outcome::{Changes, Outcome, Payload};
@@ -191,7 +190,7 @@ impl<E> SyncState<E> {
     }
 
     /// What is pending, in order.
-    pub fn pending(&self) -> Entries<'_, E> {
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = Entry<&E>> + FusedIterator + Clone {
         self.chain.entries()
     }
 
@@ -210,7 +209,7 @@ impl<E> SyncState<E> {
     }
 
     /// The first entries to be sent, at most `max`; O(1) a step, whatever stands between them.
-    pub fn batch(&self, max: NonZeroUsize) -> Take<Entries<'_, E>> {
+    pub fn batch(&self, max: NonZeroUsize) -> impl ExactSizeIterator<Item = Entry<&E>> + FusedIterator + Clone {
         let sendable = match self.local_only {
             LocalOnly::Shared => self.chain.entries(),
             LocalOnly::Kept | LocalOnly::Passed => self.chain.sent_entries(),

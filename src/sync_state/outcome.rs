@@ -3,7 +3,8 @@
 //! Events are moved, never copied: those that leave the state are handed over in a `Vec`, those that stay are shown
 //! in place. That is why an outcome borrows the state.
 
-use super::{Entries, Entry, SeqNum};
+use super::chain::Entries;
+use super::{Entry, SeqNum};
 
 /// What is to be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,17 +58,25 @@ pub struct Changes<'a, E> {
     pub confirmed: Vec<Entry<E>>,
     /// What upstream took back of its own.
     pub rolled_back_upstream: Vec<Entry<E>>,
-    /// The entries that are pending, under the numbers that they had; empty if they keep them.
-    pub old: Entries<'a, E>,
     /// New entries that the state does not keep: upstream's, and with [`LocalOnly::Passed`] the local-only ones.
     ///
     /// [`LocalOnly::Passed`]: super::LocalOnly::Passed
     pub passed: Vec<Entry<E>>,
-    /// The entries that are pending under new numbers: what was pushed, or rebased.
-    pub kept: Entries<'a, E>,
+    pub(super) old: Entries<'a, E>,
+    pub(super) kept: Entries<'a, E>,
 }
 
 impl<E> Changes<'_, E> {
+    /// The entries that are pending, under the numbers that they had; none if they keep them.
+    pub fn old(&self) -> impl ExactSizeIterator<Item = Entry<&E>> {
+        self.old.clone()
+    }
+
+    /// The entries that are pending under new numbers: what was pushed, or rebased.
+    pub fn kept(&self) -> impl ExactSizeIterator<Item = Entry<&E>> {
+        self.kept.clone()
+    }
+
     /// All new entries in order: upstream's, and on top of them the pending ones under their new numbers.
     pub fn new_entries(&self) -> impl Iterator<Item = Entry<&E>> {
         // A push may have both, in any order.

@@ -108,8 +108,8 @@ impl World {
         };
         prop_assert_eq!(all(advance.new_entries()), pushed);
         prop_assert_eq!(owned(&advance.passed), passed);
-        prop_assert_eq!(advance.kept.len(), kept.len());
-        prop_assert_eq!(all(advance.kept), kept.as_slice());
+        prop_assert_eq!(advance.kept().len(), kept.len());
+        prop_assert_eq!(all(advance.kept()), kept.as_slice());
         prop_assert_eq!(advance.confirmed, []);
         self.committed.extend(ids(&kept));
         let expected: Vec<Seen> = before.pending.iter().chain(&kept).copied().collect();
@@ -129,7 +129,7 @@ impl World {
         let (passed, confirmed) = match outcome {
             Ok(Outcome::Advance(advance)) => {
                 prop_assert!(foreign.is_empty() || left == 0, "another client was first");
-                prop_assert_eq!(advance.kept.len(), 0);
+                prop_assert_eq!(advance.kept().len(), 0);
                 (owned(&advance.passed), owned(&advance.confirmed))
             }
             Ok(Outcome::Rebase(rebase)) => {

@@ -22,7 +22,7 @@ fn a_rebase_moves_what_is_pending_behind_what_upstream_ordered() {
     let Ok(Outcome::Rebase(rebase)) = state.merge(page("e3", "8 9")) else { panic!("no rebase") };
     let moves: Vec<String> = rebase.moves().map(|step| format!("{}>{}", step.0, step.1.seq)).collect();
     assert_eq!(moves, ["e4>e6r1", "e4.1>e6.1r1", "e5>e7r1"]);
-    assert_eq!(listed(&all(rebase.old.clone())), "1@e4<e3 2@e4.1<e4 3@e5<e4");
+    assert_eq!(listed(&all(rebase.old())), "1@e4<e3 2@e4.1<e4 3@e5<e4");
     assert_eq!(listed(&all(state.pending())), "1@e6r1<e5 2@e6.1r1<e6r1 3@e7r1<e6r1");
 }
 
