@@ -34,7 +34,7 @@ impl<E: Event> SyncState<E> {
         let head = self.chain.head();
         if let Some(first) = entries.first() {
             if !first.seq.is_after(head) {
-                let expected_minimum = head.next_local_only()?;
+                let expected_minimum = head.next(true)?;
                 return Ok(Outcome::Reject { expected_minimum, entries });
             }
         }

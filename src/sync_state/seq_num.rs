@@ -10,8 +10,6 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-use super::Error;
-
 /// The number of an event: `e3.2r1` is global 3, client 2, rebase generation 1.
 ///
 /// Sent events count up `global` and have client 0; local-only events count up `client` behind the sent event that
@@ -72,30 +70,20 @@ impl SeqNum {
 
     /// The number of a sent event that follows: `e4r1` after `e3.2r1`.
     ///
-    /// # Errors
-    ///
-    /// [`Error::Exhausted`] after the last global.
-    pub fn next_sent(self) -> Result<Self, Error> {
-        Ok(self.next(false)?)
-    }
-
-    fn sent_next(self) -> Result<Self, Exhausted> {
+    /// `None` after the last global.
+    #[must_use]
+    pub fn next_sent(self) -> Option<Self> {
         let global = self.global.checked_add(1);
-        global.map(|global| Self::new(global, 0, self.generation)).ok_or_else(|| self.exhausted(Part::Global))
+        global.map(|global| Self::new(global, 0, self.generation))
     }
 
     /// The number of a local-only event that follows: `e3.3r1` after `e3.2r1`.
     ///
-    /// # Errors
-    ///
-    /// [`Error::Exhausted`] after the last client.
-    pub fn next_local_only(self) -> Result<Self, Error> {
-        Ok(self.next(true)?)
-    }
-
-    fn local_only_next(self) -> Result<Self, Exhausted> {
+    /// `None` after the last client.
+    #[must_use]
+    pub fn next_local_only(self) -> Option<Self> {
         let client = self.client.checked_add(1);
-        client.map(|client| Self::new(self.global, client, self.generation)).ok_or_else(|| self.exhausted(Part::Client))
+        client.map(|client| Self::new(self.global, client, self.generation))
     }
 
     /// The generation of what is rebased on top of this number.
@@ -106,7 +94,9 @@ impl SeqNum {
 
     /// The number of the event that follows.
     pub(super) fn next(self, local_only: bool) -> Result<Self, Exhausted> {
-        if local_only { self.local_only_next() } else { self.sent_next() }
+        let (next, part) =
+            if local_only { (self.next_local_only(), Part::Client) } else { (self.next_sent(), Part::Global) };
+        next.ok_or_else(|| self.exhausted(part))
     }
 
     /// What the event that follows names as its parent: a sent event skips the local-only ones before it, for
