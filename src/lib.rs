@@ -79,15 +79,17 @@ mod platform;
 mod primitives;
 pub mod protocol;
 pub mod replicator;
+mod shared_error;
 pub mod sync_state;
 
 pub use backoff::Backoff;
-pub use primitives::epoch::{Epoch, Passed};
-pub use primitives::interrupt::{Cause, Interrupt, Interrupted, Set};
-pub use primitives::latch::{Latch, Opened};
+pub use primitives::epoch::Epoch;
+pub use primitives::interrupt::{Cause, Interrupt, Interrupted};
+pub use primitives::latch::Latch;
 pub use primitives::wait::{WaitError, Waited};
 pub use primitives::worker;
 pub use replicator::{Replicator, Settled, Ticket};
+pub use shared_error::SharedError;
 pub use sync_state::{SeqNum, SyncState};
 // Second names for what `worker` has.
 #[doc(no_inline)]
@@ -107,11 +109,15 @@ pub use worker::{RestartPolicy, Run, Worker};
 /// ([`model::wake_spuriously`](sync::model::wake_spuriously)), and so is letting others run before sleeping
 /// ([`model::give_way`](sync::model::give_way)).
 pub mod sync {
-    pub use crate::platform::{IN_MODEL, Instant, model};
+    #[doc(no_inline)]
+    pub use crate::platform::Instant;
+    pub use crate::platform::{IN_MODEL, model};
 }
 
 /// What a backend implements: the upstream that puts the events of all clients into one order.
 pub mod upstream {
-    pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError, SharedError};
+    pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
     pub use crate::replicator::upstream::{Fault, Memory, Upstream};
+    #[doc(no_inline)]
+    pub use crate::shared_error::SharedError;
 }

@@ -436,6 +436,7 @@ impl Driver {
                     };
                     failed(protocol.failure()) || failed(of_pull)
                 }
+                _ => false,
             };
             if !right {
                 return Err(format!(

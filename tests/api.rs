@@ -4,11 +4,8 @@
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use latchwork::worker::{Builder, Ended, Exit, Handle, Joined, Phase, SpawnError, Status, Stopped};
-use latchwork::{
-    Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, Opened, Passed, RestartPolicy, Run, Set, WaitError, Waited,
-    Worker,
-};
+use latchwork::worker::{Ended, Exit, Handle, Phase, Status, Stopped};
+use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
 
 static LATCH: Latch = Latch::new();
 static OPEN: Latch = Latch::new_open();
@@ -18,7 +15,7 @@ const POLICY: RestartPolicy = RestartPolicy::on_failure(BACKOFF).with_intensity(
 
 const fn shared<T: Send + Sync + 'static>() {}
 const fn survives_a_panic<T: UnwindSafe + RefUnwindSafe>() {}
-const fn awaitable<F: Future + Unpin + Send + Sync>() {}
+fn awaitable<F: Future + Unpin + Send + Sync>(_: &F) {}
 fn awaitable_anywhere<F: Future + Send>(_: &F) {}
 
 const _: () = {
@@ -27,14 +24,11 @@ const _: () = {
     shared::<Interrupt>();
     shared::<Worker>();
     shared::<Handle>();
-    shared::<Builder>();
     shared::<Run>();
     shared::<Status>();
     shared::<Phase>();
     shared::<Exit>();
     shared::<Ended>();
-    shared::<Joined>();
-    shared::<SpawnError>();
     shared::<Stopped>();
     shared::<Interrupted>();
     shared::<Cause>();
@@ -46,9 +40,6 @@ const _: () = {
     survives_a_panic::<Interrupt>();
     survives_a_panic::<Worker>();
     survives_a_panic::<Handle>();
-    awaitable::<Opened<'static>>();
-    awaitable::<Passed<'static>>();
-    awaitable::<Set<'static>>();
 };
 
 /// Exact, so that a change of one is seen.
@@ -63,6 +54,9 @@ const _: () = {
 #[test]
 fn what_waits_for_a_worker_can_be_sent_to_any_executor() {
     let worker = Worker::spawn("sent", |_: &Run| Ok::<(), Interrupted>(())).unwrap();
+    awaitable(&LATCH.wait_async());
+    awaitable(&EPOCH.wait_past_async(0));
+    awaitable(&Interrupt::new().wait_async());
     awaitable_anywhere(&worker.wait_idle_async());
     awaitable_anywhere(&worker.wait_stopped_async());
 }

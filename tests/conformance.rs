@@ -8,9 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{fmt, fs};
 
-use latchwork::sync_state::{
-    BrokenChain, Entry, EntryRef, Event, LocalOnly, MergeError, Outcome, Payload, RehydrateError, SeqNum, SyncState,
-};
+use latchwork::sync_state::{Entry, Error, Event, LocalOnly, Outcome, Payload, SeqNum, SyncState};
 use serde::Deserialize;
 
 #[derive(Clone, PartialEq, Deserialize)]
@@ -108,8 +106,8 @@ impl From<Numbered> for Entry<Named> {
     }
 }
 
-impl From<EntryRef<'_, Named>> for Numbered {
-    fn from(EntryRef { seq, parent, event }: EntryRef<'_, Named>) -> Self {
+impl From<Entry<&Named>> for Numbered {
+    fn from(Entry { seq, parent, event }: Entry<&Named>) -> Self {
         let (seq, parent, id) = (Number(seq), Number(parent), event.0.clone());
         Self { seq, parent, id }
     }
@@ -119,7 +117,7 @@ fn entries(list: &[Numbered]) -> Vec<Entry<Named>> {
     list.iter().cloned().map(Entry::from).collect()
 }
 
-fn listed<'a>(entries: impl Iterator<Item = EntryRef<'a, Named>>) -> Vec<Numbered> {
+fn listed<'a>(entries: impl Iterator<Item = Entry<&'a Named>>) -> Vec<Numbered> {
     entries.map(Numbered::from).collect()
 }
 
@@ -145,22 +143,24 @@ impl Given {
     }
 }
 
-fn named(error: &MergeError) -> &'static str {
+fn named(error: &Error) -> &'static str {
     match error {
-        MergeError::NotAscending { .. } => "not-ascending",
-        MergeError::BehindUpstreamHead { .. } => "behind-upstream-head",
-        MergeError::BrokenChain(BrokenChain::Number { .. } | BrokenChain::Parent { .. }) => "broken-chain",
-        MergeError::LocalHeadMovedBack { .. } => "local-head-moved-back",
-        MergeError::UpstreamHeadMovedBack { .. } => "upstream-head-moved-back",
-        MergeError::Exhausted(_) => "exhausted",
+        Error::NotAscending { .. } => "not-ascending",
+        Error::BehindUpstreamHead { .. } => "behind-upstream-head",
+        Error::NotNext { .. } | Error::Parent { .. } => "broken-chain",
+        Error::LocalHeadMovedBack { .. } => "local-head-moved-back",
+        Error::UpstreamHeadMovedBack { .. } => "upstream-head-moved-back",
+        Error::Exhausted { .. } => "exhausted",
+        _ => "another one",
     }
 }
 
-fn named_at_rehydration(error: &RehydrateError) -> &'static str {
+fn named_at_rehydration(error: &Error) -> &'static str {
     match error {
-        RehydrateError::BehindUpstreamHead { .. } | RehydrateError::LocalHead { .. } => "head-order",
-        RehydrateError::BrokenChain(_) => "broken-chain",
-        RehydrateError::Exhausted(_) => "exhausted",
+        Error::BehindUpstreamHead { .. } | Error::LocalHead { .. } => "head-order",
+        Error::NotNext { .. } | Error::Parent { .. } => "broken-chain",
+        Error::Exhausted { .. } => "exhausted",
+        _ => "another one",
     }
 }
 
@@ -186,8 +186,8 @@ fn answer(case: &Case) -> Result<Expected, String> {
             let rollback_events = listed(rebase.rolled_back());
             Answer::Rebase { state: State::of(&state), new_events, rollback_events }
         }
-        Ok(Outcome::Reject(reject)) => {
-            let expected_minimum = Number(reject.expected_minimum);
+        Ok(Outcome::Reject { expected_minimum, .. }) => {
+            let expected_minimum = Number(expected_minimum);
             unchanged(case, &state)?;
             Answer::Reject { expected_minimum }
         }

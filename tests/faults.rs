@@ -258,10 +258,10 @@ fn settle(client: u32, (ticket, last): Open) -> Option<(Position, u64)> {
 }
 
 /// What a subscriber would have applied.
-fn applied(updates: &Updates<State>) -> Vec<Item> {
+fn applied(updates: &Updates<Entry<Item>, Position>) -> Vec<Item> {
     assert_eq!(updates.snapshot.upstream_head.global, 0);
     let mut applied = Vec::new();
-    for update in &updates.receiver {
+    for update in updates.receiver.iter() {
         let (confirmed, new) = match &update.merged {
             latchwork::log::Merged::Advance { new, confirmed }
             | latchwork::log::Merged::Rebase { new, confirmed, .. } => (confirmed, new),

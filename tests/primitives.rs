@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchwork::worker::{BoxError, Ended, Phase, Stopped, join_all};
+use latchwork::SharedError;
+use latchwork::worker::{Ended, Phase, Stopped, join_all};
 use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
 
 const TIMES: usize = 300;
@@ -544,7 +545,7 @@ mod interrupt {
 mod worker {
     use super::*;
 
-    type Outcome = Result<(), BoxError>;
+    type Outcome = Result<(), SharedError>;
 
     fn until_interrupted(run: &Run) -> Outcome {
         let cause = run.interrupt().wait();
@@ -701,8 +702,7 @@ mod worker {
     fn the_policy_restarts_a_run_that_fails_until_it_gives_up() {
         let quick = Backoff::new(Duration::from_micros(10), Duration::from_millis(1));
         let policy = RestartPolicy::on_failure(quick).with_intensity(5, LONG);
-        let worker =
-            Worker::builder("fails").policy(policy).spawn(|_: &Run| -> Outcome { Err("again".into()) }).unwrap();
+        let worker = Worker::spawn_with("fails", policy, |_: &Run| -> Outcome { Err("again".into()) }).unwrap();
         worker.wait_idle();
         let status = worker.status();
         assert_eq!((status.phase, status.generation), (Phase::GivenUp, 6));
@@ -714,8 +714,7 @@ mod worker {
     #[test]
     fn a_restart_does_not_wait_for_a_backoff_and_clear_ends_it() {
         let policy = RestartPolicy::on_failure(Backoff::new(LONG, LONG));
-        let worker =
-            Worker::builder("backs off").policy(policy).spawn(|_: &Run| -> Outcome { Err("again".into()) }).unwrap();
+        let worker = Worker::spawn_with("backs off", policy, |_: &Run| -> Outcome { Err("again".into()) }).unwrap();
         for generation in 2..20 {
             until(|| matches!(worker.status().phase, Phase::BackingOff { .. }));
             assert_eq!(worker.wait_idle_timeout(Duration::ZERO), Waited::TimedOut, "a backoff is not idle");
@@ -742,12 +741,11 @@ mod worker {
         until(|| worker.status().generation == 1);
         let worker = worker.join_timeout(Duration::ZERO).unwrap_err();
         assert!(worker.status().stopping);
-        let joined = join_all([worker, heeds], Duration::from_millis(100));
-        assert_eq!((joined.ended.len(), joined.unfinished.len()), (1, 1));
+        let mut joined = join_all([worker, heeds], Duration::from_millis(100));
+        assert_eq!(joined.pop().unwrap().unwrap().phase, Phase::Stopped);
         go_on.open();
-        for worker in joined.unfinished {
-            assert_eq!(worker.join_timeout(Duration::MAX).unwrap().phase, Phase::Stopped);
-        }
+        let worker = joined.pop().unwrap().unwrap_err();
+        assert_eq!(worker.join_timeout(Duration::MAX).unwrap().phase, Phase::Stopped);
     }
 
     #[test]
@@ -829,7 +827,7 @@ mod worker {
         thread_local!(static LEFT: RefCell<Option<Left>> = const { RefCell::new(None) });
         let ends: [fn(Worker) -> Phase; 2] = [
             |worker| worker.join_timeout(LONG).expect("it heeds").phase,
-            |worker| join_all([worker], LONG).ended[0].phase,
+            |worker| join_all([worker], LONG).remove(0).expect("it heeds").phase,
         ];
         for end in ends {
             let [may_end, gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
@@ -945,8 +943,11 @@ mod worker {
     #[test]
     fn a_name_with_a_zero_byte_is_an_error() {
         let error = Worker::spawn("a\0b", |_: &Run| -> Outcome { Ok(()) }).unwrap_err();
-        assert_eq!(error.to_string(), "could not start a thread for worker \"a\\0b\"");
-        assert_eq!(error.source.kind(), std::io::ErrorKind::InvalidInput);
+        assert_eq!(
+            error.to_string(),
+            "could not start a thread for worker \"a\\0b\": expected a name without zero bytes"
+        );
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     }
 
     #[test]

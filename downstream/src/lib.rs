@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchwork::sync::model::say;
-use latchwork::worker::SpawnError;
 use latchwork::{Interrupted, Latch, Run, Worker};
 use sync::Mutex;
 
@@ -70,7 +69,7 @@ impl<T: Send + 'static> FlushSoon<T> {
     /// # Errors
     ///
     /// If the operating system gives no thread.
-    pub fn new(delay: Duration, sink: impl FnMut(Vec<T>) + Send + 'static) -> Result<Self, SpawnError> {
+    pub fn new(delay: Duration, sink: impl FnMut(Vec<T>) + Send + 'static) -> Result<Self, std::io::Error> {
         Self::with_order(Order::CloseThenTake, delay, sink)
     }
 
@@ -78,7 +77,7 @@ impl<T: Send + 'static> FlushSoon<T> {
         order: Order,
         delay: Duration,
         mut sink: impl FnMut(Vec<T>) + Send + 'static,
-    ) -> Result<Self, SpawnError> {
+    ) -> Result<Self, std::io::Error> {
         let shared = Arc::new(Shared { items: Mutex::new(Vec::new()), some: Latch::new() });
         let theirs = Arc::clone(&shared);
         let worker = Worker::spawn("flush soon", move |run: &Run| -> Result<(), Interrupted> {

@@ -6,8 +6,9 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::latchwork;
+use latchwork::SharedError;
 use latchwork::sync::model::end_time;
-use latchwork::worker::{BoxError, Ended, Handle, Phase};
+use latchwork::worker::{Ended, Handle, Phase};
 use latchwork::{Backoff, Cause, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 use loom::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +16,7 @@ use super::executor::block_on;
 use super::thread::{self, JoinHandle};
 use super::{SOON, spawn};
 
-type Outcome = Result<(), BoxError>;
+type Outcome = Result<(), SharedError>;
 
 /// What a body has seen.
 #[derive(Default)]
@@ -84,7 +85,7 @@ fn worker(
         theirs.leave();
         ended
     };
-    let worker = Worker::builder("model").policy(policy).spawn(body).unwrap();
+    let worker = Worker::spawn_with("model", policy, body).unwrap();
     record.own.set(worker.handle().clone()).unwrap();
     (worker, record)
 }

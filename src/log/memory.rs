@@ -35,6 +35,7 @@ pub struct MemoryEntry<E> {
 
 /// Why a [`MemoryLog`] refused events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum MemoryLogError {
     /// The numbers do not follow the log.
     #[error("expected event {expected} next, got {got}")]

@@ -19,7 +19,6 @@ use super::notified::Notified;
 
 /// What a model may do.
 pub(super) mod model {
-    pub use super::Setting;
     pub(crate) use super::{advance, end_time, expect_spurious, give_way, wake_spuriously};
     pub use crate::platform::lanes::{Lanes, builder, record, recorded};
     pub(crate) use crate::platform::lanes::{check, say, waits, within};
@@ -297,7 +296,7 @@ pub(crate) fn expect_spurious() -> Setting {
 
 /// A setting of the model, until this is dropped.
 #[derive(Debug)]
-pub struct Setting(&'static LocalKey<Cell<bool>>);
+pub(crate) struct Setting(&'static LocalKey<Cell<bool>>);
 
 impl Setting {
     fn on(setting: &'static LocalKey<Cell<bool>>) -> Self {

@@ -65,7 +65,6 @@ use std::time::Duration;
 
 use super::imp::{Mutex, model as imp};
 
-pub use imp::Setting;
 #[cfg(all(loom, feature = "loom"))]
 pub use imp::{Lanes, builder, record, recorded};
 
@@ -134,7 +133,7 @@ pub fn wake_spuriously() {
 ///
 /// If this is no model build.
 #[must_use = "blocked threads are known only as long as the guard lives"]
-pub fn expect_spurious() -> Setting {
+pub fn expect_spurious() -> impl Sized {
     imp::expect_spurious()
 }
 
@@ -145,7 +144,7 @@ pub fn expect_spurious() -> Setting {
 ///
 /// If this is no model build.
 #[must_use = "threads give way only as long as the guard lives"]
-pub fn give_way() -> Setting {
+pub fn give_way() -> impl Sized {
     imp::give_way()
 }
 

@@ -25,8 +25,6 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::interrupt::Interrupt;
@@ -138,8 +136,8 @@ impl Epoch {
     /// # Cancel safety
     ///
     /// Dropping the future gives up its place; nothing is lost, since the count stays.
-    pub fn wait_past_async(&self, seen: u64) -> Passed<'_> {
-        Passed(Wait::new(Past { epoch: self, seen }))
+    pub fn wait_past_async(&self, seen: u64) -> impl Future<Output = u64> + Unpin + Send + Sync {
+        Wait::new(Past { epoch: self, seen })
     }
 }
 
@@ -206,31 +204,13 @@ impl fmt::Debug for Epoch {
 impl UnwindSafe for Epoch {}
 impl RefUnwindSafe for Epoch {}
 
-/// A wait for an [`Epoch`]; see [`Epoch::wait_past_async`].
-#[must_use = "a future does nothing unless it is polled"]
-pub struct Passed<'a>(Wait<Past<'a>>);
-
-impl Future for Passed<'_> {
-    type Output = u64;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<u64> {
-        Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl fmt::Debug for Passed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passed").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::platform::IN_MODEL;
     use crate::primitives::wait_queue::GiveUp as _;
     use std::pin::pin;
-    use std::task::Waker;
+    use std::task::{Context, Poll, Waker};
 
     fn poll(wait: &mut (impl Future<Output = u64> + Unpin)) -> Poll<u64> {
         pin!(wait).poll(&mut Context::from_waker(Waker::noop()))

@@ -33,8 +33,8 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
-use super::latch::{Latch, Opened};
-use super::wait_queue::for_each_unwinding;
+use super::latch::Latch;
+use super::wait_queue::{Wait, for_each_unwinding};
 use crate::platform::model::Named;
 use crate::platform::{Arc, Mutex, abandoned, probe};
 
@@ -185,8 +185,12 @@ impl Interrupt {
     /// # Cancel safety
     ///
     /// Dropping the future gives up its place; nothing is lost, since the token stays set.
-    pub fn wait_async(&self) -> Set<'_> {
-        Set { interrupt: self, opened: self.token.set.wait_async() }
+    pub fn wait_async(&self) -> impl Future<Output = Cause> + Unpin + Send + Sync {
+        self.triggered()
+    }
+
+    pub(super) fn triggered(&self) -> Triggered<'_> {
+        Triggered { interrupt: self, opened: self.token.set.opened() }
     }
 
     /// Open: the token is set.
@@ -287,15 +291,13 @@ impl fmt::Debug for Interrupt {
 impl UnwindSafe for Interrupt {}
 impl RefUnwindSafe for Interrupt {}
 
-/// A wait for an [`Interrupt`]; see [`Interrupt::wait_async`].
-#[must_use = "a future does nothing unless it is polled"]
-#[derive(Debug)]
-pub struct Set<'a> {
+/// A wait for an [`Interrupt`].
+pub(super) struct Triggered<'a> {
     interrupt: &'a Interrupt,
-    opened: Opened<'a>,
+    opened: Wait<&'a Latch>,
 }
 
-impl Future for Set<'_> {
+impl Future for Triggered<'_> {
     type Output = Cause;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Cause> {

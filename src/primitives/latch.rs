@@ -25,8 +25,6 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use super::wait_queue::{Condition, Wait, WaitQueue};
 use crate::platform::model::Named;
@@ -150,8 +148,12 @@ impl Latch {
     /// # Cancel safety
     ///
     /// Dropping the future gives up its place; no other waiter is affected.
-    pub fn wait_async(&self) -> Opened<'_> {
-        Opened(Wait::new(self))
+    pub fn wait_async(&self) -> impl Future<Output = ()> + Unpin + Send + Sync {
+        self.opened()
+    }
+
+    pub(super) fn opened(&self) -> Wait<&Self> {
+        Wait::new(self)
     }
 }
 
@@ -205,33 +207,16 @@ impl fmt::Debug for Latch {
 impl UnwindSafe for Latch {}
 impl RefUnwindSafe for Latch {}
 
-/// A wait for a [`Latch`]; see [`Latch::wait_async`].
-#[must_use = "a future does nothing unless it is polled"]
-pub struct Opened<'a>(Wait<&'a Latch>);
-
-impl Future for Opened<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl fmt::Debug for Opened<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::platform::{IN_MODEL, Instant};
     use crate::primitives::wait::Waited;
-    use std::task::Waker;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
-    fn poll(wait: &mut Opened<'_>) -> Poll<()> {
+    fn poll(wait: &mut (impl Future<Output = ()> + Unpin)) -> Poll<()> {
         Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
     }
 

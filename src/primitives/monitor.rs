@@ -189,6 +189,46 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
     {
         Watch { monitor: self, topic, look, place: None }
     }
+
+    /// Looks, and joins the queue with this waker or leaves it, in one critical section: without a waker, or once `look`
+    /// has found something, there is no `place` any more.
+    pub(crate) fn look_and_join<T>(
+        &self,
+        topic: usize,
+        look: impl FnOnce(&mut S) -> Option<T>,
+        place: &mut Option<Place>,
+        waker: Option<Waker>,
+    ) -> Option<T> {
+        let mut locked = self.lock();
+        let inner = &mut *locked.inner;
+        let found = look(&mut inner.state);
+        let slot = &mut inner.waiting[topic];
+        let former = match waker.filter(|_| found.is_none()) {
+            None => place.take().and_then(|place| slot.as_mut()?.leave(&place)),
+            Some(waker) => {
+                let waiting = slot.get_or_insert_default();
+                match place.as_ref().and_then(|place| waiting.at(place)) {
+                    Some(present) => present.replace(waker),
+                    None => {
+                        *place = Some(waiting.join(waker));
+                        None
+                    }
+                }
+            }
+        };
+        drop(locked);
+        drop(former);
+        found
+    }
+
+    /// Gives up a place in the queue, as a wait is dropped.
+    pub(crate) fn leave(&self, topic: usize, place: &mut Option<Place>) {
+        let Some(place) = place.take().filter(|_| !abandoned()) else { return };
+        let mut locked = self.lock();
+        let former = locked.inner.waiting[topic].as_mut().and_then(|waiting| waiting.leave(&place));
+        drop(locked);
+        drop(former);
+    }
 }
 
 impl<S: Shown, const TOPICS: usize> Locked<'_, S, TOPICS> {
@@ -250,26 +290,7 @@ pub(crate) struct Watch<'a, S: Shown, F, const TOPICS: usize = 1> {
 
 impl<T, S: Shown, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
     fn look(&mut self, waker: Option<Waker>) -> Option<T> {
-        let mut locked = self.monitor.lock();
-        let inner = &mut *locked.inner;
-        let found = (self.look)(&mut inner.state);
-        let slot = &mut inner.waiting[self.topic];
-        let former = match waker.filter(|_| found.is_none()) {
-            None => self.place.take().and_then(|place| slot.as_mut()?.leave(&place)),
-            Some(waker) => {
-                let waiting = slot.get_or_insert_default();
-                match self.place.as_ref().and_then(|place| waiting.at(place)) {
-                    Some(present) => present.replace(waker),
-                    None => {
-                        self.place = Some(waiting.join(waker));
-                        None
-                    }
-                }
-            }
-        };
-        drop(locked);
-        drop(former);
-        found
+        self.monitor.look_and_join(self.topic, &mut self.look, &mut self.place, waker)
     }
 }
 
@@ -296,11 +317,7 @@ where
 
 impl<S: Shown, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
     fn drop(&mut self) {
-        let Some(place) = self.place.take().filter(|_| !abandoned()) else { return };
-        let mut locked = self.monitor.lock();
-        let former = locked.inner.waiting[self.topic].as_mut().and_then(|waiting| waiting.leave(&place));
-        drop(locked);
-        drop(former);
+        self.monitor.leave(self.topic, &mut self.place);
     }
 }
 

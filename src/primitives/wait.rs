@@ -140,7 +140,7 @@ pub(crate) fn drive<W: GiveUp + Unpin>(
     let parker = Parker::current();
     let waker = Waker::from(parker.clone());
     let mut context = Context::from_waker(&waker);
-    let mut interrupted = interrupt.map(Interrupt::wait_async);
+    let mut interrupted = interrupt.map(Interrupt::triggered);
     let mut passed = false;
     loop {
         if let Poll::Ready(output) = Pin::new(&mut wait).poll(&mut context) {

@@ -1,13 +1,12 @@
 //! What a client and its upstream exchange: batches, pages, and what came of each.
 
-use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::log::Log;
+use crate::shared_error::SharedError;
 
 /// Events on their way to upstream: the first pending ones.
 pub struct Batch<L: Log> {
@@ -68,6 +67,7 @@ pub enum More {
 
 /// What came of a push that upstream did not simply take. One variant for each thing that is to be done about it.
 #[derive(Debug, Clone, Error)]
+#[non_exhaustive]
 pub enum PushError<P> {
     /// Upstream has events that the batch does not follow. It was **not** taken.
     #[error("upstream is ahead of the batch")]
@@ -102,6 +102,7 @@ pub enum PushError<P> {
 
 /// Why a pull could not go on.
 #[derive(Debug, Clone, Error)]
+#[non_exhaustive]
 pub enum PullError {
     /// Upstream could not be reached, the connection died, or the pull was interrupted.
     #[error("upstream is unavailable: {error}")]
@@ -151,39 +152,4 @@ pub enum FatalKind {
     WentBack,
     /// Anything else.
     Other,
-}
-
-/// An error that several places show.
-#[derive(Clone)]
-pub struct SharedError(Arc<dyn Error + Send + Sync>);
-
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for SharedError {
-    fn from(error: E) -> Self {
-        Self(Arc::from(error.into()))
-    }
-}
-
-impl SharedError {
-    /// Whether it is the very same error, whatever it says.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// The error itself.
-    #[must_use]
-    pub fn get(&self) -> &(dyn Error + Send + Sync + 'static) {
-        &*self.0
-    }
-}
-
-impl fmt::Display for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }

@@ -93,18 +93,19 @@ mod status;
 mod waiting;
 
 use std::hash::{Hash, Hasher};
-use std::time::Duration;
 
-use self::messages::SharedError;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
+#[doc(hidden)]
 pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, WaitingOn};
 use crate::log::{Log, Merged};
+use crate::shared_error::SharedError;
 
 /// A point in time: how long after an origin of the driver's choice.
-pub type Time = Duration;
+#[doc(no_inline)]
+pub use std::time::Duration as Time;
 
 /// The state machine. See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -224,6 +225,7 @@ struct Doubt<P> {
 /// What an input led to, beyond the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the driver has to carry it out"]
+#[non_exhaustive]
 pub struct Effects<T> {
     /// What was merged into the log, if anything.
     pub merged: Option<Merged<T>>,
@@ -232,7 +234,7 @@ pub struct Effects<T> {
     /// The pull in flight began too early, or is not wanted any more: it is to end.
     pub interrupt_pull: bool,
     /// What is not needed any more. Dropping it runs code of the user's: not under a lock.
-    pub spent: Spent<T>,
+    pub(crate) spent: Spent<T>,
 }
 
 impl<T> Default for Effects<T> {
@@ -243,7 +245,7 @@ impl<T> Default for Effects<T> {
 
 /// Values of the user's that are to be dropped. Two of them are always equal: what is gone makes no difference.
 #[derive(Debug, Clone)]
-pub struct Spent<T> {
+pub(crate) struct Spent<T> {
     entries: Vec<T>,
     errors: Vec<SharedError>,
 }

@@ -9,6 +9,7 @@ use crate::log::Log;
 
 /// What the puller is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Pull {
     /// Pulls as soon as it is to: at once if pulls are live, or else when a catch-up is owed.
     Idle,

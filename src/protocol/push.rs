@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::contract;
-use super::messages::{Batch, PushError, SharedError};
+use super::messages::{Batch, PushError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Spent, Time};
 use crate::log::{Log, Merged};
+use crate::shared_error::SharedError;
 
 /// So many pushes in a row may be overtaken before the next is delayed.
 const OVERTAKEN_AT_ONCE: u32 = 4;
@@ -21,6 +22,7 @@ pub(super) const OVERTAKEN_MOST: u32 = OVERTAKEN_AT_ONCE + 1 + OVERTAKEN_DOUBLIN
 
 /// What the pusher is doing. Each variant holds what would make it move again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Push<P> {
     /// Sends as soon as something is pending and the gate is open.
     Idle,
@@ -89,6 +91,7 @@ struct Landed<P> {
 
 /// What has been decided about a push in flight before its answer comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Fate {
     /// Nothing.
     Open,
@@ -663,6 +666,7 @@ impl<L: Log> Protocol<L> {
 
 /// The log has refused what upstream sent.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Refused<T> {
     /// What the log said.
     pub error: SharedError,

@@ -24,6 +24,7 @@ pub struct Settings {
 
 /// What to do when the outcome of a push is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Resend {
     /// Catch up first, then send what is still pending. Right for every upstream.
     #[default]

@@ -5,20 +5,8 @@ use super::{Both, Course, Doubt, Protocol, Pull, Push, Settings, Time};
 use crate::backoff::Backoff;
 use crate::log::Log;
 
-/// A [`Protocol`] as far as its future goes: protocols of the same shape do the same from now on, given the same inputs.
-///
-/// A protocol counts what it does, so it never comes back to a state that it was in; its shape does. That is what a model
-/// checker has to compare, or what a driver prints that wants to see whether anything has changed.
-///
-/// Left out are the [counters](Protocol::counters). Numbers that only grow are replaced by what they are compared with:
-///
-/// - the epoch, by whether it is still what it was before the push in flight;
-/// - the tickets, by [`is_sending`](Protocol::is_sending) and [`is_pulling`](Protocol::is_pulling), which see the latest
-///   only;
-/// - the pull that must have caught up, by whether it is yet to begin;
-/// - the failures in a row, once more of them would not lengthen the delay.
-///
-/// Times are as they are.
+/// See [`Protocol::shape`]: to be compared, and nothing else.
+#[doc(hidden)]
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Shape<'a, L: Log> {
     log: &'a L,
@@ -34,7 +22,19 @@ pub struct Shape<'a, L: Log> {
 }
 
 impl<L: Log> Protocol<L> {
-    /// Its shape.
+    /// The protocol as far as its future goes: protocols of the same shape do the same from now on, given the same inputs.
+    ///
+    /// A protocol counts what it does, so it never comes back to a state that it was in; its shape does. That is what a
+    /// model checker has to compare, or what a driver prints that wants to see whether anything has changed.
+    ///
+    /// Left out are the [counters](Self::counters). Numbers that only grow are replaced by what they are compared with:
+    ///
+    /// - the epoch, by whether it is still what it was before the push in flight;
+    /// - the tickets, by [`is_sending`](Self::is_sending) and [`is_pulling`](Self::is_pulling), which see the latest only;
+    /// - the pull that must have caught up, by whether it is yet to begin;
+    /// - the failures in a row, once more of them would not lengthen the delay.
+    ///
+    /// Times are as they are.
     pub fn shape(&self) -> Shape<'_, L> {
         // Every field is named, so that a new one is not forgotten here.
         let Self {

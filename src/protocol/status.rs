@@ -2,10 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use super::Time;
-use super::messages::{FatalKind, SharedError};
+use super::messages::FatalKind;
+use crate::shared_error::SharedError;
 
 /// Which half of replication: to upstream, or from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +27,7 @@ impl fmt::Display for Direction {
 
 /// Who must move before another pending event can be confirmed. Something pending always has such a party.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WaitingOn {
     /// Nothing: no event is pending, or for a pull, none is needed.
     Nothing,
@@ -71,7 +72,8 @@ pub(super) fn at(time: Time) -> String {
 }
 
 /// Why a direction cannot go on by itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Failure {
     /// Upstream said so.
     Upstream {
@@ -146,21 +148,6 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-impl PartialEq for Failure {
-    /// Equal if they say the same. The first words of each kind are its own.
-    fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
-    }
-}
-
-impl Eq for Failure {}
-
-impl Hash for Failure {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.to_string().hash(state);
-    }
-}
-
 /// What has happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -195,13 +182,15 @@ mod tests {
     use crate::protocol::messages::FatalKind;
 
     #[test]
-    fn failures_are_the_same_if_they_say_the_same() {
+    fn failures_are_the_same_if_their_kinds_are_and_their_errors_say_the_same() {
         let of_each_kind = |words: &'static str| {
             [
                 Failure::Upstream { kind: FatalKind::IdentityMismatch, error: words.into() },
                 Failure::Upstream { kind: FatalKind::Other, error: words.into() },
                 Failure::Log { error: words.into() },
-                Failure::Panicked { message: words.into() },
+                // In words as the second.
+                Failure::Panicked { message: format!("upstream: {words}") },
+                Failure::Contract { error: words.into() },
             ]
         };
         let print = |failure: &Failure| {

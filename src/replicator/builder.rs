@@ -1,17 +1,19 @@
 //! How a replicator is started.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::core::Core;
+use super::shutdown::Owned;
 use super::upstream::Upstream;
 use super::{Replicator, work};
 use crate::backoff::Backoff;
 use crate::log::Log;
 use crate::platform::Arc;
 use crate::platform::event::Input;
-use crate::primitives::worker::{SpawnError, Worker};
+use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
 /// Configures and starts a [`Replicator`]; see [`Replicator::builder`].
@@ -80,7 +82,7 @@ impl<L: Log, U> Builder<L, U> {
     /// # Errors
     ///
     /// If the operating system gives no thread, or the name holds a zero byte.
-    pub fn spawn(self) -> Result<Replicator<L>, SpawnError>
+    pub fn spawn(self) -> io::Result<Replicator<L>>
     where
         U: Upstream<L>,
     {
@@ -97,7 +99,7 @@ impl<L: Log, U> Builder<L, U> {
             Worker::spawn(pull, move |_run| work::pull(&core, &*upstream))
         };
         let puller = started.inspect_err(|_| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop()))))?;
-        Ok(Replicator { core, workers: Some([pusher, puller]) })
+        Ok(Replicator { core: Arc::new(Owned::new(core, [pusher, puller])) })
     }
 }
 

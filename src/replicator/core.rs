@@ -27,8 +27,8 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message};
 use crate::primitives::wait_queue::wake_all;
-use crate::protocol::messages::SharedError;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
+use crate::shared_error::SharedError;
 
 /// Who waits for what.
 pub(super) mod topic {
@@ -57,7 +57,7 @@ pub(super) struct Core<L: Log> {
 pub(super) struct State<L: Log> {
     pub protocol: Protocol<L>,
     pub tickets: Tickets<L::Position>,
-    pub subscribers: Subscribers<L>,
+    pub subscribers: Subscribers<L::Entry, L::Position>,
     /// The calls that are going on.
     pub calls: [Option<Call>; 2],
     /// The last error of each direction, and when, since its last success.

@@ -67,24 +67,26 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::builder::Builder;
-use self::core::{Core, State, topic};
+use self::core::{State, topic};
+use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
-pub use self::ticket::{Settled, Ticket};
-pub use self::update::{Iter, Receiver, RecvError, Snapshot, Update, Updates};
+pub use self::ticket::{Settled, Ticket, TicketFuture};
+pub use self::update::{Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, abandoned, contain, probe};
-use crate::primitives::panics::FirstPanic;
+use crate::platform::{Arc, contain, probe};
 use crate::primitives::wait::{Waited, deadline};
-use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
 ///
-/// Dropping it [stops](Self::stop) it and waits for its two threads, however long a call to upstream takes to heed its
-/// interrupt. Not to wait, await [`stopped`](Self::stopped) before, or give [`shutdown`](Self::shutdown) a limit.
+/// A clone is another handle of the same replicator, at the cost of a reference count. The drop of the last one
+/// [stops](Self::stop) it and waits for its two threads, however long a call to upstream takes to
+/// heed its interrupt; on one of the two, as a waker may bring about, for the other alone. Not to
+/// wait, await [`stopped`](Self::stopped) before, or give [`shutdown`](Self::shutdown) a limit. An
+/// upstream that holds a handle of its own replicator keeps it from ending.
 ///
 /// # Panics of a task's waker
 ///
@@ -111,9 +113,7 @@ use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Replicator<L: Log> {
-    core: Arc<Core<L>>,
-    /// `None` once shut down.
-    workers: Option<[Worker; 2]>,
+    core: Arc<Owned<L>>,
 }
 
 /// Why a commit was not admitted. The log is as it was.
@@ -140,6 +140,7 @@ pub enum CommitError<E> {
 /// Why a flush ended before everything was settled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{pending} events are still pending; the next move is owed by {}", Owed(waiting_on))]
+#[non_exhaustive]
 pub struct FlushError {
     /// How many events are pending, also those that were committed later.
     pub pending: usize,
@@ -214,7 +215,7 @@ impl<L: Log> Replicator<L> {
     /// # Panics
     ///
     /// If the log does when asked for what is pending.
-    pub fn updates(&self) -> Updates<L> {
+    pub fn updates(&self) -> Updates<L::Entry, L::Position> {
         self.core.look(|state| {
             let log = state.protocol.log();
             let (head, upstream_head) = (log.head(), log.upstream_head());
@@ -348,18 +349,14 @@ impl<L: Log> Replicator<L> {
     /// What comes of the calls still counts. As soon as both have ended nothing can settle any more: tickets that have not
     /// settled are [closed](Settled::Closed) then, flushes end with an error, updates [end](RecvError::Closed), and
     /// [`stopped`](Self::stopped) is over. From now on commits are [refused](CommitError::Stopped), the rest of the handle
-    /// goes on to answer, and [`shutdown`](Self::shutdown) gives the log back.
+    /// goes on to answer, and [`into_log`](Self::into_log) gives the log back.
     pub fn stop(&self) {
-        self.stop_quietly().resume();
-    }
-
-    fn stop_quietly(&self) -> FirstPanic {
-        let (_contained, panicked) = self.core.apply(Input::Stop, |state| ((), state.protocol.stop()));
-        panicked
+        self.core.stop().resume();
     }
 
     /// Waits, without blocking the thread, until it has [stopped](Self::stop): both directions have ended. It does not tell
-    /// them to. What follows, a drop or a [`shutdown`](Self::shutdown), waits for no call to upstream.
+    /// them to. What follows, a drop or a [`shutdown`](Self::shutdown), waits for no call to upstream. It is over as well
+    /// once a shutdown has waited for the directions in vain.
     ///
     /// # Cancel safety
     ///
@@ -369,17 +366,9 @@ impl<L: Log> Replicator<L> {
     }
 }
 
-impl<L: Log> Drop for Replicator<L> {
-    fn drop(&mut self) {
-        // Mutant `replace || with && in <impl Drop for Replicator<L>>::drop`: in a usual build nothing is ever abandoned, and
-        // to stop and close what is closed changes nothing.
-        if self.workers.is_none() || abandoned() {
-            return;
-        }
-        // A drop does not panic.
-        self.stop_quietly().message();
-        self.workers = None;
-        self.core.close(|_| ()).1.message();
+impl<L: Log> Clone for Replicator<L> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core) }
     }
 }
 

@@ -1,14 +1,18 @@
 //! The end, and what is left behind.
 
-use std::fmt;
+use std::mem::take;
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::time::Duration;
 
 use super::Replicator;
-use super::core::{State, topic};
+use super::core::{Core, State, topic};
 use crate::log::Log;
-use crate::platform::Arc;
+use crate::platform::event::Input;
+use crate::platform::{Arc, Mutex, abandoned};
+use crate::primitives::panics::FirstPanic;
 use crate::primitives::wait::deadline;
+use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Failure, Fate, Push, Time};
 
 const DIRECTIONS: [Direction; 2] = [Direction::Push, Direction::Pull];
@@ -16,9 +20,10 @@ const DIRECTIONS: [Direction; 2] = [Direction::Push, Direction::Pull];
 /// What a shutdown left behind. Dropping it waits for nothing.
 #[must_use = "it says what was not handed over"]
 #[non_exhaustive]
-pub struct Shutdown<L: Log> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shutdown<E> {
     /// The pending events that were not confirmed, in order: the log's next owner has to send them.
-    pub pending: Vec<L::Entry>,
+    pub pending: Vec<E>,
     /// Whether upstream may have taken some of them without an answer, or may take them yet.
     pub uncertain: bool,
     /// The directions whose call to upstream had not ended in time. It has been told to, and its thread ends with it.
@@ -26,8 +31,6 @@ pub struct Shutdown<L: Log> {
     /// What went wrong in the shutdown itself, in which everything else was done all the same: the log panicked or broke its
     /// contract as it was asked for what is pending, which is not all here then; or a waker or a drop panicked.
     pub failure: Option<Failure>,
-    /// The log. `None` if a direction is unfinished, and has it.
-    pub log: Option<L>,
 }
 
 /// A direction whose thread has not ended.
@@ -40,65 +43,114 @@ pub struct Unfinished {
     pub calling_for: Option<Duration>,
 }
 
-impl<L: Log> Shutdown<L> {
+impl<E> Shutdown<E> {
     /// Whether everything was handed over and everything has ended.
     pub fn is_clean(&self) -> bool {
         self.pending.is_empty() && self.unfinished.is_empty() && self.failure.is_none()
     }
 }
 
-impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Shutdown<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pending, uncertain, unfinished, failure, log: _ } = self;
-        f.debug_struct("Shutdown")
-            .field("pending", pending)
-            .field("uncertain", uncertain)
-            .field("unfinished", unfinished)
-            .field("failure", failure)
-            .finish_non_exhaustive()
+/// What the handles share: the core, and the workers that drive it. The last handle ends them.
+pub(super) struct Owned<L: Log> {
+    core: Arc<Core<L>>,
+    /// Those whose threads have not been waited for.
+    workers: Mutex<[Option<Worker>; 2]>,
+}
+
+impl<L: Log> Owned<L> {
+    pub(super) fn new(core: Arc<Core<L>>, workers: [Worker; 2]) -> Self {
+        Self { core, workers: Mutex::new(workers.map(Some)) }
+    }
+}
+
+impl<L: Log> Deref for Owned<L> {
+    type Target = Core<L>;
+
+    fn deref(&self) -> &Core<L> {
+        &self.core
+    }
+}
+
+impl<L: Log> Drop for Owned<L> {
+    fn drop(&mut self) {
+        if abandoned() {
+            return;
+        }
+        let mut in_vain = [false; 2];
+        let (_contained, panicked) = self.core.apply(Input::Stop, |state| {
+            // A shutdown has waited for it and has closed what it may still answer.
+            in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction));
+            ((), state.protocol.stop())
+        });
+        // A drop does not panic.
+        panicked.message();
+        let workers = take(&mut *self.workers.lock());
+        for (worker, in_vain) in workers.into_iter().zip(in_vain) {
+            match worker {
+                Some(worker) if in_vain => worker.detach(),
+                worker => drop(worker),
+            }
+        }
+        self.core.close(|_| ()).1.message();
+    }
+}
+
+impl<L: Log> Core<L> {
+    pub(super) fn stop(&self) -> FirstPanic {
+        let (_contained, panicked) = self.apply(Input::Stop, |state| ((), state.protocol.stop()));
+        panicked
     }
 }
 
 impl<L: Log> Replicator<L> {
     /// Waits until nothing is pending, for `timeout` at most; then [stops](Self::stop) it and waits until both directions have
-    /// ended, again for `timeout` at most. Says what was not handed over, and gives the log back. If a waker or the log
-    /// panics, it says that, too.
+    /// ended, again for `timeout` at most. Says what was not handed over. If a waker or the log panics, it says that, too.
     ///
-    /// A direction that has ended has a thread that drops the upstream and ends, which is waited for in any case.
-    pub fn shutdown(mut self, timeout: Duration) -> Shutdown<L> {
+    /// A direction that has ended has a thread that drops the upstream and ends, which is waited for in any case. One
+    /// that has not is left to itself, also by the drop of the last handle.
+    ///
+    /// Each handle may do this, at the same time and again. Each call waits as said, and reports how things stand then:
+    /// the first whose wait is over stops it for all of them. What has [closed](super::Settled::Closed) by then stays so, while
+    /// the direction that one call has left behind may have ended before the next.
+    pub fn shutdown(&self, timeout: Duration) -> Shutdown<L::Entry> {
         let _drained = self.settle(timeout);
-        let mut panicked = self.stop_quietly();
-        let ended = |state: &mut State<L>| state.is_closed().then_some(());
+        let mut panicked = self.core.stop();
+        let ended = |state: &mut State<L>| DIRECTIONS.iter().all(|direction| state.has_ended(*direction)).then_some(());
         let _ended = self.core.state.block(topic::SETTLED, deadline(timeout), ended);
         let now = self.core.now();
         // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
         let (mut report, closed) = self.core.close(|state| Shutdown::of(state, now));
         panicked.and(closed);
-        for (direction, worker) in DIRECTIONS.into_iter().zip(self.workers.take().into_iter().flatten()) {
-            if report.unfinished.iter().any(|unfinished| unfinished.direction == direction) {
-                worker.detach();
-            } else {
-                drop(worker);
+        // Whoever comes second waits here until the threads have ended.
+        let mut workers = self.core.workers.lock();
+        for (direction, worker) in DIRECTIONS.into_iter().zip(&mut *workers) {
+            if !report.unfinished.iter().any(|unfinished| unfinished.direction == direction) {
+                *worker = None;
             }
         }
-        let core = Arc::clone(&self.core);
-        drop(self);
-        if report.unfinished.is_empty() {
-            report.log = Arc::into_inner(core).map(|core| {
-                let (log, dropped) = core.into_log();
-                panicked.and(dropped);
-                log
-            });
-        }
+        drop(workers);
         if let Some(message) = panicked.message() {
             report.failure.get_or_insert(Failure::Panicked { message: format!("a waker or a drop: {message}") });
         }
         report
     }
+
+    /// Ends it as a drop does, and gives the log back. `None` if it has other handles, which keep it
+    /// going, or if a direction that a [`shutdown`](Self::shutdown) left behind has the log.
+    #[must_use = "a drop is enough to end it"]
+    pub fn into_log(self) -> Option<L> {
+        let owned = Arc::into_inner(self.core)?;
+        let core = Arc::clone(&owned.core);
+        drop(owned);
+        let (log, panicked) = Arc::into_inner(core)?.into_log();
+        // Neither does this panic: it has the log.
+        panicked.message();
+        Some(log)
+    }
 }
 
-impl<L: Log> Shutdown<L> {
-    fn of(state: &mut State<L>, now: Time) -> Self {
+impl<E> Shutdown<E> {
+    fn of<L: Log<Entry = E>>(state: &mut State<L>, now: Time) -> Self {
         let in_flight = matches!(state.protocol.push(), Push::Sending { fate: Fate::Open, .. });
         let mut uncertain = state.protocol.is_uncertain() || in_flight;
         let batch = state.contain(|state| {
@@ -114,6 +166,6 @@ impl<L: Log> Shutdown<L> {
             let call = state.calls[direction as usize].as_ref();
             Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
         });
-        Self { pending, uncertain, unfinished: unfinished.collect(), failure, log: None }
+        Self { pending, uncertain, unfinished: unfinished.collect(), failure }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::log::Log;
-use crate::protocol::messages::SharedError;
 use crate::protocol::{Counters, Direction, Next, Protocol, Pull, Push, Time, WaitingOn};
+use crate::shared_error::SharedError;
 
 /// How a [`Replicator`](super::Replicator) stands.
 ///
@@ -39,7 +39,7 @@ pub struct Status<P> {
 }
 
 /// The last thing that went wrong.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastError {
     /// In which direction.
@@ -55,15 +55,6 @@ impl fmt::Display for LastError {
         write!(f, "{}: {}", self.direction, self.error)
     }
 }
-
-impl PartialEq for LastError {
-    /// Equal if they say the same.
-    fn eq(&self, other: &Self) -> bool {
-        (self.direction, self.ago) == (other.direction, other.ago) && self.error.to_string() == other.error.to_string()
-    }
-}
-
-impl Eq for LastError {}
 
 impl<P: Copy + Ord> Status<P> {
     pub(super) fn of<L: Log<Position = P>>(

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::mem::take;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::log::growth;
@@ -16,9 +18,11 @@ use crate::platform::Arc;
 use crate::platform::event::Shown;
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::wait::{Waited, deadline};
+use crate::primitives::wait_queue::Place;
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Settled<P> {
     /// Upstream has ordered all of it that is sent; the last of those events has this number for good.
     ///
@@ -33,6 +37,25 @@ pub enum Settled<P> {
 }
 
 /// A commit on its way. Dropping it changes nothing about the commit.
+///
+/// A clone is another ticket of the same commit, at the cost of a reference count. A ticket can be
+/// awaited as it is, under any executor:
+///
+/// ```
+/// # if latchwork::sync::IN_MODEL { return Ok(()) }
+/// use latchwork::{Replicator, Settled};
+/// use latchwork::{log::MemoryLog, upstream::Memory};
+///
+/// let replicator = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn()?;
+/// let ticket = replicator.commit(vec!["milk"])?;
+/// let task = std::thread::spawn({
+///     let ticket = ticket.clone();
+///     move || pollster::block_on(async { ticket.await })
+/// });
+/// assert_eq!(ticket.wait(), Settled::Confirmed(1));
+/// assert_eq!(task.join().unwrap(), Settled::Confirmed(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Ticket<P> {
     group: Arc<Group<P>>,
     /// The commit's place in its group.
@@ -82,13 +105,14 @@ impl<P: Copy + Send + 'static> Ticket<P> {
         self.group.block(0, deadline(timeout), self.outcome())
     }
 
-    /// As [`wait`](Self::wait), without blocking the thread, under any executor.
+    /// As [`wait`](Self::wait), without blocking the thread, under any executor. To await the ticket
+    /// itself is the same.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub fn wait_async(&self) -> impl Future<Output = Settled<P>> + Send + '_ {
-        self.group.wait(self.outcome())
+    pub fn wait_async(&self) -> TicketFuture<P> {
+        self.clone().into_future()
     }
 
     fn outcome(&self) -> impl Fn(&mut Vec<Option<Settled<P>>>) -> Option<Settled<P>> + Copy + Send + use<P> {
@@ -97,9 +121,54 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     }
 }
 
+impl<P> Clone for Ticket<P> {
+    fn clone(&self) -> Self {
+        Self { group: Arc::clone(&self.group), place: self.place }
+    }
+}
+
 impl<P> fmt::Debug for Ticket<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}
+
+impl<P: Copy + Send + 'static> IntoFuture for Ticket<P> {
+    type Output = Settled<P>;
+    type IntoFuture = TicketFuture<P>;
+
+    fn into_future(self) -> TicketFuture<P> {
+        TicketFuture { ticket: self, waiting: None }
+    }
+}
+
+/// A [`Ticket`] that is being awaited. It borrows nothing. Dropping it changes nothing about the commit.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct TicketFuture<P: Send + 'static> {
+    ticket: Ticket<P>,
+    /// Its place in the group's queue of tasks.
+    waiting: Option<Place>,
+}
+
+impl<P: Copy + Send + 'static> Future for TicketFuture<P> {
+    type Output = Settled<P>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Settled<P>> {
+        let Self { ticket, waiting } = &mut *self;
+        let settled = ticket.group.look_and_join(0, ticket.outcome(), waiting, Some(context.waker().clone()));
+        settled.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<P: Send + 'static> Drop for TicketFuture<P> {
+    fn drop(&mut self) {
+        self.ticket.group.leave(0, &mut self.waiting);
+    }
+}
+
+impl<P: Send + 'static> fmt::Debug for TicketFuture<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketFuture").finish_non_exhaustive()
     }
 }
 
@@ -270,7 +339,9 @@ mod tests {
 
     use super::*;
     use crate::log::MemoryLog;
-    use crate::platform::IN_MODEL;
+    use std::task::{Wake, Waker};
+
+    use crate::platform::{AtomicU64, IN_MODEL, Ordering};
     use crate::primitives::wait_queue::wake_all;
 
     /// Commits of so many events each, and a log that holds them.
@@ -386,6 +457,33 @@ mod tests {
         assert_eq!(tickets.groups.len(), 2);
         merge(&mut log, &mut tickets, 25, &[]);
         assert_eq!(settled(&issued), (1..=40).map(|number| Some(Settled::Confirmed(number))).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_clone_of_a_ticket_is_woken_and_a_future_that_is_dropped_leaves_no_waker() {
+        if IN_MODEL {
+            return;
+        }
+        struct Counts(AtomicU64);
+        impl Wake for Counts {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (mut log, mut tickets, issued) = committed(&[1]);
+        let poll = |future: &mut TicketFuture<u64>, counts: &Arc<Counts>| {
+            Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(counts))))
+        };
+        let mut waiting = [(); 3].map(|()| (issued[0].clone().into_future(), Arc::new(Counts(AtomicU64::new(0)))));
+        assert!(waiting.iter_mut().all(|(future, counts)| poll(future, counts).is_pending()));
+        let [mut first, second, (dropped, not_woken)] = waiting;
+        drop(dropped);
+        assert_eq!(Arc::strong_count(&not_woken), 1, "its waker is kept");
+        merge(&mut log, &mut tickets, 1, &[]);
+        let woken = [&first.1, &second.1, &not_woken].map(|counts| counts.0.load(Ordering::Relaxed));
+        assert_eq!(woken, [1, 1, 0]);
+        assert_eq!(poll(&mut first.0, &first.1), Poll::Ready(Settled::Confirmed(1)));
+        assert_eq!(Arc::strong_count(&second.1), 1, "its waker is kept");
     }
 
     #[test]

@@ -16,20 +16,22 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::after::AfterUnlock;
-use crate::log::{Log, Merged};
+use crate::log::Merged;
 use crate::platform::{AtomicU8, AtomicU64, Ordering, channel};
 
 /// A merge: an advance or a rebase, and how the log stood afterwards.
-pub struct Update<L: Log> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Update<E, P> {
     /// What was merged.
-    pub merged: Merged<L::Entry>,
+    pub merged: Merged<E>,
     /// The last event's number.
-    pub head: L::Position,
+    pub head: P,
     /// The number of the last event that upstream has ordered.
-    pub upstream_head: L::Position,
+    pub upstream_head: P,
 }
 
-impl<L: Log> Update<L> {
+impl<E, P> Update<E, P> {
     /// How many events it brings.
     fn events(&self) -> u64 {
         let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = &self.merged;
@@ -38,27 +40,31 @@ impl<L: Log> Update<L> {
 }
 
 /// How a log stands.
-pub struct Snapshot<L: Log> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot<E, P> {
     /// The last event's number.
-    pub head: L::Position,
+    pub head: P,
     /// The number of the last event that upstream has ordered.
-    pub upstream_head: L::Position,
+    pub upstream_head: P,
     /// What is still to be sent, in order.
-    pub pending: Vec<L::Entry>,
+    pub pending: Vec<E>,
 }
 
 /// Every merge from now on, and how the log stood before the first of them; no gap between the two.
-pub struct Updates<L: Log> {
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Updates<E, P> {
     /// How the log stood.
-    pub snapshot: Snapshot<L>,
+    pub snapshot: Snapshot<E, P>,
     /// Every merge since, in order, until it [ends](RecvError).
-    pub receiver: Receiver<L>,
+    pub receiver: Receiver<E, P>,
 }
 
 /// Where updates arrive. Dropping it ends the subscription. (In a model build only what does not block may be called: loom
 /// does not know the channel.)
-pub struct Receiver<L: Log> {
-    updates: channel::Receiver<Arc<Update<L>>>,
+pub struct Receiver<E, P> {
+    updates: channel::Receiver<Arc<Update<E, P>>>,
     tail: Arc<Tail>,
 }
 
@@ -83,13 +89,13 @@ pub enum RecvError {
     Closed,
 }
 
-impl<L: Log> Receiver<L> {
+impl<E, P> Receiver<E, P> {
     /// The next update. Blocks until there is one.
     ///
     /// # Errors
     ///
     /// If there will be none; never [`RecvError::Empty`].
-    pub fn recv(&self) -> Result<Arc<Update<L>>, RecvError> {
+    pub fn recv(&self) -> Result<Arc<Update<E, P>>, RecvError> {
         self.received(self.updates.recv().ok())
     }
 
@@ -98,7 +104,7 @@ impl<L: Log> Receiver<L> {
     /// # Errors
     ///
     /// If there will be none, or none has come.
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Update<L>>, RecvError> {
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Update<E, P>>, RecvError> {
         self.received(self.updates.recv_timeout(timeout).ok())
     }
 
@@ -107,12 +113,12 @@ impl<L: Log> Receiver<L> {
     /// # Errors
     ///
     /// If there will be none, or none has come.
-    pub fn try_recv(&self) -> Result<Arc<Update<L>>, RecvError> {
+    pub fn try_recv(&self) -> Result<Arc<Update<E, P>>, RecvError> {
         self.received(self.updates.try_recv().ok())
     }
 
     /// What has come of looking: an update, unless there was none, or it is one of too many.
-    fn received(&self, update: Option<Arc<Update<L>>>) -> Result<Arc<Update<L>>, RecvError> {
+    fn received(&self, update: Option<Arc<Update<E, P>>>) -> Result<Arc<Update<E, P>>, RecvError> {
         match (update, self.tail.end()) {
             (Some(_) | None, RecvError::Lagged) => Err(RecvError::Lagged),
             (Some(update), _) => {
@@ -129,33 +135,13 @@ impl<L: Log> Receiver<L> {
     }
 
     /// The updates until it ends. Blocks for each of them.
-    pub fn iter(&self) -> Iter<'_, L> {
-        Iter(self)
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Update<E, P>>> + '_ {
+        std::iter::from_fn(|| self.recv().ok())
     }
 
     /// The updates that have come.
-    pub fn try_iter(&self) -> impl Iterator<Item = Arc<Update<L>>> + '_ {
+    pub fn try_iter(&self) -> impl Iterator<Item = Arc<Update<E, P>>> + '_ {
         std::iter::from_fn(|| self.try_recv().ok())
-    }
-}
-
-/// The updates of a [`Receiver`] until it ends.
-pub struct Iter<'a, L: Log>(&'a Receiver<L>);
-
-impl<L: Log> Iterator for Iter<'_, L> {
-    type Item = Arc<Update<L>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.recv().ok()
-    }
-}
-
-impl<'a, L: Log> IntoIterator for &'a Receiver<L> {
-    type Item = Arc<Update<L>>;
-    type IntoIter = Iter<'a, L>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 
@@ -180,14 +166,14 @@ impl Tail {
 }
 
 /// A receiver, as the replicator knows it.
-struct Subscriber<L: Log> {
-    updates: channel::Sender<Arc<Update<L>>>,
+struct Subscriber<E, P> {
+    updates: channel::Sender<Arc<Update<E, P>>>,
     tail: Weak<Tail>,
 }
 
-impl<L: Log> Subscriber<L> {
+impl<E, P> Subscriber<E, P> {
     /// One more, unless that is too much, or it has gone. One is never too much. Whether it goes on.
-    fn tell(&self, update: &Arc<Update<L>>, limit: u64) -> bool {
+    fn tell(&self, update: &Arc<Update<E, P>>, limit: u64) -> bool {
         let Some(tail) = self.tail.upgrade() else { return false };
         let unread = tail.unread.load(Ordering::Relaxed);
         if unread > 0 && unread.saturating_add(update.events()) > limit {
@@ -206,20 +192,20 @@ impl<L: Log> Subscriber<L> {
 }
 
 /// Who listens.
-pub(super) struct Subscribers<L: Log> {
+pub(super) struct Subscribers<E, P> {
     /// Those that have not ended, and some that are gone.
-    all: Vec<Subscriber<L>>,
+    all: Vec<Subscriber<E, P>>,
     /// How many events each may leave unread.
     limit: u64,
 }
 
-impl<L: Log> Subscribers<L> {
+impl<E: Send + Sync + 'static, P: Send + Sync + 'static> Subscribers<E, P> {
     pub(super) fn new(limit: usize) -> Self {
         Self { all: Vec::new(), limit: limit as u64 }
     }
 
     /// One more, who is told of everything from now on, or of the end.
-    pub(super) fn subscribe(&mut self, end: Option<RecvError>) -> Receiver<L> {
+    pub(super) fn subscribe(&mut self, end: Option<RecvError>) -> Receiver<E, P> {
         let (sender, updates) = channel::unbounded();
         let tail = Arc::new(Tail::new(end.unwrap_or(RecvError::Empty)));
         if end.is_none() {
@@ -239,7 +225,7 @@ impl<L: Log> Subscribers<L> {
     }
 
     /// Tells all of them. The channels do not block, so this may happen under the lock, which keeps the updates in order.
-    pub(super) fn tell(&mut self, update: Update<L>, after: &mut AfterUnlock) {
+    pub(super) fn tell(&mut self, update: Update<E, P>, after: &mut AfterUnlock) {
         let (update, limit) = (Arc::new(update), self.limit);
         let mut at = 0;
         while let Some(subscriber) = self.all.get(at) {
@@ -247,65 +233,30 @@ impl<L: Log> Subscribers<L> {
                 at += 1;
             } else {
                 // The last to let go of a channel drops what is in it.
-                after.discard_events::<L::Entry>(self.all.swap_remove(at).updates);
+                after.discard_events::<E>(self.all.swap_remove(at).updates);
             }
         }
-        after.discard_events::<L::Entry>(update);
+        after.discard_events::<E>(update);
     }
 
     /// Tells all of them that there will be no more.
     pub(super) fn end(&mut self, end: RecvError, after: &mut AfterUnlock) {
         for subscriber in self.all.drain(..) {
             subscriber.end(end);
-            after.discard_events::<L::Entry>(subscriber.updates);
+            after.discard_events::<E>(subscriber.updates);
         }
     }
 }
 
-impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Update<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { merged, head, upstream_head } = self;
-        f.debug_struct("Update")
-            .field("merged", merged)
-            .field("head", head)
-            .field("upstream_head", upstream_head)
-            .finish()
-    }
-}
-
-impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Snapshot<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { head, upstream_head, pending } = self;
-        f.debug_struct("Snapshot")
-            .field("head", head)
-            .field("upstream_head", upstream_head)
-            .field("pending", pending)
-            .finish()
-    }
-}
-
-impl<L: Log<Entry: fmt::Debug>> fmt::Debug for Updates<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Updates").field("snapshot", &self.snapshot).finish_non_exhaustive()
-    }
-}
-
-impl<L: Log> fmt::Debug for Receiver<L> {
+impl<E, P> fmt::Debug for Receiver<E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").finish_non_exhaustive()
-    }
-}
-
-impl<L: Log> fmt::Debug for Iter<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::MemoryLog;
     use crate::platform::IN_MODEL;
 
     #[test]
@@ -313,7 +264,7 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let mut subscribers = Subscribers::<MemoryLog<u8>>::new(1);
+        let mut subscribers = Subscribers::<u8, u64>::new(1);
         let alive: Vec<_> = (0..100).map(|_| subscribers.subscribe(None)).collect();
         for _ in 0..10_000 {
             drop(subscribers.subscribe(None));
@@ -335,7 +286,7 @@ mod tests {
         if IN_MODEL {
             return;
         }
-        let mut subscribers = Subscribers::<MemoryLog<u8>>::new(1);
+        let mut subscribers = Subscribers::<u8, u64>::new(1);
         let _alive: Vec<_> = (0..1000).map(|_| subscribers.subscribe(None)).collect();
         let (mut looks, mut before) = (0, subscribers.all.len());
         for _ in 0..10_000 {

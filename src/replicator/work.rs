@@ -14,8 +14,9 @@ use crate::platform::{contain, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
-use crate::protocol::messages::{Batch, Page, PullError, PushError, SharedError};
+use crate::protocol::messages::{Batch, Page, PullError, PushError};
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Pull, Time};
+use crate::shared_error::SharedError;
 
 /// A call to upstream.
 struct Begun {

@@ -16,8 +16,8 @@
 use std::collections::{VecDeque, vec_deque};
 use std::iter::FusedIterator;
 
-use super::seq_num::Part;
-use super::{Entry, EntryRef, Exhausted, Position, SeqNum};
+use super::seq_num::{Exhausted, Part};
+use super::{Entry, Position, SeqNum};
 use crate::log::growth;
 
 /// Invariant: [`head`](Self::head) is a valid number, and so is each number before it. Who adds or renumbers proves
@@ -303,10 +303,9 @@ const fn following(previous: SeqNum, local_only: bool, generation: u32) -> SeqNu
     }
 }
 
-/// A walk over entries that are still in the state, in order, by [`EntryRef`]. Each step is O(1).
+/// A walk over entries that are still in the state, in order, by reference. Each step is O(1).
 #[derive(Debug)]
-#[must_use = "a walk does nothing until it is stepped"]
-pub struct Entries<'a, E> {
+pub(super) struct Entries<'a, E> {
     sent: vec_deque::Iter<'a, Sent<E>>,
     /// `None` to pass over local-only entries.
     local: Option<vec_deque::Iter<'a, E>>,
@@ -324,7 +323,7 @@ impl<E> Entries<'_, E> {
 }
 
 impl<'a, E> Iterator for Entries<'a, E> {
-    type Item = EntryRef<'a, E>;
+    type Item = Entry<&'a E>;
 
     // Not inlined, an entry is returned through memory: stored in parts and loaded whole, a store-forwarding stall.
     #[inline]
@@ -356,7 +355,7 @@ impl<'a, E> Iterator for Entries<'a, E> {
         let parent = self.previous.parent_of_next(local_only);
         let seq = following(self.previous, local_only, self.generation);
         self.previous = seq;
-        Some(EntryRef { seq, parent, event })
+        Some(Entry { seq, parent, event })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

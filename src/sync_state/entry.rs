@@ -55,7 +55,7 @@ macro_rules! through {
 }
 through!(Arc, Box, Rc);
 
-/// An event with its number, as it travels both ways.
+/// An event with its number, as it travels both ways. That of an event that is still in a state has a reference to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry<E> {
     /// Its number.
@@ -66,36 +66,17 @@ pub struct Entry<E> {
     pub event: E,
 }
 
-/// An [`Entry`] whose event is still in the state.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct EntryRef<'a, E> {
-    /// Its number.
-    pub seq: SeqNum,
-    /// The number that it stands on.
-    pub parent: SeqNum,
-    /// What happened.
-    pub event: &'a E,
-}
-
 impl<E> Entry<E> {
     /// The entry without moving its event.
-    pub fn as_ref(&self) -> EntryRef<'_, E> {
-        EntryRef { seq: self.seq, parent: self.parent, event: &self.event }
+    pub fn as_ref(&self) -> Entry<&E> {
+        Entry { seq: self.seq, parent: self.parent, event: &self.event }
     }
 }
 
-impl<E: Clone> EntryRef<'_, E> {
+impl<E: Clone> Entry<&E> {
     /// The entry with a clone of its event.
-    pub fn to_entry(self) -> Entry<E> {
+    #[must_use]
+    pub fn cloned(self) -> Entry<E> {
         Entry { seq: self.seq, parent: self.parent, event: self.event.clone() }
     }
 }
-
-// Derived, these would ask for `E: Copy`.
-impl<E> Clone for EntryRef<'_, E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for EntryRef<'_, E> {}

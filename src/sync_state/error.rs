@@ -1,10 +1,12 @@
 //! What can be wrong with what a state is given.
 
-use super::{Entry, Exhausted, Position, SeqNum};
+use super::seq_num::Exhausted;
+use super::{Entry, Position, SeqNum};
 
-/// A page or a push that cannot be merged. The state is as it was.
+/// Why a [`SyncState`](super::SyncState) did not take what it was given. The state is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MergeError {
+#[non_exhaustive]
+pub enum Error {
     /// The entries are out of order, or one came twice.
     #[error("expected an entry after {previous}, got {found}")]
     NotAscending {
@@ -13,7 +15,7 @@ pub enum MergeError {
         /// The entry that should stand later.
         found: SeqNum,
     },
-    /// Upstream sent what is merged already.
+    /// What upstream sent, or what is to be pending, is not later than what upstream has ordered already.
     #[error("expected entries after the upstream head {upstream_head}, got {found}")]
     BehindUpstreamHead {
         /// The last entry that upstream ordered and this state merged.
@@ -21,9 +23,25 @@ pub enum MergeError {
         /// The first entry that came.
         found: SeqNum,
     },
-    /// The entries pushed do not continue the chain.
-    #[error(transparent)]
-    BrokenChain(#[from] BrokenChain),
+    /// An entry does not have the number that follows: something is missing before it, its generation is not the
+    /// chain's, or it has the number of a sent event and is local-only, or the other way round.
+    #[error("expected {expected} to follow, got {found}")]
+    NotNext {
+        /// The number that follows.
+        expected: SeqNum,
+        /// The number that came.
+        found: SeqNum,
+    },
+    /// An entry has the right number but stands on another one.
+    #[error("expected {seq} to stand on {expected}, got {found}")]
+    Parent {
+        /// The entry.
+        seq: SeqNum,
+        /// What it must stand on.
+        expected: SeqNum,
+        /// What it names as its parent.
+        found: SeqNum,
+    },
     /// After this rebase the last local entry would stand earlier than before.
     #[error("expected a rebase that leaves the local head at {from} or later, got {to}")]
     LocalHeadMovedBack {
@@ -40,41 +58,42 @@ pub enum MergeError {
         /// Where it would go.
         to: Position,
     },
-    /// There is no number left for an event.
-    #[error(transparent)]
-    Exhausted(#[from] Exhausted),
-}
-
-/// Entries that do not make a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BrokenChain {
-    /// An entry does not have the number that follows: something is missing before it, its generation is not the
-    /// chain's, or it has the number of a sent event and is local-only, or the other way round.
-    #[error("expected {expected} to follow, got {found}")]
-    Number {
-        /// The number that follows.
+    /// A state that is [rehydrated](super::SyncState::rehydrate) has another local head: not the last pending entry,
+    /// or with nothing pending, none that belongs to the upstream head, which has the same global, and the same client
+    /// or a later one.
+    #[error("expected the local head {expected}, got {found}")]
+    LocalHead {
+        /// The last pending entry, or the upstream head.
         expected: SeqNum,
-        /// The number that came.
+        /// The local head given.
         found: SeqNum,
     },
-    /// An entry has the right number but stands on another one.
-    #[error("expected {seq} to stand on {expected}, got {found}")]
-    Parent {
-        /// The entry.
-        seq: SeqNum,
-        /// What it must stand on.
-        expected: SeqNum,
-        /// What it names as its parent.
+    /// The numbers of local events are taken.
+    #[error("expected local events from {expected_minimum} on, got {found}")]
+    Stale {
+        /// The first number that is free.
+        expected_minimum: SeqNum,
+        /// The first number that came.
         found: SeqNum,
+    },
+    /// The numbers have run out: no event can follow.
+    #[error("expected room for events after {after}, but its {part} would pass {most}")]
+    Exhausted {
+        /// The number that was to be followed.
+        after: SeqNum,
+        /// The part that cannot count on: global, client or generation.
+        part: &'static str,
+        /// How far it counts.
+        most: u64,
     },
 }
 
-impl BrokenChain {
+impl Error {
     /// Whether the entry has this number and this parent.
-    pub(super) fn check<E>(entry: &Entry<E>, seq: SeqNum, parent: SeqNum) -> Result<(), Self> {
+    pub(super) fn unless_next<E>(entry: &Entry<E>, seq: SeqNum, parent: SeqNum) -> Result<(), Self> {
         if entry.seq != seq {
             let (expected, found) = (seq, entry.seq);
-            return Err(Self::Number { expected, found });
+            return Err(Self::NotNext { expected, found });
         }
         if entry.parent != parent {
             let (expected, found) = (parent, entry.parent);
@@ -84,30 +103,8 @@ impl BrokenChain {
     }
 }
 
-/// A persisted log that is not one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RehydrateError {
-    /// Something pending is not later than what upstream has ordered already.
-    #[error("expected pending entries after the upstream head {upstream_head}, got {found}")]
-    BehindUpstreamHead {
-        /// The upstream head given.
-        upstream_head: SeqNum,
-        /// The first pending entry given.
-        found: SeqNum,
-    },
-    /// The pending entries do not make a chain, or it does not begin at the upstream head.
-    #[error(transparent)]
-    BrokenChain(#[from] BrokenChain),
-    /// The local head is not the last pending entry, or with nothing pending, it does not belong to the upstream
-    /// head: the same global, and the same client or a later one.
-    #[error("expected the local head {expected}, got {found}")]
-    LocalHead {
-        /// The last pending entry, or the upstream head.
-        expected: SeqNum,
-        /// The local head given.
-        found: SeqNum,
-    },
-    /// There is no number left for an event.
-    #[error(transparent)]
-    Exhausted(#[from] Exhausted),
+impl From<Exhausted> for Error {
+    fn from(Exhausted { after, part }: Exhausted) -> Self {
+        Self::Exhausted { after, part: part.name(), most: part.most() }
+    }
 }

@@ -3,36 +3,14 @@
 use std::num::NonZeroUsize;
 
 use super::merge::{Advanced, Gaps};
-use super::{Entry, EntryRef, Event, Exhausted, LocalOnly, MergeError, Outcome, Position, SeqNum, SyncState};
+use super::{Entry, Error, Event, LocalOnly, Outcome, Position, SyncState};
 use crate::log::{Log, Merged};
-
-/// Why a [`SyncState`] did not take what the protocol handed it. The state is as it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
-    /// The numbers of local events are taken.
-    #[error("expected local events from {expected_minimum} on, got {found}")]
-    Stale {
-        /// The first number that is free.
-        expected_minimum: SeqNum,
-        /// The first number that came.
-        found: SeqNum,
-    },
-    /// It cannot be merged.
-    #[error(transparent)]
-    Merge(#[from] MergeError),
-}
-
-impl From<Exhausted> for LogError {
-    fn from(error: Exhausted) -> Self {
-        Self::Merge(error.into())
-    }
-}
 
 impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
     type Event = E;
     type Entry = Entry<E>;
     type Position = Position;
-    type Error = LogError;
+    type Error = Error;
 
     fn head(&self) -> Position {
         self.local_head().position()
@@ -54,20 +32,20 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
         self.local_only != LocalOnly::Shared && entry.seq.client > 0
     }
 
-    fn number(&self, events: Vec<E>) -> Result<Vec<Entry<E>>, LogError> {
-        Ok(Self::number(self, events)?)
+    fn number(&self, events: Vec<E>) -> Result<Vec<Entry<E>>, Error> {
+        Self::number(self, events)
     }
 
-    fn admit(&mut self, entries: Vec<Entry<E>>) -> Result<usize, LogError> {
+    fn admit(&mut self, entries: Vec<Entry<E>>) -> Result<usize, Error> {
         let Some(first) = entries.first() else { return Ok(0) };
         let (found, before) = (first.seq, self.sendable_len());
-        if let Outcome::Reject(reject) = self.local_push(entries)? {
-            return Err(LogError::Stale { expected_minimum: reject.expected_minimum, found });
+        if let Outcome::Reject { expected_minimum, .. } = self.local_push(entries)? {
+            return Err(Error::Stale { expected_minimum, found });
         }
         Ok(self.sendable_len() - before)
     }
 
-    fn append(&mut self, events: Vec<E>) -> Result<usize, LogError> {
+    fn append(&mut self, events: Vec<E>) -> Result<usize, Error> {
         let before = self.sendable_len();
         self.local_events(events)?;
         Ok(self.sendable_len() - before)
@@ -75,12 +53,12 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
 
     fn batch(&self, max: NonZeroUsize) -> Vec<Entry<E>> {
         match self.local_only {
-            LocalOnly::Shared => Self::batch(self, max).map(EntryRef::to_entry).collect(),
+            LocalOnly::Shared => Self::batch(self, max).map(Entry::cloned).collect(),
             LocalOnly::Kept | LocalOnly::Passed => self.chain.sent_batch(max.get()),
         }
     }
 
-    fn merge(&mut self, page: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, LogError> {
+    fn merge(&mut self, page: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, Error> {
         Ok(match self.upstream_advance(page, Gaps::Refused)? {
             Advanced::Advance(advance) => Merged::Advance { new: advance.passed, confirmed: advance.confirmed },
             Advanced::Rebase(rebase) => Merged::Rebase {
@@ -92,7 +70,7 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
         })
     }
 
-    fn confirm(&mut self, batch: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, LogError> {
+    fn confirm(&mut self, batch: Vec<Entry<E>>) -> Result<Merged<Entry<E>>, Error> {
         if self.own_batch(&batch) {
             return Ok(Merged::Advance { new: Vec::new(), confirmed: batch });
         }

@@ -1,11 +1,9 @@
 //! The three merges. Each looks first and changes second: up to the line that says so, nothing is touched, and
 //! behind it nothing can fail.
 
-use super::chain::{Chain, Place};
-use super::{
-    Advance, BrokenChain, Entries, Entry, Event, Exhausted, LocalOnly, MergeError, Outcome, Payload, Rebase, Reject,
-    SeqNum, SyncState,
-};
+use super::chain::{Chain, Entries, Place};
+use super::seq_num::Exhausted;
+use super::{Changes, Entry, Error, Event, LocalOnly, Outcome, Payload, SeqNum, SyncState};
 
 impl<E: Event> SyncState<E> {
     /// Merges what this side pushes or upstream sends.
@@ -15,9 +13,9 @@ impl<E: Event> SyncState<E> {
     ///
     /// # Errors
     ///
-    /// [`MergeError`]; the state is as it was. The payload is gone: what upstream sent is still upstream's, and a
+    /// [`Error`]; the state is as it was. The payload is gone: what upstream sent is still upstream's, and a
     /// push whose numbers come from [`number`](Self::number) does not fail.
-    pub fn merge(&mut self, payload: Payload<E>) -> Result<Outcome<'_, E>, MergeError> {
+    pub fn merge(&mut self, payload: Payload<E>) -> Result<Outcome<'_, E>, Error> {
         match payload {
             Payload::LocalPush { entries } => self.local_push(entries),
             Payload::UpstreamAdvance { entries } => Ok(match self.upstream_advance(entries, Gaps::Believed)? {
@@ -31,13 +29,13 @@ impl<E: Event> SyncState<E> {
         }
     }
 
-    pub(super) fn local_push(&mut self, entries: Vec<Entry<E>>) -> Result<Outcome<'_, E>, MergeError> {
+    pub(super) fn local_push(&mut self, entries: Vec<Entry<E>>) -> Result<Outcome<'_, E>, Error> {
         ascending(&entries)?;
         let head = self.chain.head();
         if let Some(first) = entries.first() {
             if !first.seq.is_after(head) {
-                let expected_minimum = head.next_local_only()?;
-                return Ok(Outcome::Reject(Reject { expected_minimum, entries }));
+                let expected_minimum = head.next(true)?;
+                return Ok(Outcome::Reject { expected_minimum, entries });
             }
         }
         self.continues(head, &entries)?;
@@ -54,7 +52,7 @@ impl<E: Event> SyncState<E> {
                 self.chain.push(entry.event, local_only);
             }
         }
-        Ok(Outcome::Advance(Advance { passed, kept: self.chain.entries_since(end, head), confirmed: Vec::new() }))
+        Ok(Outcome::Advance(advanced(passed, self.chain.entries_since(end, head), Vec::new())))
     }
 
     /// Appends events under the numbers that follow.
@@ -89,7 +87,7 @@ impl<E: Event> SyncState<E> {
     }
 
     /// Whether the entries, which ascend and begin behind `head`, are the chain that follows it.
-    fn continues(&self, head: SeqNum, entries: &[Entry<E>]) -> Result<(), MergeError> {
+    fn continues(&self, head: SeqNum, entries: &[Entry<E>]) -> Result<(), Error> {
         let mut previous = head;
         for entry in entries {
             let local_only = entry.event.is_local_only();
@@ -102,17 +100,13 @@ impl<E: Event> SyncState<E> {
         Ok(())
     }
 
-    pub(super) fn upstream_advance(
-        &mut self,
-        mut page: Vec<Entry<E>>,
-        gaps: Gaps,
-    ) -> Result<Advanced<'_, E>, MergeError> {
+    pub(super) fn upstream_advance(&mut self, mut page: Vec<Entry<E>>, gaps: Gaps) -> Result<Advanced<'_, E>, Error> {
         ascending(&page)?;
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
             return Ok(advance(page, Vec::new()));
         };
         if !first.seq.is_after(self.upstream_head) {
-            return Err(MergeError::BehindUpstreamHead { upstream_head: self.upstream_head, found: first.seq });
+            return Err(Error::BehindUpstreamHead { upstream_head: self.upstream_head, found: first.seq });
         }
         let upstream_head = last.seq;
         if gaps == Gaps::Refused {
@@ -149,11 +143,7 @@ impl<E: Event> SyncState<E> {
         Ok(advance(passed, confirmed))
     }
 
-    fn upstream_rebase(
-        &mut self,
-        rolled_back: Vec<Entry<E>>,
-        entries: Vec<Entry<E>>,
-    ) -> Result<Rebase<'_, E>, MergeError> {
+    fn upstream_rebase(&mut self, rolled_back: Vec<Entry<E>>, entries: Vec<Entry<E>>) -> Result<Changes<'_, E>, Error> {
         ascending(&entries)?;
         let upstream_head = entries.last().map_or(self.upstream_head, |last| last.seq);
         let (generation, local_head) = if self.chain.is_empty() {
@@ -165,7 +155,7 @@ impl<E: Event> SyncState<E> {
         };
         self.local_head_may_become(local_head)?;
         if self.upstream_head.is_after(upstream_head) {
-            return Err(MergeError::UpstreamHeadMovedBack {
+            return Err(Error::UpstreamHeadMovedBack {
                 from: self.upstream_head.position(),
                 to: upstream_head.position(),
             });
@@ -183,9 +173,9 @@ impl<E: Event> SyncState<E> {
         confirmed: Vec<Entry<E>>,
         rolled_back_upstream: Vec<Entry<E>>,
         passed: Vec<Entry<E>>,
-    ) -> Rebase<'_, E> {
+    ) -> Changes<'_, E> {
         let before = self.chain.rebase(self.upstream_head, generation);
-        Rebase {
+        Changes {
             confirmed,
             rolled_back_upstream,
             old: self.chain.entries_numbered(before.base, before.generation),
@@ -194,10 +184,10 @@ impl<E: Event> SyncState<E> {
         }
     }
 
-    fn local_head_may_become(&self, to: SeqNum) -> Result<(), MergeError> {
+    fn local_head_may_become(&self, to: SeqNum) -> Result<(), Error> {
         let from = self.chain.head();
         if from.is_after(to) {
-            return Err(MergeError::LocalHeadMovedBack { from: from.position(), to: to.position() });
+            return Err(Error::LocalHeadMovedBack { from: from.position(), to: to.position() });
         }
         Ok(())
     }
@@ -206,7 +196,7 @@ impl<E: Event> SyncState<E> {
     /// this side's although shared local-only events stand before it here. Upstream has ordered
     /// those before it, and the page has lost them: the numbers cannot tell, for a sent event's
     /// number does not say how many local-only ones it follows.
-    fn passes_over_none(&self, agreed: &Agreed, page: &[Entry<E>]) -> Result<(), BrokenChain> {
+    fn passes_over_none(&self, agreed: &Agreed, page: &[Entry<E>]) -> Result<(), Error> {
         let Agreed { page: agreed, settled, .. } = *agreed;
         let (Some(next), Some((position, own))) = (page.get(agreed), self.chain.next_sent(settled)) else {
             return Ok(());
@@ -215,7 +205,7 @@ impl<E: Event> SyncState<E> {
         if passes && next.seq.position() == position && own.is_same_as(&next.event) {
             let missing = self.chain.entries().nth(agreed);
             let expected = missing.map_or(next.seq, |missing| missing.seq);
-            return Err(BrokenChain::Number { expected, found: next.seq });
+            return Err(Error::NotNext { expected, found: next.seq });
         }
         Ok(())
     }
@@ -261,8 +251,8 @@ pub(super) enum Gaps {
 
 /// What an upstream advance may come to.
 pub(super) enum Advanced<'a, E> {
-    Advance(Advance<'a, E>),
-    Rebase(Rebase<'a, E>),
+    Advance(Changes<'a, E>),
+    Rebase(Changes<'a, E>),
 }
 
 /// How far a page and what is pending agree.
@@ -278,13 +268,13 @@ struct Agreed {
 /// Whether each entry stands on the one before it, by its number and by its parent's. The entries
 /// ascend and begin behind `head`. Generations do not count: each side numbers what it rebased in a
 /// generation of its own.
-fn without_gap<E>(head: SeqNum, page: &[Entry<E>]) -> Result<(), MergeError> {
+fn without_gap<E>(head: SeqNum, page: &[Entry<E>]) -> Result<(), Error> {
     let mut previous = head;
     for entry in page {
         let local_only = entry.seq.global == previous.global;
         let seq = SeqNum { generation: entry.seq.generation, ..previous.next(local_only)? };
         let parent = SeqNum { generation: entry.parent.generation, ..previous.parent_of_next(local_only) };
-        BrokenChain::check(entry, seq, parent)?;
+        Error::unless_next(entry, seq, parent)?;
         previous = entry.seq;
     }
     Ok(())
@@ -299,24 +289,28 @@ fn common<E: Event>(pending: Entries<'_, E>, page: &[Entry<E>]) -> usize {
 }
 
 fn advance<'a, E>(passed: Vec<Entry<E>>, confirmed: Vec<Entry<E>>) -> Advanced<'a, E> {
-    Advanced::Advance(Advance { passed, kept: Entries::empty(), confirmed })
+    Advanced::Advance(advanced(passed, Entries::empty(), confirmed))
 }
 
-fn ascending<E>(entries: &[Entry<E>]) -> Result<(), MergeError> {
+fn advanced<E>(passed: Vec<Entry<E>>, kept: Entries<'_, E>, confirmed: Vec<Entry<E>>) -> Changes<'_, E> {
+    Changes { confirmed, rolled_back_upstream: Vec::new(), old: Entries::empty(), passed, kept }
+}
+
+fn ascending<E>(entries: &[Entry<E>]) -> Result<(), Error> {
     for pair in entries.windows(2) {
         let (previous, found) = (pair[0].seq, pair[1].seq);
         if !found.is_after(previous) {
-            return Err(MergeError::NotAscending { previous, found });
+            return Err(Error::NotAscending { previous, found });
         }
     }
     Ok(())
 }
 
 /// Whether `entry` is the next one in the chain that ends with `previous`.
-fn follows<E>(previous: SeqNum, local_only: bool, entry: &Entry<E>) -> Result<(), MergeError> {
+fn follows<E>(previous: SeqNum, local_only: bool, entry: &Entry<E>) -> Result<(), Error> {
     let expected = previous.next(local_only)?;
     let parent = previous.parent_of_next(local_only);
-    Ok(BrokenChain::check(entry, expected, parent)?)
+    Error::unless_next(entry, expected, parent)
 }
 
 /// Local-only events that passed do not count in the head, so the next may begin anywhere behind it: the number

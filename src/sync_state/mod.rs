@@ -62,7 +62,7 @@
 //! | [`batch`](SyncState::batch) of k | O(k), however many local-only events stand between |
 //! | all counts and heads | O(1) |
 //!
-//! No event is copied, except by [`EntryRef::to_entry`] and by the [`Log`](crate::log::Log)
+//! No event is copied, except by [`Entry::cloned`] and by the [`Log`](crate::log::Log)
 //! implementation, which hands out clones of what it sends. Events that are large are best held in
 //! an `Arc`: `Arc<E>` is an [`Event`] where `E` is.
 //!
@@ -78,19 +78,18 @@ mod outcome;
 mod seq_num;
 
 use std::fmt;
-use std::iter::Take;
+use std::iter::FusedIterator;
 use std::num::NonZeroUsize;
 
 use self::chain::Chain;
-pub use self::chain::Entries;
-pub use self::entry::{Entry, EntryRef, Event};
-pub use self::error::{BrokenChain, MergeError, RehydrateError};
-pub use self::log::LogError;
-pub use self::outcome::{Advance, Move, Outcome, Payload, Rebase, Reject};
-pub use self::seq_num::{Exhausted, ParseSeqNumError, Part, Position, SeqNum};
+pub use self::entry::{Entry, Event};
+pub use self::error::Error;
+pub use self::outcome::{Changes, Outcome, Payload};
+pub use self::seq_num::{ParseSeqNumError, Position, SeqNum};
 
 /// What upstream has to do with local-only events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LocalOnly {
     /// Nothing: they are kept in order among what is pending, but never sent and not expected back. They settle with
     /// the sent event before them, or when upstream goes on and no sent event is pending before them.
@@ -114,7 +113,7 @@ pub enum LocalOnly {
 /// Each is a property test of the crate.
 ///
 /// 1. **No event is lost.** What was pushed is pending until it is in exactly one `confirmed` (or in
-///    [`Advance::passed`], if it never stays here); what upstream sent is either confirmed or in one `passed`.
+///    [`Changes::passed`], if it never stays here); what upstream sent is either confirmed or in one `passed`.
 /// 2. **No event is both confirmed and pending.**
 /// 3. **Heads never move back**, in [`Position`]; the local head is never before the upstream head.
 /// 4. **The order of local events is kept**: they settle in the order in which they were pushed.
@@ -145,7 +144,7 @@ pub enum LocalOnly {
 /// let theirs = SyncState::new(SeqNum::new(3, 0, 0)).number([Todo("tea")])?; // e4
 /// match state.merge(Payload::UpstreamAdvance { entries: theirs })? {
 ///     Outcome::Rebase(rebase) => {
-///         let moves: Vec<_> = rebase.moves().map(|m| format!("{} -> {}", m.from, m.to.seq)).collect();
+///         let moves: Vec<_> = rebase.moves().map(|(from, to)| format!("{from} -> {}", to.seq)).collect();
 ///         assert_eq!(moves, ["e4 -> e5r1", "e5 -> e6r1"]);
 ///     }
 ///     _ => unreachable!(),
@@ -191,7 +190,7 @@ impl<E> SyncState<E> {
     }
 
     /// What is pending, in order.
-    pub fn pending(&self) -> Entries<'_, E> {
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = Entry<&E>> + FusedIterator + Clone {
         self.chain.entries()
     }
 
@@ -210,7 +209,7 @@ impl<E> SyncState<E> {
     }
 
     /// The first entries to be sent, at most `max`; O(1) a step, whatever stands between them.
-    pub fn batch(&self, max: NonZeroUsize) -> Take<Entries<'_, E>> {
+    pub fn batch(&self, max: NonZeroUsize) -> impl ExactSizeIterator<Item = Entry<&E>> + FusedIterator + Clone {
         let sendable = match self.local_only {
             LocalOnly::Shared => self.chain.entries(),
             LocalOnly::Kept | LocalOnly::Passed => self.chain.sent_entries(),
@@ -230,8 +229,8 @@ impl<E: Event> SyncState<E> {
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] if there are not enough numbers left.
-    pub fn number(&self, events: impl IntoIterator<Item = E>) -> Result<Vec<Entry<E>>, Exhausted> {
+    /// [`Error::Exhausted`] if there are not enough numbers left.
+    pub fn number(&self, events: impl IntoIterator<Item = E>) -> Result<Vec<Entry<E>>, Error> {
         let mut previous = self.local_head();
         let events = events.into_iter();
         // Collected as a `Result`, they would not know how many there will be.
@@ -268,12 +267,12 @@ impl<E: Event> SyncState<E> {
     ///
     /// # Errors
     ///
-    /// [`RehydrateError`] if these do not belong together.
+    /// [`Error`] if these do not belong together.
     pub fn rehydrate(
         upstream_head: SeqNum,
         local_head: SeqNum,
         pending: impl IntoIterator<Item = Entry<E>>,
-    ) -> Result<Self, RehydrateError> {
+    ) -> Result<Self, Error> {
         let mut pending = pending.into_iter().peekable();
         let Some(first) = pending.peek() else {
             return Self::settled(upstream_head, local_head);
@@ -285,31 +284,31 @@ impl<E: Event> SyncState<E> {
         for entry in pending {
             let local_only = entry.event.is_local_only();
             let seq = SeqNum { generation: chain.generation(), ..previous.next(local_only)? };
-            BrokenChain::check(&entry, seq, previous.parent_of_next(local_only))?;
+            Error::unless_next(&entry, seq, previous.parent_of_next(local_only))?;
             previous = seq;
             chain.push(entry.event, local_only);
         }
         if local_head != previous {
             let (expected, found) = (previous, local_head);
-            return Err(RehydrateError::LocalHead { expected, found });
+            return Err(Error::LocalHead { expected, found });
         }
         Ok(Self { upstream_head, chain, local_only: LocalOnly::Kept })
     }
 
-    fn settled(upstream_head: SeqNum, local_head: SeqNum) -> Result<Self, RehydrateError> {
+    fn settled(upstream_head: SeqNum, local_head: SeqNum) -> Result<Self, Error> {
         if local_head.global != upstream_head.global || local_head.client < upstream_head.client {
             let (expected, found) = (upstream_head, local_head);
-            return Err(RehydrateError::LocalHead { expected, found });
+            return Err(Error::LocalHead { expected, found });
         }
         Ok(Self { chain: Chain::new(local_head), ..Self::new(upstream_head) })
     }
 }
 
 /// What a chain that begins with `first` stands on.
-fn base_of<E: Event>(first: &Entry<E>, upstream_head: SeqNum) -> Result<SeqNum, RehydrateError> {
+fn base_of<E: Event>(first: &Entry<E>, upstream_head: SeqNum) -> Result<SeqNum, Error> {
     let found = first.seq;
     if !found.is_after(upstream_head) {
-        return Err(RehydrateError::BehindUpstreamHead { upstream_head, found });
+        return Err(Error::BehindUpstreamHead { upstream_head, found });
     }
     let local_only = first.event.is_local_only();
     // The generation of what it stands on is the parent's; local-only events that settled may stand between.
@@ -339,7 +338,7 @@ impl<E> fmt::Debug for SyncState<E> {
 const _: () = {
     const fn plain_data<T: Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     plain_data::<SyncState<u8>>();
-    plain_data::<MergeError>();
+    plain_data::<Error>();
 };
 
 #[cfg(test)]
@@ -360,7 +359,7 @@ mod tests {
     fn a_logs_batch_is_a_walk_over_what_is_to_be_sent() {
         let same = |state: &SyncState<u32>| {
             for max in (1..=8).filter_map(NonZeroUsize::new) {
-                let walk: Vec<_> = state.batch(max).map(EntryRef::to_entry).collect();
+                let walk: Vec<_> = state.batch(max).map(Entry::cloned).collect();
                 assert_eq!(Log::batch(state, max), walk, "{max} of {state:?}");
             }
         };
@@ -390,7 +389,7 @@ mod tests {
     fn what_is_pending_no_longer_gives_its_room_back_when_it_is_asked_to() {
         let mut state = SyncState::default();
         state.local_events((0..1000).collect()).expect("they have numbers");
-        let batch: Vec<_> = state.batch(NonZeroUsize::MAX).map(EntryRef::to_entry).collect();
+        let batch: Vec<_> = state.batch(NonZeroUsize::MAX).map(Entry::cloned).collect();
         let merged = state.merge(Payload::UpstreamAdvance { entries: batch });
         assert!(matches!(merged, Ok(Outcome::Advance(_))), "{merged:?}");
         let room = |state: &SyncState<u32>| state.chain.room();

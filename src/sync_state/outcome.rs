@@ -3,10 +3,12 @@
 //! Events are moved, never copied: those that leave the state are handed over in a `Vec`, those that stay are shown
 //! in place. That is why an outcome borrows the state.
 
-use super::{Entries, Entry, EntryRef, SeqNum};
+use super::chain::Entries;
+use super::{Entry, SeqNum};
 
 /// What is to be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Payload<E> {
     /// This side committed events and numbered them.
     LocalPush {
@@ -32,69 +34,51 @@ pub enum Payload<E> {
 #[derive(Debug)]
 pub enum Outcome<'a, E> {
     /// Nothing has to be rolled back.
-    Advance(Advance<'a, E>),
+    Advance(Changes<'a, E>),
     /// Upstream ordered something else first: pending events were numbered anew, on top of it.
-    Rebase(Rebase<'a, E>),
+    Rebase(Changes<'a, E>),
     /// The push came too late: its numbers are taken. The state is as it was.
-    Reject(Reject<E>),
+    Reject {
+        /// The first number that is free.
+        expected_minimum: SeqNum,
+        /// What was to be pushed, to be numbered anew.
+        entries: Vec<Entry<E>>,
+    },
 }
 
-/// See [`Outcome::Advance`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Advance<'a, E> {
-    /// New entries that the state does not keep: upstream's, and with [`LocalOnly::Passed`] the local-only ones.
-    ///
-    /// [`LocalOnly::Passed`]: super::LocalOnly::Passed
-    pub passed: Vec<Entry<E>>,
-    /// New entries that are pending now: what was pushed.
-    pub kept: Entries<'a, E>,
-    /// Entries that were pending and are settled now.
-    pub confirmed: Vec<Entry<E>>,
-}
-
-/// See [`Outcome::Rebase`].
+/// What a merge changed.
 ///
 /// The order in which to apply it: take back [`rolled_back`](Self::rolled_back) from its end, then apply
 /// [`new_entries`](Self::new_entries). Or move what [`moves`](Self::moves) says and insert [`passed`](Self::passed)
-/// before it.
+/// before it. An advance rolls back and moves nothing.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Rebase<'a, E> {
+pub struct Changes<'a, E> {
     /// Entries that were pending and are settled now: they were the same up to there.
     pub confirmed: Vec<Entry<E>>,
     /// What upstream took back of its own.
     pub rolled_back_upstream: Vec<Entry<E>>,
-    /// The entries that are pending, under the numbers that they had.
-    pub old: Entries<'a, E>,
-    /// Upstream's new entries.
+    /// New entries that the state does not keep: upstream's, and with [`LocalOnly::Passed`] the local-only ones.
+    ///
+    /// [`LocalOnly::Passed`]: super::LocalOnly::Passed
     pub passed: Vec<Entry<E>>,
-    /// The entries that are pending, under the numbers that they have now.
-    pub kept: Entries<'a, E>,
+    pub(super) old: Entries<'a, E>,
+    pub(super) kept: Entries<'a, E>,
 }
 
-/// See [`Outcome::Reject`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reject<E> {
-    /// The first number that is free.
-    pub expected_minimum: SeqNum,
-    /// What was to be pushed, to be numbered anew.
-    pub entries: Vec<Entry<E>>,
-}
+impl<E> Changes<'_, E> {
+    /// The entries that are pending, under the numbers that they had; none if they keep them.
+    pub fn old(&self) -> impl ExactSizeIterator<Item = Entry<&E>> {
+        self.old.clone()
+    }
 
-/// One pending event on its way from a number to another.
-#[derive(Debug)]
-pub struct Move<'a, E> {
-    /// The number that it had.
-    pub from: SeqNum,
-    /// Its entry now.
-    pub to: EntryRef<'a, E>,
-}
+    /// The entries that are pending under new numbers: what was pushed, or rebased.
+    pub fn kept(&self) -> impl ExactSizeIterator<Item = Entry<&E>> {
+        self.kept.clone()
+    }
 
-impl<E> Advance<'_, E> {
-    /// All new entries in order.
-    pub fn new_entries(&self) -> impl Iterator<Item = EntryRef<'_, E>> {
+    /// All new entries in order: upstream's, and on top of them the pending ones under their new numbers.
+    pub fn new_entries(&self) -> impl Iterator<Item = Entry<&E>> {
         // A push may have both, in any order.
         let mut passed = self.passed.iter().map(Entry::as_ref).peekable();
         let mut kept = self.kept.clone().peekable();
@@ -104,24 +88,15 @@ impl<E> Advance<'_, E> {
             (_, None) => passed.next(),
         })
     }
-}
-
-impl<E> Rebase<'_, E> {
-    /// All new entries in order: upstream's, and on top of them the pending ones under their new numbers.
-    pub fn new_entries(&self) -> impl Iterator<Item = EntryRef<'_, E>> {
-        let passed = self.passed.iter().map(Entry::as_ref);
-        passed.chain(self.kept.clone())
-    }
 
     /// All entries that are rolled back, in order: upstream's, then the pending ones under their old numbers.
-    pub fn rolled_back(&self) -> impl Iterator<Item = EntryRef<'_, E>> {
+    pub fn rolled_back(&self) -> impl Iterator<Item = Entry<&E>> {
         let upstream = self.rolled_back_upstream.iter().map(Entry::as_ref);
         upstream.chain(self.old.clone())
     }
 
-    /// The pending entries with both numbers.
-    pub fn moves(&self) -> impl ExactSizeIterator<Item = Move<'_, E>> {
-        let numbers = self.old.clone().zip(self.kept.clone());
-        numbers.map(|(old, to)| Move { from: old.seq, to })
+    /// The pending entries that moved, each behind the number that it had.
+    pub fn moves(&self) -> impl ExactSizeIterator<Item = (SeqNum, Entry<&E>)> {
+        self.old.clone().map(|old| old.seq).zip(self.kept.clone())
     }
 }

@@ -70,22 +70,20 @@ impl SeqNum {
 
     /// The number of a sent event that follows: `e4r1` after `e3.2r1`.
     ///
-    /// # Errors
-    ///
-    /// [`Exhausted`] after the last global.
-    pub fn next_sent(self) -> Result<Self, Exhausted> {
+    /// `None` after the last global.
+    #[must_use]
+    pub fn next_sent(self) -> Option<Self> {
         let global = self.global.checked_add(1);
-        global.map(|global| Self::new(global, 0, self.generation)).ok_or_else(|| self.exhausted(Part::Global))
+        global.map(|global| Self::new(global, 0, self.generation))
     }
 
     /// The number of a local-only event that follows: `e3.3r1` after `e3.2r1`.
     ///
-    /// # Errors
-    ///
-    /// [`Exhausted`] after the last client.
-    pub fn next_local_only(self) -> Result<Self, Exhausted> {
+    /// `None` after the last client.
+    #[must_use]
+    pub fn next_local_only(self) -> Option<Self> {
         let client = self.client.checked_add(1);
-        client.map(|client| Self::new(self.global, client, self.generation)).ok_or_else(|| self.exhausted(Part::Client))
+        client.map(|client| Self::new(self.global, client, self.generation))
     }
 
     /// The generation of what is rebased on top of this number.
@@ -96,7 +94,9 @@ impl SeqNum {
 
     /// The number of the event that follows.
     pub(super) fn next(self, local_only: bool) -> Result<Self, Exhausted> {
-        if local_only { self.next_local_only() } else { self.next_sent() }
+        let (next, part) =
+            if local_only { (self.next_local_only(), Part::Client) } else { (self.next_sent(), Part::Global) };
+        next.ok_or_else(|| self.exhausted(part))
     }
 
     /// What the event that follows names as its parent: a sent event skips the local-only ones before it, for
@@ -158,41 +158,37 @@ where
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ParseSeqNumError::Form { text: text.into() });
     }
-    digits.parse().map_err(|_| ParseSeqNumError::TooLarge { text: text.into(), part })
+    digits.parse().map_err(|_| ParseSeqNumError::TooLarge { text: text.into(), part: part.name(), most: part.most() })
 }
 
-/// A part of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
-    /// [`SeqNum::global`], up to `u64::MAX`.
+/// A part of a number, each with an end of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
     Global,
-    /// [`SeqNum::client`], up to `u32::MAX`.
     Client,
-    /// [`SeqNum::generation`], up to `u32::MAX`.
     Generation,
 }
 
 impl Part {
-    const fn max(self) -> u64 {
+    pub(super) const fn most(self) -> u64 {
         match self {
             Self::Global => u64::MAX,
             Self::Client | Self::Generation => u32::MAX as u64,
         }
     }
-}
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
             Self::Global => "global",
             Self::Client => "client",
             Self::Generation => "generation",
-        })
+        }
     }
 }
 
 /// The text is not the number of an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParseSeqNumError {
     /// It does not look like one.
     #[error("expected a sequence number such as e3, e3.2 or e3.2r1, got {text:?}")]
@@ -201,21 +197,20 @@ pub enum ParseSeqNumError {
         text: Box<str>,
     },
     /// It looks like one, but a part does not fit.
-    #[error("expected a {part} of at most {}, got {text:?}", .part.max())]
+    #[error("expected a {part} of at most {most}, got {text:?}")]
     TooLarge {
         /// What came.
         text: Box<str>,
-        /// The part that does not fit.
-        part: Part,
+        /// The part that does not fit: global, client or generation.
+        part: &'static str,
+        /// The most that it can be.
+        most: u64,
     },
 }
 
-/// The numbers have run out: no event can follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected room for events after {after}, but its {part} would pass {}", .part.max())]
-pub struct Exhausted {
-    /// The number that was to be followed.
-    pub after: SeqNum,
-    /// The part that cannot count on.
-    pub part: Part,
+/// The numbers have run out: no event can follow. Small, as each number that is counted may come to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exhausted {
+    pub(super) after: SeqNum,
+    pub(super) part: Part,
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
-use latchwork::sync_state::{self, LogError, Position, SeqNum, SyncState};
+use latchwork::sync_state::{self, Position, SeqNum, SyncState};
 use thiserror::Error;
 
 /// An event: unique by its client, that one's life and its number.
@@ -82,7 +82,7 @@ pub enum AnyError {
     #[error(transparent)]
     Memory(#[from] MemoryLogError),
     #[error(transparent)]
-    State(#[from] LogError),
+    State(#[from] sync_state::Error),
 }
 
 /// A plain vector that gives up events.

@@ -3,7 +3,7 @@
 use latchwork::log::{MemoryEntry, MemoryLog, MemoryLogError};
 use latchwork::protocol::Direction;
 use latchwork::replicator::CommitError;
-use latchwork::sync_state::{BrokenChain, LogError, MergeError, Part};
+use latchwork::sync_state::Error;
 
 use crate::*;
 
@@ -20,7 +20,7 @@ fn number(text: &str) -> SeqNum {
 }
 
 #[track_caller]
-fn refused(replicator: &Replicator<State>, entries: Vec<Entry<Item>>) -> LogError {
+fn refused(replicator: &Replicator<State>, entries: Vec<Entry<Item>>) -> Error {
     let before = replicator.status();
     let Err(CommitError::Refused(error)) = replicator.commit_numbered(entries) else { panic!("it was admitted") };
     let after = replicator.status();
@@ -35,7 +35,7 @@ fn a_stale_commit_fails_promptly() {
     let entries = replicator.with_log(|log| log.number(items(2, 0..1))).unwrap();
     replicator.commit_numbered(entries.clone()).unwrap();
     let Err(CommitError::Refused(error)) = replicator.commit_numbered(entries) else { panic!("it was admitted") };
-    assert_eq!(error, LogError::Stale { expected_minimum: number("e3.1"), found: number("e3") });
+    assert_eq!(error, Error::Stale { expected_minimum: number("e3.1"), found: number("e3") });
     replicator.resume(Direction::Push);
     replicator.flush(LONG).unwrap();
     assert_eq!(ordered(&upstream), [(1, 0), (1, 1), (2, 0)]);
@@ -47,7 +47,7 @@ fn commit_numbered_refuses_a_batch_that_is_not_ascending() {
     let mut entries = numbered(number("e2"), items(1, 2..4));
     entries.swap(0, 1);
     let error = refused(&replicator, entries);
-    assert_eq!(error, LogError::Merge(MergeError::NotAscending { previous: number("e4"), found: number("e3") }));
+    assert_eq!(error, Error::NotAscending { previous: number("e4"), found: number("e3") });
     assert_eq!(error.to_string(), "expected an entry after e4, got e3");
 }
 
@@ -58,7 +58,7 @@ fn a_batch_with_a_gap_is_rejected_with_what_was_expected() {
     entries.remove(1);
     let (expected, found) = (number("e4"), number("e5"));
     let error = refused(&replicator, entries);
-    assert_eq!(error, LogError::Merge(BrokenChain::Number { expected, found }.into()));
+    assert_eq!(error, Error::NotNext { expected, found });
     assert_eq!(error.to_string(), "expected e4 to follow, got e5");
 }
 
@@ -67,10 +67,10 @@ fn commit_numbered_refuses_a_batch_that_skips_pending_events() {
     let replicator = with_two_pending(&empty_upstream());
     let (expected, found) = (number("e3"), number("e4"));
     let skipping = refused(&replicator, numbered(number("e3"), items(1, 2..3)));
-    assert_eq!(skipping, LogError::Merge(BrokenChain::Number { expected, found }.into()));
+    assert_eq!(skipping, Error::NotNext { expected, found });
     let (expected_minimum, found) = (number("e2.1"), number("e1"));
     let as_if_nothing_were_pending = refused(&replicator, numbered(SeqNum::ROOT, items(1, 2..3)));
-    assert_eq!(as_if_nothing_were_pending, LogError::Stale { expected_minimum, found });
+    assert_eq!(as_if_nothing_were_pending, Error::Stale { expected_minimum, found });
     let mut on_the_wrong_one = numbered(number("e2"), items(1, 2..3));
     on_the_wrong_one[0].parent = number("e1");
     let error = refused(&replicator, on_the_wrong_one);
@@ -106,8 +106,7 @@ fn commit_is_refused_without_numbers_left_and_uses_the_last() {
     let upstream = Memory::new(head.position());
     let replicator = quick(State::new(head), upstream.clone()).spawn().unwrap();
     let Err(CommitError::Refused(error)) = replicator.commit(items(1, 0..2)) else { panic!("it was admitted") };
-    let LogError::Merge(MergeError::Exhausted(exhausted)) = &error else { panic!("{error}") };
-    assert_eq!(exhausted.part, Part::Global);
+    assert!(matches!(error, Error::Exhausted { part: "global", .. }), "{error}");
     assert_eq!(confirmed(&replicator.commit(items(1, 0..1)).unwrap()).global, u64::MAX);
     assert!(matches!(replicator.commit(items(1, 1..2)), Err(CommitError::Refused(_))));
     assert_eq!(upstream.len(), 1);
@@ -170,10 +169,10 @@ fn the_same_numbered_commit_handed_in_twice_is_taken_once() {
     let entries = replicator.with_log(|log| log.number(items(1, 0..3))).unwrap();
     let first = replicator.commit_numbered(entries.clone()).unwrap();
     let pending = replicator.commit_numbered(entries.clone());
-    assert!(matches!(pending, Err(CommitError::Refused(LogError::Stale { .. }))));
+    assert!(matches!(pending, Err(CommitError::Refused(Error::Stale { .. }))));
     confirmed(&first);
     let settled = replicator.commit_numbered(entries);
-    assert!(matches!(settled, Err(CommitError::Refused(LogError::Stale { .. }))));
+    assert!(matches!(settled, Err(CommitError::Refused(Error::Stale { .. }))));
     assert_eq!(ordered(&upstream), [(1, 0), (1, 1), (1, 2)]);
 }
 

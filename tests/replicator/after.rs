@@ -124,7 +124,7 @@ fn shutdown_reports_all_although_a_waker_panicked_at_the_end() {
     replicator.stop();
     block_on(replicator.stopped());
     let left = replicator.shutdown(Duration::ZERO);
-    assert_eq!((left.pending.len(), left.log.as_ref().map(Log::pending)), (1, Some(1)));
+    assert_eq!((left.pending.len(), replicator.into_log().as_ref().map(Log::pending)), (1, Some(1)));
     assert_eq!(ticket.settled(), Some(Settled::Closed));
 }
 

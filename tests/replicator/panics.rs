@@ -204,7 +204,7 @@ fn a_shutdown_of_a_log_whose_batch_panics_says_so_and_settles_its_tickets() {
     let left = replicator.shutdown(SHORT);
     assert!(left.failure.as_ref().is_some_and(|failure| panicked(failure, "the log: armed for Batch")), "{left:?}");
     assert!(!left.is_clean() && left.pending.is_empty() && left.unfinished.is_empty(), "{left:?}");
-    assert_eq!(left.log.expect("it is not in use").log.pending(), 1, "it is all there");
+    assert_eq!(replicator.into_log().expect("no thread needs it").log.pending(), 1, "it is all there");
     assert_eq!(ticket.settled(), Some(Settled::Closed));
     assert_eq!(updates.receiver.recv().unwrap_err(), latchwork::replicator::RecvError::Closed);
 }

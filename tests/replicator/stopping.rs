@@ -1,5 +1,7 @@
 //! How it ends: nothing is handed over silently, and every ticket settles once.
 
+use std::sync::Mutex;
+
 use latchwork::Interrupt;
 use latchwork::protocol::{Direction, Resend, WaitingOn};
 use latchwork::replicator::CommitError;
@@ -52,9 +54,9 @@ fn a_shutdown_during_a_push_says_that_upstream_may_have_taken_it() {
     let [unfinished] = left.unfinished[..] else { panic!("the push does not heed its interrupt: {left:?}") };
     assert_eq!(unfinished.direction, Direction::Push);
     assert!(unfinished.calling_for.is_some_and(|time| time >= SHORT), "{left:?}");
-    assert!(left.log.is_none(), "it may be needed for the answer");
     assert_eq!(ticket.settled(), Some(Settled::Closed));
     drop(left);
+    assert!(replicator.into_log().is_none(), "it may be needed for the answer");
     assert!(upstream.is_empty(), "it is not waited for");
     gate.open();
     eventually(|| upstream.len() == 2);
@@ -126,6 +128,106 @@ fn dropping_it_settles_every_ticket_and_joins_its_threads() {
 }
 
 #[test]
+fn a_drop_of_a_clone_ends_nothing_and_that_of_the_last_one_does() {
+    let upstream = empty_upstream();
+    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let last = replicator.clone();
+    drop(replicator);
+    confirmed(&last.commit(items(1, 0..1)).unwrap());
+    assert!(last.clone().into_log().is_none(), "it has another handle");
+    last.pause(Direction::Push);
+    let ticket = last.commit(items(1, 1..2)).unwrap();
+    drop(last);
+    assert_eq!(ticket.settled(), Some(Settled::Closed));
+}
+
+/// As a task does that holds a handle, and that its waker alone keeps.
+#[test]
+fn a_drop_of_the_last_clone_on_a_thread_of_its_own_waits_for_the_other_alone() {
+    struct Keeps {
+        handle: Mutex<Option<Replicator<State>>>,
+        is_last: Latch,
+        dropped: Latch,
+    }
+    impl Wake for Keeps {
+        fn wake(self: Arc<Self>) {
+            pass(&self.is_last);
+            drop(self.handle.lock().unwrap().take());
+            self.dropped.open();
+        }
+    }
+    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    let ticket = replicator.commit(items(1, 0..1)).unwrap();
+    let keeps =
+        Arc::new(Keeps { handle: Mutex::new(Some(replicator.clone())), is_last: Latch::new(), dropped: Latch::new() });
+    let waker = Waker::from(Arc::clone(&keeps));
+    let mut wait = std::pin::pin!(ticket.wait_async());
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    replicator.resume(Direction::Push);
+    drop(replicator);
+    keeps.is_last.open();
+    pass(&keeps.dropped);
+    assert!(matches!(ticket.settled(), Some(Settled::Confirmed(_))));
+}
+
+#[test]
+fn shutdowns_at_the_same_time_report_the_same_once_the_threads_have_ended() {
+    let upstream = empty_upstream();
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    let hooked = Hooked::new(&upstream).before_push(move |_, _, interrupt| {
+        drop(Arc::clone(&held));
+        interrupt.wait();
+        std::thread::sleep(SHORT / 10);
+        Err(PushError::Unavailable { retry_after: None, error: "interrupted".into() })
+    });
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let _ticket = replicator.commit(items(1, 0..2)).unwrap();
+    eventually(|| replicator.status().counters.pushes == 1);
+    let reports = std::thread::scope(|scope| {
+        // The second would wait longer than the test does.
+        let shutdowns = [10 * SHORT, HOUR].map(|timeout| {
+            let (replicator, alive) = (replicator.clone(), &alive);
+            scope.spawn(move || {
+                let report = replicator.shutdown(timeout);
+                assert_eq!(Arc::strong_count(alive), 1, "a thread holds the upstream yet");
+                report
+            })
+        });
+        shutdowns.map(|shutdown| shutdown.join().unwrap())
+    });
+    for report in &reports {
+        assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (2, false, 0), "{reports:?}");
+    }
+    assert_eq!(replicator.shutdown(Duration::ZERO).pending, reports[0].pending, "a later one finds nothing new");
+    assert_eq!(replicator.into_log().expect("no thread needs it").pending().len(), 2);
+}
+
+#[test]
+fn a_shutdown_after_one_in_vain_waits_for_what_that_has_left_behind() {
+    let upstream = empty_upstream();
+    let gate = Arc::new(Latch::new());
+    let held = Arc::clone(&gate);
+    let hooked = Hooked::new(&upstream).before_push(move |_, _, _| {
+        pass(&held);
+        Ok(())
+    });
+    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let ticket = replicator.commit(items(1, 0..2)).unwrap();
+    eventually(|| replicator.status().counters.pushes == 1);
+    for _ in 0..2 {
+        let left = replicator.shutdown(SHORT);
+        assert_eq!((left.pending.len(), left.uncertain, left.unfinished.len()), (2, true, 1), "{left:?}");
+    }
+    gate.open();
+    assert!(replicator.shutdown(LONG).is_clean(), "the answer has come");
+    assert_eq!(Arc::strong_count(&gate), 1, "the thread has ended");
+    assert_eq!((upstream.len(), ticket.settled()), (2, Some(Settled::Closed)), "it settled once");
+    assert!(replicator.into_log().is_some());
+}
+
+#[test]
 fn a_stop_waits_for_nothing_and_what_is_going_on_ends_by_it() {
     let upstream = empty_upstream();
     upstream.fail_push(Fault::Delay(HOUR));
@@ -151,7 +253,7 @@ fn a_stop_waits_for_nothing_and_what_is_going_on_ends_by_it() {
     let left = replicator.shutdown(Duration::ZERO);
     assert!(left.unfinished.is_empty() && !left.uncertain, "{left:?}");
     assert_eq!(left.pending.len(), 2);
-    let log = left.log.expect("both directions have ended");
+    let log = replicator.into_log().expect("both directions have ended");
     assert_eq!(log.pending().map(|entry| *entry.event).collect::<Vec<_>>(), items(1, 0..2));
 }
 
@@ -164,7 +266,7 @@ fn a_flush_of_what_has_settled_succeeds_also_once_it_is_stopped() {
     replicator.flush(LONG).unwrap();
     let left = replicator.shutdown(LONG);
     assert!(left.is_clean(), "{left:?}");
-    assert_eq!(left.log.expect("it is not in use").upstream_head().global, 2);
+    assert_eq!(replicator.into_log().expect("no thread needs it").upstream_head().global, 2);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn arrive(upstream: &Memory<Events>, count: u64) {
 }
 
 /// The heads of what has come.
-fn heads(receiver: &Receiver<Events>) -> Vec<u64> {
+fn heads(receiver: &Receiver<MemoryEntry<u64>, u64>) -> Vec<u64> {
     receiver.try_iter().map(|update| update.upstream_head).collect()
 }
 
@@ -49,7 +49,7 @@ fn updates_begin_where_their_snapshot_ends() {
     drop(bob);
     for updates in subscriptions {
         let mut head = updates.snapshot.upstream_head;
-        for update in &updates.receiver {
+        for update in updates.receiver.iter() {
             // Confirmed ones come before or after the new ones; together they go on where the last update ended.
             let (confirmed, new) = match &update.merged {
                 latchwork::log::Merged::Advance { new, confirmed }

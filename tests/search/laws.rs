@@ -161,6 +161,7 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
         // A failure is still told after a stop; what the owner can do then is to start anew.
         WaitingOn::Owner(_) => can(&[Step::OwnerActs]) || protocol.is_stopped(),
         WaitingOn::Stopped => protocol.is_stopped(),
+        _ => false,
     };
     let (overall, pull) = (protocol.waiting_on(), protocol.pull_waiting_on());
     // What the pusher waits for is on its way, made, or due.
@@ -183,7 +184,7 @@ fn owes_catch_up(client: &Client) -> bool {
     match *protocol.pull() {
         Pull::Pulling { ticket, caught_up, ending, .. } => ending || ticket >= pull && !caught_up,
         // Its number will be the next; that one begins is the law about who is waited on.
-        Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => pull <= protocol.counters().pulls + 1,
+        _ => pull <= protocol.counters().pulls + 1,
     }
 }
 

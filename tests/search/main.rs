@@ -35,7 +35,7 @@
 //! # What is compared
 //!
 //! Two states are one if they can do the same from now on. Of a protocol that is its
-//! [`Shape`](latchwork::protocol::Shape): counters are left out, and numbers that only grow are replaced by what they are
+//! [`shape`](latchwork::protocol::Protocol::shape): counters are left out, and numbers that only grow are replaced by what they are
 //! compared with; its documentation says why nothing is lost. A batch and a pull on their way are compared without their
 //! tickets, but with whether they are the protocol's latest; a ticket means nothing else. A request that upstream can no
 //! longer take, since its head has moved past the batch's base, is dropped. Whether a stale outcome is ignored is tried

@@ -3,7 +3,7 @@
 use latchwork::Replicator;
 use latchwork::log::{Log, Merged};
 use latchwork::protocol::{Direction, NextPull, NextPush, Protocol, Pull, Settings, Time};
-use latchwork::sync_state::{BrokenChain, Entry, Event, LocalOnly, LogError, MergeError, SeqNum, SyncState};
+use latchwork::sync_state::{Entry, Error, Event, LocalOnly, SeqNum, SyncState};
 use latchwork::upstream::{Fault, Memory, More, Page};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -51,14 +51,14 @@ fn on(head: &str, edits: impl IntoIterator<Item = Edit>) -> Vec<Entry<Edit>> {
 
 /// All that can be seen of a state.
 fn all(state: &State) -> (SeqNum, SeqNum, Vec<Entry<Edit>>) {
-    (state.upstream_head(), state.local_head(), state.pending().map(|entry| entry.to_entry()).collect())
+    (state.upstream_head(), state.local_head(), state.pending().map(|entry| entry.cloned()).collect())
 }
 
 #[track_caller]
 fn refused(state: &mut State, page: Vec<Entry<Edit>>) -> String {
     let before = all(state);
     let error = Log::merge(state, page).expect_err("something is missing");
-    assert!(matches!(error, LogError::Merge(MergeError::BrokenChain(_))), "{error:?}");
+    assert!(matches!(error, Error::NotNext { .. } | Error::Parent { .. }), "{error:?}");
     assert_eq!(all(state), before);
     error.to_string()
 }
@@ -86,7 +86,7 @@ fn merge_refuses_a_page_that_lost_shared_local_only_events() {
 fn merge_refuses_a_page_that_lost_this_sides_own_local_only_events() {
     let mut state = session(number("e3"));
     state.append(vec![local(1), local(2), sent(3), local(4), sent(5)]).expect("they have numbers");
-    let own: Vec<_> = state.pending().map(|entry| entry.to_entry()).collect();
+    let own: Vec<_> = state.pending().map(|entry| entry.cloned()).collect();
     assert_eq!(refused(&mut state, vec![own[1].clone()]), "expected e3.1 to follow, got e3.2");
     assert_eq!(refused(&mut state, vec![own[2].clone()]), "expected e3.1 to follow, got e4");
     assert_eq!(refused(&mut state, vec![own[0].clone(), own[2].clone()]), "expected e3.2 to follow, got e4");
@@ -131,7 +131,7 @@ fn a_lossy_echo_does_not_make_local_only_events_be_sent_twice() {
     let error = protocol.page_pulled(ticket, echo, 0, Time::ZERO).expect_err("something is missing");
     let (expected, found) = (number("e0.1"), number("e0.2"));
     let error = error.error.get().downcast_ref();
-    assert_eq!(error, Some(&LogError::Merge(BrokenChain::Number { expected, found }.into())));
+    assert_eq!(error, Some(&Error::NotNext { expected, found }));
     let _ = protocol.push_ended(batch, Ok(()), 0, Time::ZERO).expect("it is the log's own");
     assert_eq!(Log::pending(protocol.log()), 0);
 }
@@ -210,7 +210,7 @@ proptest! {
                 prop_assert_eq!(new, torn);
             }
             // At the end of all numbers there is no room for what is pending.
-            Err(LogError::Merge(MergeError::Exhausted(_))) => prop_assert_eq!(all(&state), before),
+            Err(Error::Exhausted { .. }) => prop_assert_eq!(all(&state), before),
             Err(error) => {
                 prop_assert!(shows, "{error} in {torn:?}");
                 prop_assert_eq!(all(&state), before);

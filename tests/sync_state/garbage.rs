@@ -59,11 +59,11 @@ pub fn merge_garbage(state: &mut SyncState<Item>, garbage: &Garbage) -> Result<(
     let before = Snapshot::of(state);
     let refused = match state.merge(garbage.payload(before.upstream_head)) {
         Ok(Outcome::Advance(_) | Outcome::Rebase(_)) => false,
-        Ok(Outcome::Reject(reject)) => {
+        Ok(Outcome::Reject { entries: rejected, .. }) => {
             let Payload::LocalPush { entries } = garbage.payload(before.upstream_head) else {
                 return Err(TestCaseError::fail("only a push is rejected"));
             };
-            prop_assert_eq!(reject.entries, entries);
+            prop_assert_eq!(rejected, entries);
             true
         }
         Err(_) => true,

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use latchwork::sync_state::{LocalOnly, MergeError, Outcome, Payload, SeqNum, SyncState};
+use latchwork::sync_state::{Error, LocalOnly, Outcome, Payload, SeqNum, SyncState};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -108,8 +108,8 @@ impl World {
         };
         prop_assert_eq!(all(advance.new_entries()), pushed);
         prop_assert_eq!(owned(&advance.passed), passed);
-        prop_assert_eq!(advance.kept.len(), kept.len());
-        prop_assert_eq!(all(advance.kept), kept.as_slice());
+        prop_assert_eq!(advance.kept().len(), kept.len());
+        prop_assert_eq!(all(advance.kept()), kept.as_slice());
         prop_assert_eq!(advance.confirmed, []);
         self.committed.extend(ids(&kept));
         let expected: Vec<Seen> = before.pending.iter().chain(&kept).copied().collect();
@@ -129,7 +129,7 @@ impl World {
         let (passed, confirmed) = match outcome {
             Ok(Outcome::Advance(advance)) => {
                 prop_assert!(foreign.is_empty() || left == 0, "another client was first");
-                prop_assert_eq!(advance.kept.len(), 0);
+                prop_assert_eq!(advance.kept().len(), 0);
                 (owned(&advance.passed), owned(&advance.confirmed))
             }
             Ok(Outcome::Rebase(rebase)) => {
@@ -142,7 +142,7 @@ impl World {
                 prop_assert_eq!(ids(&rebased), ids(rolled_back));
                 prop_assert_eq!(rebase.moves().len(), rebased.len());
                 for ((step, old), new) in rebase.moves().zip(rolled_back).zip(&rebased) {
-                    prop_assert_eq!((step.from, seen(step.to)), (old.0, *new));
+                    prop_assert_eq!((step.0, seen(step.1)), (old.0, *new));
                 }
                 (new, confirmed)
             }
@@ -179,7 +179,7 @@ impl World {
         });
         let rebase = match outcome {
             Ok(Outcome::Rebase(rebase)) => rebase,
-            Err(MergeError::LocalHeadMovedBack { .. }) if upstream_stays => return Ok(()),
+            Err(Error::LocalHeadMovedBack { .. }) if upstream_stays => return Ok(()),
             other => return Err(TestCaseError::fail(format!("{other:?}"))),
         };
         prop_assert_eq!(&rebase.confirmed, &[]);
@@ -205,7 +205,7 @@ impl World {
         }
         let entries = self.last_page.iter().copied().map(entry).collect();
         let outcome = self.state.merge(Payload::UpstreamAdvance { entries });
-        let refused = matches!(outcome, Err(MergeError::BehindUpstreamHead { upstream_head, found })
+        let refused = matches!(outcome, Err(Error::BehindUpstreamHead { upstream_head, found })
             if upstream_head == before.upstream_head && found == self.last_page[0].0);
         prop_assert!(refused, "{outcome:?}");
         prop_assert_eq!(&Snapshot::of(&self.state), before);

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
-use latchwork::sync_state::{BrokenChain, Entry, Event, LocalOnly, LogError, SyncState};
+use latchwork::sync_state::{Entry, Error, Event, LocalOnly, SyncState};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn as_a_log_it_numbers_admits_sends_and_merges() {
     assert_eq!(log.admit(entries.clone()), Ok(2));
     let stale = log.admit(entries.clone()).expect_err("they are there already");
     let (expected_minimum, found) = (number("e2.1"), number("e1"));
-    assert_eq!(stale, LogError::Stale { expected_minimum, found });
+    assert_eq!(stale, Error::Stale { expected_minimum, found });
     assert_eq!(Log::pending(&log), 2);
     assert_eq!(Log::batch(&log, NonZeroUsize::MIN), &entries[..1]);
     assert_eq!(Log::head(&log), SyncState::<Plain>::position(&entries[1]));
@@ -79,7 +79,7 @@ fn as_a_log_it_refuses_a_page_with_a_gap_and_says_what_was_expected() {
     torn[1].seq = number("e3r1");
     for (page, expected, found) in [(page("e1"), "e1", "e2"), (torn, "e2r1", "e3r1")] {
         let (expected, found) = (number(expected), number(found));
-        let error = LogError::Merge(BrokenChain::Number { expected, found }.into());
+        let error = Error::NotNext { expected, found };
         assert_eq!(Log::merge(&mut log, page), Err(error));
         assert_eq!((Log::pending(&log), Log::upstream_head(&log)), (2, number("e0").position()));
     }
@@ -167,7 +167,7 @@ fn append_and_confirm_of_a_wrapper_do_not_pass_by_its_admit_and_merge() {
 
 /// The heads, and what is pending.
 fn all(log: &SyncState<Plain>) -> (SeqNum, SeqNum, Vec<Entry<Plain>>) {
-    (SyncState::upstream_head(log), log.local_head(), log.pending().map(EntryRef::to_entry).collect())
+    (SyncState::upstream_head(log), log.local_head(), log.pending().map(Entry::cloned).collect())
 }
 
 fn few(count: usize) -> NonZeroUsize {

@@ -12,7 +12,7 @@ mod numbers;
 mod properties;
 mod pushing;
 
-use latchwork::sync_state::{Entry, EntryRef, Event, LocalOnly, Outcome, Payload, RehydrateError, SeqNum, SyncState};
+use latchwork::sync_state::{Entry, Error, Event, LocalOnly, Outcome, Payload, SeqNum, SyncState};
 
 /// Not `Clone`: whatever merges it moves it.
 #[derive(Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl Event for Item {
 /// An entry by value.
 type Seen = (SeqNum, SeqNum, u32, bool);
 
-fn seen(EntryRef { seq, parent, event }: EntryRef<'_, Item>) -> Seen {
+fn seen(Entry { seq, parent, event }: Entry<&Item>) -> Seen {
     (seq, parent, event.id, event.local_only)
 }
 
@@ -42,7 +42,7 @@ fn entry((seq, parent, id, local_only): Seen) -> Entry<Item> {
     Entry { seq, parent, event }
 }
 
-fn all<'a>(entries: impl IntoIterator<Item = EntryRef<'a, Item>>) -> Vec<Seen> {
+fn all<'a>(entries: impl IntoIterator<Item = Entry<&'a Item>>) -> Vec<Seen> {
     entries.into_iter().map(seen).collect()
 }
 
@@ -67,7 +67,7 @@ impl Snapshot {
         Self { upstream_head: state.upstream_head(), local_head: state.local_head(), pending: all(state.pending()) }
     }
 
-    fn rehydrated(&self, local_only: LocalOnly) -> Result<SyncState<Item>, RehydrateError> {
+    fn rehydrated(&self, local_only: LocalOnly) -> Result<SyncState<Item>, Error> {
         let pending = self.pending.iter().copied().map(entry);
         let state = SyncState::rehydrate(self.upstream_head, self.local_head, pending)?;
         Ok(state.with_local_only(local_only))

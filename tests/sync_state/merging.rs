@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 
-use latchwork::sync_state::{Event, LocalOnly, MergeError, Outcome, Payload, SyncState};
+use latchwork::sync_state::{Error, Event, LocalOnly, Outcome, Payload, SyncState};
 
 use crate::*;
 
@@ -20,9 +20,9 @@ fn pending_names_the_parents_of_sent_and_of_local_only_events() {
 fn a_rebase_moves_what_is_pending_behind_what_upstream_ordered() {
     let mut state = with_pending("e3", "1 2c 3");
     let Ok(Outcome::Rebase(rebase)) = state.merge(page("e3", "8 9")) else { panic!("no rebase") };
-    let moves: Vec<String> = rebase.moves().map(|step| format!("{}>{}", step.from, step.to.seq)).collect();
+    let moves: Vec<String> = rebase.moves().map(|step| format!("{}>{}", step.0, step.1.seq)).collect();
     assert_eq!(moves, ["e4>e6r1", "e4.1>e6.1r1", "e5>e7r1"]);
-    assert_eq!(listed(&all(rebase.old.clone())), "1@e4<e3 2@e4.1<e4 3@e5<e4");
+    assert_eq!(listed(&all(rebase.old())), "1@e4<e3 2@e4.1<e4 3@e5<e4");
     assert_eq!(listed(&all(state.pending())), "1@e6r1<e5 2@e6.1r1<e6r1 3@e7r1<e6r1");
 }
 
@@ -47,7 +47,7 @@ fn whatever_comes_must_ascend_and_nothing_may_come_twice() {
         ] {
             let error = with_pending("e3", "1").merge(payload).map(|_| ()).expect_err("it does not ascend");
             let (previous, found) = (number("e4"), number(later));
-            assert_eq!(error, MergeError::NotAscending { previous, found });
+            assert_eq!(error, Error::NotAscending { previous, found });
         }
     }
 }
@@ -122,12 +122,12 @@ fn an_upstream_rebase_that_moves_a_head_back_is_refused() {
     let mut state = with_pending("e5", "1");
     let error = state.merge(back("e3r1", "9")).expect_err("e4 < e5");
     let (from, to) = (number("e6").position(), number("e5").position());
-    assert_eq!(error, MergeError::LocalHeadMovedBack { from, to });
+    assert_eq!(error, Error::LocalHeadMovedBack { from, to });
 
     let mut state = with_pending("e5.4", "1");
     let error = state.merge(back("e5r1", "9c")).expect_err("e5.1 < e5.4");
     let (from, to) = (number("e5.4").position(), number("e5.1").position());
-    assert_eq!(error, MergeError::UpstreamHeadMovedBack { from, to });
+    assert_eq!(error, Error::UpstreamHeadMovedBack { from, to });
     assert_eq!(listed(&all(state.pending())), "1@e6<e5");
 }
 

@@ -1,39 +1,38 @@
 //! Numbers, where they end, and logs that have the wrong ones.
 
-use latchwork::sync_state::{Exhausted, MergeError, ParseSeqNumError, Part, Payload, SeqNum, SyncState};
+use latchwork::sync_state::{Error, ParseSeqNumError, Payload, SeqNum, SyncState};
 
 use crate::*;
 
 #[test]
 fn where_numbers_end_a_push_a_batch_of_numbers_and_a_rebase_say_so() {
     let last = SeqNum::new(u64::MAX, 0, 0);
-    let after = |after, part| Exhausted { after, part };
+    let most = |part| if part == "global" { u64::MAX } else { u32::MAX.into() };
+    let after = |after, part| Error::Exhausted { after, part, most: most(part) };
     let state = SyncState::new(last);
-    assert_eq!(state.number(items("1")), Err(after(last, Part::Global)));
+    assert_eq!(state.number(items("1")), Err(after(last, "global")));
 
     let last_client = SeqNum::new(3, u32::MAX, 0);
     let mut state = SyncState::new(last_client);
-    assert_eq!(state.number(items("1c")), Err(after(last_client, Part::Client)));
+    assert_eq!(state.number(items("1c")), Err(after(last_client, "client")));
     let stale = vec![entry((number("e3"), number("e2"), 1, false))];
     let error = state.merge(Payload::LocalPush { entries: stale }).expect_err("no minimum to expect");
-    assert_eq!(error, MergeError::Exhausted(after(last_client, Part::Client)));
+    assert_eq!(error, after(last_client, "client"));
 
     // Pending events that would not fit on top of the new upstream head.
     let mut state = with_pending("e3", "1 2 3c");
     let before = Snapshot::of(&state);
-    for (head, part) in
-        [(SeqNum::new(u64::MAX - 1, 0, 0), Part::Global), (SeqNum::new(9, 0, u32::MAX), Part::Generation)]
-    {
+    for (head, part) in [(SeqNum::new(u64::MAX - 1, 0, 0), "global"), (SeqNum::new(9, 0, u32::MAX), "generation")] {
         let entries = vec![entry((head, SeqNum::ROOT, 9, false))];
         let error = state.merge(Payload::UpstreamAdvance { entries }).expect_err("no room");
-        assert_eq!(error, MergeError::Exhausted(after(head, part)));
+        assert_eq!(error, after(head, part));
         assert_eq!(Snapshot::of(&state), before);
     }
     let mut state = with_pending("e3", "1c 2c 3");
     let head = SeqNum::new(9, u32::MAX - 1, 0);
     let entries = vec![entry((head, SeqNum::ROOT, 9, true))];
     let error = state.merge(Payload::UpstreamAdvance { entries }).expect_err("no room for two");
-    assert_eq!(error, MergeError::Exhausted(after(head, Part::Client)));
+    assert_eq!(error, after(head, "client"));
 }
 
 #[test]
@@ -71,10 +70,7 @@ fn a_log_that_does_not_hold_together_is_refused_with_what_was_expected() {
     assert_eq!(refused("e3.1", "e3", &[]), "expected the local head e3.1, got e3");
     assert_eq!(refused("e3", "e5", &[("e4", "e3", false)]), "expected the local head e4, got e5");
     assert_eq!(refused("e3", "e4r1", &[("e4", "e3", false)]), "expected the local head e4, got e4r1");
-    assert_eq!(
-        refused("e4", "e4", &[("e4", "e3", false)]),
-        "expected pending entries after the upstream head e4, got e4"
-    );
+    assert_eq!(refused("e4", "e4", &[("e4", "e3", false)]), "expected entries after the upstream head e4, got e4");
     assert_eq!(refused("e3", "e5", &[("e5", "e4", false)]), "expected e4 to follow, got e5");
     assert_eq!(refused("e3", "e4", &[("e4", "e2", false)]), "expected e4 to stand on e3, got e2");
     assert_eq!(refused("e3", "e5r1", &[("e4", "e3", false), ("e5r1", "e4", false)]), "expected e5 to follow, got e5r1");

@@ -79,6 +79,7 @@ proptest! {
             Err(ParseSeqNumError::Form { text: said } | ParseSeqNumError::TooLarge { text: said, .. }) => {
                 prop_assert_eq!(&*said, text);
             }
+            Err(error) => prop_assert!(false, "{error}"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a push must be.
 
-use latchwork::sync_state::{BrokenChain, MergeError, Outcome, Payload, SyncState};
+use latchwork::sync_state::{Error, Outcome, Payload, SyncState};
 
 use crate::*;
 
@@ -8,9 +8,10 @@ use crate::*;
 fn a_late_push_is_rejected_and_its_events_come_back() {
     let mut state = with_pending("e3", "1 2");
     let entries = SyncState::new(number("e4")).number(items("7 8")).expect("they have numbers");
-    let Ok(Outcome::Reject(reject)) = state.merge(Payload::LocalPush { entries }) else { panic!("no reject") };
-    assert_eq!(reject.expected_minimum, number("e5.1"));
-    assert_eq!(ids(&owned(&reject.entries)), [7, 8]);
+    let outcome = state.merge(Payload::LocalPush { entries });
+    let Ok(Outcome::Reject { expected_minimum, entries }) = outcome else { panic!("no reject") };
+    assert_eq!(expected_minimum, number("e5.1"));
+    assert_eq!(ids(&owned(&entries)), [7, 8]);
 }
 
 #[test]
@@ -22,7 +23,7 @@ fn a_push_with_a_gap_says_what_was_expected() {
     for (events, expected, found) in [("7", "e6", "e7"), ("7c", "e5.1", "e6.1")] {
         let error = state.merge(gap(events)).expect_err("a gap");
         let (expected, found) = (number(expected), number(found));
-        assert_eq!(error, MergeError::BrokenChain(BrokenChain::Number { expected, found }));
+        assert_eq!(error, Error::NotNext { expected, found });
         assert_eq!(error.to_string(), format!("expected {expected} to follow, got {found}"));
     }
 }

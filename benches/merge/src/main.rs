@@ -81,7 +81,7 @@ fn rebase_and_walk(state: &mut SyncState<Edit>) -> Duration {
     time(|| match state.merge(Payload::UpstreamAdvance { entries }) {
         Ok(Outcome::Rebase(rebase)) => {
             for step in rebase.moves() {
-                black_box((step.from, step.to.seq, step.to.parent, step.to.event.id));
+                black_box((step.0, step.1.seq, step.1.parent, step.1.event.id));
             }
         }
         _ => unreachable!("another client was first"),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use latchwork::log::{Log, Merged};
-use latchwork::sync_state::{LogError, Position, RehydrateError};
+use latchwork::sync_state::{self, Position};
 use latchwork::{SeqNum, SyncState};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -33,7 +33,7 @@ use crate::trail::{Activity, Point, Trail};
 pub enum ClientLogError {
     /// It does not follow.
     #[error(transparent)]
-    State(#[from] LogError),
+    State(#[from] sync_state::Error),
     /// An event is not this client's next one.
     #[error("expected event {expected} of {client}, got event {found} of {author}")]
     NotNext {
@@ -82,7 +82,10 @@ impl Heads {
     }
 
     /// The state with these pending events.
-    fn state(self, pending: impl IntoIterator<Item = SharedEvent>) -> Result<SyncState<SharedEvent>, RehydrateError> {
+    fn state(
+        self,
+        pending: impl IntoIterator<Item = SharedEvent>,
+    ) -> Result<SyncState<SharedEvent>, sync_state::Error> {
         let mut previous = self.base;
         let number = |event| {
             let seq = SeqNum::new(previous.global + 1, 0, self.local.generation);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use latchwork::Replicator;
 use latchwork::replicator::{Update, Updates};
-use latchwork::sync_state::SyncState;
+use latchwork::sync_state::{Entry, Position, SyncState};
 use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
 use node_sync::upstream::{SqliteUpstream, bell_path};
 use rusqlite::Connection;
@@ -35,7 +35,9 @@ fn append_without_a_ring(path: &Path, number: u64) {
     Connection::open(path).unwrap().execute(insert, (number + 1, number, edit)).unwrap();
 }
 
-fn next(updates: &Updates<Log>, within: Duration) -> Option<Arc<Update<Log>>> {
+type Merge = Update<Entry<SharedEvent>, Position>;
+
+fn next(updates: &Updates<Entry<SharedEvent>, Position>, within: Duration) -> Option<Arc<Merge>> {
     updates.receiver.recv_timeout(within).ok()
 }
 

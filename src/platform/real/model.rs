@@ -7,7 +7,7 @@ use super::Mutex;
 
 /// A setting of the model, until this is dropped.
 #[derive(Debug)]
-pub enum Setting {}
+pub(crate) enum Setting {}
 
 fn refuse() -> ! {
     let missing = match (cfg!(loom), cfg!(feature = "loom")) {

@@ -45,9 +45,7 @@ pub use self::shared::{Handle, Phase, Status};
 use self::shared::{Shared, work};
 use crate::platform::{Arc, Instant, abandoned, thread};
 use crate::primitives::wait::deadline;
-
-/// The error of what a body's run may return.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::shared_error::SharedError;
 
 /// A restartable worker on a thread of its own: a *supervised process* (Erlang/OTP). See the
 /// [module](self) for what it promises.
@@ -77,21 +75,46 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker, and its first run, with a policy of no restarts.
+    /// Starts a worker on a thread of this name, and its first run. What follows a run that fails is up to the owner.
+    ///
+    /// The body should look at its run's [interrupt](Run::interrupt) wherever it waits, and return soon once that is
+    /// set: a run is asked to end, never made to.
     ///
     /// # Errors
     ///
-    /// As [`Builder::spawn`].
-    pub fn spawn<E: Into<BoxError>>(
+    /// If the operating system gives no thread, or the name holds a zero byte.
+    pub fn spawn<E: Into<SharedError>>(
         name: impl Into<String>,
         body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
-    ) -> Result<Self, SpawnError> {
-        Self::builder(name).spawn(body)
+    ) -> io::Result<Self> {
+        Self::spawn_with(name, RestartPolicy::never(), body)
     }
 
-    /// Configures and starts a worker, with the name of its thread.
-    pub fn builder(name: impl Into<String>) -> Builder {
-        Builder { name: name.into(), policy: RestartPolicy::never() }
+    /// As [`spawn`](Self::spawn), with a policy that says what follows a run that fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with<E: Into<SharedError>>(
+        name: impl Into<String>,
+        policy: RestartPolicy,
+        mut body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
+    ) -> io::Result<Self> {
+        let name = name.into();
+        let failed = |kind, error: &dyn fmt::Display| {
+            io::Error::new(kind, format!("could not start a thread for worker {name:?}: {error}"))
+        };
+        if name.contains('\0') {
+            return Err(failed(io::ErrorKind::InvalidInput, &"expected a name without zero bytes"));
+        }
+        let (shared, first) = Shared::new(name.clone(), policy);
+        let shared = Arc::new(shared);
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || work(&theirs, first, move |run: &Run| body(run).map_err(Into::into)))
+            .map_err(|error| failed(error.kind(), &error))?;
+        Ok(Self { handle: Handle { shared }, thread: Some(Box::new(thread)) })
     }
 
     /// A handle that can be cloned and sent; it neither stops nor keeps the worker when it is dropped.
@@ -161,35 +184,19 @@ impl Worker {
 }
 
 /// Stops all of `workers`, then waits for them, each as [`Worker::join_timeout`] does, for
-/// `timeout` at most, all together.
+/// `timeout` at most, all together. Returns what that would for each, in their order.
 ///
 /// # Panics
 ///
 /// If called from the body of one of them, which would wait for itself.
 #[must_use = "some may not have ended"]
-pub fn join_all(workers: impl IntoIterator<Item = Worker>, timeout: Duration) -> Joined {
+pub fn join_all(workers: impl IntoIterator<Item = Worker>, timeout: Duration) -> Vec<Result<Status, Worker>> {
     let workers: Vec<_> = workers.into_iter().collect();
     for worker in &workers {
         worker.stop();
     }
     let deadline = deadline(timeout);
-    let mut joined = Joined { ended: Vec::new(), unfinished: Vec::new() };
-    for worker in workers {
-        match worker.join_deadline(deadline) {
-            Ok(status) => joined.ended.push(status),
-            Err(worker) => joined.unfinished.push(worker),
-        }
-    }
-    joined
-}
-
-/// What [`join_all`] reports.
-#[derive(Debug)]
-pub struct Joined {
-    /// How those stood that have ended, in the order in which they were given.
-    pub ended: Vec<Status>,
-    /// Those that have not ended in time. They have been told to stop.
-    pub unfinished: Vec<Worker>,
+    workers.into_iter().map(|worker| worker.join_deadline(deadline)).collect()
 }
 
 impl Deref for Worker {
@@ -222,59 +229,6 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("name", &self.name()).finish_non_exhaustive()
     }
-}
-
-/// Configures and starts a [`Worker`]; see [`Worker::builder`].
-#[derive(Debug, Clone)]
-#[must_use = "a worker is started by `spawn`"]
-pub struct Builder {
-    name: String,
-    policy: RestartPolicy,
-}
-
-impl Builder {
-    /// Sets what follows a run that fails. Without it, nothing does.
-    pub fn policy(mut self, policy: RestartPolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Starts the worker, and its first run.
-    ///
-    /// The body should look at its run's [interrupt](Run::interrupt) wherever it waits, and return soon once that is
-    /// set: a run is asked to end, never made to.
-    ///
-    /// # Errors
-    ///
-    /// If the operating system gives no thread, or the name holds a zero byte.
-    pub fn spawn<E: Into<BoxError>>(
-        self,
-        mut body: impl FnMut(&Run) -> Result<(), E> + Send + 'static,
-    ) -> Result<Worker, SpawnError> {
-        let Self { name, policy } = self;
-        if name.contains('\0') {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a name without zero bytes");
-            return Err(SpawnError { name, source });
-        }
-        let (shared, first) = Shared::new(name.clone(), policy);
-        let shared = Arc::new(shared);
-        let theirs = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || work(&theirs, first, move |run: &Run| body(run).map_err(Into::into)))
-            .map_err(|source| SpawnError { name, source })?;
-        Ok(Worker { handle: Handle { shared }, thread: Some(Box::new(thread)) })
-    }
-}
-
-/// A worker could not be started.
-#[derive(Debug, Error)]
-#[error("could not start a thread for worker {name:?}")]
-pub struct SpawnError {
-    /// The worker's name.
-    pub name: String,
-    /// Why.
-    pub source: io::Error,
 }
 
 /// The worker has been stopped and will not run again.

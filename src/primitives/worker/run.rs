@@ -1,12 +1,11 @@
 //! One run of a worker's body, and how it ended.
 
-use std::error::Error;
 use std::fmt;
 
-use super::BoxError;
-use crate::platform::{Arc, contain};
+use crate::platform::contain;
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::panics::panic_message;
+use crate::shared_error::SharedError;
 
 /// What a body is told about its present run.
 #[derive(Debug)]
@@ -30,7 +29,8 @@ impl Run {
 }
 
 /// A run that has ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exit {
     /// Which run.
     pub generation: u64,
@@ -41,14 +41,15 @@ pub struct Exit {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// The body returned `Ok`.
     Completed,
     /// The body returned this error.
-    Failed(Arc<dyn Error + Send + Sync>),
+    Failed(SharedError),
     /// The body panicked, with this message.
-    Panicked(Arc<str>),
+    Panicked(String),
 }
 
 impl fmt::Display for Exit {
@@ -64,10 +65,10 @@ impl fmt::Display for Exit {
 }
 
 /// Runs the body once; a panic of the body, or of the error it returns, is how the run ended.
-pub(super) fn run_once(body: &mut impl FnMut(&Run) -> Result<(), BoxError>, run: &Run) -> Ended {
+pub(super) fn run_once(body: &mut impl FnMut(&Run) -> Result<(), SharedError>, run: &Run) -> Ended {
     match contain(|| body(run)) {
         Ok(Ok(())) => Ended::Completed,
-        Ok(Err(error)) => Ended::Failed(error.into()),
-        Err(payload) => Ended::Panicked(panic_message(payload).into()),
+        Ok(Err(error)) => Ended::Failed(error),
+        Err(payload) => Ended::Panicked(panic_message(payload)),
     }
 }

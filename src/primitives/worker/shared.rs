@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
-use super::{BoxError, RestartPolicy, Stopped};
+use super::{RestartPolicy, Stopped};
 use crate::platform::event::Shown;
 use crate::platform::{Arc, Instant, contain, probe, random, thread};
 use crate::primitives::interrupt::{Cause, Interrupt};
@@ -15,6 +15,7 @@ use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
 use crate::primitives::wait::{Waited, deadline};
 use crate::primitives::wait_queue::wake_all;
+use crate::shared_error::SharedError;
 
 /// What can be done with a worker without owning it. Clones are the same worker.
 #[derive(Clone)]
@@ -59,6 +60,7 @@ enum Activity {
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Waits to be asked for a run.
     Idle,
@@ -76,7 +78,7 @@ pub enum Phase {
 }
 
 /// How a worker stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
     /// What it is doing.
@@ -446,7 +448,7 @@ impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
 /// What the worker's thread does, from its first run on.
-pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Result<(), BoxError>) {
+pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Result<(), SharedError>) {
     let _first = shared.own_thread.set(thread::current().id());
     let mut next = Some(first);
     while let Some(run) = next {

@@ -50,6 +50,7 @@ impl Kind {
             Self::State(LocalOnly::Kept) => "SyncState, local-only kept",
             Self::State(LocalOnly::Passed) => "SyncState, local-only passed",
             Self::State(LocalOnly::Shared) => "SyncState, local-only shared",
+            Self::State(_) => "SyncState",
         }
     }
 

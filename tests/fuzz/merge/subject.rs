@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use latchwork::log::{Log, MemoryEntry, MemoryLog};
-use latchwork::sync_state::{Entry, EntryRef, SeqNum, SyncState};
+use latchwork::sync_state::{Entry, SeqNum, SyncState};
 
 use super::model::{Item, Kind, Model, Numbered, Stands};
 
@@ -72,7 +72,7 @@ impl Subject for SyncState<Item> {
     }
 
     fn stands(&self) -> Stands {
-        let show = |entry: EntryRef<'_, Item>| Self::show(&entry.to_entry());
+        let show = |entry: Entry<&Item>| Self::show(&entry.cloned());
         let (upstream_head, head) = (Self::upstream_head(self), self.local_head());
         assert_eq!((Log::upstream_head(self), Log::head(self)), (upstream_head.position(), head.position()));
         let batch = Log::batch(self, NonZeroUsize::MAX).iter().map(Self::show).collect();
@@ -81,7 +81,7 @@ impl Subject for SyncState<Item> {
     }
 
     fn again(&self) -> Self {
-        let pending = self.pending().map(EntryRef::to_entry);
+        let pending = self.pending().map(Entry::cloned);
         let state = Self::rehydrate(Self::upstream_head(self), self.local_head(), pending);
         state.expect("it says itself how it stands").with_local_only(self.local_only())
     }

@@ -300,7 +300,7 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
         wrong: Mutex::default(),
     });
     let body = Body(Arc::clone(&world));
-    let worker = Worker::builder("fuzz").policy(policy).spawn(move |run| {
+    let worker = Worker::spawn_with("fuzz", policy, move |run| {
         let body = &body;
         body.0.body(run)
     });

@@ -308,6 +308,7 @@ fn count(outcome: &Outcome, world: &World<'_>) {
         Err(PushError::Unavailable { .. }) => "unavailable",
         Err(PushError::Uncertain { .. }) => "uncertain",
         Err(PushError::Fatal { .. }) => "fatal",
+        Err(_) => "another error",
     });
     match outcome {
         Err(PushError::Behind { head: Some(_) }) => world.seen.count("behind, head told"),

@@ -318,6 +318,7 @@ impl Watch {
                 failed && trial.failure().is_none()
             }
             WaitingOn::Stopped => client.is_stopped(),
+            _ => false,
         }
     }
 

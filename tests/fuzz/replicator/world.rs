@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use latchwork::log::Merged;
+use latchwork::log::{Log, Merged};
 use latchwork::protocol::{Resend, WaitingOn};
 use latchwork::replicator::{CommitError, RecvError, Status, Updates};
 use latchwork::sync_state::Position;
@@ -283,7 +283,7 @@ struct Thread<'a> {
 }
 
 struct Listener {
-    updates: Updates<LoudLog>,
+    updates: Updates<<LoudLog as Log>::Entry, <LoudLog as Log>::Position>,
     at: Position,
 }
 

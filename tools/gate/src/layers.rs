@@ -18,12 +18,13 @@ struct Folder {
 /// From the ground up. Those before the platform are pure.
 const FOLDERS: &[Folder] = &[
     Folder { name: "backoff", stands_on: &[] },
+    Folder { name: "shared_error", stands_on: &[] },
     Folder { name: "log", stands_on: &[] },
     Folder { name: "sync_state", stands_on: &["log"] },
-    Folder { name: "protocol", stands_on: &["backoff", "log"] },
+    Folder { name: "protocol", stands_on: &["backoff", "log", "shared_error"] },
     Folder { name: PLATFORM, stands_on: &[] },
-    Folder { name: "primitives", stands_on: &["backoff", PLATFORM] },
-    Folder { name: "replicator", stands_on: &["backoff", "log", PLATFORM, "primitives", "protocol"] },
+    Folder { name: "primitives", stands_on: &["backoff", PLATFORM, "shared_error"] },
+    Folder { name: "replicator", stands_on: &["backoff", "log", PLATFORM, "primitives", "protocol", "shared_error"] },
     // Text.
     Folder { name: "guide", stands_on: &[] },
 ];

@@ -49,7 +49,7 @@ pub const RULES: &[Rule] = &[
             ("std::net", &[]),
             ("std::process", &[]),
         ],
-        within: &["backoff.rs", "log", "protocol", "sync_state"],
+        within: &["backoff.rs", "log", "protocol", "shared_error.rs", "sync_state"],
         except: &[],
         #[cfg(test)]
         example: ("let late = std::time::Instant::now();", "let late = std::time::Duration::ZERO;"),

@@ -208,7 +208,7 @@ fn play<L: Kept, U: Upstream<Slow<L>>>(
     for (client, applied) in applied.iter_mut().enumerate() {
         while (applied.len() as u64) < job.events() {
             if let Ok(update) = updates[client].receiver.recv_timeout(LOOK) {
-                apply(&update, applied);
+                apply::<L>(&update, applied);
             }
             watch.look(&clients, |other, _| other != client).map_err(failed)?;
         }
@@ -230,7 +230,7 @@ fn play<L: Kept, U: Upstream<Slow<L>>>(
     }
     // Nothing comes after the last one: what was applied twice would.
     for (client, applied) in applied.iter_mut().enumerate() {
-        updates[client].receiver.try_iter().for_each(|update| apply(&update, applied));
+        updates[client].receiver.try_iter().for_each(|update| apply::<L>(&update, applied));
         if *applied != ordered {
             return Err(failed(format!("client{} has applied something else than upstream has", client + 1)));
         }
@@ -249,7 +249,7 @@ fn commit<L: Kept>(client: &Client<L>, share: Share, job: &Job) -> Result<Vec<Ti
 }
 
 /// What an update brings, in order.
-fn apply<L: Kept>(update: &Update<Slow<L>>, applied: &mut Vec<SharedEvent>) {
+fn apply<L: Kept>(update: &Update<L::Entry, L::Position>, applied: &mut Vec<SharedEvent>) {
     let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = &update.merged;
     let mut entries: Vec<_> = confirmed.iter().chain(new).collect();
     entries.sort_unstable_by_key(|entry| L::position(entry));
