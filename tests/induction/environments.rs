@@ -1,0 +1,123 @@
+//! What may happen around a client: as the contracts permit, and beyond.
+
+use latchwork::protocol::Direction;
+
+use super::graph::Label;
+use super::state::{Config, bits};
+use super::steps::Kind::{self, *};
+
+/// Calls of one direction that may follow each other for ever while no time passes, as something is
+/// consumed each time.
+#[derive(Debug, Clone, Copy)]
+pub struct Loop {
+    pub of: Direction,
+    /// What is consumed, alone.
+    pub by: u16,
+    /// Why that is right.
+    pub because: &'static str,
+}
+
+/// A push that is accepted is followed by the next.
+pub const ACCEPTED: Loop = Loop {
+    of: Direction::Push,
+    by: Label::CONFIRMS,
+    because: "a push that is accepted is followed by the next: each takes events that were committed",
+};
+/// A live pull that ends after it has brought something is followed by the next.
+pub const NEWS: Loop = Loop {
+    of: Direction::Pull,
+    by: Label::NEWS,
+    because: "a live pull that ends after it has brought something is followed by the next: each takes what others did",
+};
+/// The same if that was this client's.
+pub const OWN: Loop = Loop {
+    of: Direction::Pull,
+    by: Label::CONFIRMS,
+    because: "a live pull that ends after it has brought something is followed by the next: each takes events of this client",
+};
+const PUSHED_NOW: Loop =
+    Loop { of: Direction::Push, by: Label::OWNER, because: "the owner asks for each, and knows better" };
+const PULLED_NOW: Loop =
+    Loop { of: Direction::Pull, by: Label::OWNER, because: "the owner asks for each, and knows better" };
+const TAKEN_AND_LOST: Loop = Loop {
+    of: Direction::Push,
+    by: Label::NEWS,
+    because: "an upstream that accepts what it has not taken counts as one that accepts",
+};
+/// Of clients whose owner may speak at any time.
+pub const IMPATIENT: &[Loop] = &[ACCEPTED, NEWS, OWN, PUSHED_NOW, PULLED_NOW];
+
+/// All that an upstream that keeps its contract may do, and an application that commits.
+const CONTRACT: u64 = bits(&[
+    Send,
+    BeginPull,
+    PushTime,
+    PullTime,
+    Take,
+    Accept,
+    Reject,
+    PushReturns,
+    News,
+    CaughtUp,
+    PullEnds,
+    Commit,
+    Another,
+    PushUnavailable,
+    PushBusy,
+    PushLost,
+    LateTake,
+    PullUnavailable,
+    PullBusy,
+    StreamEnds,
+    Chatter,
+]);
+/// All that an owner may do.
+pub const OWNER: &[Kind] = &[Pause, Resume, RetryNow, Restart, OverrideRetryAfter, Reset, Stop, Crash];
+/// Failures, after which the owner may go on.
+pub const FAILURES: &[Kind] =
+    &[PushFatal, PushPanics, PullFatal, PullPanics, LogRefuses, LogBreaks, LogPanics, Restart];
+/// Lies. Some are as good as a failure.
+pub const LIES: &[Kind] = &[FalseReject, FalseAccept, FalseCaughtUp, LoseEcho, Gap, Restart];
+
+/// Live pulls, pushes of up to two events.
+pub const LIVE: Config = Config {
+    name: "upstream keeps its contract, live",
+    live: true,
+    batch: 2,
+    idempotent: false,
+    kinds: CONTRACT,
+    loops: &[ACCEPTED, NEWS, OWN],
+};
+/// Pulls that end as soon as they have shown everything.
+pub const REQUEST: Config =
+    Config { name: "upstream keeps its contract, on request", live: false, loops: &[ACCEPTED], ..LIVE };
+
+/// To an upstream that knows what it has taken, pushes with an unknown outcome are sent again.
+pub const IDEMPOTENT: Config = Config {
+    name: "upstream keeps its contract and knows what it has taken, live, pushes of one",
+    idempotent: true,
+    batch: 1,
+    ..LIVE
+};
+
+/// Beyond the contract, or besides it, pushes are of one event.
+const ONE: Config = Config { batch: 1, loops: IMPATIENT, ..LIVE };
+const ONE_ON_REQUEST: Config = Config { live: false, loops: &[ACCEPTED, PUSHED_NOW, PULLED_NOW], ..ONE };
+const CREDULOUS: &[Loop] = &[ACCEPTED, NEWS, OWN, PUSHED_NOW, PULLED_NOW, TAKEN_AND_LOST];
+
+pub const OWNED: Config = Config { name: "and the owner acts, live, pushes of one", ..ONE.with(OWNER) };
+pub const FAILING: Config = Config { name: "and calls and the log fail, live, pushes of one", ..ONE.with(FAILURES) };
+pub const LYING: Config = Config { name: "and upstream lies, live, pushes of one", loops: CREDULOUS, ..ONE.with(LIES) };
+
+/// Minutes each, and gigabytes.
+#[rustfmt::skip]
+pub const LARGE: [Config; 8] = [
+    Config { name: "and the owner acts, on request, pushes of one", ..ONE_ON_REQUEST.with(OWNER) },
+    Config { name: "and calls and the log fail, on request, pushes of one", ..ONE_ON_REQUEST.with(FAILURES) },
+    Config { name: "and upstream lies, on request, pushes of one", loops: CREDULOUS, ..ONE_ON_REQUEST.with(LIES) },
+    Config { name: "and calls and the log fail, live", loops: IMPATIENT, ..LIVE.with(FAILURES) },
+    Config { name: "and upstream lies, live", loops: CREDULOUS, ..LIVE.with(LIES) },
+    Config { name: "and the owner acts, live", loops: IMPATIENT, ..LIVE.with(OWNER) },
+    Config { name: "and calls and the log fail, and upstream lies, live, pushes of one", loops: CREDULOUS, ..ONE.with(FAILURES).with(LIES) },
+    Config { name: "and all of that, live, pushes of one", loops: CREDULOUS, ..ONE.with(OWNER).with(FAILURES).with(LIES) },
+];
