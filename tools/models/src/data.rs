@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::report::{Breach, Bug, Hit, Model, Report, Space, Walk};
+use crate::report::{Breach, Bug, Closed, Contained, Hit, Model, Refuted, Report, Space, Walk};
 
 /// A line.
 #[derive(Deserialize)]
@@ -17,6 +17,10 @@ enum Line {
     Space(Searched),
     Walk(Walk),
     Breach(Sought),
+    Property(String),
+    Closed(Tried),
+    Within(Contained),
+    Refuted(Hunted),
 }
 
 /// A model of the index, before it is explored.
@@ -62,6 +66,20 @@ struct Searched {
 struct Sought {
     #[serde(flatten)]
     breach: Breach,
+    unnoticed: bool,
+}
+
+#[derive(Deserialize)]
+struct Tried {
+    #[serde(flatten)]
+    closed: Closed,
+    failure: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Hunted {
+    #[serde(flatten)]
+    refuted: Refuted,
     unnoticed: bool,
 }
 
@@ -125,6 +143,18 @@ impl Data {
             Line::Space(Searched { space, failure: None }) => report.spaces.push(space),
             Line::Space(Searched { space, failure: Some(how) }) => {
                 self.broken.push(Broken { what: format!("state search, {}", space.name), how });
+            }
+            Line::Property(property) => report.properties.push(property),
+            Line::Within(contained) => report.contained.push(contained),
+            Line::Closed(Tried { closed, failure: None }) => report.closed.push(closed),
+            Line::Closed(Tried { closed, failure: Some(how) }) => {
+                self.broken.push(Broken { what: format!("induction, {}", closed.name), how });
+            }
+            Line::Refuted(Hunted { refuted, unnoticed: false }) => report.refuted.push(refuted),
+            Line::Refuted(Hunted { refuted, unnoticed: true }) => {
+                let what = format!("induction, property \"{}\"", refuted.property);
+                let how = format!("known bug {} breaks it no longer", refuted.known_bug);
+                self.broken.push(Broken { what, how });
             }
             Line::Breach(Sought { breach, unnoticed: false }) => report.breaches.push(breach),
             Line::Breach(Sought { breach, unnoticed: true }) => {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::data::Broken;
-use crate::report::{Breach, Model, Report, Space};
+use crate::report::{Breach, Closed, Model, Refuted, Report, Space};
 use crate::text::{count, number};
 
 /// The kinds of difference, the worst first.
@@ -107,6 +107,7 @@ impl Differences {
         );
         if scope.search {
             all.search(old, new);
+            all.induction(old, new);
         }
         all
     }
@@ -206,6 +207,41 @@ impl Differences {
                 self.number(&what(new), "actions", old.actions, new.actions);
                 self.number(&what(new), "states", old.distinct, new.distinct);
             }
+            (Some(old), None) => self.add(Kind::Less, what(old), "is no longer broken by it"),
+            (None, Some(new)) => self.add(Kind::More, what(new), "is broken by it"),
+            (None, None) => {}
+        });
+    }
+
+    fn induction(&mut self, old: &Report, new: &Report) {
+        let same = |one: &Closed, other: &Closed| one.name == other.name;
+        pair(&old.closed, &new.closed, same, |old, new| match (old, new) {
+            (Some(old), Some(new)) => {
+                let what = format!("induction, {}", new.name);
+                self.number(&what, "states", old.states, new.states);
+                self.number(&what, "steps", old.steps, new.steps);
+                self.number(&what, "steps in a row at most", old.longest, new.longest);
+            }
+            (Some(old), None) => self.add(Kind::Less, format!("induction, {}", old.name), "is gone"),
+            (None, Some(new)) => {
+                self.add(
+                    Kind::More,
+                    format!("induction, {}", new.name),
+                    format!("is new: {}", count(new.states, "state")),
+                );
+            }
+            (None, None) => {}
+        });
+        let same = |one: &String, other: &String| one == other;
+        pair(&old.properties, &new.properties, same, |old, new| match (old, new) {
+            (Some(old), None) => self.add(Kind::Less, format!("property \"{old}\""), "is gone"),
+            (None, Some(new)) => self.add(Kind::More, format!("property \"{new}\""), "is new"),
+            _ => {}
+        });
+        let same = |one: &Refuted, other: &Refuted| one.property == other.property && one.known_bug == other.known_bug;
+        let what = |refuted: &Refuted| format!("known bug `{}`, property \"{}\"", refuted.known_bug, refuted.property);
+        pair(&old.refuted, &new.refuted, same, |old, new| match (old, new) {
+            (Some(old), Some(new)) => self.number(&what(new), "states", old.states, new.states),
             (Some(old), None) => self.add(Kind::Less, what(old), "is no longer broken by it"),
             (None, Some(new)) => self.add(Kind::More, what(new), "is broken by it"),
             (None, None) => {}

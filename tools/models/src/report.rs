@@ -13,6 +13,11 @@ pub struct Report {
     pub spaces: Vec<Space>,
     pub walks: Vec<Walk>,
     pub breaches: Vec<Breach>,
+    /// Properties of the induction.
+    pub properties: Vec<String>,
+    pub closed: Vec<Closed>,
+    pub contained: Vec<Contained>,
+    pub refuted: Vec<Refuted>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -71,6 +76,34 @@ pub struct Breach {
     pub distinct: usize,
 }
 
+/// A set of states of one client that the induction has closed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Closed {
+    pub name: String,
+    pub states: usize,
+    pub steps: usize,
+    /// The most steps in a row that consume nothing.
+    pub longest: usize,
+}
+
+/// Concrete states that are all in a closed set.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Contained {
+    pub name: String,
+    /// Of which space.
+    pub of: String,
+    pub states: usize,
+}
+
+/// A known bug that breaks a property of the induction.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Refuted {
+    pub known_bug: String,
+    pub property: String,
+    /// So many states were seen by then.
+    pub states: usize,
+}
+
 impl Report {
     /// The order of the report, whichever came first: by invariant, then as the names go. What the known bugs, the laws
     /// and the state search give comes as it stands in their lists.
@@ -91,6 +124,8 @@ impl Report {
         let law = |breach: &Breach| self.laws.iter().position(|law| *law == breach.law);
         // Stable: for one law, the bugs stay in order.
         self.breaches.sort_by_key(law);
+        let property = |refuted: &Refuted| self.properties.iter().position(|property| *property == refuted.property);
+        self.refuted.sort_by_key(property);
         Ok(())
     }
 
@@ -116,6 +151,11 @@ impl Report {
     /// The models that find a known bug.
     pub fn finders<'a>(&'a self, bug: &'a str) -> impl Iterator<Item = &'a Model> {
         self.models.iter().filter(move |model| model.known_bugs.iter().any(|hit| hit.name == bug))
+    }
+
+    /// The properties of the induction that a known bug breaks.
+    pub fn refuted_by<'a>(&'a self, bug: &'a str) -> impl Iterator<Item = &'a Refuted> {
+        self.refuted.iter().filter(move |refuted| refuted.known_bug == bug)
     }
 
     /// The laws that a known bug breaks.

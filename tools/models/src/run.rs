@@ -116,6 +116,9 @@ impl Place {
             let mut search = self.cargo();
             search.args(["test", "--quiet", "--test", "search"]).env("LATCHWORK_DATA", &file);
             passed &= run(search.env_remove("LATCHWORK_SEARCH"))?;
+            let mut induction = self.cargo();
+            induction.args(["test", "--quiet", "--test", "induction"]).env("LATCHWORK_DATA", &file);
+            passed &= run(induction.env_remove("LATCHWORK_INDUCTION"))?;
         }
         Ok((self.data(&file)?, passed))
     }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::invariants::{self, Invariant};
-use crate::report::{Breach, Bug, Hit, Model, Report, Space, Walk};
+use crate::report::{Breach, Bug, Closed, Contained, Hit, Model, Refuted, Report, Space, Walk};
 
 const INTRODUCTION: &str = "\
 # What the models explore
@@ -26,6 +26,7 @@ const LIMITS: &str = "\
 - `parking_lot`, the standard library, the compiler and the operating system are trusted. `Arc` is the
   standard one: leaks are not looked for.
 - Of a real upstream, nothing: the models' and the search's follow a script.
+- The induction sees neither what events a log holds, nor their order, nor local-only ones, nor an upstream that goes back.
 - The random walks of the state search: they show what they came by, and no count of it would be the same twice. The depth
   of its spaces is left out for the same reason.
 ";
@@ -70,6 +71,7 @@ pub fn write(report: &Report) -> String {
         section(report, invariant, &mut text);
     }
     search(report, &mut text);
+    induction(report, &mut text);
     known_bugs(report, &mut text);
     not_shown(report, &mut text);
     text
@@ -81,6 +83,7 @@ fn summary(report: &Report, text: &mut String) {
     let executions = |models: &mut dyn Iterator<Item = &Model>| number(models.map(|model| model.executions).sum());
     let by_models = bugs.iter().filter(|bug| report.finders(&bug.name).next().is_some()).count();
     let by_search = bugs.iter().filter(|bug| report.broken_by(&bug.name).next().is_some()).count();
+    let by_induction = bugs.iter().filter(|bug| report.refuted_by(&bug.name).next().is_some()).count();
     let by_any = bugs.iter().filter(|bug| is_found(report, bug)).count();
     let twins: usize = models.iter().map(|model| model.twins.len()).sum();
     let distinct: usize = spaces.iter().map(|space| space.distinct).sum();
@@ -93,9 +96,14 @@ fn summary(report: &Report, text: &mut String) {
     line!(text, "| known bugs that are found | {by_any} of {} |", bugs.len());
     line!(text, "| of them by models | {by_models} |");
     line!(text, "| of them by the state search | {by_search} |");
+    line!(text, "| of them by the induction | {by_induction} |");
     line!(text, "| bugs of other engines, built beside the crate's own way, that are found | {twins} |");
     line!(text, "| distinct states of the state search | {} in {} |", number(distinct), count(spaces.len(), "space"));
     line!(text, "| laws that hold in each of them | {} |", laws.len());
+    let closed: usize = report.closed.iter().map(|closed| closed.states).sum();
+    let environments = count(report.closed.len(), "environment");
+    line!(text, "| states of one client, for any number of others | {} in {environments} |", number(closed));
+    line!(text, "| properties that hold in each of them | {} |", report.properties.len());
     line!(text);
     line!(text, "| invariant | rules out | models | exhaustive | known bugs they find | laws of the search |");
     line!(text, "| --- | --- | ---: | ---: | ---: | ---: |");
@@ -111,7 +119,9 @@ fn summary(report: &Report, text: &mut String) {
 }
 
 fn is_found(report: &Report, bug: &Bug) -> bool {
-    report.finders(&bug.name).next().is_some() || report.broken_by(&bug.name).next().is_some()
+    report.finders(&bug.name).next().is_some()
+        || report.broken_by(&bug.name).next().is_some()
+        || report.refuted_by(&bug.name).next().is_some()
 }
 
 fn section(report: &Report, Invariant { name, against, says }: &Invariant, text: &mut String) {
@@ -155,6 +165,29 @@ fn search(report: &Report, text: &mut String) {
     }
 }
 
+fn induction(report: &Report, text: &mut String) {
+    line!(text, "\n## Induction\n");
+    line!(
+        text,
+        "Every state of one client, for any number of other clients, events and faults (`tests/induction`): each set is closed \
+         under every step of its environment.\n"
+    );
+    line!(text, "| environment | states | steps | most in a row that consume nothing |\n| --- | ---: | ---: | ---: |");
+    for Closed { name, states, steps, longest } in &report.closed {
+        line!(text, "| {name} | {} | {} | {longest} |", number(*states), number(*steps));
+    }
+    line!(text);
+    for Contained { name, of, states } in &report.contained {
+        line!(text, "- Contains {}, *{of}*: {name}", count(*states, "concrete state"));
+    }
+    for property in &report.properties {
+        line!(text, "- Property {property}");
+        for Refuted { known_bug, states, .. } in report.refuted.iter().filter(|refuted| refuted.property == *property) {
+            line!(text, "  - broken by `{known_bug}` within {}", count(*states, "state"));
+        }
+    }
+}
+
 fn known_bugs(report: &Report, text: &mut String) {
     line!(text, "\n## Known bugs\n");
     line!(text, "Each is an edit of the code that ships ([`known_bugs.rs`](known_bugs.rs)). Who finds it:\n");
@@ -170,6 +203,14 @@ fn known_bugs(report: &Report, text: &mut String) {
         let laws = laws.join(", ");
         if !laws.is_empty() {
             finders.push(format!("the state search by laws of {laws}"));
+        }
+        let mut properties: Vec<_> = report
+            .refuted_by(&bug.name)
+            .map(|refuted| refuted.property.split(':').next().unwrap_or_default())
+            .collect();
+        properties.dedup();
+        if !properties.is_empty() {
+            finders.push(format!("the induction by properties of {}", properties.join(", ")));
         }
         let finders = if finders.is_empty() { "no check".to_owned() } else { finders.join("; ") };
         line!(text, "  Found by {finders}");
@@ -207,9 +248,14 @@ fn not_shown(report: &Report, text: &mut String) {
     let unbroken = report.laws.iter().filter(|law| report.breaches_of(law).next().is_none());
     list(text, "Laws of the state search that no known bug breaks", unbroken.cloned().collect());
     line!(text);
+    let is_unbroken = |property: &&String| report.refuted.iter().all(|refuted| refuted.property != **property);
+    let unbroken = report.properties.iter().filter(is_unbroken);
+    list(text, "Properties of the induction that no known bug breaks", unbroken.cloned().collect());
+    line!(text);
     let unseen = bugs.iter().filter(|bug| report.finders(&bug.name).next().is_none());
     let unseen = unseen.map(|bug| match is_found(report, bug) {
-        true => format!("`{}`: the state search does", bug.name),
+        true if report.broken_by(&bug.name).next().is_some() => format!("`{}`: the state search does", bug.name),
+        true => format!("`{}`: the induction does", bug.name),
         false => format!("`{}`: no check does", bug.name),
     });
     list(text, "Known bugs that no model finds", unseen.collect());
@@ -236,6 +282,21 @@ pub fn read(text: &str) -> Result<Report, String> {
                 space(line).map(|space| report.spaces.push(space))
             }
             ("State search", _) if line.starts_with("- ") => walk(line).map(|walk| report.walks.push(walk)),
+            ("Induction", _)
+                if line.starts_with("| ") && !line.contains("---") && !line.starts_with("| environment") =>
+            {
+                closed(line).map(|closed| report.closed.push(closed))
+            }
+            ("Induction", _) if line.starts_with("- Contains ") => {
+                contained(line).map(|contained| report.contained.push(contained))
+            }
+            ("Induction", _) if line.starts_with("- Property ") => {
+                line.strip_prefix("- Property ").map(|property| report.properties.push(property.into()))
+            }
+            ("Induction", _) if line.starts_with("  - broken by") => {
+                let property = report.properties.last().cloned();
+                property.and_then(|property| refuted(line, property)).map(|refuted| report.refuted.push(refuted))
+            }
             (_, Some(name)) if line.starts_with("- Law") => law(line, name).map(|law| report.laws.push(law)),
             (_, Some(_)) if line.starts_with("  - broken by") => {
                 let law = report.laws.last().cloned();
@@ -312,6 +373,22 @@ fn space(line: &str) -> Option<Space> {
     Some(Space { name: (*name).into(), distinct, transitions, steps })
 }
 
+fn closed(line: &str) -> Option<Closed> {
+    let Space { name, distinct: states, transitions: steps, steps: longest } = space(line)?;
+    Some(Closed { name, states, steps, longest })
+}
+
+fn contained(line: &str) -> Option<Contained> {
+    let (states, rest) = line.strip_prefix("- Contains ")?.split_once(", *")?;
+    let (of, name) = rest.split_once("*: ")?;
+    Some(Contained { name: name.into(), of: of.into(), states: counted(states)? })
+}
+
+fn refuted(line: &str, property: String) -> Option<Refuted> {
+    let (known_bug, states) = line.strip_prefix("  - broken by `")?.split_once("` within ")?;
+    Some(Refuted { known_bug: known_bug.into(), property, states: counted(states)? })
+}
+
 fn walk(line: &str) -> Option<Walk> {
     let (states, name) = line.strip_prefix("- Random walks until ")?.split_once(" have been visited: ")?;
     Some(Walk { name: name.into(), states: counted(states)? })
@@ -320,7 +397,7 @@ fn walk(line: &str) -> Option<Walk> {
 #[cfg(test)]
 mod tests {
     use super::{number, read, write};
-    use crate::report::{Breach, Bug, Hit, Model, Report, Space, Walk};
+    use crate::report::{Breach, Bug, Closed, Contained, Hit, Model, Refuted, Report, Space, Walk};
 
     fn hit(name: &str, after: usize) -> Hit {
         Hit { name: name.into(), after }
@@ -352,6 +429,10 @@ mod tests {
             spaces: vec![Space { name: "1 client, 3 events".into(), distinct: 277_716, transitions: 1, steps: 34 }],
             walks: vec![Walk { name: "3 clients".into(), states: 200_000 }],
             breaches: ["I14: last, if any", "I1: first: of all"].map(breach).into(),
+            properties: vec!["I1: first: of all".into()],
+            closed: vec![Closed { name: "live, and more".into(), states: 324_602, steps: 1, longest: 9 }],
+            contained: vec![Contained { name: "live, and more".into(), of: "2 clients: one".into(), states: 9 }],
+            refuted: vec![Refuted { known_bug: "C".into(), property: "I1: first: of all".into(), states: 1_329 }],
         };
         report.put_in_order().unwrap();
         report
