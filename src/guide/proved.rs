@@ -61,6 +61,20 @@
 //!   to three events and four faults between them (the sizes are printed): sixteen invariants hold,
 //!   there is no cycle without a fault or a commit, and every state in which nothing can happen is
 //!   drained. (`tests/search`)
+//! - *For any number of clients, events and faults*, by **induction** over the same pure [`Protocol`]:
+//!   what one client may meet, whatever all others do, is a set of some hundred thousand states that
+//!   is closed under every step that the contracts permit, and under an owner who acts at any time,
+//!   calls and logs that fail, and upstreams that lie. In each of them a party that is waited on can
+//!   move, steps that consume nothing come to an end, a parked pusher has what ends its wait, and
+//!   calls that follow each other for ever pass through time. (`tests/induction`)
+//! - *For any signals before and after a transition*, whatever the protocol says: a worker that waits
+//!   is woken if it has to look, in every schedule, **exhaustively**. (`driver::…`)
+//!
+//! The last two together are the theorem for every size: by the induction there is always a party that
+//! has a step, and by the lemma it takes it. They rest on the contracts of [`Log`] and [`Upstream`],
+//! above all that a pull says at some time that it has caught up, and that calls which are to end do. The
+//! induction does not see which events a log holds and in which order (the search within bounds does),
+//! and neither locks nor threads (the models do).
 //!
 //! Each of these checks has been seen to fail: the known bugs of real engines, H001 and its first
 //! published fix among them, are edits of the shipped code, and each search must find its own. The
@@ -70,7 +84,7 @@
 //!
 //! # What is not shown
 //!
-//! - **Other sizes** than these. loom explores what a model starts, and no more.
+//! - **Other sizes** of what loom explores. It explores what a model starts, and no more.
 //! - **Weaker memory than loom's.** Load buffering is not explored, and `SeqCst` (which is not used
 //!   here) is treated as `AcqRel`.
 //! - **Time and spurious wake-ups, unless the model brings them.** In loom nothing times out and

@@ -14,6 +14,9 @@ use crate::protocol::messages::{Batch, Page, PullError, PushError};
 /// - A batch is taken whole or not at all, and only if it follows upstream's last event ([`Batch::base`]). Taken, its
 ///   events keep the numbers that they have in the batch.
 /// - A pull gives out every event after the cursor, in order, none left out. Giving one twice does no harm.
+/// - A pull says **at some time that it has caught up**, or fails: a live one with a page that says
+///   [`More::None`](crate::upstream::More::None), any other by its end. If a push has had no answer and upstream has not taken
+///   it, nothing else shows that.
 /// - Both return soon after the interrupt is set. A push whose interrupt is set before anything was sent is
 ///   [`PushError::Unavailable`]; afterwards it is [`PushError::Uncertain`].
 ///
