@@ -389,6 +389,8 @@ impl State {
             // A failure is still told after a stop; what the owner can do then is to start anew.
             WaitingOn::Owner(_) => steps.has(&[Kind::Restart]) || self.protocol.is_stopped(),
             WaitingOn::Stopped => self.protocol.is_stopped(),
+            // A party that this does not know.
+            _ => false,
         }
     }
 
@@ -406,7 +408,7 @@ impl State {
         match *self.protocol.pull() {
             Pull::Pulling { ticket, caught_up, ending, .. } => ending || ticket >= pull && !caught_up,
             // Its number will be the next; that one begins is what the waits are about.
-            Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => pull <= self.protocol.counters().pulls + 1,
+            _ => pull <= self.protocol.counters().pulls + 1,
         }
     }
 }

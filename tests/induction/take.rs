@@ -154,7 +154,9 @@ impl Taken {
                     Pushing => protocol.push_unsent(panicked()),
                     Pulling => protocol.pull_failed(panicked()),
                 }
-                Effects { interrupt_pull: direction == Pulling, ..Effects::default() }
+                let mut effects = Effects::default();
+                effects.interrupt_pull = direction == Pulling;
+                effects
             })
         });
     }
