@@ -441,8 +441,11 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             replace(
                 "replicator/core.rs",
                 "State::looked",
-                "self.told.1 = told",
-                "self.told.1 = self.protocol.pull_due()",
+                "self.told.looked(direction, told)",
+                "self.told.looked(\
+                     direction, \
+                     if direction == Direction::Pull { self.protocol.pull_due() } else { told }, \
+                 )",
             ),
         ],
     },
@@ -541,7 +544,30 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "PublishForgetsPusher",
         story: "A change after which there is something to send is told to all but the pusher.",
         source: None,
-        edits: &[replace("replicator/core.rs", "State::publish", "due.0.wakes(told.0)", "false")],
+        edits: &[replace("replicator/told.rs", "Told::publish", "push.wakes(self.push)", "false")],
+    },
+    KnownBug {
+        name: "PublishForgetsPuller",
+        story: "A change after which there is something to pull wakes every party but the puller.",
+        source: None,
+        edits: &[replace("replicator/told.rs", "Told::publish", "pull.wakes(self.pull)", "false")],
+    },
+    KnownBug {
+        name: "SoonerTimeWakesNobody",
+        story: "A party that waits for a time is not woken when it would be told a sooner one.",
+        source: None,
+        edits: &[replace(
+            "replicator/told.rs",
+            "Told::publish",
+            "push.wakes(self.push)",
+            "push.wakes(self.push) && !matches!((push, self.push), (Next::Wait { .. }, Next::Wait { until: Some(_) }))",
+        )],
+    },
+    KnownBug {
+        name: "LookIsNotNoted",
+        story: "What a party is told as it looks is not noted: what it was told before its call is taken for what it waits for now.",
+        source: None,
+        edits: &[begin("replicator/told.rs", "Told::looked", "return;")],
     },
     KnownBug {
         name: "SilentExit",

@@ -30,6 +30,10 @@ use serde_json::json;
 
 /// A scenario as one of the two builds has it; one with parameters, as a call in its room.
 macro_rules! on {
+    // The driver is reached into, which that build lets it; with no bug on, it is the same text.
+    ($build:ident, driver, $name:ident) => {
+        Scenario { steps: switched::driver::$name, build: &switched::scenarios::BUILD }
+    };
     ($build:ident, $room:ident, $name:ident) => {
         Scenario { steps: $build::scenarios::$room::$name, build: &$build::scenarios::BUILD }
     };
@@ -328,6 +332,20 @@ index! {
         /// A wait for a worker to be idle has one outcome.
         a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive,
             finds { ChangeWakesNobody: DEADLOCK };
+    }
+    /// The driver's lemma, whatever the protocol says: for any signals before and after a transition.
+    mod driver {
+        /// A pusher is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
+        a_pusher_is_woken_whatever_the_signals: "I1, I2", 3 threads, exhaustive, finds {
+            PublishForgetsPusher: DEADLOCK, SoonerTimeWakesNobody: DEADLOCK, LookIsNotNoted: DEADLOCK,
+            ChangeWakesNobody: DEADLOCK,
+        };
+        /// A puller is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
+        a_puller_is_woken_whatever_the_signals: "I1, I2", 3 threads, exhaustive,
+            finds { PublishForgetsPuller: DEADLOCK, LookIsNotNoted: DEADLOCK, ChangeWakesNobody: DEADLOCK };
+        /// A transition that concerns both parties wakes both.
+        a_transition_wakes_both: "I1, I2", 3 threads, exhaustive,
+            finds { PublishForgetsPusher: DEADLOCK, PublishForgetsPuller: DEADLOCK };
     }
     /// The theorem: no schedule leaves the pusher parked.
     mod replicator {

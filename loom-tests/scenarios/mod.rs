@@ -53,7 +53,7 @@ impl<B> Drop for Way<B> {
 }
 
 /// Starts a thread with a share of `with`.
-fn spawn<T: 'static, R: 'static>(with: &Arc<T>, steps: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R> {
+pub(super) fn spawn<T: 'static, R: 'static>(with: &Arc<T>, steps: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R> {
     let with = Arc::clone(with);
     thread::spawn(move || steps(&with))
 }

@@ -15,6 +15,7 @@ use std::panic::resume_unwind;
 
 use super::after::AfterUnlock;
 use super::ticket::Tickets;
+use super::told::{Told, only, topic};
 #[cfg(feature = "tracing")]
 use super::trace::{self, Traced};
 use super::update::{RecvError, Subscribers, Update};
@@ -29,23 +30,6 @@ use crate::primitives::panics::{FirstPanic, message};
 use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
 use crate::shared_error::SharedError;
-
-/// Who waits for what.
-pub(super) mod topic {
-    /// The pusher, for something to send.
-    pub const PUSHER: usize = 0;
-    /// The puller, for something to pull.
-    pub const PULLER: usize = 1;
-    /// Waiters for commits to settle, or for the end.
-    pub const SETTLED: usize = 2;
-    /// How many there are.
-    pub const COUNT: usize = 3;
-}
-
-/// One topic alone.
-pub(super) const fn only(topic: usize) -> Topics {
-    1 << topic
-}
 
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
@@ -65,8 +49,7 @@ pub(super) struct State<L: Log> {
     /// How many logs there were before the present one. What comes of a call that began with another is not the present
     /// one's.
     pub replaced: u64,
-    /// What the pusher and the puller were told last.
-    told: (Next<()>, Next<()>),
+    told: Told,
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
     /// Which directions have ended.
@@ -90,7 +73,7 @@ impl<L: Log> Core<L> {
     pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, max_unread: usize) -> Self {
         let state = State {
             tickets: Tickets::new(protocol.log().pending()),
-            told: (protocol.push_due(), protocol.pull_due()),
+            told: Told::new(protocol.push_due(), protocol.pull_due()),
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
             subscribers: Subscribers::new(max_unread),
@@ -280,31 +263,24 @@ impl<L: Log> State<L> {
 
     /// The one place that publishes: says who has to be woken.
     fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
-        let (mut topics, told) = (0, self.told);
-        match self.contain(|state| (state.protocol.push_due(), state.protocol.pull_due())) {
-            Ok(due) => {
-                if due.0.wakes(told.0) {
-                    topics |= only(topic::PUSHER);
+        let topics = match self.contain(|state| (state.protocol.push_due(), state.protocol.pull_due())) {
+            Ok((push, pull)) => {
+                let topics = self.told.publish(push, pull);
+                if topics & only(topic::PUSHER) != 0 {
                     probe!(self => WakesPusher);
                 }
-                if due.1.wakes(told.1) {
-                    topics |= only(topic::PULLER);
-                }
-                self.told = due;
+                topics
             }
             // Both look for themselves.
-            Err(_) => topics |= only(topic::PUSHER) | only(topic::PULLER),
-        }
+            Err(_) => only(topic::PUSHER) | only(topic::PULLER),
+        };
         self.note(now);
         topics
     }
 
     /// The worker of this direction has looked, may have begun something, and was told what it is to wait for.
     pub(super) fn looked(&mut self, direction: Direction, told: Next<()>, now: Time) {
-        match direction {
-            Direction::Push => self.told.0 = told,
-            Direction::Pull => self.told.1 = told,
-        }
+        self.told.looked(direction, told);
         self.note(|| now);
         probe!(self => DirectionLooked { push: direction == Direction::Push, now });
     }

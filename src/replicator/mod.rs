@@ -53,6 +53,7 @@ mod core;
 mod shutdown;
 mod status;
 mod ticket;
+pub(crate) mod told;
 #[cfg(feature = "tracing")]
 mod trace;
 mod update;
@@ -67,12 +68,13 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::builder::Builder;
-use self::core::{State, topic};
+use self::core::State;
 use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket, TicketFuture};
+use self::told::topic;
 pub use self::update::{Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
 use crate::platform::event::Input;

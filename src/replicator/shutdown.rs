@@ -6,7 +6,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::Replicator;
-use super::core::{Core, State, topic};
+use super::core::{Core, State};
+use super::told::topic;
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Mutex, abandoned};

@@ -6,7 +6,8 @@ use std::convert::Infallible;
 use std::mem::take;
 
 use super::after::AfterUnlock;
-use super::core::{Call, Core, State, only, topic};
+use super::core::{Call, Core, State};
+use super::told::{only, topic, topic_of};
 use super::upstream::Upstream;
 use crate::log::Log;
 use crate::platform::event::Input;
@@ -29,7 +30,6 @@ struct Begun {
 struct Party<'a, L: Log, T> {
     core: &'a Core<L>,
     direction: Direction,
-    topic: usize,
     /// What it is to do now.
     begins: fn(&mut Protocol<L>, Time) -> Next<T>,
     /// A time has come that it was told to wait for.
@@ -59,7 +59,7 @@ impl<L: Log, T> Party<'_, L, T> {
                 match state.look(|state| self.look(state, now)) {
                     Next::Wait { until } if !passed => {
                         let deadline = until.and_then(|time| core.instant(time));
-                        (state, passed) = state.wait(self.topic, deadline);
+                        (state, passed) = state.wait(topic_of(self.direction), deadline);
                     }
                     next => break next,
                 }
@@ -204,7 +204,6 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let pusher = Party {
         core,
         direction: Direction::Push,
-        topic: topic::PUSHER,
         begins: Protocol::push_begins,
         tick: Protocol::tick,
         fail: Protocol::push_unsent,
@@ -260,7 +259,6 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let puller = Party {
         core,
         direction: Direction::Pull,
-        topic: topic::PULLER,
         begins: Protocol::pull_begins,
         tick: |_, _| Effects::default(),
         fail: Protocol::pull_failed,

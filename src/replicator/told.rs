@@ -1,0 +1,86 @@
+//! What each party was told to wait for, and so whom a transition has to wake.
+//!
+//! A party that looks is **told** what would end its wait, as a [`Next`]: nothing, a time, or
+//! that there is something to do. It is noted in the critical section in which it looked and parks.
+//! Each transition ends with what the parties would be told now, and wakes those for whom that has
+//! changed, but for those that would be told to wait for nothing.
+//!
+//! # A party that waits is woken if it has to look
+//!
+//! That is so whatever the protocol says, hence for any number of clients, events and faults:
+//!
+//! - A party that is parked was told what is noted; a transition in which that changes wakes it,
+//!   and what it finds then is noted as it looks. If nothing has changed it waits for the right
+//!   thing.
+//! - If it would now be told to wait for nothing, it sleeps on, and what is noted is "nothing".
+//!   Whatever it would be told to do later differs from that and wakes it. At worst it wakes at a
+//!   time that has no meaning any more, and looks in vain.
+//! - A party that is not parked (it is in a call, or on its way to the lock) looks before it parks.
+//!   What transitions note meanwhile is overwritten as it does, so that nothing can have been told
+//!   to it while it was not there to hear.
+//!
+//! A model shows it for every signal before and after a transition, with a protocol whose signals
+//! are chosen.
+
+use crate::primitives::monitor::Topics;
+use crate::protocol::{Direction, Next};
+
+/// Who waits for what.
+pub(super) mod topic {
+    /// The pusher, for something to send.
+    pub const PUSHER: usize = 0;
+    /// The puller, for something to pull.
+    pub const PULLER: usize = 1;
+    /// Waiters for commits to settle, or for the end.
+    pub const SETTLED: usize = 2;
+    /// How many there are.
+    pub const COUNT: usize = 3;
+}
+
+/// One topic alone.
+pub(super) const fn only(topic: usize) -> Topics {
+    1 << topic
+}
+
+/// What the pusher and the puller were told last.
+pub(crate) struct Told {
+    push: Next<()>,
+    pull: Next<()>,
+}
+
+/// What the worker of a direction waits for.
+pub(crate) const fn topic_of(direction: Direction) -> usize {
+    match direction {
+        Direction::Push => topic::PUSHER,
+        Direction::Pull => topic::PULLER,
+    }
+}
+
+impl Told {
+    /// Neither waits yet.
+    pub(crate) fn new(push: Next<()>, pull: Next<()>) -> Self {
+        Self { push, pull }
+    }
+
+    /// A transition has led to these signals. Who is to be woken.
+    pub(crate) fn publish(&mut self, push: Next<()>, pull: Next<()>) -> Topics {
+        let mut topics = 0;
+        if push.wakes(self.push) {
+            topics |= only(topic::PUSHER);
+        }
+        if pull.wakes(self.pull) {
+            topics |= only(topic::PULLER);
+        }
+        *self = Self { push, pull };
+        topics
+    }
+
+    /// The worker of this direction has looked, and will wait for this or has something to do: then
+    /// for nothing.
+    pub(crate) fn looked(&mut self, direction: Direction, told: Next<()>) {
+        match direction {
+            Direction::Push => self.push = told,
+            Direction::Pull => self.pull = told,
+        }
+    }
+}
