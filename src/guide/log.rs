@@ -133,6 +133,24 @@
 //! [`Wrapper`](crate::log::Wrapper) says only what is different. A log that implements [`Log`]
 //! itself by forwarding and forgets a method with a default compiles, and is wrong.
 //!
+//! # Where durability belongs
+//!
+//! Not in the log's methods: they run under the replicator's lock, and a write to a disk there keeps
+//! commits and `status` waiting. Write beside it, from a thread that takes its work from
+//! [`updates`](crate::Replicator::updates) and from your own commits, in the order in which it
+//! happened.
+//!
+//! What is in the file after a crash is then a prefix of what was in memory, and a prefix is safe:
+//!
+//! - What was committed and is not in the file is lost if it was not sent, and comes back in a pull
+//!   if it was: whoever needs to know waits for the write before it says "saved".
+//! - What upstream has ordered and is not in the file comes again, since a pull begins at the file's
+//!   cursor.
+//! - What is pending in the file, and upstream has already, comes in that pull and confirms it. For
+//!   that a log has to know its own events when it sees them. It compares what stands in one place,
+//!   so two events must not be equal by chance: give each an id that no other start of the process
+//!   uses again, such as a number of the start beside the number of the event.
+//!
 //! # What to test
 //!
 //! A merge is a function: test it on pages that confirm none, some and all of what is pending, with

@@ -8,8 +8,38 @@
 //! [`status`] always answers at once, and says who owes the next move.
 //!
 //! To end it, call [`shutdown`] with the time that it may take: it flushes, stops, and says what
-//! was not handed over. A drop stops it and waits for both threads, however long a call to upstream
-//! takes.
+//! was not handed over. The drop of the last handle stops it and waits for both threads, however
+//! long a call to upstream takes.
+//!
+//! # A status line
+//!
+//! A [`Status`] is for people too: its `Display` says how much is pending and who owes the next
+//! move. `waiting_on` says it as a value, `next_try_in` is a countdown, `last_error` is there until
+//! its direction succeeds. All times count from the moment of the call.
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::Replicator;
+//! use latchwork::log::MemoryLog;
+//! use latchwork::protocol::{Direction, WaitingOn};
+//! use latchwork::upstream::Memory;
+//!
+//! let notes = Replicator::builder(MemoryLog::new(), Memory::new(0)).name("notes").spawn()?;
+//! notes.pause(Direction::Push);
+//! notes.commit(vec!["milk"])?;
+//!
+//! let status = notes.status();
+//! let line = match &status.waiting_on {
+//!     WaitingOn::Nothing => "saved".to_owned(),
+//!     WaitingOn::Gate(_) => format!("offline, {} to send", status.pending),
+//!     WaitingOn::Connectivity(time) => format!("no connection, next try in {} s", time.as_secs()),
+//!     WaitingOn::Owner(failure) => format!("needs you: {failure}"),
+//!     _ => "saving".to_owned(),
+//! };
+//! assert_eq!(line, "offline, 1 to send");
+//! assert!(status.to_string().starts_with("1 event is pending; for "));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # A worker instead of spawn and join
 //!
@@ -73,6 +103,7 @@
 //! [`Ticket`]: crate::Ticket
 //! [updates]: crate::Replicator::updates
 //! [`status`]: crate::Replicator::status
+//! [`Status`]: crate::Status
 //! [`shutdown`]: crate::Replicator::shutdown
 //! [`Worker`]: crate::Worker
 //! [clear]: crate::worker::Handle::clear

@@ -43,17 +43,21 @@ pub enum Settled<P> {
 ///
 /// ```
 /// # if latchwork::sync::IN_MODEL { return Ok(()) }
-/// use latchwork::{Replicator, Settled};
+/// use latchwork::{Replicator, Settled, Ticket};
 /// use latchwork::{log::MemoryLog, upstream::Memory};
+///
+/// /// For a task to be spawned: it borrows nothing.
+/// async fn is_saved(ticket: Ticket<u64>) -> bool {
+///     ticket.await != Settled::Rejected
+/// }
 ///
 /// let replicator = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn()?;
 /// let ticket = replicator.commit(vec!["milk"])?;
-/// let task = std::thread::spawn({
-///     let ticket = ticket.clone();
-///     move || pollster::block_on(async { ticket.await })
-/// });
+/// let task = is_saved(ticket.clone());
 /// assert_eq!(ticket.wait(), Settled::Confirmed(1));
-/// assert_eq!(task.join().unwrap(), Settled::Confirmed(1));
+/// # let mut task = std::pin::pin!(task);
+/// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// # assert_eq!(task.as_mut().poll(&mut context), std::task::Poll::Ready(true));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Ticket<P> {
