@@ -234,6 +234,12 @@ impl State {
         }
     }
 
+    /// A push is in doubt, and a pull that is going on began before that.
+    pub fn is_in_doubt(&mut self, doubt: Doubt) {
+        self.doubt = doubt;
+        self.pull.iter_mut().for_each(|pull| pull.after_doubt = false);
+    }
+
     /// How many events may be pending besides `taken` of them: "more" may have been any number.
     pub fn rests(&self, taken: usize) -> impl Iterator<Item = usize> + use<> {
         let (pending, more) = (self.pending(), self.more());

@@ -211,8 +211,7 @@ impl Taken {
                 let open = base == state.head();
                 // Unless another event stands where it was to stand.
                 let unseen = if open || unseen < call.batch.entries.len() { unseen } else { 0 };
-                state.doubt = Doubt { unseen, open };
-                state.pull.iter_mut().for_each(|pull| pull.after_doubt = false);
+                state.is_in_doubt(Doubt { unseen, open });
             }
         };
         let outcome = match answer {
@@ -226,11 +225,11 @@ impl Taken {
                         state.own = 0;
                     } else {
                         // The log has not got it.
-                        state.doubt = Doubt { unseen, open: true };
+                        state.is_in_doubt(Doubt { unseen, open: true });
                     }
                 } else if overtaken {
                     // Upstream should have refused it.
-                    state.doubt = Doubt { unseen, open: false };
+                    state.is_in_doubt(Doubt { unseen, open: false });
                 }
                 state.protocol.log().will(manner);
                 Ok(())
