@@ -398,6 +398,28 @@ fn a_panic_of_before_the_restart_leaves_a_doubt_and_no_failure() {
 }
 
 #[test]
+fn a_reconnect_cuts_a_backoff_short_once_for_each_success() {
+    for succeeds in [false, true] {
+        let mut protocol = live([10]);
+        let pull = protocol.begin_pull(ms(0));
+        let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(0));
+        let pull = protocol.begin_pull(ms(100));
+        let _nothing = protocol.push_once(unavailable(None), ms(100));
+        let _nothing = protocol.receive(pull, last_page(0, &[]), ms(101));
+        assert!(protocol.would_send(ms(101)), "the first reconnect");
+        if succeeds {
+            let _merge = protocol.push_once(Ok(()), ms(101));
+            protocol.commit(vec![11]).expect("there are numbers");
+        }
+        let _nothing = protocol.pull_ended(pull, disconnected(), 0, ms(102));
+        let pull = protocol.begin_pull(ms(302));
+        let _nothing = protocol.push_once(unavailable(None), ms(302));
+        let _nothing = protocol.receive(pull, last_page(1, &[]), ms(303));
+        assert_eq!(protocol.would_send(ms(303)), succeeds, "the second one");
+    }
+}
+
+#[test]
 fn a_reconnect_cuts_a_backoff_short_that_upstream_has_not_asked_for() {
     // Whether the pull before was cut off; what upstream asked for; whether the next pull ends the backoff.
     for (cut_off, asked, at_once) in [(true, None, true), (false, None, false), (true, Some(ms(100)), false)] {
