@@ -143,7 +143,7 @@
 //! What is in the file after a crash is then a prefix of what was in memory, and a prefix is safe:
 //!
 //! - What was committed and is not in the file is lost if it was not sent, and comes back in a pull
-//!   if it was: whoever needs to know waits for the write before it says "saved".
+//!   if it was: an owner who needs to know waits for the write before it says "saved".
 //! - What upstream has ordered and is not in the file comes again, since a pull begins at the file's
 //!   cursor.
 //! - What is pending in the file, and upstream has already, comes in that pull and confirms it. For

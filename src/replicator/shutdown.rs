@@ -122,7 +122,7 @@ impl<L: Log> Replicator<L> {
         // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
         let (mut report, closed) = self.core.close(|state| Shutdown::of(state, now));
         panicked.and(closed);
-        // Whoever comes second waits here until the threads have ended.
+        // A second caller waits here until the threads have ended.
         let mut workers = self.core.workers.lock();
         for (direction, worker) in DIRECTIONS.into_iter().zip(&mut *workers) {
             if !report.unfinished.iter().any(|unfinished| unfinished.direction == direction) {
