@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 /// Commits that together are no more than this share a chunk.
 const SHARED: usize = 64;
@@ -78,6 +79,25 @@ impl<T> ChunkedQueue<T> {
             count -= here;
             self.chunks.pop_front();
         }
+    }
+    /// Takes out the items of this range, which is there; O(n).
+    pub(super) fn take_out(&mut self, range: Range<usize>) -> Vec<T> {
+        let mut taken = Vec::with_capacity(range.len());
+        let mut start = 0;
+        for chunk in &mut self.chunks {
+            let end = start + chunk.len();
+            let here = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
+            taken.extend(chunk.drain(here));
+            start = end;
+        }
+        self.chunks.retain(|chunk| !chunk.is_empty());
+        self.len -= taken.len();
+        taken
+    }
+
+    /// The item at this index.
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.chunks.iter_mut().flatten().nth(index)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use thiserror::Error;
 
@@ -213,6 +214,18 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
         self.pending.drop_front(batch.len());
         self.upstream_head = last;
         Ok(Merged::Advance { new: Vec::new(), confirmed: batch })
+    }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<MemoryEntry<E>>> {
+        let before = self.upstream_head + range.start as u64;
+        let given_up = numbered(before, self.pending.take_out(range));
+        Some(given_up.map(|(position, event)| MemoryEntry { position, event }).collect())
+    }
+
+    fn replace(&mut self, index: usize, event: E) -> Result<MemoryEntry<E>, E> {
+        let Some(place) = self.pending.get_mut(index) else { return Err(event) };
+        let event = std::mem::replace(place, event);
+        Ok(MemoryEntry { position: self.upstream_head + 1 + index as u64, event })
     }
 }
 

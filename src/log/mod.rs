@@ -8,6 +8,7 @@ mod wrapper;
 use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 pub use self::memory::{MemoryEntry, MemoryLog, MemoryLogError};
 pub use self::wrapper::Wrapper;
@@ -28,9 +29,9 @@ pub use self::wrapper::Wrapper;
 /// None of its methods may block: they are called under the replicator's lock. Each is expected to cost no more than
 /// what it hands over: `batch` and `merge` the events given or returned, the rest nothing.
 ///
-/// A panic in [`number`](Self::number), [`admit`](Self::admit), [`batch`](Self::batch), [`merge`](Self::merge) or a shortcut
-/// is contained: the commit is refused, or the worker that called has [failed](crate::protocol::Failure::Panicked) and the
-/// owner decides. The others only say how things stand, in the middle of every step; they must not panic, for there is no
+/// A panic in [`number`](Self::number), [`admit`](Self::admit), [`batch`](Self::batch), [`merge`](Self::merge), a shortcut, or
+/// what an owner's decision needs ([`give_up`](Self::give_up), [`replace`](Self::replace)) is contained: the commit or the
+/// decision is refused, or the worker that called has [failed](crate::protocol::Failure::Panicked) and the owner decides. The others only say how things stand, in the middle of every step; they must not panic, for there is no
 /// direction left that could go on.
 pub trait Log: Send + 'static {
     /// What a commit hands in.
@@ -109,6 +110,30 @@ pub trait Log: Send + 'static {
     /// As [`merge`](Self::merge).
     fn confirm(&mut self, batch: Vec<Self::Entry>) -> Result<Merged<Self::Entry>, Self::Error> {
         self.merge(batch)
+    }
+
+    /// Takes out the events to be sent at these indices, for the owner has given them up; those behind get the numbers that
+    /// follow. The range is not empty and stands within what is [pending](Self::pending).
+    ///
+    /// Returns them as they were. `None` if this log cannot do that, as by default: nothing has changed then.
+    fn give_up(&mut self, _range: Range<usize>) -> Option<Vec<Self::Entry>> {
+        None
+    }
+
+    /// Puts `event` in the place of the event to be sent at this index, which stands within what is
+    /// [pending](Self::pending), under the same number. Returns that one as it was.
+    ///
+    /// # Errors
+    ///
+    /// The new event, if this log cannot do that, as by default, or if it would not be sent: nothing has changed then.
+    fn replace(&mut self, _index: usize, event: Self::Event) -> Result<Self::Entry, Self::Event> {
+        Err(event)
+    }
+
+    /// What an event weighs against the [limit of a batch](crate::Builder::push_batch_weight), in bytes or whatever that is
+    /// given in. Zero by default.
+    fn weight(_entry: &Self::Entry) -> usize {
+        0
     }
 }
 

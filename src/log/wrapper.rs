@@ -1,6 +1,7 @@
 //! A log that wraps another.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use super::{Log, Merged};
 
@@ -144,6 +145,25 @@ pub trait Wrapper: Send + 'static {
     fn confirm(&mut self, batch: Vec<Entry<Self>>) -> Result<Merged<Entry<Self>>, Error<Self>> {
         Wrapper::merge(self, batch)
     }
+
+    /// See [`Log::give_up`].
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry<Self>>> {
+        self.inner_mut().give_up(range)
+    }
+
+    /// See [`Log::replace`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the wrapped log.
+    fn replace(&mut self, index: usize, event: Event<Self>) -> Result<Entry<Self>, Event<Self>> {
+        self.inner_mut().replace(index, event)
+    }
+
+    /// See [`Log::weight`].
+    fn weight(entry: &Entry<Self>) -> usize {
+        Self::Log::weight(entry)
+    }
 }
 
 impl<W: Wrapper> Log for W {
@@ -194,5 +214,17 @@ impl<W: Wrapper> Log for W {
 
     fn confirm(&mut self, batch: Vec<Entry<W>>) -> Result<Merged<Entry<W>>, Error<W>> {
         Wrapper::confirm(self, batch)
+    }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry<W>>> {
+        Wrapper::give_up(self, range)
+    }
+
+    fn replace(&mut self, index: usize, event: Event<W>) -> Result<Entry<W>, Event<W>> {
+        Wrapper::replace(self, index, event)
+    }
+
+    fn weight(entry: &Entry<W>) -> usize {
+        <W as Wrapper>::weight(entry)
     }
 }

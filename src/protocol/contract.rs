@@ -21,6 +21,8 @@ enum Breach<P: Debug> {
     LargeBatch { max: NonZeroUsize, got: usize },
     #[error("expected {told} events more after a commit than the {before} that were pending, got {got} in all")]
     Commit { told: usize, before: usize, got: usize },
+    #[error("expected {} pending events after {given_up} of {before} were given up, got {got}", before - given_up)]
+    GivenUp { before: usize, given_up: usize, got: usize },
     #[error("expected the upstream head to be {expected:?} after a merge, got {got:?}")]
     Cursor { expected: P, got: P },
     #[error("expected indices below {pending} in ascending order of events that were given up, got {got:?}")]
@@ -41,6 +43,27 @@ impl<P: Debug + Send + Sync + 'static> From<Breach<P>> for Failure {
 /// A log that says that it has appended `told` events to the `before` that were pending.
 pub(super) fn admitted(before: usize, told: usize, got: usize) -> Result<(), Failure> {
     if before.checked_add(told) == Some(got) { Ok(()) } else { Err(Breach::<()>::Commit { told, before, got }.into()) }
+}
+
+/// A log that has given up, or replaced, some of the `before` events that were pending.
+pub(super) fn given_up(before: usize, given_up: usize, got: usize) -> Result<(), Failure> {
+    if before - given_up == got { Ok(()) } else { Err(Breach::<()>::GivenUp { before, given_up, got }.into()) }
+}
+
+/// Upstream refuses an event that was not sent.
+#[derive(Debug, Error)]
+#[error("expected the index of one of {count} events that it refuses, got {index}")]
+struct NoSuchEvent {
+    count: usize,
+    index: usize,
+}
+
+/// Upstream refuses the event at `index` of a batch of `count`.
+pub(super) fn rejected(count: usize, index: usize) -> Result<(), Failure> {
+    if index < count {
+        return Ok(());
+    }
+    Err(Failure::Upstream { kind: FatalKind::Other, error: NoSuchEvent { count, index }.into() })
 }
 
 /// A batch of a log with so many pending events.

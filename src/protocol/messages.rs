@@ -90,6 +90,26 @@ pub enum PushError<P> {
         /// Why.
         error: SharedError,
     },
+    /// Upstream refuses one event of the batch for good. The batch was **not** taken.
+    ///
+    /// The events before it are sent without it. Then it blocks those behind it until the owner has
+    /// [decided](crate::replicator#when-the-owner-must-decide) about it.
+    #[error("upstream refuses event {index} of the batch: {error}")]
+    Rejected {
+        /// Which of the batch's events, counted from 0.
+        index: usize,
+        /// Why.
+        error: SharedError,
+    },
+    /// The batch is larger than upstream takes. It was **not** taken.
+    ///
+    /// It is halved until it is taken, and that is remembered. An event that is too large alone is
+    /// [rejected](Self::Rejected).
+    #[error("the batch is too large: {error}")]
+    TooLarge {
+        /// Why.
+        error: SharedError,
+    },
     /// Trying again cannot help. The batch was **not** taken.
     #[error("{error}")]
     Fatal {
@@ -97,6 +117,15 @@ pub enum PushError<P> {
         kind: FatalKind,
         /// Why.
         error: SharedError,
+    },
+    /// Another outcome, with a time that upstream named: see [`retry_after`](Self::retry_after).
+    // Not `{outcome}`: the bound that is derived from it would have no end.
+    #[error("{}", outcome.words())]
+    RetryAfter {
+        /// Not to be tried again before this time has passed, as with [`Unavailable`](Self::Unavailable).
+        retry_after: Duration,
+        /// What came of the push.
+        outcome: Box<PushError<P>>,
     },
 }
 
@@ -124,11 +153,50 @@ pub enum PullError {
 }
 
 impl<P> PushError<P> {
+    /// The same outcome of a push to an upstream that has asked not to be tried again before this time has passed: also an
+    /// answer that says nothing else, as an uncertain one, may name a time.
+    ///
+    /// ```
+    /// use latchwork::upstream::PushError;
+    /// use std::time::Duration;
+    ///
+    /// /// A proxy answers, and does not say whether the server has had the request.
+    /// fn gateway_timeout(retry_after: Duration) -> PushError<u64> {
+    ///     PushError::Uncertain { error: "504".into() }.retry_after(retry_after)
+    /// }
+    /// assert_eq!(gateway_timeout(Duration::from_secs(2)).to_string(), "the outcome of the push is unknown: 504");
+    /// ```
+    #[must_use]
+    pub fn retry_after(self, retry_after: Duration) -> Self {
+        Self::RetryAfter { retry_after, outcome: Box::new(self) }
+    }
+
+    fn words(&self) -> String {
+        self.to_string()
+    }
+
+    /// The outcome, and the time that upstream named.
+    pub(super) fn into_parts(self) -> (Self, Option<Duration>) {
+        match self {
+            Self::RetryAfter { retry_after, outcome } => {
+                let (outcome, inner) = outcome.into_parts();
+                (outcome, inner.max(Some(retry_after)))
+            }
+            Self::Unavailable { retry_after, .. } => (self, retry_after),
+            _ => (self, None),
+        }
+    }
+
     /// The error that it shows, if it has one.
     pub(crate) fn into_error(self) -> Option<SharedError> {
         match self {
             Self::Behind { .. } => None,
-            Self::Unavailable { error, .. } | Self::Uncertain { error } | Self::Fatal { error, .. } => Some(error),
+            Self::Unavailable { error, .. }
+            | Self::Uncertain { error }
+            | Self::Rejected { error, .. }
+            | Self::TooLarge { error }
+            | Self::Fatal { error, .. } => Some(error),
+            Self::RetryAfter { outcome, .. } => outcome.into_error(),
         }
     }
 }
@@ -150,6 +218,9 @@ pub enum FatalKind {
     IdentityMismatch,
     /// Upstream has lost events that it had given out: it was restored from a backup, or made anew.
     WentBack,
+    /// Upstream has no events any more that follow the cursor: they were compacted away. The log is to be
+    /// [replaced](crate::Replicator::reset_with) by a snapshot.
+    CursorTooOld,
     /// Anything else.
     Other,
 }

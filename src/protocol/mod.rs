@@ -84,6 +84,7 @@
 //! [has failed](Failure::Contract).
 
 mod contract;
+mod decisions;
 pub(crate) mod messages;
 mod pull;
 mod push;
@@ -93,13 +94,16 @@ mod status;
 mod waiting;
 
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
 
+use self::decisions::Blocked;
+pub use self::decisions::DecisionError;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
 #[doc(hidden)]
 pub use self::shape::Shape;
-pub use self::status::{Counters, Direction, Failure, WaitingOn};
+pub use self::status::{Counters, Direction, Failure, Progress, WaitingOn};
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -177,6 +181,16 @@ struct Course<P> {
     may_cut: bool,
     /// Whether the log has refused a page and none has been applied since: the next refusal is a failure.
     refused: bool,
+    /// The pending event that upstream refuses for good, if there is one: none from it on is sent.
+    blocked: Option<Blocked>,
+    /// The most events that a push may carry, if upstream has found one too large: half of those.
+    fits: Option<NonZeroUsize>,
+    /// When the next pull is owed, if they are not live and follow each other in an interval.
+    poll: Option<Time>,
+    /// Whether no push waits for more events, until one has carried all there are.
+    in_a_hurry: bool,
+    /// What pulls have told of how far this log has come. It changes nothing.
+    progress: Progress<P>,
 }
 
 impl<P> Course<P> {
@@ -195,6 +209,11 @@ impl<P> Course<P> {
             unreached: false,
             may_cut: true,
             refused: false,
+            blocked: None,
+            fits: None,
+            poll: None,
+            in_a_hurry: false,
+            progress: Progress::default(),
         }
     }
 
@@ -370,6 +389,11 @@ impl<L: Log> Protocol<L> {
         self.epoch
     }
 
+    /// How far the log has come, as pulls have told.
+    pub fn progress(&self) -> &Progress<L::Position> {
+        &self.course.progress
+    }
+
     /// What has happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -397,11 +421,13 @@ impl<L: Log> Protocol<L> {
     fn admitted(&mut self, append: impl FnOnce(&mut L) -> Result<usize, L::Error>) -> Result<usize, L::Error> {
         let before = self.log.pending();
         let told = append(&mut self.log)?;
+        self.course.in_a_hurry &= before > 0;
         self.counters.commits += 1;
         let sent = self.log.pending().saturating_sub(before);
         if let Err(failure) = contract::admitted(before, told, self.log.pending()) {
             self.push_unsent(failure);
         }
+        self.lingers_no_more_if_full();
         Ok(sent)
     }
 
@@ -432,14 +458,28 @@ impl<L: Log> Protocol<L> {
         self.retry_now()
     }
 
-    /// Goes on after a failure of either direction. If a push may have been taken, nothing is sent before a catch-up has
+    /// Begins anew with what the calls in flight may wait for in vain, for instance since the network has changed: both are
+    /// asked to end, and both directions look again, as with [`retry_now`](Self::retry_now). The answers count.
+    pub fn reconnect(&mut self) -> Effects<L::Entry> {
+        let interrupt_push = matches!(self.course.push, Push::Sending { .. });
+        Effects { interrupt_push, ..self.retry_now() }
+    }
+
+    /// What is pending now is sent without waiting for more to come.
+    pub fn hurry(&mut self) {
+        self.course.in_a_hurry = !self.settings.linger.is_zero() && self.log.pending() > 0;
+        self.lingers_no_more_if_full();
+    }
+
+    /// Goes on after a failure of either direction, and has an event that upstream refused for good tried again. If a push may have been taken, nothing is sent before a catch-up has
     /// shown it. A call that was begun before is tried once more if its answer is fatal: it does not know what the owner
     /// has changed.
     pub fn restart(&mut self) -> Effects<L::Entry> {
         self.look_again(Direction::Push);
         self.look_again(Direction::Pull);
         self.before_restart = self.begun;
-        let mut errors = Vec::new();
+        self.course.fits = None;
+        let mut errors = Vec::from_iter(self.unblock());
         if let Pull::Failed { error } = &self.course.pull {
             errors.extend(error.shared());
             self.course.pull = Pull::Idle;
@@ -467,7 +507,9 @@ impl<L: Log> Protocol<L> {
         self.epoch += 1;
         self.former = self.begun;
         let mut effects = Effects { interrupt_pull: self.end_pull(), ..Effects::default() };
-        let Course { mut push, pull, .. } = std::mem::replace(&mut self.course, Course::new(self.begun.pull + 1));
+        let Course { mut push, pull, blocked, .. } =
+            std::mem::replace(&mut self.course, Course::new(self.begun.pull + 1));
+        effects.spent.error(blocked.and_then(|blocked| blocked.failure.shared()));
         match &mut push {
             Push::Sending { fate, failed, .. } => {
                 *fate = Fate::Overtaken;
@@ -482,6 +524,28 @@ impl<L: Log> Protocol<L> {
             Pull::Pulling { .. } => self.course.pull = pull,
             Pull::Failed { error } => effects.spent.error(error.shared()),
             Pull::Idle | Pull::Waiting { .. } => {}
+        }
+        (former, effects)
+    }
+
+    /// As [`reset`](Self::reset), with a log of the same upstream that goes on with what is pending in the present one, or
+    /// with some of it. What upstream may have taken of that is not sent again before it is known.
+    pub fn reset_with(&mut self, log: L) -> (L, Effects<L::Entry>) {
+        let doubt = match self.course.push {
+            Push::Sending { ticket, base, unconfirmed, fate: Fate::Open, .. } if ticket > self.former.push => {
+                Some((base, unconfirmed))
+            }
+            _ => self.course.doubt.map(|Doubt { base, unconfirmed, .. }| (base, unconfirmed)),
+        };
+        let (former, mut effects) = self.reset(log);
+        if let Some((base, unconfirmed)) = doubt {
+            self.doubt(base, unconfirmed);
+            if !self.is_open() {
+                // Another event stands where it was to stand, or it stands there.
+                self.course.doubt = None;
+            } else if !matches!(self.course.push, Push::Sending { .. }) {
+                effects.interrupt_pull |= self.fence(Time::ZERO).interrupt_pull;
+            }
         }
         (former, effects)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::messages::{More, Page, PullError};
 use super::status::at;
-use super::{Direction, Effects, Failure, Moment, Next, Protocol, Refused, Spent, Time};
+use super::{Direction, Effects, Failure, Moment, Next, Progress, Protocol, Refused, Spent, Time};
 use crate::log::Log;
 
 /// What the puller is doing.
@@ -89,7 +89,8 @@ impl<L: Log> Protocol<L> {
             _ if self.stopped => Next::Stop,
             Pull::Idle if !self.paused.pull && self.wants_pull() => Next::from(not_before),
             Pull::Waiting { until, .. } => Next::Wait { until: Some(until.max(not_before)) },
-            Pull::Idle | Pull::Pulling { .. } | Pull::Failed { .. } => Next::Wait { until: None },
+            Pull::Idle => Next::Wait { until: self.course.poll },
+            Pull::Pulling { .. } | Pull::Failed { .. } => Next::Wait { until: None },
         }
     }
 
@@ -118,6 +119,10 @@ impl<L: Log> Protocol<L> {
         }
         if matches!(self.course.pull, Pull::Waiting { until, .. } if until <= now) {
             self.course.pull = Pull::Idle;
+        }
+        if self.course.poll.is_some_and(|poll| poll <= now) {
+            self.course.poll = None;
+            self.course.catch_up = self.begun.pull + 1;
         }
     }
 
@@ -185,6 +190,10 @@ impl<L: Log> Protocol<L> {
                 *news = true;
             }
         }
+        self.course.progress.to_come = match page.more {
+            More::Events(count) => Some(count),
+            More::None | More::Unknown => None,
+        };
         if page.more == More::None {
             self.caught_up(at);
         }
@@ -208,6 +217,9 @@ impl<L: Log> Protocol<L> {
                 self.not_before.pull = now.saturating_add(*asked);
             }
             self.pull_answered(ticket, &outcome, Moment { now, random });
+            if !self.settings.live {
+                self.course.poll = self.settings.pull_interval.map(|interval| now.saturating_add(interval));
+            }
         }
         effects.spent.error(outcome.err().map(PullError::into_error));
         effects
@@ -299,6 +311,7 @@ impl<L: Log> Protocol<L> {
         let Pull::Pulling { ticket, caught_up, .. } = &mut self.course.pull else { return };
         *caught_up = true;
         let ticket = *ticket;
+        self.course.progress = Progress { caught_up: Some((at.now, self.log.upstream_head())), to_come: Some(0) };
         self.pusher_hears(ticket, at);
         self.course.unreached = false;
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::contract;
@@ -79,10 +80,10 @@ pub enum Push<P> {
 }
 
 /// A push that was in flight, as [`Push::Sending`] had it.
-struct Landed<P> {
-    ticket: u64,
-    count: usize,
-    unconfirmed: usize,
+pub(super) struct Landed<P> {
+    pub ticket: u64,
+    pub count: usize,
+    pub unconfirmed: usize,
     base: P,
     epoch: u64,
     fate: Fate,
@@ -114,6 +115,9 @@ pub enum Delay<P> {
         /// Upstream's head, if it was told.
         target: Option<P>,
     },
+    /// More events may come that can be sent with these: see [`linger`](super::Settings::linger). What makes a batch full
+    /// ends the delay.
+    Linger,
     /// Others were faster, more than four times in a row. The delay is short, eight times the shortest at most.
     Overtaken,
 }
@@ -150,6 +154,7 @@ impl<P: fmt::Debug> fmt::Display for Push<P> {
                 let reason = match reason {
                     Delay::Unavailable => "",
                     Delay::Behind { .. } => ", for nothing explains that it is behind",
+                    Delay::Linger => ", for more to come",
                     Delay::Overtaken => ", for others are faster",
                 };
                 write!(f, "backs off until {}{reason}", at(*until))
@@ -183,7 +188,7 @@ impl<L: Log<Entry: fmt::Debug>> fmt::Debug for NextPush<L> {
 impl<L: Log> Protocol<L> {
     /// What the pusher is to do.
     pub fn next_push(&mut self, now: Time) -> NextPush<L> {
-        match self.push_begins(now) {
+        match self.push_begins(now, |most| most) {
             Next::Do(batch) => NextPush::Send(batch),
             Next::Wait { until } => NextPush::Wait(until),
             Next::Stop => NextPush::Stop,
@@ -195,7 +200,7 @@ impl<L: Log> Protocol<L> {
         let not_before = self.not_before.push;
         match self.course.push {
             _ if self.stopped => Next::Stop,
-            Push::Idle if !self.paused.push && self.log.pending() > 0 => Next::from(not_before),
+            Push::Idle if !self.paused.push && self.sendable() > 0 => Next::from(not_before),
             Push::Waiting { until, .. } => Next::Wait { until: Some(until.max(not_before)) },
             Push::Behind { until, .. } => Next::Wait { until },
             Push::Idle | Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. } => {
@@ -204,37 +209,83 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    /// Begins a push, if one is due.
-    pub(crate) fn push_begins(&mut self, now: Time) -> Next<Batch<L>> {
-        self.push_waited(now);
+    /// Begins a push, if one is due. Of no more than so many events it carries what `cut` says: at least one.
+    pub(crate) fn push_begins(&mut self, now: Time, cut: impl Fn(NonZeroUsize) -> NonZeroUsize) -> Next<Batch<L>> {
+        let lingered = self.push_waited(now);
         match self.push_due() {
             Next::Do(()) => {}
             Next::Wait { until } => return Next::Wait { until },
             Next::Stop => return Next::Stop,
         }
-        let entries = self.log.batch(self.settings.batch);
-        if let Err(failure) = contract::batch(&entries, self.settings.batch, self.log.pending()) {
+        if !lingered && self.is_to_linger() {
+            let until = now.saturating_add(self.settings.linger);
+            self.course.push = Push::Waiting { until, asked: false, reason: Delay::Linger };
+            return Next::Wait { until: Some(until) };
+        }
+        let most = cut(self.most());
+        let mut entries = self.log.batch(most);
+        if let Err(failure) = contract::batch(&entries, most, self.log.pending()) {
             self.push_unsent(failure);
             return Next::Wait { until: None };
         }
+        if let Some(light) = self.light(&entries).filter(|light| light.get() < entries.len()) {
+            self.passed.entries.extend(entries.split_off(cut(light).get()));
+        }
         self.begun.push += 1;
         self.counters.pushes += 1;
+        self.course.in_a_hurry &= entries.len() < self.log.pending();
         let (ticket, count, base) = (self.begun.push, entries.len(), self.log.upstream_head());
         let (unconfirmed, epoch, fate) = (count, self.epoch, Fate::Open);
         self.course.push = Push::Sending { ticket, count, unconfirmed, base, epoch, fate, failed: None };
         Next::Do(Batch { base, entries, ticket })
     }
 
-    /// What was waited for until a time that has come is over.
-    fn push_waited(&mut self, now: Time) {
+    /// The most events that the next push may carry: at least one.
+    fn most(&self) -> NonZeroUsize {
+        let most = self.course.fits.map_or(self.settings.batch, |fits| fits.min(self.settings.batch));
+        NonZeroUsize::new(self.sendable()).map_or(most, |sendable| sendable.min(most))
+    }
+
+    /// How many of the first of these weigh no more than a push may carry, and at least one; `None` without a limit.
+    fn light(&self, entries: &[L::Entry]) -> Option<NonZeroUsize> {
+        let mut left = self.settings.batch_weight?;
+        let light = entries.iter().take_while(|entry| {
+            let rest = left.checked_sub(L::weight(entry));
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        });
+        Some(NonZeroUsize::new(light.count()).unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// Whether a push that could begin waits for more events.
+    fn is_to_linger(&self) -> bool {
+        !self.settings.linger.is_zero() && !self.course.in_a_hurry && self.sendable() < self.settings.batch.get() && {
+            // Those that upstream has room for, and those before one that is refused, are enough.
+            self.course.fits.is_none_or(|fits| self.sendable() < fits.get()) && self.course.blocked.is_none()
+        }
+    }
+
+    /// There may be events enough for a push, or they are to be sent at once.
+    pub(super) fn lingers_no_more_if_full(&mut self) {
+        if matches!(self.course.push, Push::Waiting { reason: Delay::Linger, .. }) && !self.is_to_linger() {
+            self.course.push = Push::Idle;
+        }
+    }
+
+    /// What was waited for until a time that has come is over. Whether it was for more events.
+    fn push_waited(&mut self, now: Time) -> bool {
         if self.stopped {
-            return;
+            return false;
         }
         if self.not_before.push <= now {
             self.not_before.push = Time::ZERO;
         }
-        if matches!(self.course.push, Push::Waiting { until, .. } if until <= now) {
-            self.course.push = Push::Idle;
+        match self.course.push {
+            Push::Waiting { until, reason, .. } if until <= now => {
+                self.course.push = Push::Idle;
+                reason == Delay::Linger
+            }
+            _ => false,
         }
     }
 
@@ -263,7 +314,11 @@ impl<L: Log> Protocol<L> {
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         let Some(mut call) = self.lands(&batch) else { return Ok(spent(batch, outcome)) };
         let at = Moment { now, random };
-        if let Some(asked) = retry_after(&outcome) {
+        let (outcome, asked) = match outcome.map_err(PushError::into_parts) {
+            Ok(()) => (Ok(()), None),
+            Err((error, asked)) => (Err(error), asked),
+        };
+        if let Some(asked) = asked {
             self.not_before.push = now.saturating_add(asked);
         }
         let failed = call.failed.take();
@@ -295,7 +350,8 @@ impl<L: Log> Protocol<L> {
             return self.accepted(call, batch, at);
         }
         let mut effects = if call.ticket <= self.former.push {
-            Effects::default()
+            // The present log may go on with what it carried.
+            if self.is_open() { self.fence(Time::ZERO) } else { Effects::default() }
         } else if let Err(PushError::Fatal { kind, error }) = &outcome {
             // Of a call that does not know what the owner has changed it says nothing.
             if call.ticket > self.before_restart.push {
@@ -326,7 +382,9 @@ impl<L: Log> Protocol<L> {
                 let until = at.now.saturating_add(self.failure_delay(at.random)).max(self.not_before.push);
                 self.course.push = Push::Waiting { until, asked: retry_after.is_some(), reason: Delay::Unavailable };
             }
-            Err(PushError::Fatal { .. }) | Ok(()) => {}
+            Err(PushError::Rejected { index, error }) => self.rejects(call, *index, error.clone(), at),
+            Err(PushError::TooLarge { error }) => self.too_large(call, error.clone()),
+            Err(PushError::Fatal { .. } | PushError::RetryAfter { .. }) | Ok(()) => {}
         }
         Effects::default()
     }
@@ -339,14 +397,17 @@ impl<L: Log> Protocol<L> {
                 self.doubt(call.base, call.unconfirmed);
                 return self.fence(Time::ZERO);
             }
-            (Fate::Overtaken, false) => {
-                self.course.overtaken = self.course.overtaken.saturating_add(1);
-                self.try_again(at);
-            }
+            (Fate::Overtaken, false) => self.overtaken(at),
             (_, true) => self.counters.accepted += 1,
             (_, false) => {}
         }
         Effects::default()
+    }
+
+    /// A push has come to nothing, for others were faster.
+    pub(super) fn overtaken(&mut self, at: Moment) {
+        self.course.overtaken = self.course.overtaken.saturating_add(1);
+        self.try_again(at);
     }
 
     /// Upstream's `push` has panicked with this message. The push may have been taken.
@@ -390,7 +451,7 @@ impl<L: Log> Protocol<L> {
     }
 
     /// A push that was made to follow this event may have been taken, and so many of its events have not been seen.
-    fn doubt(&mut self, base: L::Position, unconfirmed: usize) {
+    pub(super) fn doubt(&mut self, base: L::Position, unconfirmed: usize) {
         self.course.doubt = Some(Doubt { base, unconfirmed, pull: self.begun.pull + 1 });
     }
 
@@ -508,6 +569,7 @@ impl<L: Log> Protocol<L> {
 
     pub(super) fn push_looks_again(&mut self) {
         self.push_forgets();
+        self.hurry();
         match &mut self.course.push {
             Push::Waiting { .. } | Push::Behind { .. } => self.course.push = Push::Idle,
             Push::Uncertain { until, .. } => *until = Time::ZERO,
@@ -533,7 +595,11 @@ impl<L: Log> Protocol<L> {
         let merged = self.log.merge(new);
         let spent = std::mem::take(&mut self.passed);
         match merged {
-            Ok(merged) => Ok(Effects { spent, ..self.merged(merged, before, last, from, at) }),
+            Ok(merged) => {
+                let mut effects = self.merged(merged, before, last, from, at);
+                effects.spent.entries = spent.entries;
+                Ok(effects)
+            }
             Err(error) => Err(Refused { error: error.into(), effects: Effects { spent, ..Effects::default() } }),
         }
     }
@@ -563,7 +629,9 @@ impl<L: Log> Protocol<L> {
         }
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
+        self.settles(confirmed, merged.dropped(), &mut effects.spent);
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {
+            effects.spent.error(self.unblock());
             match from {
                 Direction::Push => self.push_unsent(failure),
                 Direction::Pull => {
@@ -686,14 +754,6 @@ impl<T: fmt::Debug> Error for Refused<T> {
     }
 }
 
-/// When upstream asked to be tried again.
-fn retry_after<P>(outcome: &Result<(), PushError<P>>) -> Option<Duration> {
-    match outcome {
-        Err(PushError::Unavailable { retry_after, .. }) => *retry_after,
-        Ok(()) | Err(PushError::Behind { .. } | PushError::Uncertain { .. } | PushError::Fatal { .. }) => None,
-    }
-}
-
 /// A call is over, and what it held is not needed any more.
 fn spent<L: Log>(batch: Batch<L>, outcome: Result<(), PushError<L::Position>>) -> Effects<L::Entry> {
     let mut spent = Spent::entries(batch.entries);
@@ -720,7 +780,7 @@ mod tests {
             failed: (count == 3).then(|| failed("a gap")),
         };
         let waiting = |until, asked, reason| Push::Waiting { until, asked, reason };
-        let states: [(Push<u64>, &str); 14] = [
+        let states: [(Push<u64>, &str); 15] = [
             (Push::Idle, "is idle"),
             (sending(1, Fate::Open), "sends push 3, of 1 event"),
             (sending(2, Fate::Overtaken), "sends push 3, of 2 events, which a rebase has overtaken"),
@@ -741,6 +801,7 @@ mod tests {
                 waiting(ms(100), false, Delay::Behind { target: None }),
                 "backs off until 100ms, for nothing explains that it is behind",
             ),
+            (waiting(ms(100), false, Delay::Linger), "backs off until 100ms, for more to come"),
             (waiting(ms(100), false, Delay::Overtaken), "backs off until 100ms, for others are faster"),
             (waiting(Time::MAX, true, Delay::Unavailable), "rests until the end of time, as upstream asked"),
             (Push::Failed { error: failed("a gap") }, "has failed: the log refused what upstream sent: a gap"),

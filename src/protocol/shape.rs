@@ -1,7 +1,7 @@
 //! What a protocol will do, without what it has done.
 
 use super::push::OVERTAKEN_MOST;
-use super::{Both, Course, Doubt, Protocol, Pull, Push, Settings, Time};
+use super::{Both, Course, Doubt, Progress, Protocol, Pull, Push, Settings, Time};
 use crate::backoff::Backoff;
 use crate::log::Log;
 
@@ -27,7 +27,7 @@ impl<L: Log> Protocol<L> {
     /// A protocol counts what it does, so it never comes back to a state that it was in; its shape does. That is what a
     /// model checker has to compare, or what a driver prints that wants to see whether anything has changed.
     ///
-    /// Left out are the [counters](Self::counters). Numbers that only grow are replaced by what they are compared with:
+    /// Left out are the [counters](Self::counters) and the [progress](Self::progress). Numbers that only grow are replaced by what they are compared with:
     ///
     /// - the epoch, by whether it is still what it was before the push in flight;
     /// - the tickets, by [`is_sending`](Self::is_sending) and [`is_pulling`](Self::is_pulling), which see the latest only;
@@ -65,6 +65,11 @@ impl<L: Log> Protocol<L> {
             unreached,
             may_cut,
             refused,
+            ref blocked,
+            fits,
+            poll,
+            in_a_hurry,
+            progress: _,
         } = *course;
         let sending = matches!(push, Push::Sending { .. });
         let pulling = matches!(pull, Pull::Pulling { .. });
@@ -102,6 +107,11 @@ impl<L: Log> Protocol<L> {
                 unreached,
                 may_cut,
                 refused,
+                blocked: blocked.clone(),
+                fits,
+                poll,
+                in_a_hurry,
+                progress: Progress::default(),
             },
             paused,
             not_before,

@@ -82,6 +82,11 @@ pub enum Failure {
         /// What it said.
         error: SharedError,
     },
+    /// Upstream refuses a pending event for good. Those before it are not concerned.
+    Rejected {
+        /// What upstream said.
+        error: SharedError,
+    },
     /// The log refused what upstream sent.
     Log {
         /// What the log said.
@@ -103,7 +108,10 @@ impl Failure {
     /// The error that it shows, if it is one of the user's.
     pub(super) fn shared(&self) -> Option<SharedError> {
         match self {
-            Self::Upstream { error, .. } | Self::Log { error } | Self::Contract { error } => Some(error.clone()),
+            Self::Upstream { error, .. }
+            | Self::Rejected { error }
+            | Self::Log { error }
+            | Self::Contract { error } => Some(error.clone()),
             Self::Panicked { .. } => None,
         }
     }
@@ -112,6 +120,7 @@ impl Failure {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Upstream { error, .. }, Self::Upstream { error: other, .. })
+            | (Self::Rejected { error }, Self::Rejected { error: other })
             | (Self::Log { error }, Self::Log { error: other })
             | (Self::Contract { error }, Self::Contract { error: other }) => error.is_same(other),
             (Self::Panicked { message }, Self::Panicked { message: other }) => message == other,
@@ -138,7 +147,11 @@ impl fmt::Display for Failure {
                 write!(f, "this is another upstream: {error}")
             }
             Self::Upstream { kind: FatalKind::WentBack, error } => write!(f, "upstream has lost events: {error}"),
+            Self::Upstream { kind: FatalKind::CursorTooOld, error } => {
+                write!(f, "upstream has no events any more that follow this log: {error}")
+            }
             Self::Upstream { kind: FatalKind::Other, error } => write!(f, "upstream: {error}"),
+            Self::Rejected { error } => write!(f, "upstream refuses an event for good: {error}"),
             Self::Log { error } => write!(f, "the log refused what upstream sent: {error}"),
             Self::Contract { error } => write!(f, "the log broke its contract: {error}"),
             Self::Panicked { message } => write!(f, "a panic in {message}"),
@@ -147,6 +160,25 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+/// How far a log has come, as pulls have told. Another log begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Progress<P> {
+    /// When a pull has last had everything that upstream had, and the last event of upstream's that was applied by then;
+    /// `None` if none ever has.
+    pub caught_up: Option<(Time, P)>,
+    /// How many events of upstream's are still to come, if the last page [told](super::messages::More). Zero once a pull has
+    /// caught up, though upstream may have new ones since.
+    pub to_come: Option<u64>,
+}
+
+impl<P> Default for Progress<P> {
+    /// No pull has told anything.
+    fn default() -> Self {
+        Self { caught_up: None, to_come: None }
+    }
+}
 
 /// What has happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -160,6 +192,12 @@ pub struct Counters {
     pub accepted: u64,
     /// Pushes that upstream rejected because it was ahead.
     pub behind: u64,
+    /// Pushes that upstream rejected because of one event that it refuses for good.
+    pub rejected: u64,
+    /// Pushes that upstream found too large.
+    pub too_large: u64,
+    /// Pending events that the owner has given up.
+    pub given_up: u64,
     /// Pushes whose outcome stayed unknown.
     pub uncertain: u64,
     /// Pushes and pulls that could not reach upstream.
@@ -188,6 +226,7 @@ mod tests {
                 Failure::Upstream { kind: FatalKind::IdentityMismatch, error: words.into() },
                 Failure::Upstream { kind: FatalKind::Other, error: words.into() },
                 Failure::Log { error: words.into() },
+                Failure::Rejected { error: words.into() },
                 // In words as the second.
                 Failure::Panicked { message: format!("upstream: {words}") },
                 Failure::Contract { error: words.into() },

@@ -13,6 +13,9 @@ impl<L: Log> Protocol<L> {
         match &self.course.push {
             Push::Failed { error } | Push::Sending { failed: Some(error), .. } => WaitingOn::Owner(error.clone()),
             Push::Sending { .. } => WaitingOn::Upstream(Direction::Push),
+            Push::Idle | Push::Waiting { .. } | Push::Behind { .. } if self.sendable() == 0 => {
+                self.failure().cloned().map_or(WaitingOn::Pusher, WaitingOn::Owner)
+            }
             _ if self.stopped => WaitingOn::Stopped,
             Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
             Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
@@ -31,7 +34,7 @@ impl<L: Log> Protocol<L> {
         match &self.course.pull {
             Pull::Failed { .. } | Pull::Pulling { .. } => self.waiting_on_pull(),
             _ if self.stopped => WaitingOn::Stopped,
-            Pull::Idle if !self.wants_pull() => WaitingOn::Nothing,
+            Pull::Idle if !self.wants_pull() => self.course.poll.map_or(WaitingOn::Nothing, WaitingOn::Clock),
             Pull::Idle | Pull::Waiting { .. } => self.waiting_on_pull(),
         }
     }
@@ -56,9 +59,9 @@ impl<L: Log> Protocol<L> {
     /// The failure that the owner has to decide about, if there is one: the pusher's, or else the puller's.
     pub fn failure(&self) -> Option<&Failure> {
         match (&self.course.push, &self.course.pull) {
-            (Push::Failed { error } | Push::Sending { failed: Some(error), .. }, _) | (_, Pull::Failed { error }) => {
-                Some(error)
-            }
+            (Push::Failed { error } | Push::Sending { failed: Some(error), .. }, _) => Some(error),
+            _ if self.course.blocked.is_some() => self.course.blocked.as_ref().map(|blocked| &blocked.failure),
+            (_, Pull::Failed { error }) => Some(error),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::mem::take;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -233,6 +234,16 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         (ticket, wakers)
     }
 
+    /// How many of at most so many pending events make up whole commits, from the first on; if the first alone has more, all
+    /// of them.
+    pub(super) fn cut(&self, most: NonZeroUsize) -> NonZeroUsize {
+        let ends = self.open.iter().scan(0, |end, count| {
+            *end += count;
+            Some(*end)
+        });
+        ends.take_while(|end| *end <= most.get()).last().and_then(NonZeroUsize::new).unwrap_or(most)
+    }
+
     /// The number of the last commit.
     pub(super) fn last(&self) -> u64 {
         self.first + self.open.len() as u64 - 1
@@ -339,8 +350,6 @@ impl<P: Copy + Send + 'static> Tickets<P> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
     use super::*;
     use crate::log::MemoryLog;
     use std::task::{Wake, Waker};

@@ -31,7 +31,7 @@ struct Party<'a, L: Log, T> {
     core: &'a Core<L>,
     direction: Direction,
     /// What it is to do now.
-    begins: fn(&mut Protocol<L>, Time) -> Next<T>,
+    begins: fn(&mut State<L>, Time) -> Next<T>,
     /// A time has come that it was told to wait for.
     tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
     /// The log panicked under it.
@@ -84,7 +84,7 @@ impl<L: Log, T> Party<'_, L, T> {
 
     /// Begins what is to be done, or notes what is to be waited for.
     fn look(&self, state: &mut State<L>, now: Time) -> Next<(T, Begun)> {
-        let next = state.contain(|state| (self.begins)(&mut state.protocol, now)).unwrap_or_else(|message| {
+        let next = state.contain(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
         });
@@ -204,7 +204,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let pusher = Party {
         core,
         direction: Direction::Push,
-        begins: Protocol::push_begins,
+        begins: |state, now| state.protocol.push_begins(now, |most| state.tickets.cut(most)),
         tick: Protocol::tick,
         fail: Protocol::push_unsent,
     };
@@ -259,7 +259,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let puller = Party {
         core,
         direction: Direction::Pull,
-        begins: Protocol::pull_begins,
+        begins: |state, now| state.protocol.pull_begins(now),
         tick: |_, _| Effects::default(),
         fail: Protocol::pull_failed,
     };

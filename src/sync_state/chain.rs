@@ -15,6 +15,7 @@
 
 use std::collections::{VecDeque, vec_deque};
 use std::iter::FusedIterator;
+use std::ops::Range;
 
 use super::seq_num::{Exhausted, Part};
 use super::{Entry, Position, SeqNum};
@@ -273,6 +274,45 @@ impl<E> Chain<E> {
         self.base = base;
         self.generation = generation;
         before
+    }
+
+    /// Takes out these of the sent entries, or of all. What stands behind gets the numbers that follow; local-only events
+    /// that stood behind a sent one that is taken out stand behind the one before. O(n). `None`, and nothing has changed, if
+    /// not all of those might have a number there.
+    pub(super) fn take_out(&mut self, range: Range<usize>, of_all: bool) -> Option<Vec<Entry<E>>> {
+        let local = u32::try_from(self.local.len()).ok()?;
+        self.base.client.checked_add(local)?;
+        let mut rest = Self::with_generation(self.base, self.generation);
+        let (mut taken, mut place) = (Vec::with_capacity(range.len()), 0);
+        for entry in self.take_front(self.len()) {
+            let local_only = entry.seq.client > 0;
+            let counts = of_all || !local_only;
+            if counts && range.contains(&place) {
+                taken.push(entry);
+            } else {
+                rest.push(entry.event, local_only);
+            }
+            place += usize::from(counts);
+        }
+        if rest.is_empty() {
+            rest.generation = rest.base.generation;
+        }
+        *self = rest;
+        Some(taken)
+    }
+
+    /// Puts another event in the place of this one of the sent entries, or of all. Returns it as it was.
+    ///
+    /// # Errors
+    ///
+    /// The new event, if it is not of the same kind, or there are not so many.
+    pub(super) fn replace(&mut self, index: usize, of_all: bool, event: E, local_only: bool) -> Result<Entry<E>, E> {
+        let place = if of_all { self.after(index) } else { Place { sent: index, local: 0, leading: 0 } };
+        let mut entries = if of_all { self.entries() } else { self.sent_entries() };
+        let present = entries.nth(index).filter(|_| local_only == (place.leading > 0));
+        let Some(Entry { seq, parent, .. }) = present else { return Err(event) };
+        let present = if local_only { &mut self.local[place.local] } else { &mut self.sent[place.sent].event };
+        Ok(Entry { seq, parent, event: std::mem::replace(present, event) })
     }
 
     /// For so many sent and so many local-only events there is room.

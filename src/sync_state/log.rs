@@ -1,6 +1,7 @@
 //! [`SyncState`] as the protocol's log.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use super::merge::{Advanced, Gaps};
 use super::{Entry, Error, Event, LocalOnly, Outcome, Position, SyncState};
@@ -75,5 +76,15 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
             return Ok(Merged::Advance { new: Vec::new(), confirmed: batch });
         }
         Log::merge(self, batch)
+    }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry<E>>> {
+        self.chain.take_out(range, self.local_only == LocalOnly::Shared)
+    }
+
+    /// Both are sent, or both are local-only events that are [shared](LocalOnly::Shared).
+    fn replace(&mut self, index: usize, event: E) -> Result<Entry<E>, E> {
+        let local_only = event.is_local_only();
+        self.chain.replace(index, self.local_only == LocalOnly::Shared, event, local_only)
     }
 }

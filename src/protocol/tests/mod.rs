@@ -1,6 +1,8 @@
 //! What each input does, one at a time. That no order of them leaves a direction waiting for ever is for the state search.
 
 mod contract;
+mod decisions;
+mod linger;
 mod owner;
 mod pull;
 mod push;
@@ -46,6 +48,14 @@ fn unavailable(retry_after: Option<Time>) -> Result<(), PushError<u64>> {
 
 fn uncertain() -> Result<(), PushError<u64>> {
     Err(PushError::Uncertain { error: "no answer".into() })
+}
+
+fn rejected(index: usize) -> Result<(), PushError<u64>> {
+    Err(PushError::Rejected { index, error: "invalid".into() })
+}
+
+fn too_large() -> Result<(), PushError<u64>> {
+    Err(PushError::TooLarge { error: "413".into() })
 }
 
 fn fatal() -> Result<(), PushError<u64>> {

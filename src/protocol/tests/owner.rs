@@ -200,6 +200,10 @@ fn what_has_happened_is_counted() {
         pushes: 4,
         accepted: 1,
         behind: 1,
+        // See `decisions`.
+        rejected: 0,
+        too_large: 0,
+        given_up: 0,
         uncertain: 1,
         // A push and a pull. The other pull was asked to end.
         unavailable: 2,

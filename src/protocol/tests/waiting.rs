@@ -92,7 +92,7 @@ fn each_party_is_woken_for_what_it_was_told_to_wait_for() {
         let due = |protocol: &Core| (protocol.push_due(), protocol.pull_due());
         for now in [ms(0), ms(1000)] {
             let mut asked = protocol.clone();
-            let told = (asked.push_begins(now).map(drop), asked.pull_begins(now).map(drop));
+            let told = (asked.push_begins(now, |most| most).map(drop), asked.pull_begins(now).map(drop));
             if now == ms(0) {
                 assert_eq!(due(&protocol), told, "{words}");
             }

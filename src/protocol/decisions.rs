@@ -1,0 +1,191 @@
+//! Pending events that the owner decides about: one that upstream refuses for good, and those that are no longer wanted.
+//!
+//! Upstream takes a batch or does not, and orders what it takes. So an event that it refuses for good stands in the way of
+//! all behind it. Those before it are sent; then it **blocks**, visibly, until the owner has it tried again, puts another in
+//! its place, or gives it up. Nothing is skipped by itself: what stands behind may rest on it.
+//!
+//! An event leaves in this way only if upstream cannot have it: none of a batch that is in flight, nor of one
+//! [that may have been taken](super#what-may-have-been-taken).
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+use super::push::Landed;
+use super::{Doubt, Effects, Failure, Moment, Protocol, Push, Spent, contract};
+use crate::log::{Log, Merged};
+use crate::shared_error::SharedError;
+
+/// A pending event that upstream has refused for good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Blocked {
+    /// Which of the events that are to be sent, counted from 0. It may be sent as soon as that is known to be wrong.
+    pub index: usize,
+    /// Always [`Failure::Rejected`].
+    pub failure: Failure,
+}
+
+/// Why a pending event stays.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecisionError {
+    /// Upstream may have it, or may have it yet.
+    #[error("expected an event that upstream cannot have taken, got one of the first {0}, which have been sent")]
+    Sent(usize),
+    /// There is no such event.
+    #[error("expected some of {pending} pending events, got {} to {}", range.start, range.end)]
+    Absent {
+        /// How many there are.
+        pending: usize,
+        /// Which were meant, counted from 0.
+        range: Range<usize>,
+    },
+    /// The log [cannot give up](Log::give_up) or [replace](Log::replace) events, or not by such an event.
+    #[error("the log cannot give up an event or put this one in its place")]
+    Unsupported,
+}
+
+impl<L: Log> Protocol<L> {
+    /// The pending event that upstream refuses for good, counted from 0, and why: those before it are sent without it.
+    pub fn rejected(&self) -> Option<(usize, &Failure)> {
+        self.course.blocked.as_ref().map(|blocked| (blocked.index, &blocked.failure))
+    }
+
+    /// How many events are pending that may be sent: those before one that upstream refuses.
+    pub(super) fn sendable(&self) -> usize {
+        let pending = self.log.pending();
+        self.course.blocked.as_ref().map_or(pending, |blocked| blocked.index.min(pending))
+    }
+
+    /// How many of the first pending events upstream may have, or may have yet.
+    pub fn sent(&self) -> usize {
+        let in_flight = match self.course.push {
+            Push::Sending { ticket, unconfirmed, .. } if ticket > self.former.push => unconfirmed,
+            _ => 0,
+        };
+        in_flight.max(self.course.doubt.map_or(0, |Doubt { unconfirmed, .. }| unconfirmed))
+    }
+
+    /// The owner gives up these pending events, counted from 0: they leave the log, and those behind them get new numbers.
+    /// What was refused for good may be among them or not.
+    ///
+    /// # Errors
+    ///
+    /// See [`DecisionError`]. Nothing has changed then.
+    pub fn give_up(&mut self, range: Range<usize>) -> Result<(Vec<L::Entry>, Effects<L::Entry>), DecisionError> {
+        let before = self.decidable(&range)?;
+        let given_up = self.log.give_up(range.clone()).ok_or(DecisionError::Unsupported)?;
+        self.counters.given_up += range.len() as u64;
+        let mut effects = Effects::default();
+        let left = self.course.blocked.take_if(|blocked| range.contains(&blocked.index));
+        effects.spent.error(left.and_then(|blocked| blocked.failure.shared()));
+        if let Some(blocked) = &mut self.course.blocked {
+            if blocked.index >= range.end {
+                blocked.index -= range.len();
+            }
+        }
+        if let Err(failure) = contract::given_up(before, range.len(), self.log.pending()) {
+            self.push_unsent(failure);
+        }
+        effects.merged = Some(Merged::Rebase {
+            new: Vec::new(),
+            confirmed: Vec::new(),
+            moved: before - range.end,
+            dropped: range.collect(),
+        });
+        Ok((given_up, effects))
+    }
+
+    /// The owner puts another event in the place of a pending one, counted from 0, under the same number. Returns that one.
+    ///
+    /// # Errors
+    ///
+    /// See [`DecisionError`]. Nothing has changed then, and the event is given back.
+    pub fn replace(
+        &mut self,
+        index: usize,
+        event: L::Event,
+    ) -> Result<(L::Entry, Effects<L::Entry>), (DecisionError, L::Event)> {
+        let before = match self.decidable(&(index..index.saturating_add(1))) {
+            Ok(before) => before,
+            Err(error) => return Err((error, event)),
+        };
+        let former = self.log.replace(index, event).map_err(|event| (DecisionError::Unsupported, event))?;
+        let mut effects = Effects::default();
+        let left = self.course.blocked.take_if(|blocked| blocked.index == index);
+        effects.spent.error(left.and_then(|blocked| blocked.failure.shared()));
+        if let Err(failure) = contract::given_up(before, 0, self.log.pending()) {
+            self.push_unsent(failure);
+        }
+        // It stands there anew, and so does what is behind it.
+        effects.merged =
+            Some(Merged::Rebase { new: Vec::new(), confirmed: Vec::new(), moved: before - index, dropped: Vec::new() });
+        Ok((former, effects))
+    }
+
+    /// The owner has the event that upstream refuses tried once more, as it is. Without one nothing changes.
+    pub fn retry_rejected(&mut self) -> Effects<L::Entry> {
+        let mut effects = Effects::default();
+        effects.spent.error(self.unblock());
+        effects
+    }
+
+    /// No event is held back any more. Returns what upstream said of the one that was.
+    pub(super) fn unblock(&mut self) -> Option<SharedError> {
+        self.course.blocked.take().and_then(|blocked| blocked.failure.shared())
+    }
+
+    /// How many events are pending, if the owner can decide about these.
+    fn decidable(&self, range: &Range<usize>) -> Result<usize, DecisionError> {
+        let (pending, sent) = (self.log.pending(), self.sent());
+        if range.is_empty() || range.end > pending {
+            return Err(DecisionError::Absent { pending, range: range.clone() });
+        }
+        if range.start < sent {
+            return Err(DecisionError::Sent(sent));
+        }
+        Ok(pending)
+    }
+
+    /// Upstream refuses an event of this push for good, which it has not taken.
+    pub(super) fn rejects(&mut self, call: &Landed<L::Position>, index: usize, error: SharedError, at: Moment) {
+        self.counters.rejected += 1;
+        if let Err(failure) = contract::rejected(call.count, index) {
+            self.course.push = Push::Failed { error: failure };
+            return;
+        }
+        // What merges have confirmed meanwhile stands no more before it, or is it: then upstream has taken it all the same.
+        match index.checked_sub(call.count - call.unconfirmed) {
+            Some(index) => self.blocks(call, index, error),
+            None => self.overtaken(at),
+        }
+    }
+
+    /// Upstream takes no push of so many events, which it has not taken.
+    pub(super) fn too_large(&mut self, call: &Landed<L::Position>, error: SharedError) {
+        self.counters.too_large += 1;
+        self.course.fits = (call.count / 2).try_into().ok();
+        if self.course.fits.is_none() {
+            // It is one event that is too large; of batches that says nothing.
+            self.blocks(call, 0, error);
+        }
+    }
+
+    fn blocks(&mut self, call: &Landed<L::Position>, index: usize, error: SharedError) {
+        // Of a call that does not know what the owner has changed it says nothing.
+        if call.ticket > self.before_restart.push {
+            self.course.blocked = Some(Blocked { index, failure: Failure::Rejected { error } });
+        }
+    }
+
+    /// So many of the pending events are confirmed, and of the others these are given up: what is refused has moved, or is
+    /// one of them.
+    pub(super) fn settles(&mut self, confirmed: usize, dropped: &[usize], spent: &mut Spent<L::Entry>) {
+        let Some(blocked) = &mut self.course.blocked else { return };
+        let index = blocked.index.checked_sub(confirmed).filter(|index| !dropped.contains(index));
+        match index {
+            Some(index) => blocked.index = index - dropped.iter().filter(|dropped| **dropped < index).count(),
+            None => spent.error(self.unblock()),
+        }
+    }
+}
