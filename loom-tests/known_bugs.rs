@@ -417,8 +417,9 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::push_begins",
-            "self.push_waited(now);",
-            "let waits = matches!(self.course.push, Push::Waiting { .. }); self.push_waited(now); \
+            "let lingered = self.push_waited(now);",
+            "let waits = matches!(self.course.push, Push::Waiting { .. }); \
+             let lingered = self.push_waited(now); \
              if waits && matches!(self.course.push, Push::Idle) { return Next::Wait { until: None }; }",
         )],
     },
@@ -512,7 +513,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::push_begins",
-            "self.log.batch(self.settings.batch)",
+            "self.log.batch(most)",
             "self.log.batch(std::num::NonZeroUsize::MAX).into_iter().skip(self.course.rejected as usize)\
              .take(self.settings.batch.get()).collect::<Vec<_>>()",
         )],
@@ -697,8 +698,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::push_ended",
-            "retry_after(&outcome)",
-            "retry_after(&outcome).filter(|_| call.fate == Fate::Open)",
+            "if let Some(asked) = asked {",
+            "if let Some(asked) = asked.filter(|_| call.fate == Fate::Open) {",
         )],
     },
     KnownBug {
