@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::runner::{Model, message, on_a_thread};
-use crate::{data, lanes};
+use crate::{data, trace};
 
 /// How a process ends whose search goes on another time.
 const STOPPED: i32 = 65;
@@ -139,7 +139,7 @@ impl Deep {
             let (from, after) = (latest.map(|latest| checkpoint.path(latest)), executions - latest.unwrap_or(0));
             let mut builder = model.builder();
             builder.preemption_bound = None;
-            lanes::explain_after(model, builder, size.as_deref(), scenario, from.as_deref(), after);
+            trace::explain_after(model, builder, size.as_deref(), scenario, from.as_deref(), after);
             panic!("{name}: execution {executions} ended with: {failed}");
         }
         if stopped {

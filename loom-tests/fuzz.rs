@@ -5,8 +5,8 @@
 
 extern crate latchwork_switched as latchwork;
 
-#[path = "../tests/fuzz/crew.rs"]
-mod crew;
+#[path = "../tests/fuzz/thread_group.rs"]
+mod thread_group;
 // They are run on the crate as it ships, by `tests/fuzz` itself.
 #[allow(dead_code)]
 #[path = "../tests/fuzz/harness.rs"]

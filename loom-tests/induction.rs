@@ -14,13 +14,13 @@ mod data;
 #[allow(dead_code)]
 #[path = "../tests/induction/environments.rs"]
 mod environments;
+#[path = "../tests/induction/fingerprint.rs"]
+mod fingerprint;
 #[allow(dead_code)]
 #[path = "../tests/induction/graph.rs"]
 mod graph;
 #[path = "../tests/induction/oracle.rs"]
 mod oracle;
-#[path = "../tests/induction/print.rs"]
-mod print;
 #[allow(dead_code)]
 #[path = "../tests/induction/properties.rs"]
 mod properties;

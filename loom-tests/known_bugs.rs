@@ -292,7 +292,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "PanicEndsWorker",
         story: "A panic ends the worker's thread.",
         source: None,
-        edits: &[replace("primitives/worker/run.rs", "run_once", "contain(|| body(run))", "Ok(body(run))")],
+        edits: &[replace("primitives/worker/run.rs", "run_once", "catch_panic(|| body(run))", "Ok(body(run))")],
     },
     KnownBug {
         name: "StopMissesRun",
@@ -441,9 +441,9 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             ),
             replace(
                 "replicator/core.rs",
-                "State::looked",
-                "self.told.looked(direction, told)",
-                "self.told.looked(\
+                "State::record_wait",
+                "self.told.record_wait(direction, told)",
+                "self.told.record_wait(\
                      direction, \
                      if direction == Direction::Pull { self.protocol.pull_due() } else { told }, \
                  )",
@@ -568,7 +568,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "LookIsNotNoted",
         story: "What a party is told as it looks is not noted: what it was told before its call is taken for what it waits for now.",
         source: None,
-        edits: &[begin("replicator/told.rs", "Told::looked", "return;")],
+        edits: &[begin("replicator/told.rs", "Told::record_wait", "return;")],
     },
     KnownBug {
         name: "SilentExit",
@@ -829,7 +829,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
         edits: &[before(
             "replicator/after.rs",
             "AfterUnlock::run",
-            "panicked.contain(|| interrupt.set(cause))",
+            "panicked.catch(|| interrupt.set(cause))",
             "crate::sync_points::SyncPoint::BeforeRestart.reach();",
         )],
     },

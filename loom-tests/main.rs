@@ -13,13 +13,13 @@
 #[path = "../tests/search/data.rs"]
 mod data;
 mod deep;
-mod lanes;
 mod progress;
 mod runner;
 #[path = "scenarios/shipped.rs"]
 mod shipped;
 #[path = "scenarios/switched.rs"]
 mod switched;
+mod trace;
 
 use std::time::Duration;
 
@@ -28,19 +28,19 @@ use latchwork_switched::known_bugs::KnownBug;
 use runner::{DEADLOCK, Model, SPINS, Scenario};
 use serde_json::json;
 
-/// A scenario as one of the two builds has it; one with parameters, as a call in its room.
+/// A scenario as one of the two builds has it; one with parameters, as a call in its module.
 macro_rules! on {
     // The driver is reached into, which that build lets it; with no bug on, it is the same text.
     ($build:ident, driver, $name:ident) => {
         Scenario { steps: switched::driver::$name, build: &switched::scenarios::BUILD }
     };
-    ($build:ident, $room:ident, $name:ident) => {
-        Scenario { steps: $build::scenarios::$room::$name, build: &$build::scenarios::BUILD }
+    ($build:ident, $module:ident, $name:ident) => {
+        Scenario { steps: $build::scenarios::$module::$name, build: &$build::scenarios::BUILD }
     };
-    ($build:ident, $room:ident, $name:ident = $($call:tt)+) => {
+    ($build:ident, $module:ident, $name:ident = $($call:tt)+) => {
         Scenario {
             steps: || {
-                use $build::scenarios::$room::*;
+                use $build::scenarios::$module::*;
                 $($call)+
             },
             build: &$build::scenarios::BUILD,
@@ -52,37 +52,37 @@ macro_rules! on {
 /// invariants, threads, bound, known bugs; where another engine had it otherwise, that (`built`);
 /// and for `cargo models --deep`, the same in larger sizes (`larger`).
 macro_rules! index {
-    ($($(#[doc = $about:literal])* mod $room:ident { $(
+    ($($(#[doc = $about:literal])* mod $module:ident { $(
         #[doc = $property:literal]
         $name:ident $(= $scenario:ident($($parameter:ident),*))?:
         $invariants:literal, $threads:literal threads, $bound:tt,
-        finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($twin:ident: $twin_failure:expr),* $(,)? })?
+        finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($variant:ident: $variant_failure:expr),* $(,)? })?
         $(larger { $($larger:ident),* $(,)? })?;
     )* })*) => {
         $(
             $(#[doc = $about])*
-            mod $room {
+            mod $module {
                 $(
                     #[doc = $property]
                     #[test]
                     fn $name() {
-                        super::check(concat!(stringify!($room), "::", stringify!($name)));
+                        super::check(concat!(stringify!($module), "::", stringify!($name)));
                     }
                 )*
             }
         )*
 
         const ROOMS: &[Model] = &[$($(Model {
-            name: concat!(stringify!($room), "::", stringify!($name)),
+            name: concat!(stringify!($module), "::", stringify!($name)),
             property: $property,
             invariants: $invariants,
             threads: $threads,
             bound: runner::bound!($bound),
-            scenario: on!(shipped, $room, $name $(= $scenario($($parameter),*))?),
-            switched: on!(switched, $room, $name $(= $scenario($($parameter),*))?),
+            scenario: on!(shipped, $module, $name $(= $scenario($($parameter),*))?),
+            switched: on!(switched, $module, $name $(= $scenario($($parameter),*))?),
             known_bugs: &[$((KnownBug::$bug, $failure)),*],
-            twins: &[$($((stringify!($twin), on!(shipped, $room, $twin), $twin_failure)),*)?],
-            larger: &[$($((stringify!($larger), on!(shipped, $room, $larger))),*)?],
+            variants: &[$($((stringify!($variant), on!(shipped, $module, $variant), $variant_failure)),*)?],
+            larger: &[$($((stringify!($larger), on!(shipped, $module, $larger))),*)?],
         },)*)*];
     };
 }
@@ -114,7 +114,7 @@ macro_rules! meetings {
             scenario: on!(shipped, matrix, $name = $happening.meets($pusher)),
             switched: on!(switched, matrix, $name = $happening.meets($pusher)),
             known_bugs: &[$((KnownBug::$bug, meetings!(failure $($failure)?))),*],
-            twins: &[],
+            variants: &[],
             larger: &[],
         },)*)*];
     };

@@ -25,7 +25,7 @@ use latchwork::sync::model::builder;
 use latchwork_switched::known_bugs::KnownBug;
 use serde_json::{Value, json};
 
-use crate::{data, deep, lanes, progress};
+use crate::{data, deep, progress, trace};
 
 /// What loom says when every thread waits for another. The states of the threads follow it.
 pub const DEADLOCK: &str = "deadlock; threads = ";
@@ -49,7 +49,7 @@ pub struct Model {
     /// Those that this model finds, with the failure expected.
     pub known_bugs: &'static [(KnownBug, &'static str)],
     /// The same scenario as another engine has it, with the failure expected.
-    pub twins: &'static [(&'static str, Scenario, &'static str)],
+    pub variants: &'static [(&'static str, Scenario, &'static str)],
     /// The same property in sizes that take hours; see [`deep`].
     pub larger: &'static [(&'static str, Scenario)],
 }
@@ -61,7 +61,7 @@ pub struct Scenario {
     pub build: &'static Build,
 }
 
-/// How a build tells what an execution did: `latchwork::sync::model`, with the lanes as text.
+/// How a build tells what an execution did: `latchwork::sync::model`, with the trace as text.
 pub struct Build {
     pub record: fn(fn()),
     pub recorded: fn(Option<&str>) -> Option<String>,
@@ -109,8 +109,8 @@ impl Model {
             deep::asked_for().is_none(),
             "a deep search looks for no known bug: it is for `cargo models --deep` alone"
         );
-        if lanes::are_asked_for() {
-            lanes::show(self);
+        if trace::are_asked_for() {
+            trace::show(self);
         }
         progress::announce();
         match place.as_deref() {
@@ -160,7 +160,7 @@ impl Model {
         let mut failures = Vec::new();
         let mut hunts = Vec::new();
         if let Some(failure) = &search.failure {
-            lanes::explain(self, None, self.scenario, search.executions);
+            trace::explain(self, None, self.scenario, search.executions);
             failures.push(format!("execution {} ended with: {}", search.executions, message(&**failure)));
         } else if search.executions <= 1 {
             failures.push("there was nothing to explore".into());
@@ -170,7 +170,7 @@ impl Model {
                 self.hunt(format!("{bug:?}"), self.switched, expected)
             }));
             hunts.extend(
-                self.twins.iter().map(|(name, scenario, expected)| self.hunt((*name).into(), *scenario, expected)),
+                self.variants.iter().map(|(name, scenario, expected)| self.hunt((*name).into(), *scenario, expected)),
             );
             failures.extend(hunts.iter().filter_map(|hunt| hunt.found.as_ref().err().cloned()));
         }
@@ -182,7 +182,7 @@ impl Model {
     /// What was explored, for the report.
     fn explored(&self, search: &Search, hunts: &[Hunt], failures: &[String]) -> Value {
         let Self { name, property, invariants, threads, bound, .. } = self;
-        let (bugs, twins) = hunts.split_at(hunts.len().min(self.known_bugs.len()));
+        let (bugs, variants) = hunts.split_at(hunts.len().min(self.known_bugs.len()));
         let found = |hunts: &[Hunt]| -> Vec<_> {
             hunts.iter().map(|hunt| json!({ "name": hunt.name, "after": hunt.found.as_ref().ok() })).collect()
         };
@@ -195,7 +195,7 @@ impl Model {
             "steps": if failures.is_empty() { self.steps() } else { 0 },
             "executions": search.executions,
             "known_bugs": found(bugs),
-            "twins": found(twins),
+            "variants": found(variants),
             "failures": failures,
         }})
     }
@@ -251,7 +251,7 @@ impl Model {
             None => Err(format!("known bug {name} was not found in {executions} executions: this model cannot fail")),
             Some(message) if is_as_expected(message, expected) => Ok(executions),
             Some(message) => {
-                lanes::explain(self, Some(&name), scenario, executions);
+                trace::explain(self, Some(&name), scenario, executions);
                 Err(format!("known bug {name}: expected failure {expected:?}, got {message:?}"))
             }
         };

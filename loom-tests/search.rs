@@ -1,8 +1,9 @@
 //! The state search of `tests/search` on the build with the known bugs: it must find each that it can.
 //!
-//! Each entry says where a bug shows, and as a breach of which laws. For each law the search looks at that law alone,
-//! since the nearest breach is often one of a law about what the bug's line says, while the story of the bug is that of
-//! another law: that nothing is sent any more, or something twice. The same search of the same build with no bug on finds
+//! Each entry says where a bug shows, and as a breach of which properties. For each property the
+//! search looks at that property alone, since the nearest breach is often one of a property about
+//! what the bug's line says, while the story of the bug is that of another property: that nothing
+//! is sent any more, or something twice. The same search of the same build with no bug on finds
 //! nothing; all of the spaces are searched on the crate as it ships, by `tests/search` itself.
 #![cfg(not(loom))]
 
@@ -22,10 +23,10 @@ mod faults;
 mod graph;
 #[path = "../tests/search/inputs.rs"]
 mod inputs;
-#[path = "../tests/search/laws.rs"]
-mod laws;
 #[path = "../tests/search/log.rs"]
 mod log;
+#[path = "../tests/search/properties.rs"]
+mod properties;
 // Whole spaces and walks are not searched here.
 #[allow(dead_code)]
 #[path = "../tests/search/model.rs"]
@@ -43,16 +44,16 @@ use serde_json::json;
 use stateright::{HasDiscoveries, Model as _};
 
 use faults::Fault::{self, *};
-use laws::Law::{self, *};
 use log::Kind;
 use model::{Config, Search};
+use properties::Property::{self, *};
 use runner::{Seen, alone, exhaust, say, see};
 
 struct Entry {
     bug: KnownBug,
     /// Where it shows, beyond [`ONE`] or [`TWO`].
     at: Config,
-    breaks: &'static [Law],
+    breaks: &'static [Property],
 }
 
 const ONE: Config = Config { events: &[1], batch: 1, budget: 0, ..Config::BASE };
@@ -115,7 +116,8 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::ConfirmedPushGoesOn, at: ONE, breaks: &[ConfirmedIsEnded] },
 ];
 
-/// Searches, the nearest states first, until a law is broken: the path there is a shortest one.
+/// Searches, the nearest states first, until a property is broken: the path there is a shortest
+/// one.
 pub fn find(config: Config) -> Seen {
     let begun = Instant::now();
     let checker = Search::new(config).checker().threads(1);
@@ -130,21 +132,24 @@ fn every_known_bug_is_found_and_without_it_nothing() {
         let off = exhaust(*at);
         assert!(off.breach.is_none() && off.longest.is_some(), "{bug:?}, off:\n{}", off.story());
         let _on = bug.switch_on();
-        for law in *breaks {
-            let seen = find(Config { laws: std::slice::from_ref(law), ..*at });
+        for property in *breaks {
+            let seen = find(Config { properties: std::slice::from_ref(property), ..*at });
             let (actions, distinct) = (seen.breach.as_ref().map_or(0, |(_, path)| path.len()), seen.distinct);
             data::note(&json!({ "breach": {
                 "known_bug": format!("{bug:?}"),
-                "law": law.name(),
+                "property": property.name(),
                 "actions": actions,
                 "distinct": distinct,
                 "unnoticed": seen.breach.is_none(),
             }}));
             match seen.breach {
                 Some(_) => {
-                    say(&format!("known bug {bug:?}: {actions} actions, {distinct} distinct states: {}", law.name()));
+                    say(&format!(
+                        "known bug {bug:?}: {actions} actions, {distinct} distinct states: {}",
+                        property.name()
+                    ));
                 }
-                None => unnoticed.push(format!("{bug:?} went unnoticed by {law:?}")),
+                None => unnoticed.push(format!("{bug:?} went unnoticed by {property:?}")),
             }
         }
     }

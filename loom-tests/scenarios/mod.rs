@@ -28,7 +28,7 @@ use thread::JoinHandle;
 
 /// How this build tells what an execution did.
 pub const BUILD: Build =
-    Build { record: |steps| record(steps), recorded: |failure| recorded(failure).map(|lanes| lanes.to_string()) };
+    Build { record: |steps| record(steps), recorded: |failure| recorded(failure).map(|trace| trace.to_string()) };
 
 /// A deadline within reach of the models' clock.
 const SOON: Duration = Duration::from_secs(1);

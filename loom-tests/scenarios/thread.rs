@@ -1,4 +1,4 @@
-//! loom's threads, with a lane in which they begin, wait for each other and end; and a signal of
+//! loom's threads, with a column in which they begin, wait for each other and end; and a signal of
 //! the model's own.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 #[cfg(all(loom, feature = "loom"))]
-use super::lanes::Thing;
+use super::trace::Thing;
 
 /// Without execution traces nothing has a name in them.
 #[cfg(not(all(loom, feature = "loom")))]

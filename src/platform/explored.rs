@@ -14,14 +14,14 @@ pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
 pub(crate) use loom::thread_local;
 
-use super::lanes::{Thing, say, words};
 use super::notified::Notified;
+use super::trace::{Thing, say, words};
 
 /// What a model may do.
 pub(super) mod model {
     pub(crate) use super::{advance, end_time, expect_spurious, give_way, wake_spuriously};
-    pub use crate::platform::lanes::{Lanes, builder, record, recorded};
-    pub(crate) use crate::platform::lanes::{check, say, waits, within};
+    pub use crate::platform::trace::{Trace, builder, record, recorded};
+    pub(crate) use crate::platform::trace::{check, say, waits, within};
 
     pub(crate) fn name<T>(known_by: &super::Mutex<T>, name: impl std::fmt::Display) {
         super::words::name(known_by.thing(), name);
@@ -31,7 +31,7 @@ pub(super) mod model {
 pub(crate) mod thread {
     pub(crate) use loom::thread::{JoinHandle, ThreadId, current};
 
-    /// loom's, and the thread has a lane in which it begins and ends.
+    /// loom's, and the thread has a column in which it begins and ends.
     pub(crate) struct Builder(loom::thread::Builder);
 
     impl Builder {
@@ -55,7 +55,7 @@ pub(crate) mod thread {
 /// loom's mutex with the interface of `parking_lot`'s: no poisoning.
 pub(crate) struct Mutex<T> {
     value: loom::sync::Mutex<T>,
-    /// What lanes call it.
+    /// What traces call it.
     thing: Thing,
 }
 
@@ -392,7 +392,7 @@ pub(crate) fn random() -> u64 {
 ///
 /// loom reports a deadlock, or a model that has grown too large, by a panic of the thread that ran last, and unwinds the
 /// others with a payload of its own kind.
-pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+pub(crate) fn catch_panic<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).or_else(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
         let verdicts = ["deadlock; threads", "Model exceeded", "cannot access Loom"];
@@ -406,7 +406,7 @@ pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
 /// Whether this is a drop in a model that has failed, where nothing can be locked any more.
 ///
 /// A lock taken then would panic while the thread unwinds, and abort the process before loom could report why.
-pub(crate) fn abandoned() -> bool {
+pub(crate) fn is_unwinding() -> bool {
     std::thread::panicking()
 }
 

@@ -10,8 +10,6 @@
 pub(crate) mod event;
 #[cfg(all(loom, feature = "loom"))]
 mod explored;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) mod lanes;
 pub mod model;
 mod notified;
 #[cfg(feature = "tracing")]
@@ -21,6 +19,8 @@ mod probe;
 mod real;
 #[cfg(not(all(loom, feature = "loom")))]
 mod spin;
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) mod trace;
 
 #[cfg(all(loom, feature = "loom"))]
 use explored as imp;
@@ -29,8 +29,8 @@ use real as imp;
 
 pub use imp::Instant;
 pub(crate) use imp::{
-    AtomicU8, AtomicU64, CondMutex, Mutex, MutexGuard, abandoned, channel, const_fn, contain, random, spin, thread,
-    thread_local, yield_now,
+    AtomicU8, AtomicU64, CondMutex, Mutex, MutexGuard, catch_panic, channel, const_fn, is_unwinding, random, spin,
+    thread, thread_local, yield_now,
 };
 pub(crate) use probe::{in_a_model, probe, with_tracing};
 pub(crate) use std::sync::Arc;

@@ -66,7 +66,7 @@ use std::time::Duration;
 use super::imp::{Mutex, model as imp};
 
 #[cfg(all(loom, feature = "loom"))]
-pub use imp::{Lanes, builder, record, recorded};
+pub use imp::{Trace, builder, record, recorded};
 
 /// Runs `scenario` under every interleaving of its threads, until one fails or all have been run.
 ///

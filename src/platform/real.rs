@@ -104,12 +104,12 @@ pub(crate) fn random() -> u64 {
 }
 
 /// Runs user code whose panic is to be contained.
-pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+pub(crate) fn catch_panic<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
 }
 
 /// Whether this is a drop in a model that has failed, where nothing can be locked any more.
-pub(crate) const fn abandoned() -> bool {
+pub(crate) const fn is_unwinding() -> bool {
     false
 }
 

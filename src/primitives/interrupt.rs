@@ -36,7 +36,7 @@ use thiserror::Error;
 use super::latch::Latch;
 use super::wait_queue::{Wait, for_each_unwinding};
 use crate::platform::model::Named;
-use crate::platform::{Arc, Mutex, abandoned, probe};
+use crate::platform::{Arc, Mutex, is_unwinding, probe};
 
 /// Why something was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -250,7 +250,7 @@ impl Token {
     /// Takes its entry out of the parent's list. Returns the parent.
     fn leave(&mut self) -> Option<Arc<Self>> {
         let Parent { token, key } = self.parent.take()?;
-        if !abandoned() {
+        if !is_unwinding() {
             token.note.lock().children.remove(&key);
         }
         Some(token)

@@ -27,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 use super::wait::Waited;
 use super::wait_queue::{GiveUp, Place, Waiting, wake_all};
 use crate::platform::event::Shown;
-use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, abandoned, probe};
+use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, is_unwinding, probe};
 
 /// A monitor: a state under a mutex, and the threads and tasks that wait for it to change.
 ///
@@ -223,7 +223,7 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
 
     /// Gives up a place in the queue, as a wait is dropped.
     pub(crate) fn leave(&self, topic: usize, place: &mut Option<Place>) {
-        let Some(place) = place.take().filter(|_| !abandoned()) else { return };
+        let Some(place) = place.take().filter(|_| !is_unwinding()) else { return };
         let mut locked = self.lock();
         let former = locked.inner.waiting[topic].as_mut().and_then(|waiting| waiting.leave(&place));
         drop(locked);

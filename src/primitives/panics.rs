@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::resume_unwind;
 
-use crate::platform::contain;
+use crate::platform::catch_panic;
 
 /// What a panic throws. The user's, and so is its drop.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -17,7 +17,7 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
 /// The message of a panic of user code, which takes its payload.
 pub(crate) fn panic_message(payload: Payload) -> String {
     let message = message(&*payload);
-    let _contained = contain(move || drop(payload));
+    let _caught = catch_panic(move || drop(payload));
     message
 }
 
@@ -28,8 +28,8 @@ pub(crate) struct FirstPanic(Option<Payload>);
 
 impl FirstPanic {
     /// Runs another piece. A panic is kept if it is the first.
-    pub(crate) fn contain<T>(&mut self, piece: impl FnOnce() -> T) {
-        self.and(Self(contain(|| drop(piece())).err()));
+    pub(crate) fn catch<T>(&mut self, piece: impl FnOnce() -> T) {
+        self.and(Self(catch_panic(|| drop(piece())).err()));
     }
 
     /// The first of these and then those.

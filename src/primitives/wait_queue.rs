@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::panics::FirstPanic;
-use crate::platform::{Mutex, MutexGuard, abandoned, const_fn, probe};
+use crate::platform::{Mutex, MutexGuard, const_fn, is_unwinding, probe};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before the first waiter comes.
 pub(crate) struct WaitQueue {
@@ -150,7 +150,7 @@ pub(crate) fn wake_all(wakers: Vec<Option<Waker>>) -> usize {
 pub(crate) fn for_each_unwinding<T>(items: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
     let mut first = FirstPanic::default();
     for item in items {
-        first.contain(|| f(item));
+        first.catch(|| f(item));
     }
     first.resume();
 }
@@ -264,7 +264,7 @@ impl<C: Condition + Unpin> Future for Wait<C> {
 
 impl<C: Condition> Drop for Wait<C> {
     fn drop(&mut self) {
-        if !abandoned() {
+        if !is_unwinding() {
             self.leave();
         }
     }

@@ -83,26 +83,26 @@
 //! move the cursor or whose account of what was pending does not add up. The direction that met it
 //! [has failed](Failure::Contract).
 
+mod canonical;
 mod contract;
 mod decisions;
 pub(crate) mod messages;
 mod pull;
 mod push;
 mod settings;
-mod shape;
 mod status;
 mod waiting;
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
+#[doc(hidden)]
+pub use self::canonical::Canonical;
 use self::decisions::Blocked;
 pub use self::decisions::DecisionError;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
-#[doc(hidden)]
-pub use self::shape::Shape;
 pub use self::status::{Counters, Direction, Failure, Progress, WaitingOn};
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;

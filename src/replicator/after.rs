@@ -48,12 +48,12 @@ impl AfterUnlock {
     pub(super) fn run(self, panicked: &mut FirstPanic) {
         let Self { interrupts, wakers, events, rest } = self;
         for (interrupt, cause) in interrupts {
-            panicked.contain(|| interrupt.set(cause));
-            panicked.contain(|| drop(interrupt));
+            panicked.catch(|| interrupt.set(cause));
+            panicked.catch(|| drop(interrupt));
         }
-        panicked.contain(|| wake_all(wakers));
+        panicked.catch(|| wake_all(wakers));
         for thing in events.into_iter().chain(rest) {
-            panicked.contain(|| drop(thing));
+            panicked.catch(|| drop(thing));
         }
     }
 }

@@ -7,8 +7,9 @@
 //! the caller of a method of the handle gets the first panic, and a worker's thread shows it as its direction's last
 //! error and goes on.
 //!
-//! The log's methods are user code too, and run under the lock: each call of one through [`State::contain`]. Who called
-//! is told of a panic, what remains to be done is done without what the log would have said, and the state stays usable.
+//! The log's methods are user code too, and run under the lock: each call of one through
+//! [`State::catch_panic`]. Who called is told of a panic, what remains to be done is done without
+//! what the log would have said, and the state stays usable.
 
 use std::mem::{replace, take};
 use std::panic::resume_unwind;
@@ -23,7 +24,7 @@ use crate::log::{Log, Merged};
 #[cfg(feature = "tracing")]
 use crate::platform::event::Event;
 use crate::platform::event::{Input, Shown};
-use crate::platform::{Arc, Instant, contain, probe};
+use crate::platform::{Arc, Instant, catch_panic, probe};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message};
@@ -126,7 +127,7 @@ impl<L: Log> Core<L> {
         self.state.assert_free();
         let mut panicked = FirstPanic::default();
         after.run(&mut panicked);
-        panicked.contain(|| wake_all(wakers));
+        panicked.catch(|| wake_all(wakers));
         probe!(self => Unlocked);
         panicked
     }
@@ -134,7 +135,7 @@ impl<L: Log> Core<L> {
     /// Looks at how things stand. A panic of the log's goes on once the lock has been given up. (No lock is given up while a
     /// panic unwinds: a model could not tell it from its own.)
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut State<L>) -> T) -> T {
-        self.state.look(|state| contain(|| look(state))).unwrap_or_else(|payload| resume_unwind(payload))
+        self.state.look(|state| catch_panic(|| look(state))).unwrap_or_else(|payload| resume_unwind(payload))
     }
 
     /// Looks at how things stand and, in the same step, settles everything that has not settled as closed and ends the
@@ -154,8 +155,8 @@ impl<L: Log> Core<L> {
         let State { protocol, after, errors, waiting_on, .. } = self.state.into_inner();
         let mut panicked = FirstPanic::default();
         after.run(&mut panicked);
-        panicked.contain(|| drop(errors));
-        panicked.contain(|| drop(waiting_on));
+        panicked.catch(|| drop(errors));
+        panicked.catch(|| drop(waiting_on));
         (protocol.into_log(), panicked)
     }
 }
@@ -164,12 +165,12 @@ impl<L: Log> State<L> {
     /// What the probe tells of under the lock. An event that the log panics at is lost.
     #[cfg(feature = "tracing")]
     pub(super) fn told(&mut self, event: Event<'_>) {
-        let _contained = self.contain(|state| state.traced.note(&state.protocol, &state.waiting_on.0, event));
+        let _caught = self.catch_panic(|state| state.traced.note(&state.protocol, &state.waiting_on.0, event));
     }
 
     /// The one place through which the log is called. What a panic of its said, if it panicked.
-    pub(super) fn contain<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
-        contain(|| call(self)).map_err(|payload| {
+    pub(super) fn catch_panic<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
+        catch_panic(|| call(self)).map_err(|payload| {
             let message = message(&*payload);
             self.after.discard(payload);
             message
@@ -188,7 +189,7 @@ impl<L: Log> State<L> {
     ) -> (Result<T, String>, AfterUnlock, Topics) {
         probe!(self => Given(input));
         let first = self.tickets.first();
-        let result = self.contain(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
+        let result = self.catch_panic(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
         if let Err(message) = &result {
             self.realign();
             fail(self, message);
@@ -227,7 +228,7 @@ impl<L: Log> State<L> {
             }
         }
         let Some(merged) = merged else { return Ok(()) };
-        let settled = self.contain(|state| {
+        let settled = self.catch_panic(|state| {
             probe!(state => Merged {
                 rebase: merged.is_rebase(),
                 new_and_moved: merged.new_and_moved(),
@@ -249,7 +250,7 @@ impl<L: Log> State<L> {
         if self.subscribers.is_empty() {
             return self.after.discard_events::<L::Entry>(merged);
         }
-        match self.contain(|state| (state.protocol.log().head(), state.protocol.log().upstream_head())) {
+        match self.catch_panic(|state| (state.protocol.log().head(), state.protocol.log().upstream_head())) {
             Ok((head, upstream_head)) => {
                 self.subscribers.tell(Update { merged, head, upstream_head }, &mut self.after);
             }
@@ -263,7 +264,7 @@ impl<L: Log> State<L> {
 
     /// The one place that publishes: says who has to be woken.
     fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
-        let topics = match self.contain(|state| (state.protocol.push_due(), state.protocol.pull_due())) {
+        let topics = match self.catch_panic(|state| (state.protocol.push_due(), state.protocol.pull_due())) {
             Ok((push, pull)) => {
                 let topics = self.told.publish(push, pull);
                 if topics & only(topic::PUSHER) != 0 {
@@ -279,8 +280,8 @@ impl<L: Log> State<L> {
     }
 
     /// The worker of this direction has looked, may have begun something, and was told what it is to wait for.
-    pub(super) fn looked(&mut self, direction: Direction, told: Next<()>, now: Time) {
-        self.told.looked(direction, told);
+    pub(super) fn record_wait(&mut self, direction: Direction, told: Next<()>, now: Time) {
+        self.told.record_wait(direction, told);
         self.note(|| now);
         probe!(self => DirectionLooked { push: direction == Direction::Push, now });
     }
@@ -288,7 +289,7 @@ impl<L: Log> State<L> {
     /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
     fn note(&mut self, now: impl FnOnce() -> Time) {
-        if let Ok(waiting_on) = self.contain(|state| state.protocol.waiting_on()) {
+        if let Ok(waiting_on) = self.catch_panic(|state| state.protocol.waiting_on()) {
             if !waiting_on.is_same(&self.waiting_on.0) {
                 let since = now().max(self.waiting_on.1);
                 let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
@@ -355,7 +356,7 @@ impl<L: Log> State<L> {
 
     /// The log has panicked in the middle of a step, or broken its contract: what has become of which commit is not known.
     fn realign(&mut self) {
-        if let Ok(pending) = self.contain(|state| state.protocol.log().pending()) {
+        if let Ok(pending) = self.catch_panic(|state| state.protocol.log().pending()) {
             let mut wakers = self.tickets.realign(pending);
             self.after.wakers.append(&mut wakers);
         }
@@ -363,7 +364,7 @@ impl<L: Log> State<L> {
 
     /// Settles everything as closed.
     fn close_tickets(&mut self) {
-        let pending = self.contain(|state| state.protocol.log().pending()).unwrap_or(0);
+        let pending = self.catch_panic(|state| state.protocol.log().pending()).unwrap_or(0);
         let mut wakers = self.tickets.close(pending);
         self.after.wakers.append(&mut wakers);
     }

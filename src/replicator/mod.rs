@@ -78,7 +78,7 @@ use self::told::topic;
 pub use self::update::{Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, contain, probe};
+use crate::platform::{Arc, catch_panic, probe};
 use crate::primitives::wait::{Waited, deadline};
 use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 
@@ -319,14 +319,14 @@ impl<L: Log> Replicator<L> {
             ((), effects)
         });
         if let Some(payload) = panicked.into_payload() {
-            let _contained = contain(|| drop(former));
+            let _caught = catch_panic(|| drop(former));
             resume_unwind(payload);
         }
         former.or(log).expect("the log is here or there")
     }
 
     fn step(&self, input: Input, step: impl FnOnce(&mut Protocol<L>) -> Effects<L::Entry>) {
-        let (_contained, panicked) = self.core.apply(input, |state| ((), step(&mut state.protocol)));
+        let (_caught, panicked) = self.core.apply(input, |state| ((), step(&mut state.protocol)));
         panicked.resume();
     }
 

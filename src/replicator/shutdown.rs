@@ -10,7 +10,7 @@ use super::core::{Core, State};
 use super::told::topic;
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, Mutex, abandoned};
+use crate::platform::{Arc, Mutex, is_unwinding};
 use crate::primitives::panics::FirstPanic;
 use crate::primitives::wait::deadline;
 use crate::primitives::worker::Worker;
@@ -74,11 +74,11 @@ impl<L: Log> Deref for Owned<L> {
 
 impl<L: Log> Drop for Owned<L> {
     fn drop(&mut self) {
-        if abandoned() {
+        if is_unwinding() {
             return;
         }
         let mut in_vain = [false; 2];
-        let (_contained, panicked) = self.core.apply(Input::Stop, |state| {
+        let (_caught, panicked) = self.core.apply(Input::Stop, |state| {
             // A shutdown has waited for it and has closed what it may still answer.
             in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction));
             ((), state.protocol.stop())
@@ -98,7 +98,7 @@ impl<L: Log> Drop for Owned<L> {
 
 impl<L: Log> Core<L> {
     pub(super) fn stop(&self) -> FirstPanic {
-        let (_contained, panicked) = self.apply(Input::Stop, |state| ((), state.protocol.stop()));
+        let (_caught, panicked) = self.apply(Input::Stop, |state| ((), state.protocol.stop()));
         panicked
     }
 }
@@ -154,7 +154,7 @@ impl<E> Shutdown<E> {
     fn of<L: Log<Entry = E>>(state: &mut State<L>, now: Time) -> Self {
         let in_flight = matches!(state.protocol.push(), Push::Sending { fate: Fate::Open, .. });
         let mut uncertain = state.protocol.is_uncertain() || in_flight;
-        let batch = state.contain(|state| {
+        let batch = state.catch_panic(|state| {
             let pending = state.protocol.log().batch(NonZeroUsize::MAX);
             let (got, expected) = (pending.len(), state.protocol.log().pending());
             let error = format!("expected all {expected} pending events in a batch, got {got}");

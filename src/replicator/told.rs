@@ -77,7 +77,7 @@ impl Told {
 
     /// The worker of this direction has looked, and will wait for this or has something to do: then
     /// for nothing.
-    pub(crate) fn looked(&mut self, direction: Direction, told: Next<()>) {
+    pub(crate) fn record_wait(&mut self, direction: Direction, told: Next<()>) {
         match direction {
             Direction::Push => self.push = told,
             Direction::Pull => self.pull = told,

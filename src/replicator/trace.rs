@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::status::{Owed, waiting_on_from};
 use crate::log::Log;
-use crate::platform::contain;
+use crate::platform::catch_panic;
 use crate::platform::event::{Event, Input};
 use crate::platform::owed::{later, tell};
 use crate::protocol::{Protocol, Push, Time, WaitingOn};
@@ -45,7 +45,7 @@ fn here<T: Default>(f: impl FnOnce(&mut Here) -> T) -> T {
 fn at(level: Level, tell: impl FnOnce() + 'static) {
     if level <= LevelFilter::current() {
         // A subscriber that panics loses this event, and ends nothing.
-        later(move || drop(contain(tell)));
+        later(move || drop(catch_panic(tell)));
     }
 }
 
@@ -196,7 +196,7 @@ impl Traced {
 pub(super) fn unlocked(event: &Event<'_>) {
     if let Event::Answered { refused: Some(error) } = event {
         if let Some(tell) = here(|here| here.refused.take()) {
-            let _contained = contain(|| tell(error.to_string()));
+            let _caught = catch_panic(|| tell(error.to_string()));
         }
     }
     tell();

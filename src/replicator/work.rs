@@ -11,7 +11,7 @@ use super::told::{only, topic, topic_of};
 use super::upstream::Upstream;
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{contain, probe, random, yield_now};
+use crate::platform::{catch_panic, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
@@ -84,7 +84,7 @@ impl<L: Log, T> Party<'_, L, T> {
 
     /// Begins what is to be done, or notes what is to be waited for.
     fn look(&self, state: &mut State<L>, now: Time) -> Next<(T, Begun)> {
-        let next = state.contain(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
+        let next = state.catch_panic(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
         });
@@ -95,7 +95,7 @@ impl<L: Log, T> Party<'_, L, T> {
             Next::Wait { until } => Next::Wait { until },
             Next::Stop => Next::Stop,
         };
-        state.looked(self.direction, told, now);
+        state.record_wait(self.direction, told, now);
         next
     }
 
@@ -210,9 +210,9 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     };
     let mut next = pusher.next(Input::Pusher, nothing);
     while let Some((batch, Begun { interrupt, replaced })) = next {
-        let (outcome, error) = called("Upstream::push", contain(|| upstream.push(&batch, &interrupt)));
+        let (outcome, error) = called("Upstream::push", catch_panic(|| upstream.push(&batch, &interrupt)));
         next = pusher.next(Input::PushEnded, |state, now| push_ended(state, batch, replaced, outcome, error, now));
-        let _contained = contain(|| drop(interrupt));
+        let _caught = catch_panic(|| drop(interrupt));
     }
     Ok(())
 }
@@ -265,7 +265,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     };
     let mut next = puller.next(Input::Puller, nothing);
     while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
-        let outcome = contain(|| {
+        let outcome = catch_panic(|| {
             let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
@@ -279,7 +279,7 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
         });
         let (outcome, error) = called("Upstream::pull", outcome);
         next = puller.next(Input::PullEnded(ticket), |state, now| pull_ended(state, ticket, outcome, error, now));
-        let _contained = contain(|| drop(interrupt));
+        let _caught = catch_panic(|| drop(interrupt));
     }
     Ok(())
 }

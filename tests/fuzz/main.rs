@@ -22,13 +22,13 @@
 //! `loom-tests/fuzz.rs`.
 #![cfg(not(loom))]
 
-mod crew;
 mod harness;
 mod logs;
 mod merge;
 mod primitives;
 mod protocol;
 mod replicator;
+mod thread_group;
 
 use merge::broken::{Defect, run_broken};
 use primitives::{threads, worker};

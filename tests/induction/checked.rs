@@ -81,7 +81,7 @@ fn a_forged_step_is_noticed_by_the_ranks() {
 #[test]
 fn without_a_kind_of_fault_concrete_states_go_missing() {
     let _alone = alone();
-    let form: Option<fn(&State) -> u64> = Some(contained::print);
+    let form: Option<fn(&State) -> u64> = Some(contained::fingerprint);
     let look = |config| contained::SMALL.look(&Seen::of(config, Asked { form, ..Asked::ALL }));
     assert_eq!(look(SMALL).err(), None);
     for kind in [PushBusy, PushLost, LateTake, PullUnavailable, PullBusy] {

@@ -12,11 +12,11 @@ pub mod faults;
 pub mod graph;
 #[path = "../search/inputs.rs"]
 pub mod inputs;
-#[path = "../search/laws.rs"]
-pub mod laws;
 #[path = "../search/log.rs"]
 pub mod log;
 #[path = "../search/model.rs"]
 pub mod model;
+#[path = "../search/properties.rs"]
+pub mod properties;
 #[path = "../search/upstream.rs"]
 pub mod upstream;

@@ -4,9 +4,9 @@
 //! The concrete states are those of [`tests/search`](super::concrete): all of some small spaces,
 //! and random walks through a large one, of three clients. Each client is looked at with all the
 //! rest of its state as its environment, and brought to the form in which abstract states are
-//! compared too: what the protocol prints of its shape, but for the log, with positions as they
-//! stand to the head and times as past or not. What the abstract states note beside, for properties
-//! alone, is left out.
+//! compared too: what the protocol prints of its canonical form, but for the log, with positions as
+//! they stand to the head and times as past or not. What the abstract states note beside, for
+//! properties alone, is left out.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ struct Form {
 }
 
 impl Form {
-    fn print(&self) -> u64 {
+    fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
@@ -67,10 +67,10 @@ fn without_errors(text: &str) -> String {
     left + rest
 }
 
-/// A protocol's shape in words, but for its log and its settings.
-fn shape<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> String {
-    let shape = format!("{:?}", protocol.shape());
-    let (_, course) = shape.split_once("course: ").expect("a shape prints its course");
+/// A protocol's canonical form in words, but for its log and its settings.
+fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> String {
+    let canonical = format!("{:?}", protocol.canonical());
+    let (_, course) = canonical.split_once("course: ").expect("a shape prints its course");
     let mut words = String::with_capacity(course.len());
     let mut before = "";
     for word in without_errors(course).split(' ') {
@@ -94,14 +94,14 @@ fn shape<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> String 
 }
 
 /// The form of an abstract state.
-pub fn print(state: &State) -> u64 {
+pub fn fingerprint(state: &State) -> u64 {
     let State { protocol, own, foreign, late, push, pull, .. } = state;
     let push = push.as_ref();
     let push =
         push.map(|call| (call.batch.entries.len(), call.taken, call.interrupted, protocol.is_sending(&call.batch)));
     let pull = pull.as_ref().map(|call| (call.lost, call.interrupted, protocol.is_pulling(call.ticket)));
-    let (pending, protocol) = (state.pending(), shape(protocol, state.head().0));
-    Form { protocol, pending, own: *own, foreign: *foreign, late: *late, push, pull }.print()
+    let (pending, protocol) = (state.pending(), canonical(protocol, state.head().0));
+    Form { protocol, pending, own: *own, foreign: *foreign, late: *late, push, pull }.fingerprint()
 }
 
 /// The forms that a client may have, with what else there is.
@@ -138,7 +138,7 @@ fn forms(client: &Client, upstream: &[Event], batch: usize) -> Vec<Form> {
     });
     let push = push.map_or(vec![None], |calls| calls.into_iter().flatten().map(Some).collect());
     let with = |push| Form {
-        protocol: shape(&client.protocol, i64::try_from(head).expect("few events")),
+        protocol: canonical(&client.protocol, i64::try_from(head).expect("few events")),
         pending: client.pending().min(batch),
         own: own.min(batch),
         foreign: own < beyond.len(),
@@ -227,7 +227,7 @@ impl Within {
         let mut visit = |state: &model::State| {
             for client in &state.clients {
                 let forms = forms(client, &state.upstream.events, self.space.batch);
-                if !forms.iter().any(|form| seen.forms.contains(&form.print())) {
+                if !forms.iter().any(|form| seen.forms.contains(&form.fingerprint())) {
                     missing.get_or_insert(format!("{forms:?}\nof {client:?}\nwith {:?}", state.upstream.events));
                 }
             }
@@ -244,14 +244,14 @@ impl Within {
 fn exhaust(search: &Search, visit: &mut impl FnMut(&model::State) -> bool) -> usize {
     let mut known = HashSet::new();
     let mut open = search.init_states();
-    let print = |state: &model::State| {
+    let fingerprint = |state: &model::State| {
         let mut hasher = DefaultHasher::new();
         state.hash(&mut hasher);
         hasher.finish()
     };
     let mut actions = Vec::new();
     while let Some(state) = open.pop() {
-        if !known.insert(print(&state)) {
+        if !known.insert(fingerprint(&state)) {
             continue;
         }
         if !visit(&state) {

@@ -61,9 +61,9 @@
 //! It rests on the contracts of [`Log`](latchwork::log::Log) and
 //! [`Upstream`](latchwork::upstream::Upstream): above all that a live pull says **at some time**
 //! that it has caught up, and that an answer and the end of a call that is to end come **at some
-//! time**. On prints of 64 bits: of ten million states two are taken for one in one of 300,000
-//! searches. On a driver that does what it is told and is woken if it has to look: that is shown by
-//! a model of its own, whatever the protocol says (`loom-tests/scenarios/driver.rs`).
+//! time**. On fingerprints of 64 bits: of ten million states two are taken for one in one of
+//! 300,000 searches. On a driver that does what it is told and is woken if it has to look: that is
+//! shown by a model of its own, whatever the protocol says (`loom-tests/scenarios/driver.rs`).
 //!
 //! It does not see **what** is in the log, nor the order of events in it, local-only events, an
 //! upstream that goes back or takes what does not follow: those are the state search's. It knows
@@ -77,9 +77,9 @@ mod contained;
 #[path = "../search/data.rs"]
 mod data;
 mod environments;
+mod fingerprint;
 mod graph;
 mod oracle;
-mod print;
 mod properties;
 mod search;
 mod state;
@@ -127,7 +127,7 @@ fn every_closed_set_holds_what_is_asked_for_and_every_concrete_state() {
     let mut broken = Vec::new();
     for &(config, twins, concrete) in CLOSED.iter().chain(large) {
         let concrete = if config.name == OWNED.name { owned } else { concrete };
-        let form: Option<fn(&State) -> u64> = if concrete.is_empty() { None } else { Some(contained::print) };
+        let form: Option<fn(&State) -> u64> = if concrete.is_empty() { None } else { Some(contained::fingerprint) };
         let (seen, result) = hold(config, Asked { twins, form, ..Asked::ALL });
         broken.extend(result.err());
         broken.extend(contained::check(&seen, concrete).err());

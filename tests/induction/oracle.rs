@@ -18,7 +18,8 @@ pub const MOST: usize = 2;
 
 /// The number of an event. Only its order among others has a meaning; numbers may be left out.
 ///
-/// As nothing else hashes an `i64`, [`Print`](super::print::Print) can compare each with the head.
+/// As nothing else hashes an `i64`, [`Fingerprint`](super::fingerprint::Fingerprint) can compare
+/// each with the head.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub i64);
 

@@ -9,7 +9,7 @@ use super::graph::{Cycle, Graph, Label};
 use super::properties::{Property, Transition};
 use super::state::{Config, State};
 
-/// A print is a hash already.
+/// A fingerprint is a hash already.
 #[derive(Default)]
 pub struct Same(u64);
 
@@ -19,11 +19,11 @@ impl Hasher for Same {
     }
 
     fn write(&mut self, _: &[u8]) {
-        unreachable!("a print is a number");
+        unreachable!("a fingerprint is a number");
     }
 
-    fn write_u64(&mut self, print: u64) {
-        self.0 = print;
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
     }
 }
 
@@ -64,7 +64,7 @@ pub struct Seen {
 /// One step, as it is found.
 struct Found {
     label: Label,
-    print: u64,
+    fingerprint: u64,
     step: u16,
     /// The state that it leads to, unless it was known.
     state: Option<Box<State>>,
@@ -97,20 +97,20 @@ fn expand(state: &State, config: &Config, mut keep: impl FnMut(u64) -> bool) -> 
     let steps = state.steps(config);
     let mut breaches = Vec::new();
     state.broken(config, &steps, |property| breaches.push((property, None)));
-    let print = state.print();
+    let fingerprint = state.fingerprint();
     let mut found: Vec<Found> = Vec::with_capacity(steps.all.len());
     for (&(kind, step), number) in steps.all.iter().zip(0..) {
         let taken = state.take(step, config);
         let transition = Transition { before: state, step, taken: &taken };
         transition.broken(|property| breaches.push((property, Some(number))));
         let label = Label::new(state, kind, step, &taken);
-        let to = taken.state.print();
+        let to = taken.state.fingerprint();
         // What changes nothing and is not due leads nowhere.
-        if to == print && !label.is_idle() {
+        if to == fingerprint && !label.is_idle() {
             continue;
         }
         let state = keep(to).then(|| Box::new(taken.state));
-        found.push(Found { label, print: to, step: number, state });
+        found.push(Found { label, fingerprint: to, step: number, state });
     }
     Expanded { may_stay: state.may_stay(), found, breaches, form: None }
 }
@@ -147,7 +147,7 @@ impl Seen {
     pub fn of(config: Config, asked: Asked) -> Self {
         let begun = Instant::now();
         let first = State::new(&config);
-        let numbers = Numbers::from_iter([(first.print(), 0)]);
+        let numbers = Numbers::from_iter([(first.fingerprint(), 0)]);
         let mut seen = Self {
             config,
             graph: Graph::default(),
@@ -182,7 +182,8 @@ impl Seen {
     fn next_level(&mut self, level: Vec<State>, asked: Asked, twins: &mut Vec<(u32, Box<State>)>) -> Vec<State> {
         let (config, numbers) = (self.config, &self.numbers);
         let expanded = in_parallel(level, |state| {
-            let expanded = expand(&state, &config, |print| asked.twins > 0 || !numbers.contains_key(&print));
+            let expanded =
+                expand(&state, &config, |fingerprint| asked.twins > 0 || !numbers.contains_key(&fingerprint));
             Expanded { form: asked.form.map(|form| form(&state)), ..expanded }
         });
         let mut next = Vec::new();
@@ -191,9 +192,9 @@ impl Seen {
             let from = u32::try_from(self.graph.states()).expect("few states");
             self.breaches.extend(breaches.into_iter().map(|(property, step)| (property, from, step)));
             let mut steps = Vec::with_capacity(found.len());
-            for Found { label, print, step, state } in found {
+            for Found { label, fingerprint, step, state } in found {
                 let new = u32::try_from(self.numbers.len()).expect("few states");
-                let to = *self.numbers.entry(print).or_insert(new);
+                let to = *self.numbers.entry(fingerprint).or_insert(new);
                 match state {
                     Some(state) if to == new => {
                         self.origins.push(Origin { from, step });
@@ -226,7 +227,7 @@ impl Seen {
         let unlike = in_parallel(twins, |(first, twin)| {
             let found = expand(&twin, &config, |_| false).found;
             let steps: Option<Vec<_>> =
-                found.iter().map(|found| Some((*numbers.get(&found.print)?, found.label))).collect();
+                found.iter().map(|found| Some((*numbers.get(&found.fingerprint)?, found.label))).collect();
             let same = steps.is_some_and(|steps| as_set(steps) == graph.steps(first));
             (!same).then_some((first, twin))
         });
@@ -293,9 +294,9 @@ impl Seen {
         }
         for &to in &states[1..] {
             let steps = at.steps(&self.config);
-            let step = (0..)
-                .zip(&steps.all)
-                .find(|(_, (_, step))| self.numbers.get(&at.take(*step, &self.config).state.print()) == Some(&to));
+            let step = (0..).zip(&steps.all).find(|(_, (_, step))| {
+                self.numbers.get(&at.take(*step, &self.config).state.fingerprint()) == Some(&to)
+            });
             let Some((step, _)) = step else { return story + "  (the way was not found again)\n" };
             at = self.tell(&at, step, &mut story);
         }

@@ -16,8 +16,8 @@ use latchwork::protocol::{Delay, Direction, Protocol, Push, Resend, Settings, Ti
 use latchwork::upstream::Batch;
 
 use super::environments::Loop;
+use super::fingerprint::Fingerprint;
 use super::oracle::{MOST, Oracle, Position};
-use super::print::Print;
 use super::steps::Kind;
 
 /// When everything happens that no time has to pass for.
@@ -267,9 +267,9 @@ impl State {
         }
     }
 
-    pub fn print(&self) -> u64 {
-        let mut hasher = Print::new(self.head());
-        self.protocol.shape().hash(&mut hasher);
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = Fingerprint::new(self.head());
+        self.protocol.canonical().hash(&mut hasher);
         (self.own, self.foreign, self.late, self.paused, self.failed, self.rejected).hash(&mut hasher);
         (self.named, self.doubt, self.refused, self.push.is_some(), self.pull.is_some()).hash(&mut hasher);
         if let Some(PushCall { batch, taken, interrupted, before_restart, former }) = &self.push {

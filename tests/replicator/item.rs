@@ -1,4 +1,4 @@
-//! An event of the tests: who committed it, and the how manieth of theirs it is.
+//! An event of the tests: who committed it, and its index among that author's events.
 
 use latchwork::sync_state::Event;
 

@@ -10,7 +10,7 @@ type BeforePush<L> = dyn Fn(u64, &Batch<L>, &Interrupt) -> Result<(), PushError<
 type OnPage<L> =
     dyn Fn(Place, Page<<L as Log>::Entry>, &Interrupt) -> Result<Page<<L as Log>::Entry>, PullError> + Send + Sync;
 
-/// Which page: of which pull, and the how manieth of it. Both from 1.
+/// Which page: of which pull, and its index in that pull. Both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub pull: u64,

@@ -4,8 +4,8 @@ use latchwork::protocol::{Effects, Failure, Fate, NextPull, NextPush, Pull, Push
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError};
 
 use super::client::{Client, Core, NAMED, NOW, PullCall, PushCall, Unresolved, World, bits, events};
-use super::laws::Law;
 use super::log::Ledger;
+use super::properties::Property;
 use super::upstream::Upstream;
 
 /// What comes of a push.
@@ -74,16 +74,16 @@ impl Client {
         let NextPush::Send(batch) = next else {
             // It had to be asked twice for the same: a driver that waits will not ask a second time.
             self.asleep = matches!(self.protocol.clone().next_push(NOW), NextPush::Send(_));
-            return world.broken.unless(!self.asleep || lied, Law::NothingSwallowed);
+            return world.broken.unless(!self.asleep || lied, Property::NothingSwallowed);
         };
         let base = self.cursor() as u64;
         let sent = batch.entries.iter().map(|entry| (entry.position, entry.event));
         let is_first = sent.eq((base + 1..).zip(self.rest(world.upstream).take(world.config.batch)));
-        world.broken.unless(batch.base == base && is_first, Law::SendsPending);
+        world.broken.unless(batch.base == base && is_first, Property::SendsPending);
         // Of a push that has been passed no event can be taken twice.
         let resolved = self.unresolved.as_ref().is_none_or(|push| push.base as u64 != base);
-        world.broken.unless(resolved || world.config.idempotent, Law::PrefixIsResolved);
-        world.broken.unless(now >= NAMED || !self.named[0], Law::NotBeforeNamed);
+        world.broken.unless(resolved || world.config.idempotent, Property::PrefixIsResolved);
+        world.broken.unless(now >= NAMED || !self.named[0], Property::NotBeforeNamed);
         self.named[0] = false;
         self.counts_call(0, world);
         self.push = Some(PushCall { batch, answer: None, interrupted: false, former: false, restarted: false });
@@ -111,9 +111,9 @@ impl Client {
         let last = own().last().map_or(0, |last| last.number());
         let there = |event: &_| own().any(|other| other == event);
         let complete = (0..last).map(|number| self.event(number)).all(|event| !self.owes(event) || there(&event));
-        world.broken.unless(own().is_sorted_by_key(|event| event.number()) && complete, Law::OnlyAcknowledged);
+        world.broken.unless(own().is_sorted_by_key(|event| event.number()) && complete, Property::OnlyAcknowledged);
         let once = own().zip(own().skip(1)).all(|(one, next)| one != next);
-        world.broken.unless(once, Law::OnlyAcknowledged);
+        world.broken.unless(once, Property::OnlyAcknowledged);
     }
 
     /// The client will not learn what comes of its push. Upstream may still get it.
@@ -149,14 +149,14 @@ impl Client {
             self.doubts(&batch, world);
         }
         let failed = matches!(self.protocol.push(), Push::Failed { .. });
-        world.broken.unless(!(fatal && restarted && failed) || self.halted[0], Law::LateStopsNothing);
+        world.broken.unless(!(fatal && restarted && failed) || self.halted[0], Property::LateStopsNothing);
         if let Push::Behind { since, .. } = *self.protocol.push() {
-            world.broken.unless(since == self.protocol.epoch(), Law::SameEpoch);
+            world.broken.unless(since == self.protocol.epoch(), Property::SameEpoch);
         }
         if former {
-            world.broken.unless(self.forgot_push(&before, &batch, answer), Law::FormerIsNothing);
+            world.broken.unless(self.forgot_push(&before, &batch, answer), Property::FormerIsNothing);
         }
-        world.broken.unless(self.ignores_push(&batch), Law::StaleChangesNothing);
+        world.broken.unless(self.ignores_push(&batch), Property::StaleChangesNothing);
     }
 
     /// Whether nothing has come of the answer to a push for a former log, but for the time that it has named.
@@ -174,7 +174,7 @@ impl Client {
         let is_as_any_other = Answer::ALL.into_iter().filter(|&other| other != Answer::Busy).all(|other| {
             let mut told = before.clone();
             let effects = told.push_ended(batch.clone(), other.outcome(), 0, NOW);
-            let same = answer == Answer::Busy || told.shape() == self.protocol.shape();
+            let same = answer == Answer::Busy || told.canonical() == self.protocol.canonical();
             effects.is_ok_and(|effects| effects == Effects::default()) && same
         });
         waits && same && is_as_any_other
@@ -205,8 +205,8 @@ impl Client {
         }
         self.input(world, |protocol| protocol.push_panicked(batch, panicked()));
         let stopped = matches!(self.protocol.push(), Push::Failed { error } if *error == panicked());
-        let law = if former { Law::FormerIsNothing } else { Law::LateStopsNothing };
-        world.broken.unless(!stopped || self.halted[0], law);
+        let property = if former { Property::FormerIsNothing } else { Property::LateStopsNothing };
+        world.broken.unless(!stopped || self.halted[0], property);
     }
 
     /// The outcome of this push is unknown, unless what has been applied meanwhile has decided it.
@@ -224,12 +224,12 @@ impl Client {
     pub(super) fn begin_pull(&mut self, now: Time, world: &mut World<'_>) {
         let NextPull::Pull { ticket, cursor } = self.protocol.next_pull(now) else {
             let over = !matches!(self.protocol.pull(), Pull::Waiting { .. });
-            return world.broken.unless(over, Law::RetryLeadsToAttempt);
+            return world.broken.unless(over, Property::RetryLeadsToAttempt);
         };
         let given = self.cursor();
-        world.broken.unless(cursor == given as u64, Law::CursorIsApplied);
-        world.broken.unless(self.ignores_pull(ticket - 1, world.upstream), Law::StaleChangesNothing);
-        world.broken.unless(now >= NAMED || !self.named[1], Law::NotBeforeNamed);
+        world.broken.unless(cursor == given as u64, Property::CursorIsApplied);
+        world.broken.unless(self.ignores_pull(ticket - 1, world.upstream), Property::StaleChangesNothing);
+        world.broken.unless(now >= NAMED || !self.named[1], Property::NotBeforeNamed);
         self.named[1] = false;
         self.counts_call(1, world);
         self.pull = Some(PullCall { given, ..PullCall::default() });
@@ -260,12 +260,12 @@ impl Client {
             })
         });
         if former {
-            world.broken.unless(before == self.protocol, Law::FormerIsNothing);
+            world.broken.unless(before == self.protocol, Property::FormerIsNothing);
         }
         let pulling = self.protocol.is_pulling(ticket);
         let nothing = former || from == given || lied && !pulling;
         let applied = if refused { lost && !pulling } else { nothing || self.cursor() >= given };
-        world.broken.unless(applied, Law::PageIsApplied);
+        world.broken.unless(applied, Property::PageIsApplied);
         if let Some(call) = &mut self.pull {
             call.caught_up |= all && (pulling || former);
             if last || !(pulling || former) {
@@ -306,7 +306,7 @@ impl Client {
     /// stopped by one of before.
     fn has_ended_pull(&self, before: &Core, former: bool, names: bool, world: &mut World<'_>) {
         let failed = matches!(self.protocol.pull(), Pull::Failed { .. });
-        world.broken.unless(!failed || self.halted[1], Law::LateStopsNothing);
+        world.broken.unless(!failed || self.halted[1], Property::LateStopsNothing);
         let waits = *self.protocol.pull() == Pull::Idle;
         let mut other = before.clone();
         let ended = other.pull_ended(self.pull_ticket, End::Disconnected.outcome(), 0, NOW);
@@ -314,8 +314,8 @@ impl Client {
             && before.push() == self.protocol.push()
             && before.epoch() == self.protocol.epoch()
             && before.is_uncertain() == self.protocol.is_uncertain()
-            && (names || other.shape() == self.protocol.shape())
+            && (names || other.canonical() == self.protocol.canonical())
             && ended == Effects::default();
-        world.broken.unless(!former || waits && same, Law::FormerIsNothing);
+        world.broken.unless(!former || waits && same, Property::FormerIsNothing);
     }
 }

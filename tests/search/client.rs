@@ -15,9 +15,9 @@ use latchwork::protocol::{
 use latchwork::upstream::{Batch, FatalKind};
 
 use super::calls::{Answer, End};
-use super::laws::{Broken, Law};
 use super::log::{Event, Ledger};
 use super::model::Config;
+use super::properties::{Broken, Property};
 use super::upstream::Upstream;
 
 /// When everything happens.
@@ -150,7 +150,8 @@ pub struct Client {
     /// Pushes that are not waited for any more and that may still reach upstream.
     pub late: Vec<Batch<Ledger>>,
     pub pull: Option<PullCall>,
-    /// The number of the pull. Not compared: the protocol's shape knows whether it is the latest.
+    /// The number of the pull. Not compared: the protocol's canonical form knows whether it is the
+    /// latest.
     pub pull_ticket: u64,
     /// The pusher was told to wait and has had no input since, yet it would send if it asked.
     pub asleep: bool,
@@ -299,7 +300,9 @@ impl Client {
                 self.send(until, world);
                 let open = !self.is_paused(Direction::Push) && self.pending() > 0;
                 let failed = matches!(self.protocol.push(), Push::Failed { .. });
-                world.broken.unless(!backing_off || !open || failed || self.push.is_some(), Law::RetryLeadsToAttempt);
+                world
+                    .broken
+                    .unless(!backing_off || !open || failed || self.push.is_some(), Property::RetryLeadsToAttempt);
             }
             Step::Arrive => self.arrive(world),
             Step::Answer => self.answer(world),
@@ -327,7 +330,7 @@ impl Client {
                     protocol.resume(direction);
                     Effects::default()
                 });
-                world.broken.unless(direction == Direction::Pull || self.has_looked(), Law::OwnerIsHeard);
+                world.broken.unless(direction == Direction::Pull || self.has_looked(), Property::OwnerIsHeard);
             }
             Step::OwnerActs => match self.protocol.failure() {
                 Some(Failure::Upstream { kind: FatalKind::WentBack, .. }) => self.reset(true, world),

@@ -21,7 +21,7 @@ impl Graph {
     pub fn longest_path(mut self) -> Option<usize> {
         self.steps.sort_unstable();
         self.steps.dedup();
-        let mut states: HashMap<u64, Node, BuildHasherDefault<Print>> = HashMap::default();
+        let mut states: HashMap<u64, Node, BuildHasherDefault<Fingerprint>> = HashMap::default();
         for (index, &(from, to)) in self.steps.iter().enumerate().rev() {
             states.entry(from).or_default().first = Some(index);
             states.entry(to).or_default().entrances += 1;
@@ -57,21 +57,21 @@ struct Node {
     first: Option<usize>,
 }
 
-/// A state's print is a hash already.
+/// A state's fingerprint is a hash already.
 #[derive(Default)]
-struct Print(u64);
+struct Fingerprint(u64);
 
-impl Hasher for Print {
+impl Hasher for Fingerprint {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("a print is a number");
+        unreachable!("a fingerprint is a number");
     }
 
-    fn write_u64(&mut self, print: u64) {
-        self.0 = print;
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
     }
 }
 

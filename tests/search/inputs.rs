@@ -4,8 +4,8 @@ use latchwork::log::{Log, MemoryEntry, Merged};
 use latchwork::protocol::{Direction, Effects, Failure, Fate, NextPull, NextPush, Protocol, Push};
 
 use super::client::{Client, Core, NOW, World, bits, events, failures};
-use super::laws::{Law, MOST_CALLS};
 use super::log::{Event, Ledger};
+use super::properties::{MOST_CALLS, Property};
 
 type Entry = MemoryEntry<Event>;
 
@@ -21,7 +21,7 @@ impl Client {
             admitted = sent.is_ok_and(|sent| sent == usize::from(!event.is_local_only()));
             Effects::default()
         });
-        world.broken.unless(admitted, Law::CommitNeverWaits);
+        world.broken.unless(admitted, Property::CommitNeverWaits);
     }
 
     pub fn pause(&mut self, direction: Direction, world: &mut World<'_>) {
@@ -52,7 +52,7 @@ impl Client {
         let mut asked = self.protocol.clone();
         let push_rests = matches!(asked.next_push(NOW), NextPush::Wait(Some(_)));
         let pull_rests = matches!(asked.next_pull(NOW), NextPull::Wait(Some(_)));
-        world.broken.unless(self.has_looked() && !(overrides && (push_rests || pull_rests)), Law::OwnerIsHeard);
+        world.broken.unless(self.has_looked() && !(overrides && (push_rests || pull_rests)), Property::OwnerIsHeard);
     }
 
     pub fn restart(&mut self, world: &mut World<'_>) {
@@ -60,7 +60,7 @@ impl Client {
         self.push.iter_mut().for_each(|call| call.restarted = true);
         self.pull.iter_mut().for_each(|call| call.restarted = true);
         self.owner_says(world, Protocol::restart);
-        world.broken.unless(self.has_looked() && self.protocol.failure().is_none(), Law::OwnerIsHeard);
+        world.broken.unless(self.has_looked() && self.protocol.failure().is_none(), Property::OwnerIsHeard);
     }
 
     /// The owner puts in another log: one that begins anew, with all events that are owed, or one without any from where the
@@ -84,7 +84,7 @@ impl Client {
         let idle = self.push.is_none() && self.pull.is_none() && self.named == [false; 2];
         if idle && self.paused == [false; 2] && !self.protocol.is_stopped() {
             let anew = Protocol::new(self.protocol.log().clone(), *self.protocol.settings());
-            world.broken.unless(anew.shape() == self.protocol.shape(), Law::FormerIsNothing);
+            world.broken.unless(anew.canonical() == self.protocol.canonical(), Property::FormerIsNothing);
         }
         self.carry_out(&effects, world);
     }
@@ -93,7 +93,7 @@ impl Client {
     pub fn counts_call(&mut self, direction: usize, world: &mut World<'_>) {
         if world.config.counts_calls() {
             self.calls[direction] += 1;
-            world.broken.unless(self.calls[direction] <= MOST_CALLS[direction], Law::FewCalls);
+            world.broken.unless(self.calls[direction] <= MOST_CALLS[direction], Property::FewCalls);
         }
     }
 
@@ -107,7 +107,7 @@ impl Client {
         let effects = input(&mut self.protocol);
         let lied = before.lie().is_some() && self.protocol.log().lie().is_none();
         let told = failed || self.told || lied;
-        world.broken.unless(told || self.protocol.failure().is_none(), Law::FailsOnlyWhenTold);
+        world.broken.unless(told || self.protocol.failure().is_none(), Property::FailsOnlyWhenTold);
         (self.asleep, self.told) = (false, false);
         let cursor = self.cursor();
         self.unresolved = self.unresolved.take().filter(|push| push.is_open(cursor, world.upstream));
@@ -117,7 +117,7 @@ impl Client {
         if lied {
             let breach = |failure: Option<&Failure>| matches!(failure, Some(Failure::Contract { .. }));
             let failed = failures(&self.protocol).map(breach);
-            world.broken.unless([failed, had_failed].concat().contains(&true), Law::FailureIsSeen);
+            world.broken.unless([failed, had_failed].concat().contains(&true), Property::FailureIsSeen);
             (0..2).for_each(|direction| self.halted[direction] |= failed[direction]);
             let gone = before.all().into_iter().filter(|event| !self.protocol.log().all().contains(event));
             let unseen = gone.filter(|&event| !world.upstream.has_had_among_the_first(self.cursor(), event));
@@ -148,9 +148,9 @@ impl Client {
                 (cursor + 1..=after).contains(&place) && upstream.has_had(place - 1, entry.event)
             };
             let acknowledged = confirmed.iter().all(|entry| entry.event.is_local_only() || is_upstreams(entry));
-            world.broken.unless(acknowledged, Law::OnlyAcknowledged);
+            world.broken.unless(acknowledged, Property::OnlyAcknowledged);
             let moved = cursor + new.len() + sent == after && new.iter().all(is_upstreams);
-            world.broken.unless(moved, Law::CursorIsApplied);
+            world.broken.unless(moved, Property::CursorIsApplied);
             // Of each kind, in order: what was pending has been confirmed, given up, or is pending.
             let (pending, now) = (before.all(), self.protocol.log().all());
             let confirmed: Vec<_> = confirmed.iter().map(|entry| entry.event).collect();
@@ -169,18 +169,18 @@ impl Client {
                 accounted &= kept.into_iter().map(|(_, event)| event).eq(of(&now));
             }
             let apart = new.iter().all(|entry| !pending.contains(&entry.event));
-            world.broken.unless(accounted && apart, Law::SettlesOnce);
+            world.broken.unless(accounted && apart, Property::SettlesOnce);
         } else {
-            world.broken.unless(cursor == after, Law::CursorIsApplied);
+            world.broken.unless(cursor == after, Property::CursorIsApplied);
         }
         let pending = self.protocol.log().all().into_iter().filter(|event| !event.is_local_only());
-        world.broken.unless(pending.eq(self.rest(upstream)), Law::SettlesOnce);
+        world.broken.unless(pending.eq(self.rest(upstream)), Property::SettlesOnce);
     }
 
     fn carry_out(&mut self, effects: &Effects<Entry>, world: &mut World<'_>) {
         if effects.interrupt_push {
             let decided = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
-            world.broken.unless(decided || self.protocol.is_stopped(), Law::OnlyTheLostAreInterrupted);
+            world.broken.unless(decided || self.protocol.is_stopped(), Property::OnlyTheLostAreInterrupted);
             self.push.iter_mut().for_each(|call| call.interrupted = true);
         }
         if effects.interrupt_pull {

@@ -34,31 +34,35 @@
 //!
 //! # What is compared
 //!
-//! Two states are one if they can do the same from now on. Of a protocol that is its
-//! [`shape`](latchwork::protocol::Protocol::shape): counters are left out, and numbers that only grow are replaced by what they are
-//! compared with; its documentation says why nothing is lost. A batch and a pull on their way are compared without their
-//! tickets, but with whether they are the protocol's latest; a ticket means nothing else. A request that upstream can no
-//! longer take, since its head has moved past the batch's base, is dropped. Whether a stale outcome is ignored is tried
-//! where the outcome becomes stale, so old tickets need not be kept.
+//! Two states are one if they can do the same from now on. Of a protocol that is its [canonical
+//! form](latchwork::protocol::Protocol::canonical): counters are left out, and numbers that only
+//! grow are replaced by what they are compared with; its documentation says why nothing is lost. A
+//! batch and a pull on their way are compared without their tickets, but with whether they are the
+//! protocol's latest; a ticket means nothing else. A request that upstream can no longer take,
+//! since its head has moved past the batch's base, is dropped. Whether a stale outcome is ignored
+//! is tried where the outcome becomes stale, so old tickets need not be kept.
 //!
-//! A state is remembered as a print of 64 bits, so two could be taken for one: with ten million states, one in 300,000
-//! searches would suffer it.
+//! A state is remembered as a fingerprint of 64 bits, so two could be taken for one: with ten
+//! million states, one in 300,000 searches would suffer it.
 //!
 //! # That everything drains
 //!
-//! "Once faults stop, everything drains" speaks of all that may follow a state, and the checker's eventually-properties
-//! overlook circles. So it is shown in two parts. The graph of the **steps** that the search has seen has no circle
-//! (`graph.rs` looks at all of it): from every state, in whatever order, steps come to an end, after as many as the
-//! search prints at most. And a state without a step is **quiet** (`laws.rs`): nothing is pending, and live clients have
-//! what upstream has. Commits and faults are finite, so no schedule, however unfair, ends otherwise. No fairness is assumed,
-//! but for one: a timer that fires while a replica lags is not in the graph, so the replica gets its turn some time.
+//! "Once faults stop, everything drains" speaks of all that may follow a state, and the checker's
+//! eventually-properties overlook circles. So it is shown in two parts. The graph of the **steps**
+//! that the search has seen has no circle (`graph.rs` looks at all of it): from every state, in
+//! whatever order, steps come to an end, after as many as the search prints at most. And a state
+//! without a step is **quiet** (`properties.rs`): nothing is pending, and live clients have what
+//! upstream has. Commits and faults are finite, so no schedule, however unfair, ends otherwise. No
+//! fairness is assumed, but for one: a timer that fires while a replica lags is not in the graph,
+//! so the replica gets its turn some time.
 //!
 //! # That it does not hammer
 //!
-//! Where upstream may say the same for ever, there is no end to what happens. There the search counts the calls that begin
-//! without the end of a backoff, a merge, a commit or the owner's word between them, and finds that they are few
-//! ([`MOST_CALLS`](laws::MOST_CALLS)). Merges, commits and the owner's words come to an end in each search, so whatever
-//! upstream says, a client that goes on calling waits for time again and again. How long it waits is shown in
+//! Where upstream may say the same for ever, there is no end to what happens. There the search
+//! counts the calls that begin without the end of a backoff, a merge, a commit or the owner's word
+//! between them, and finds that they are few ([`MOST_CALLS`](properties::MOST_CALLS)). Merges,
+//! commits and the owner's words come to an end in each search, so whatever upstream says, a client
+//! that goes on calling waits for time again and again. How long it waits is shown in
 //! `tests/answers.rs`, in a time of its own.
 //!
 //! # What this does not show
@@ -78,16 +82,16 @@ mod data;
 mod faults;
 mod graph;
 mod inputs;
-mod laws;
 mod log;
 mod model;
+mod properties;
 mod runner;
 mod upstream;
 
 use faults::Fault::{self, *};
-use laws::Law;
 use log::Kind;
 use model::Config;
+use properties::Property;
 use runner::{alone, hold, say, wander};
 use serde_json::json;
 
@@ -216,7 +220,7 @@ fn no_law_is_broken_and_everything_drains() {
         distinct += seen.distinct;
         time += seen.time;
     }
-    Law::ALL.iter().for_each(|law| data::note(&json!({ "law": law.name() })));
+    Property::ALL.iter().for_each(|property| data::note(&json!({ "search_property": property.name() })));
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
     say(&format!("search of all these: {distinct} distinct states in {time:.1?}"));
     for &fault in faults::ALL {

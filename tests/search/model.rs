@@ -4,13 +4,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use stateright::{Model, Property};
+use stateright::Model;
 
 use super::client::{Client, PushCall, Step, World};
 use super::faults::Fault;
 use super::graph::Graph;
-use super::laws::{Broken, Law};
 use super::log::Kind;
+use super::properties::{Broken, Property};
 use super::upstream::Upstream;
 
 /// What is searched.
@@ -43,8 +43,8 @@ pub struct Config {
     pub idempotent: bool,
     /// An upstream that appends whatever it is given, and so breaks its contract.
     pub takes_anything: bool,
-    /// The laws to look at; all if there are none.
-    pub laws: &'static [Law],
+    /// The properties to look at; all if there are none.
+    pub properties: &'static [Property],
 }
 
 impl Config {
@@ -65,7 +65,7 @@ impl Config {
         lags: false,
         idempotent: false,
         takes_anything: false,
-        laws: &[],
+        properties: &[],
     };
 
     /// Whether calls are counted: where things go wrong for ever.
@@ -78,8 +78,8 @@ impl Config {
         self.faults.contains(&fault) || self.forever.contains(&fault)
     }
 
-    pub fn asks(&self, law: Law) -> bool {
-        self.laws.is_empty() || self.laws.contains(&law)
+    pub fn asks(&self, property: Property) -> bool {
+        self.properties.is_empty() || self.properties.contains(&property)
     }
 }
 
@@ -104,7 +104,7 @@ pub struct State {
     pub budget: u8,
     pub broken: Broken,
     /// What is compared, condensed.
-    print: u64,
+    fingerprint: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,12 +147,12 @@ impl State {
     fn new(config: &Config) -> Self {
         let clients = (0..).zip(config.events).map(|(id, &events)| Client::new(id, events, config)).collect();
         let (upstream, broken) = (Upstream::default(), Broken::default());
-        let mut state = Self { clients, upstream, budget: config.budget, broken, print: 0 };
+        let mut state = Self { clients, upstream, budget: config.budget, broken, fingerprint: 0 };
         state.settle(config);
         state
     }
 
-    /// Drops what can have no effect, and takes the print.
+    /// Drops what can have no effect, and takes the fingerprint.
     fn settle(&mut self, config: &Config) {
         let head = self.upstream.head();
         for client in &mut self.clients {
@@ -166,16 +166,16 @@ impl State {
             }
         }
         let mut hasher = DefaultHasher::new();
-        self.clients.iter().for_each(|client| client.print(&mut hasher));
+        self.clients.iter().for_each(|client| client.fingerprint(&mut hasher));
         (&self.upstream, self.budget, self.broken).hash(&mut hasher);
-        self.print = hasher.finish();
+        self.fingerprint = hasher.finish();
     }
 }
 
 impl Client {
     /// Hashes what is compared.
-    fn print(&self, hasher: &mut impl Hasher) {
-        (self.protocol.shape(), self.uncommitted, self.given_up, self.asleep).hash(hasher);
+    fn fingerprint(&self, hasher: &mut impl Hasher) {
+        (self.protocol.canonical(), self.uncommitted, self.given_up, self.asleep).hash(hasher);
         (&self.unresolved, self.untold).hash(hasher);
         (self.named, self.halted, self.calls, self.paused).hash(hasher);
         if let Some(PushCall { batch, answer, interrupted, former, restarted }) = &self.push {
@@ -190,13 +190,13 @@ impl Client {
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.print.hash(hasher);
+        self.fingerprint.hash(hasher);
     }
 }
 
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        self.print == other.print
+        self.fingerprint == other.fingerprint
     }
 }
 
@@ -209,7 +209,7 @@ impl Model for Search {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if Law::ALL.iter().any(|&law| self.config.asks(law) && state.broken.contains(law)) {
+        if Property::ALL.iter().any(|&property| self.config.asks(property) && state.broken.contains(property)) {
             return;
         }
         let mut steps = Vec::new();
@@ -251,12 +251,12 @@ impl Model for Search {
         }
         next.settle(&self.config);
         if self.counts_as_step(state, action) && !self.walks {
-            self.steps.lock().expect("no panic while it is held").add(state.print, next.print);
+            self.steps.lock().expect("no panic while it is held").add(state.fingerprint, next.fingerprint);
         }
         Some(next)
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        Law::properties()
+    fn properties(&self) -> Vec<stateright::Property<Self>> {
+        Property::properties()
     }
 }

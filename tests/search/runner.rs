@@ -25,7 +25,7 @@ pub struct Seen {
     pub distinct: usize,
     pub depth: usize,
     pub time: Duration,
-    /// The law that was broken, and what led there.
+    /// The property that was broken, and what led there.
     pub breach: Option<(&'static str, Vec<Action>)>,
     /// The most steps in a row without a commit and without a fault; `None` if there is no end to them.
     pub longest: Option<usize>,
@@ -36,7 +36,7 @@ pub struct Seen {
 /// What a search by this checker sees.
 pub fn see<C: Checker<Search>>(checker: C, begun: Instant) -> Seen {
     let checker = checker.join();
-    let breach = checker.discoveries().into_iter().map(|(law, path)| (law, path.into_actions())).next();
+    let breach = checker.discoveries().into_iter().map(|(property, path)| (property, path.into_actions())).next();
     let steps = std::mem::take(&mut *checker.model().steps.lock().expect("no panic while it is held"));
     let longest = steps.longest_path();
     Seen {
@@ -66,11 +66,11 @@ impl Seen {
         )
     }
 
-    /// The law that was broken, and how.
+    /// The property that was broken, and how.
     pub fn story(&self) -> String {
         let mut text = String::new();
-        if let Some((law, path)) = &self.breach {
-            writeln!(text, "  {law}, after {} actions:", path.len()).expect("a string");
+        if let Some((property, path)) = &self.breach {
+            writeln!(text, "  {property}, after {} actions:", path.len()).expect("a string");
             path.iter().for_each(|action| writeln!(text, "    {action:?}").expect("a string"));
         }
         text
@@ -82,7 +82,8 @@ pub fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr");
 }
 
-/// Searches all of it. Says what does not hold: a law that was broken, or a path of steps without an end.
+/// Searches all of it. Says what does not hold: a property that was broken, or a path of steps
+/// without an end.
 pub fn hold(config: Config) -> (Seen, Option<String>) {
     let seen = exhaust(config);
     say(&format!("search {:<68} {}", config.name, seen.counts()));
@@ -103,7 +104,7 @@ pub fn hold(config: Config) -> (Seen, Option<String>) {
     (seen, broken)
 }
 
-/// Walks at random until so many states have been visited, and expects that no law is broken.
+/// Walks at random until so many states have been visited, and expects that no property is broken.
 pub fn wander(config: Config, target: usize) {
     let begun = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, Into::into);

@@ -135,7 +135,7 @@ impl State {
             Next::Do(()) => Next::Wait { until: None },
             told => told,
         };
-        self.told.looked(direction, told);
+        self.told.record_wait(direction, told);
         next
     }
 

@@ -43,7 +43,7 @@ pub use self::policy::RestartPolicy;
 pub use self::run::{Ended, Exit, Run};
 pub use self::shared::{Handle, Phase, Status};
 use self::shared::{Shared, work};
-use crate::platform::{Arc, Instant, abandoned, thread};
+use crate::platform::{Arc, Instant, is_unwinding, thread};
 use crate::primitives::wait::deadline;
 use crate::shared_error::SharedError;
 
@@ -178,7 +178,7 @@ impl Worker {
     /// Waits for the thread's very end. Its last step has been taken: only its thread-local values are dropped yet.
     fn reap(&mut self) {
         if let Some(thread) = self.thread.take() {
-            let _contained = thread.join();
+            let _caught = thread.join();
         }
     }
 }
@@ -210,7 +210,7 @@ impl Deref for Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if self.thread.is_none() || abandoned() {
+        if self.thread.is_none() || is_unwinding() {
             return;
         }
         self.handle.stop();

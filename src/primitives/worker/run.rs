@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::platform::contain;
+use crate::platform::catch_panic;
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::panics::panic_message;
 use crate::shared_error::SharedError;
@@ -66,7 +66,7 @@ impl fmt::Display for Exit {
 
 /// Runs the body once; a panic of the body, or of the error it returns, is how the run ended.
 pub(super) fn run_once(body: &mut impl FnMut(&Run) -> Result<(), SharedError>, run: &Run) -> Ended {
-    match contain(|| body(run)) {
+    match catch_panic(|| body(run)) {
         Ok(Ok(())) => Ended::Completed,
         Ok(Err(error)) => Ended::Failed(error),
         Err(payload) => Ended::Panicked(panic_message(payload)),

@@ -9,7 +9,7 @@ use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
 use super::{RestartPolicy, Stopped};
 use crate::platform::event::Shown;
-use crate::platform::{Arc, Instant, contain, probe, random, thread};
+use crate::platform::{Arc, Instant, catch_panic, probe, random, thread};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
@@ -412,8 +412,8 @@ impl Shared {
             drop(state);
             // They are user code, and the thread outlives their panics.
             let mut panicked = FirstPanic::default();
-            panicked.contain(|| drop(former));
-            panicked.contain(|| wake_all(wakers));
+            panicked.catch(|| drop(former));
+            panicked.catch(|| wake_all(wakers));
             panicked.message();
             state = self.state.lock();
         }
@@ -431,8 +431,8 @@ impl Shared {
 /// panic.
 fn wake_and(wakers: Wakers, rest: impl FnOnce()) {
     let mut panicked = FirstPanic::default();
-    panicked.contain(|| wake_all(wakers));
-    panicked.contain(rest);
+    panicked.catch(|| wake_all(wakers));
+    panicked.catch(rest);
     panicked.resume();
 }
 
@@ -455,6 +455,6 @@ pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Re
         let ended = run_once(&mut body, &run);
         next = shared.turn(&run, ended);
     }
-    let _contained = contain(move || drop(body));
-    let _contained = contain(|| shared.state.change(|state| state.activity = Activity::Stopped));
+    let _caught = catch_panic(move || drop(body));
+    let _caught = catch_panic(|| shared.state.change(|state| state.activity = Activity::Stopped));
 }

@@ -1,12 +1,12 @@
 //! What each input does, one at a time. That no order of them leaves a direction waiting for ever is for the state search.
 
+mod canonical;
 mod contract;
 mod decisions;
 mod linger;
 mod owner;
 mod pull;
 mod push;
-mod shape;
 mod waiting;
 
 use super::{Effects, NextPull, NextPush, Protocol, Settings, Time};

@@ -13,8 +13,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
-use crate::crew::{Crew, await_here, poll_up_to, rest};
 use crate::harness::{Fuzzer, Seen};
+use crate::thread_group::{ThreadGroup, await_here, poll_up_to, rest};
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -277,10 +277,10 @@ fn without<T>(waited: Waited<T>) -> Waited {
 
 pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     let world = Arc::new(World::new());
-    let mut crew = Crew::new();
+    let mut threads = ThreadGroup::new();
     for (number, script) in case.scripts.iter().cloned().enumerate() {
         let world = Arc::clone(&world);
-        crew.start(move || {
+        threads.start(move || {
             for (at, step) in script.into_iter().enumerate() {
                 world.at[number].store(at, Ordering::Relaxed);
                 world.step(step);
@@ -297,9 +297,9 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     world.open();
     (0..3).for_each(|_| world.bump());
     let deadline = Instant::now() + seen.patience();
-    while !crew.all_end((Instant::now() + Duration::from_micros(100)).min(deadline)).map_err(TestCaseError::fail)? {
+    while !threads.all_end((Instant::now() + Duration::from_micros(100)).min(deadline)).map_err(TestCaseError::fail)? {
         if Instant::now() >= deadline {
-            let stands = crew.missing().into_iter().map(|number| {
+            let stands = threads.missing().into_iter().map(|number| {
                 let at = world.at[number].load(Ordering::Relaxed);
                 format!("thread {number} is still at step {at}, {:?}", case.scripts[number][at])
             });

@@ -18,8 +18,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
-use crate::crew::{Crew, poll_up_to, rest};
 use crate::harness::{Fuzzer, INJECTED, Seen};
+use crate::thread_group::{ThreadGroup, poll_up_to, rest};
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -307,10 +307,10 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     // One that does not do what it should is left behind: to drop it is to wait for it.
     let worker = ManuallyDrop::new(worker.expect("there are threads"));
     world.handle.set(worker.handle().clone()).expect("set once");
-    let mut crew = Crew::new();
+    let mut threads = ThreadGroup::new();
     for (number, script) in case.scripts.iter().cloned().enumerate() {
         let world = Arc::clone(&world);
-        crew.start(move || {
+        threads.start(move || {
             for (at, step) in script.into_iter().enumerate() {
                 world.at[number].store(at, Ordering::Relaxed);
                 world.patiently(|| world.step(step));
@@ -318,9 +318,9 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
         });
     }
     let deadline = Instant::now() + seen.patience();
-    let ended = crew.all_end(deadline).map_err(TestCaseError::fail)?;
+    let ended = threads.all_end(deadline).map_err(TestCaseError::fail)?;
     if !ended {
-        let still = crew.missing().into_iter().map(|number| {
+        let still = threads.missing().into_iter().map(|number| {
             let at = world.at[number].load(Ordering::Relaxed);
             format!("thread {number} is still at step {at}, {:?}", case.scripts[number][at])
         });

@@ -16,11 +16,11 @@ use proptest::test_runner::TestCaseResult;
 use super::Ends;
 use super::loud::{Bell, LoudEvent, LoudLog};
 use super::world::{Client, Commit, Handle, World, look, told};
-use crate::crew::{Crew, await_here, rest};
 use crate::harness::{INJECTED, Seen};
 use crate::logs::{Event, Kind};
+use crate::thread_group::{ThreadGroup, await_here, rest};
 
-pub fn run(world: &Arc<World>, waiters: &mut Crew, seen: &Seen) -> TestCaseResult {
+pub fn run(world: &Arc<World>, waiters: &mut ThreadGroup, seen: &Seen) -> TestCaseResult {
     let deadline = Instant::now() + seen.patience();
     for client in world.clients.iter().filter(|client| client.setup.ends != Ends::Drained) {
         end(client, world, deadline)?;
@@ -63,11 +63,11 @@ fn in_time<T: Send + 'static>(
     does: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TestCaseError> {
     let (sender, receiver) = channel();
-    let mut crew = Crew::new();
-    crew.start(move || {
+    let mut threads = ThreadGroup::new();
+    threads.start(move || {
         let _heard = sender.send(does());
     });
-    let ended = crew.all_end(deadline).map_err(|panicked| TestCaseError::fail(format!("{what}: {panicked}")))?;
+    let ended = threads.all_end(deadline).map_err(|panicked| TestCaseError::fail(format!("{what}: {panicked}")))?;
     let done = receiver.try_recv().ok().filter(|_| ended);
     done.ok_or_else(|| told(format!("{what} does not end"), world))
 }

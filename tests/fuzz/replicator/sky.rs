@@ -10,9 +10,9 @@ use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Sh
 
 use super::loud::{LoudEntry, LoudError, LoudLog, Ring, loud};
 use super::world::World;
-use crate::crew::rest;
 use crate::harness::INJECTED;
 use crate::logs::{AnyLog, Entry, Event};
+use crate::thread_group::rest;
 use latchwork::log::Log;
 
 /// The longest that upstream is silent, if it is not asked to end.

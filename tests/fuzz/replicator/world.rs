@@ -20,9 +20,9 @@ use proptest::test_runner::{TestCaseError, TestCaseResult};
 use super::loud::{Bell, LoudEvent, LoudLog, LoudWaker, Ring};
 use super::sky::{Chance, Sky, Way};
 use super::{Case, Does, Ends, Setup, Step, Wait, finale};
-use crate::crew::{Crew, await_here, poll_up_to, rest};
 use crate::harness::{INJECTED, Seen};
 use crate::logs::{AnyLog, Event, Kind};
+use crate::thread_group::{ThreadGroup, await_here, poll_up_to, rest};
 
 pub type Handle = Arc<Replicator<LoudLog>>;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -207,7 +207,7 @@ fn run_in(world: &Arc<World>, seen: &Seen) -> TestCaseResult {
         begin(client, world);
     }
     let (sender, receiver) = channel();
-    let (mut scripts, mut waiters) = (Crew::new(), Crew::new());
+    let (mut scripts, mut waiters) = (ThreadGroup::new(), ThreadGroup::new());
     for (thread, script) in world.case.scripts.iter().cloned().enumerate() {
         let (world, sender) = (Arc::clone(world), sender.clone());
         scripts.start(move || Thread { thread, world: &world, waits: &sender, listens: BTreeMap::new() }.run(&script));

@@ -26,7 +26,7 @@ pub const RULES: &[Rule] = &[
         within: &[],
         except: &[PLATFORM],
         #[cfg(test)]
-        example: ("#[cfg(all(loom, feature = \"loom\"))] mod lanes;", "use crate::platform::Mutex; // loom's"),
+        example: ("#[cfg(all(loom, feature = \"loom\"))] mod trace;", "use crate::platform::Mutex; // loom's"),
     },
     Rule {
         says: "locks, atomics, threads and the time come from the facade, or no model sees them",

@@ -35,7 +35,7 @@ pub const STEPS: &[Step] = &[
     step("docs", "documentation, normal build and model build", docs),
     step("readme", "what the READMEs show", pages::readme),
     step("words", "words that name no party", words),
-    step("no-trace", "what is said in lanes leaves no trace in a normal build", no_trace),
+    step("no-trace", "what is said in execution traces leaves no trace in a normal build", no_trace),
     step("user", "what a user's lock file gets", user),
     step("package", "the package", package),
     step("parking-lot", "both ends of the parking_lot range", parking_lot),
@@ -139,8 +139,9 @@ fn words(gate: &Gate) -> Outcome {
     pages::words(gate, &files(gate, "src")?.into_iter().chain(pages).collect::<Vec<_>>())
 }
 
-/// What the crate says in the lanes of a model. The control is a model build. (Words of code that is generic in the log
-/// are in neither: it is compiled where it is used. They go through the same macro.)
+/// What the crate says in the execution traces of a model. The control is a model build. (Words of
+/// code that is generic in the log are in neither: it is compiled where it is used. They go through
+/// the same macro.)
 fn no_trace(gate: &Gate) -> Outcome {
     let words = ["no run is due", "the run has not ended", "joins the queue of", "parks: "].map(str::to_owned);
     let control = object(gate.cargo("rustc -p latchwork --features loom").loom(), gate.target.join("model.o"))?;

@@ -13,7 +13,7 @@ enum Line {
     Model(Explored),
     Died { name: String, property: String, how: String },
     Deep(Deep),
-    Law(String),
+    SearchProperty(String),
     Space(Searched),
     Walk(Walk),
     Breach(Sought),
@@ -36,7 +36,7 @@ struct Explored {
     #[serde(flatten)]
     model: Model,
     known_bugs: Vec<Maybe>,
-    twins: Vec<Maybe>,
+    variants: Vec<Maybe>,
     failures: Vec<String>,
 }
 
@@ -120,18 +120,18 @@ impl Data {
         match line {
             Line::Listed(listed) => self.listed.push(listed),
             Line::KnownBug(bug) => report.bugs.push(bug),
-            Line::Law(law) => report.laws.push(law),
+            Line::SearchProperty(property) => report.search_properties.push(property),
             Line::Walk(walk) => report.walks.push(walk),
             Line::Deep(deep) => self.deep = Some(deep),
             Line::Died { name, property, how } => {
                 self.broken
                     .push(Broken { what: format!("`{name}`: {property}"), how: format!("its process died: {how}") });
             }
-            Line::Model(Explored { mut model, known_bugs, twins, failures }) => {
+            Line::Model(Explored { mut model, known_bugs, variants, failures }) => {
                 let found = |all: Vec<Maybe>| -> Vec<Hit> {
                     all.into_iter().filter_map(|Maybe { name, after }| Some(Hit { name, after: after? })).collect()
                 };
-                (model.known_bugs, model.twins) = (found(known_bugs), found(twins));
+                (model.known_bugs, model.variants) = (found(known_bugs), found(variants));
                 if failures.is_empty() {
                     report.models.push(model);
                 } else {
@@ -158,9 +158,9 @@ impl Data {
             }
             Line::Breach(Sought { breach, unnoticed: false }) => report.breaches.push(breach),
             Line::Breach(Sought { breach, unnoticed: true }) => {
-                let what = format!("state search, law \"{}\"", breach.law);
+                let what = format!("state search, property \"{}\"", breach.property);
                 let how =
-                    format!("known bug {} breaks it no longer: this law cannot be broken by it", breach.known_bug);
+                    format!("known bug {} breaks it no longer: this property cannot be broken by it", breach.known_bug);
                 self.broken.push(Broken { what, how });
             }
         }
@@ -202,7 +202,7 @@ mod tests {
         let line = |failures: &str| {
             format!(
                 r#"{{"model":{{"name":"latch::a","property":"It opens.","invariants":["I1"],"threads":2,"bound":null,
-                "steps":9,"executions":7,"known_bugs":[],"twins":[],"failures":[{failures}]}}}}"#
+                "steps":9,"executions":7,"known_bugs":[],"variants":[],"failures":[{failures}]}}}}"#
             )
             .replace('\n', "")
         };

@@ -129,7 +129,9 @@ impl Differences {
         otherwise.extend(numbers("executions", old.executions, new.executions));
         otherwise.extend(numbers("steps", old.steps, new.steps));
         otherwise.extend(numbers("threads", old.threads, new.threads));
-        for (word, old, new) in [("known bug", &old.known_bugs, &new.known_bugs), ("twin", &old.twins, &new.twins)] {
+        for (word, old, new) in
+            [("known bug", &old.known_bugs, &new.known_bugs), ("variant", &old.variants, &new.variants)]
+        {
             pair(
                 old,
                 new,
@@ -191,17 +193,17 @@ impl Differences {
             },
         );
         pair(
-            &old.laws,
-            &new.laws,
+            &old.search_properties,
+            &new.search_properties,
             |one, other| one == other,
             |old, new| match (old, new) {
-                (Some(old), None) => self.add(Kind::Less, format!("law \"{old}\""), "is gone"),
-                (None, Some(new)) => self.add(Kind::More, format!("law \"{new}\""), "is new"),
+                (Some(old), None) => self.add(Kind::Less, format!("property \"{old}\""), "is gone"),
+                (None, Some(new)) => self.add(Kind::More, format!("property \"{new}\""), "is new"),
                 _ => {}
             },
         );
-        let same = |one: &Breach, other: &Breach| one.law == other.law && one.known_bug == other.known_bug;
-        let what = |breach: &Breach| format!("known bug `{}`, law \"{}\"", breach.known_bug, breach.law);
+        let same = |one: &Breach, other: &Breach| one.property == other.property && one.known_bug == other.known_bug;
+        let what = |breach: &Breach| format!("known bug `{}`, property \"{}\"", breach.known_bug, breach.property);
         pair(&old.breaches, &new.breaches, same, |old, new| match (old, new) {
             (Some(old), Some(new)) => {
                 self.number(&what(new), "actions", old.actions, new.actions);
@@ -321,7 +323,7 @@ mod tests {
             steps: 89,
             executions: 139_867,
             known_bugs: vec![Hit { name: "H".into(), after: 7 }],
-            twins: Vec::new(),
+            variants: Vec::new(),
         }
     }
 

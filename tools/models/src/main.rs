@@ -133,7 +133,7 @@ fn compare(args: &Args, place: &Place, mut data: Data, passed: bool) -> io::Resu
     let scope = Scope {
         models: &|name| selected(name) && gone(name),
         bugs: all_ran || !listed.is_empty(),
-        search: args.filter.is_none() && (all_ran || !new.laws.is_empty()),
+        search: args.filter.is_none() && (all_ran || !new.search_properties.is_empty()),
     };
     let mut differences = Differences::default();
     differences.broken(broken);

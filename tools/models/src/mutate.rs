@@ -1,11 +1,12 @@
 //! Mutation testing: takes away one ordering, one wake-up, one count or one second look at a time, and asks the
-//! checks of that room whether they notice.
+//! checks of that module whether they notice.
 //!
-//! `cargo mutants` changes what functions return and how values are compared; it knows nothing of memory orderings, nor
-//! of a statement that could be left out. These are that rest. A change is one piece of text in a copy of the tree. The
-//! tests of its room are asked first, which takes a second; then the models, for most of these changes are wrong in some
-//! schedules only; then the state search. One check that fails is enough, and so is one that does not end. What survives
-//! the tests in `cargo mutants` is tried here as well.
+//! `cargo mutants` changes what functions return and how values are compared; it knows nothing of
+//! memory orderings, nor of a statement that could be left out. These are that rest. A change is
+//! one piece of text in a copy of the tree. The tests of its module are asked first, which takes a
+//! second; then the models, for most of these changes are wrong in some schedules only; then the
+//! state search. One check that fails is enough, and so is one that does not end. What survives the
+//! tests in `cargo mutants` is tried here as well.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -60,7 +61,7 @@ const LOOKS: &[(&str, &str, &str)] = &[
 /// The machine's own locks, which no model sees.
 const NOT_HERE: &str = "src/platform/";
 
-/// The checks of a room: models by name, and tests.
+/// The checks of a module: models by name, and tests.
 #[derive(Clone, Copy)]
 struct Checks<'a> {
     models: &'a [&'static str],
@@ -82,12 +83,12 @@ fn checks(file: &str) -> Checks<'static> {
         ["primitives", "latch"] => Checks { models: &["latch::"], tests: &["primitives"] },
         ["primitives", "epoch"] => Checks { models: &["epoch::"], tests: &["primitives"] },
         ["primitives", "interrupt"] => Checks { models: &["interrupt::"], tests: &["primitives"] },
-        ["primitives", "worker", ..] => Checks { models: &["worker::", "lanes::"], tests: &["primitives"] },
+        ["primitives", "worker", ..] => Checks { models: &["worker::", "trace::"], tests: &["primitives"] },
         ["sync_state", ..] => Checks { models: &[], tests: &["sync_state", SEARCH] },
         ["log", ..] => Checks { models: &["replicator::"], tests: &["replicator", "sync_state", SEARCH] },
         ["replicator", "upstream", ..] => Checks { models: &["upstream::", "replicator::"], tests: &["replicator"] },
         ["protocol" | "replicator", ..] => {
-            Checks { models: &["replicator::", "matrix::", "engines::", "lanes::"], tests: &["replicator", SEARCH] }
+            Checks { models: &["replicator::", "matrix::", "engines::", "trace::"], tests: &["replicator", SEARCH] }
         }
         _ => Checks {
             models: &["latch::", "epoch::", "interrupt::", "worker::", "replicator::"],

@@ -9,7 +9,8 @@ use crate::invariants;
 pub struct Report {
     pub models: Vec<Model>,
     pub bugs: Vec<Bug>,
-    pub laws: Vec<String>,
+    /// Properties of the state search.
+    pub search_properties: Vec<String>,
     pub spaces: Vec<Space>,
     pub walks: Vec<Walk>,
     pub breaches: Vec<Breach>,
@@ -33,7 +34,7 @@ pub struct Model {
     #[serde(skip)]
     pub known_bugs: Vec<Hit>,
     #[serde(skip)]
-    pub twins: Vec<Hit>,
+    pub variants: Vec<Hit>,
 }
 
 /// A defect, and after how many executions it was found.
@@ -66,11 +67,11 @@ pub struct Walk {
     pub states: usize,
 }
 
-/// A known bug that breaks a law of the state search.
+/// A known bug that breaks a property of the state search.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Breach {
     pub known_bug: String,
-    pub law: String,
+    pub property: String,
     /// The number of actions on a shortest way there.
     pub actions: usize,
     pub distinct: usize,
@@ -105,8 +106,8 @@ pub struct Refuted {
 }
 
 impl Report {
-    /// The order of the report, whichever came first: by invariant, then as the names go. What the known bugs, the laws
-    /// and the state search give comes as it stands in their lists.
+    /// The order of the report, whichever came first: by invariant, then as the names go. What the
+    /// known bugs, the properties and the state search give comes as it stands in their lists.
     pub fn put_in_order(&mut self) -> Result<(), String> {
         for Model { name, invariants, .. } in &self.models {
             if let Some(other) = invariants.iter().find(|name| invariants::position(name).is_none()) {
@@ -120,10 +121,11 @@ impl Report {
         }
         let first = |model: &Model| invariants::position(&model.invariants[0]);
         self.models.sort_by(|one, other| first(one).cmp(&first(other)).then_with(|| one.name.cmp(&other.name)));
-        self.laws.sort_by_key(|law| law.split(':').next().and_then(invariants::position));
-        let law = |breach: &Breach| self.laws.iter().position(|law| *law == breach.law);
-        // Stable: for one law, the bugs stay in order.
-        self.breaches.sort_by_key(law);
+        self.search_properties.sort_by_key(|property| property.split(':').next().and_then(invariants::position));
+        let property =
+            |breach: &Breach| self.search_properties.iter().position(|property| *property == breach.property);
+        // Stable: for one property, the bugs stay in order.
+        self.breaches.sort_by_key(property);
         let property = |refuted: &Refuted| self.properties.iter().position(|property| *property == refuted.property);
         self.refuted.sort_by_key(property);
         Ok(())
@@ -139,13 +141,15 @@ impl Report {
         self.models.iter().filter(move |model| model.invariants.iter().any(|name| name == invariant))
     }
 
-    /// The laws of an invariant: the text after its name, and the whole.
-    pub fn laws_of<'a>(&'a self, invariant: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.laws.iter().filter_map(move |law| Some((law.strip_prefix(invariant)?.strip_prefix(": ")?, law.as_str())))
+    /// The properties of an invariant: the text after its name, and the whole.
+    pub fn properties_of<'a>(&'a self, invariant: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.search_properties.iter().filter_map(move |property| {
+            Some((property.strip_prefix(invariant)?.strip_prefix(": ")?, property.as_str()))
+        })
     }
 
-    pub fn breaches_of<'a>(&'a self, law: &'a str) -> impl Iterator<Item = &'a Breach> {
-        self.breaches.iter().filter(move |breach| breach.law == law)
+    pub fn breaches_of<'a>(&'a self, property: &'a str) -> impl Iterator<Item = &'a Breach> {
+        self.breaches.iter().filter(move |breach| breach.property == property)
     }
 
     /// The models that find a known bug.
@@ -158,7 +162,7 @@ impl Report {
         self.refuted.iter().filter(move |refuted| refuted.known_bug == bug)
     }
 
-    /// The laws that a known bug breaks.
+    /// The properties that a known bug breaks.
     pub fn broken_by<'a>(&'a self, bug: &'a str) -> impl Iterator<Item = &'a Breach> {
         self.breaches.iter().filter(move |breach| breach.known_bug == bug)
     }

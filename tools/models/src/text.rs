@@ -78,14 +78,14 @@ pub fn write(report: &Report) -> String {
 }
 
 fn summary(report: &Report, text: &mut String) {
-    let Report { models, bugs, laws, spaces, .. } = report;
+    let Report { models, bugs, search_properties, spaces, .. } = report;
     let exhaustive = models.iter().filter(|model| model.bound.is_none());
     let executions = |models: &mut dyn Iterator<Item = &Model>| number(models.map(|model| model.executions).sum());
     let by_models = bugs.iter().filter(|bug| report.finders(&bug.name).next().is_some()).count();
     let by_search = bugs.iter().filter(|bug| report.broken_by(&bug.name).next().is_some()).count();
     let by_induction = bugs.iter().filter(|bug| report.refuted_by(&bug.name).next().is_some()).count();
     let by_any = bugs.iter().filter(|bug| is_found(report, bug)).count();
-    let twins: usize = models.iter().map(|model| model.twins.len()).sum();
+    let variants: usize = models.iter().map(|model| model.variants.len()).sum();
     let distinct: usize = spaces.iter().map(|space| space.distinct).sum();
     line!(text, "\n## Summary\n");
     line!(text, "| | |\n| --- | --- |");
@@ -97,15 +97,15 @@ fn summary(report: &Report, text: &mut String) {
     line!(text, "| of them by models | {by_models} |");
     line!(text, "| of them by the state search | {by_search} |");
     line!(text, "| of them by the induction | {by_induction} |");
-    line!(text, "| bugs of other engines, built beside the crate's own way, that are found | {twins} |");
+    line!(text, "| bugs of other engines, built beside the crate's own way, that are found | {variants} |");
     line!(text, "| distinct states of the state search | {} in {} |", number(distinct), count(spaces.len(), "space"));
-    line!(text, "| laws that hold in each of them | {} |", laws.len());
+    line!(text, "| properties that hold in each of them | {} |", search_properties.len());
     let closed: usize = report.closed.iter().map(|closed| closed.states).sum();
     let environments = count(report.closed.len(), "environment");
     line!(text, "| states of one client, for any number of others | {} in {environments} |", number(closed));
     line!(text, "| properties that hold in each of them | {} |", report.properties.len());
     line!(text);
-    line!(text, "| invariant | rules out | models | exhaustive | known bugs they find | laws of the search |");
+    line!(text, "| invariant | rules out | models | exhaustive | known bugs they find | properties of the search |");
     line!(text, "| --- | --- | ---: | ---: | ---: | ---: |");
     for Invariant { name, against, .. } in invariants::ALL {
         let models = || report.models_of(name);
@@ -113,8 +113,8 @@ fn summary(report: &Report, text: &mut String) {
         let mut found: Vec<_> = models().flat_map(|model| &model.known_bugs).map(|hit| &hit.name).collect();
         found.sort_unstable();
         found.dedup();
-        let (models, laws) = (models().count(), report.laws_of(name).count());
-        line!(text, "| {name} | {against} | {models} | {exhaustive} | {} | {laws} |", found.len());
+        let (models, properties) = (models().count(), report.properties_of(name).count());
+        line!(text, "| {name} | {against} | {models} | {exhaustive} | {} | {properties} |", found.len());
     }
 }
 
@@ -131,7 +131,7 @@ fn section(report: &Report, Invariant { name, against, says }: &Invariant, text:
         write!(text, "  {}; ", model.invariants.join(", ")).expect("a string");
         write!(text, "{}, {}; ", count(model.threads, "thread"), count(model.steps, "step")).expect("a string");
         write!(text, "{}, {}", model.reach(), count(model.executions, "execution")).expect("a string");
-        for (what, found) in [("finds", &model.known_bugs), ("twins", &model.twins)] {
+        for (what, found) in [("finds", &model.known_bugs), ("variants", &model.variants)] {
             if !found.is_empty() {
                 write!(text, "; {what} {}", hits(found)).expect("a string");
             }
@@ -141,9 +141,9 @@ fn section(report: &Report, Invariant { name, against, says }: &Invariant, text:
     for model in report.models_of(name).filter(|model| model.invariants[0] != *name) {
         line!(text, "- See {}: `{}`", model.invariants[0], model.name);
     }
-    for (words, law) in report.laws_of(name) {
-        line!(text, "- Law of the state search: {words}");
-        for Breach { known_bug, actions, distinct, .. } in report.breaches_of(law) {
+    for (words, property) in report.properties_of(name) {
+        line!(text, "- Property of the state search: {words}");
+        for Breach { known_bug, actions, distinct, .. } in report.breaches_of(property) {
             line!(text, "  - broken by `{known_bug}` in {}, {}", count(*actions, "action"), count(*distinct, "state"));
         }
     }
@@ -153,7 +153,7 @@ fn search(report: &Report, text: &mut String) {
     line!(text, "\n## State search\n");
     line!(
         text,
-        "Every state of the pure protocol within these bounds (`tests/search`). The laws stand under their invariants.\n"
+        "Every state of the pure protocol within these bounds (`tests/search`). The properties stand under their invariants.\n"
     );
     line!(text, "| space | distinct states | transitions | most steps in a row |\n| --- | ---: | ---: | ---: |");
     for Space { name, distinct, transitions, steps } in &report.spaces {
@@ -197,12 +197,13 @@ fn known_bugs(report: &Report, text: &mut String) {
         if report.finders(&bug.name).next().is_some() {
             finders.push(names(report.finders(&bug.name).map(|model| model.name.as_str())));
         }
-        let laws = report.broken_by(&bug.name).map(|breach| breach.law.split(':').next().unwrap_or_default());
-        let mut laws = laws.collect::<Vec<_>>();
-        laws.dedup();
-        let laws = laws.join(", ");
-        if !laws.is_empty() {
-            finders.push(format!("the state search by laws of {laws}"));
+        let properties =
+            report.broken_by(&bug.name).map(|breach| breach.property.split(':').next().unwrap_or_default());
+        let mut properties = properties.collect::<Vec<_>>();
+        properties.dedup();
+        let properties = properties.join(", ");
+        if !properties.is_empty() {
+            finders.push(format!("the state search by properties of {properties}"));
         }
         let mut properties: Vec<_> = report
             .refuted_by(&bug.name)
@@ -231,22 +232,25 @@ fn not_shown(report: &Report, text: &mut String) {
     list(text, "Models with a bound", bounded.map(|model| format!("`{}`: {}", model.name, model.reach())).collect());
     line!(text);
     let mute = models.iter().filter(|model| model.known_bugs.is_empty());
-    let mute = mute.map(|model| match model.twins.as_slice() {
+    let mute = mute.map(|model| match model.variants.as_slice() {
         [] => format!("`{}`: nothing shows that it can fail", model.name),
-        twins => format!("`{}`: it finds only what is built beside the shipped code, {}", model.name, hits(twins)),
+        variants => {
+            format!("`{}`: it finds only what is built beside the shipped code, {}", model.name, hits(variants))
+        }
     });
     list(text, "Models without a known bug in the shipped code", mute.collect());
     line!(text);
     let untold =
         invariants::ALL.iter().filter(|invariant| report.models_of(invariant.name).all(|model| model.bound.is_some()));
-    let untold = untold.map(|Invariant { name, against, .. }| match report.laws_of(name).count() {
-        0 => format!("{name}, {against}: nor any law of the state search"),
-        laws => format!("{name}, {against}: {} of the state search", count(laws, "law")),
+    let untold = untold.map(|Invariant { name, against, .. }| match report.properties_of(name).count() {
+        0 => format!("{name}, {against}: nor any property of the state search"),
+        1 => format!("{name}, {against}: 1 property of the state search"),
+        properties => format!("{name}, {against}: {} properties of the state search", number(properties)),
     });
     list(text, "Invariants without an exhaustive model", untold.collect());
     line!(text);
-    let unbroken = report.laws.iter().filter(|law| report.breaches_of(law).next().is_none());
-    list(text, "Laws of the state search that no known bug breaks", unbroken.cloned().collect());
+    let unbroken = report.search_properties.iter().filter(|property| report.breaches_of(property).next().is_none());
+    list(text, "Properties of the state search that no known bug breaks", unbroken.cloned().collect());
     line!(text);
     let is_unbroken = |property: &&String| report.refuted.iter().all(|refuted| refuted.property != **property);
     let unbroken = report.properties.iter().filter(is_unbroken);
@@ -297,10 +301,12 @@ pub fn read(text: &str) -> Result<Report, String> {
                 let property = report.properties.last().cloned();
                 property.and_then(|property| refuted(line, property)).map(|refuted| report.refuted.push(refuted))
             }
-            (_, Some(name)) if line.starts_with("- Law") => law(line, name).map(|law| report.laws.push(law)),
+            (_, Some(name)) if line.starts_with("- Property") => {
+                property(line, name).map(|property| report.search_properties.push(property))
+            }
             (_, Some(_)) if line.starts_with("  - broken by") => {
-                let law = report.laws.last().cloned();
-                law.and_then(|law| breach(line, law)).map(|breach| report.breaches.push(breach))
+                let property = report.search_properties.last().cloned();
+                property.and_then(|property| breach(line, property)).map(|breach| report.breaches.push(breach))
             }
             (_, Some(_)) if line.starts_with("- `") => {
                 let facts = lines.next().map_or("", |(_, facts)| facts);
@@ -346,24 +352,24 @@ fn model(line: &str, facts: &str) -> Option<Model> {
         "exhaustive" => None,
         reach => Some(counted(reach.strip_prefix("at most ")?)?),
     };
-    let (mut known_bugs, mut twins) = (Vec::new(), Vec::new());
+    let (mut known_bugs, mut variants) = (Vec::new(), Vec::new());
     for found in facts {
         let (what, found) = found.split_once(' ')?;
-        *(if what == "finds" { &mut known_bugs } else { &mut twins }) = read_hits(found)?;
+        *(if what == "finds" { &mut known_bugs } else { &mut variants }) = read_hits(found)?;
     }
     let (threads, steps, executions) = (counted(threads)?, counted(steps)?, counted(executions)?);
     let (name, property) = (name.into(), property.into());
-    Some(Model { name, property, invariants, threads, bound, steps, executions, known_bugs, twins })
+    Some(Model { name, property, invariants, threads, bound, steps, executions, known_bugs, variants })
 }
 
-fn law(line: &str, invariant: &str) -> Option<String> {
-    Some(format!("{invariant}: {}", line.strip_prefix("- Law of the state search: ")?))
+fn property(line: &str, invariant: &str) -> Option<String> {
+    Some(format!("{invariant}: {}", line.strip_prefix("- Property of the state search: ")?))
 }
 
-fn breach(line: &str, law: String) -> Option<Breach> {
+fn breach(line: &str, property: String) -> Option<Breach> {
     let (known_bug, way) = line.strip_prefix("  - broken by `")?.split_once("` in ")?;
     let (actions, distinct) = way.split_once(", ")?;
-    Some(Breach { known_bug: known_bug.into(), law, actions: counted(actions)?, distinct: counted(distinct)? })
+    Some(Breach { known_bug: known_bug.into(), property, actions: counted(actions)?, distinct: counted(distinct)? })
 }
 
 fn space(line: &str) -> Option<Space> {
@@ -404,7 +410,7 @@ mod tests {
     }
 
     fn report() -> Report {
-        let model = |name: &str, invariants: &[&str], bound, known_bugs, twins| Model {
+        let model = |name: &str, invariants: &[&str], bound, known_bugs, variants| Model {
             name: name.into(),
             property: "It holds; after 3, and: always.".into(),
             invariants: invariants.iter().map(|name| (*name).into()).collect(),
@@ -413,19 +419,20 @@ mod tests {
             steps: 1,
             executions: 139_867,
             known_bugs,
-            twins,
+            variants,
         };
         let models = vec![
-            model("room::two", &["I4", "I1"], Some(2), vec![hit("A", 1), hit("B", 1_000)], vec![hit("c", 7)]),
-            model("room::one", &["I1"], None, vec![], vec![]),
-            model("room::three", &["I16"], None, vec![], vec![hit("c", 7)]),
+            model("latch::two", &["I4", "I1"], Some(2), vec![hit("A", 1), hit("B", 1_000)], vec![hit("c", 7)]),
+            model("latch::one", &["I1"], None, vec![], vec![]),
+            model("latch::three", &["I16"], None, vec![], vec![hit("c", 7)]),
         ];
         let bug = |name: &str| Bug { name: name.into(), story: "**H001.** Goes `wrong`: always.".into() };
-        let breach = |law: &str| Breach { known_bug: "A".into(), law: law.into(), actions: 1, distinct: 3_046 };
+        let breach =
+            |property: &str| Breach { known_bug: "A".into(), property: property.into(), actions: 1, distinct: 3_046 };
         let mut report = Report {
             models,
             bugs: ["A", "B", "C"].map(bug).into(),
-            laws: ["I14: last, if any", "I1: first: of all"].map(str::to_owned).into(),
+            search_properties: ["I14: last, if any", "I1: first: of all"].map(str::to_owned).into(),
             spaces: vec![Space { name: "1 client, 3 events".into(), distinct: 277_716, transitions: 1, steps: 34 }],
             walks: vec![Walk { name: "3 clients".into(), states: 200_000 }],
             breaches: ["I14: last, if any", "I1: first: of all"].map(breach).into(),
@@ -450,7 +457,7 @@ mod tests {
     fn the_order_of_what_was_explored_is_not_seen() {
         let (one, mut other) = (report(), report());
         other.models.reverse();
-        other.laws.reverse();
+        other.search_properties.reverse();
         other.breaches.reverse();
         other.put_in_order().unwrap();
         assert_eq!(one, other);
@@ -459,7 +466,7 @@ mod tests {
     #[test]
     fn a_line_that_was_changed_by_hand_is_named() {
         let text = write(&report()).replace("exhaustive, 139,867 executions", "exhaustive");
-        assert!(read(&text).unwrap_err().contains("room::one"));
+        assert!(read(&text).unwrap_err().contains("latch::one"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The stories as one sequence diagram of [Mermaid](https://mermaid.js.org).
 
-use super::story::{Lane, Step};
+use super::story::{Participant, Step};
 use super::{GREEN, Part, RED};
 
 /// What Mermaid would take for syntax.
@@ -10,7 +10,7 @@ fn plain(text: &str) -> String {
 
 pub fn draw(parts: &[Part]) -> String {
     let mut lines = vec!["sequenceDiagram".to_owned()];
-    lines.extend(Lane::ALL.map(|lane| format!("    participant {}", lane.name())));
+    lines.extend(Participant::ALL.map(|participant| format!("    participant {}", participant.name())));
     for part in parts {
         let (red, green, blue) = if part.stalled() { RED } else { GREEN };
         lines.push(format!("    rect rgb({red}, {green}, {blue})"));

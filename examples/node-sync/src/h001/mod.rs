@@ -3,7 +3,7 @@
 //! The code that ships is run with a known bug switched on, on a [stage](scene) where every call to upstream returns when
 //! it is told to. So the same thing happens each time, and what is printed is the same to the letter.
 
-mod lanes;
+mod diagram;
 mod mermaid;
 mod scene;
 mod story;
@@ -15,7 +15,7 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use latchwork_switched::known_bugs::KnownBug;
 
-use self::lanes::Style;
+use self::diagram::Style;
 use self::scene::{End, Order, Scene, Stall};
 
 /// Behind a stall and behind what finished, in pictures.
@@ -27,9 +27,9 @@ const GREEN: (u8, u8, u8) = (218, 251, 225);
 pub enum Format {
     /// The whole story: what happens, why, and what it looks like without the bug.
     Text,
-    /// The lanes as a sequence diagram of Mermaid.
+    /// The story as a sequence diagram of Mermaid.
     Mermaid,
-    /// The lanes as a picture: the stall, and the code that ships.
+    /// The diagram as a picture: the stall, and the code that ships.
     Svg,
 }
 
@@ -88,10 +88,10 @@ impl Part {
         self.scene.steps.iter().zip(&other.scene.steps).take_while(|(a, b)| a == b).count()
     }
 
-    /// The lanes, but for what is as in `before`.
+    /// The diagram, but for what is as in `before`.
     fn draw(&self, before: Option<&Self>, colour: bool) -> String {
         let known = before.map_or(0, |before| self.as_in(before));
-        lanes::draw(&self.scene.steps, known, self.stalled(), colour)
+        diagram::draw(&self.scene.steps, known, self.stalled(), colour)
     }
 }
 
@@ -179,7 +179,7 @@ their index: each property, how far it is searched, and the known bugs that it f
 fn text(parts: &Parts, colour: bool) -> String {
     let Parts { h001, helped, defeated, ships, ships_too } = parts;
     let rule = |title: &str| {
-        let line = format!("── {title} {}", "─".repeat(lanes::WIDTH - 4 - title.chars().count()));
+        let line = format!("── {title} {}", "─".repeat(diagram::WIDTH - 4 - title.chars().count()));
         format!("\n{}\n\n", Style::Bold.paint(&line, colour))
     };
     let verdict = |part: &Part| {
@@ -216,7 +216,7 @@ fn why(part: &Part, colour: bool) -> String {
     let End::Stalled(stall) = &part.scene.end else { return String::new() };
     let Stall { since, epoch, target, upstream_head, awaited_pull, pull, waiting_on, restarted, .. } = stall;
     let diagnosis = format!("{} Not because a time-out said so, but by its status:", part.verdict());
-    let diagnosis = lanes::wrap(&diagnosis, lanes::WIDTH).join("\n");
+    let diagnosis = diagram::wrap(&diagnosis, diagram::WIDTH).join("\n");
     let diagnosis = diagnosis.replacen("Stalled:", &Style::Bad.paint("Stalled:", colour), 1);
     let after = if *restarted {
         "Nothing was missing but a look: after a `restart()` by hand all of them are at upstream."

@@ -14,7 +14,7 @@ use latchwork_switched::replicator::Status;
 use latchwork_switched::upstream::{Batch, More, Page, PullError, PushError, Upstream};
 use latchwork_switched::{Interrupt, Latch, Replicator, Settled, Waited};
 
-use super::story::{self, Lane, Missing, Step, Story};
+use super::story::{self, Missing, Participant, Step, Story};
 
 /// Todos in memory, whose changes commute: what others did is merged as an advance.
 type Log = MemoryLog<&'static str>;
@@ -118,7 +118,7 @@ impl Upstream<Log> for Stage {
         if taken {
             log.extend(batch.entries.iter().cloned());
         } else {
-            self.story.tell(Step::said(Lane::Upstream, None, TOO_LATE));
+            self.story.tell(Step::said(Participant::Upstream, None, TOO_LATE));
         }
         drop(log);
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +128,7 @@ impl Upstream<Log> for Stage {
         if !taken {
             return Err(PushError::Behind { head: Some(head) });
         }
-        self.story.tell(Step::said(Lane::Upstream, Some(Lane::Pusher), "taken"));
+        self.story.tell(Step::said(Participant::Upstream, Some(Participant::Pusher), "taken"));
         Ok(())
     }
 
@@ -138,7 +138,11 @@ impl Upstream<Log> for Stage {
         _: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<MemoryEntry<&'static str>>, PullError>> + 'a {
         self.curtain.wait();
-        self.story.tell(Step::said(Lane::Puller, Some(Lane::Upstream), format!("pull, from {cursor} on")));
+        self.story.tell(Step::said(
+            Participant::Puller,
+            Some(Participant::Upstream),
+            format!("pull, from {cursor} on"),
+        ));
         std::iter::from_fn(|| {
             self.story.page_asked();
             let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +197,7 @@ impl Director {
         };
         // Only the first page says that it is all there is: what wakes the pusher later is the merge and nothing else.
         let more = if entries.is_empty() { More::None } else { More::Unknown };
-        self.story.tell(Step::said(Lane::Upstream, Some(Lane::Puller), what));
+        self.story.tell(Step::said(Participant::Upstream, Some(Participant::Puller), what));
         let _ = self.pages.send(Page { entries, more });
         Ok(self.story.until_page_asked(nth + 1)?)
     }
@@ -204,9 +208,9 @@ impl Director {
         curtain.open();
         story.until_page_asked(1)?;
         self.page(0, 1)?;
-        story.tell(Step::said(Lane::Upstream, None, "takes event 1 of another client"));
+        story.tell(Step::said(Participant::Upstream, None, "takes event 1 of another client"));
         log.lock().unwrap_or_else(PoisonError::into_inner).push(MemoryEntry { position: 1, event: THEIRS });
-        story.tell(Step::said(Lane::Client, Some(Lane::Pusher), "commit: 3 todos"));
+        story.tell(Step::said(Participant::Client, Some(Participant::Pusher), "commit: 3 todos"));
         let ticket = replicator.commit(TODOS.to_vec()).map_err(|error| StageError::Unexpected {
             expected: "a commit that is admitted",
             found: error.to_string(),

@@ -17,14 +17,14 @@ use tracing::{Event, Metadata, Subscriber};
 
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
+pub enum Participant {
     Client,
     Pusher,
     Puller,
     Upstream,
 }
 
-impl Lane {
+impl Participant {
     pub const ALL: [Self; 4] = [Self::Client, Self::Pusher, Self::Puller, Self::Upstream];
 
     pub const fn name(self) -> &'static str {
@@ -36,7 +36,7 @@ impl Lane {
         }
     }
 
-    /// The lane of the thread that calls this.
+    /// The participant that is the thread that calls this.
     fn here() -> Self {
         match thread::current().name() {
             Some("latchwork-push") => Self::Pusher,
@@ -46,11 +46,11 @@ impl Lane {
     }
 }
 
-/// One thing that happened: in one lane, or from one to another.
+/// One thing that happened: of one participant, or from one to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    pub from: Lane,
-    pub to: Option<Lane>,
+    pub from: Participant,
+    pub to: Option<Participant>,
     /// The name of the replicator's event; nothing for what the stage says.
     pub event: Option<&'static str>,
     pub text: String,
@@ -59,8 +59,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// What the stage says of a lane, or of a message.
-    pub fn said(from: Lane, to: Option<Lane>, text: impl Into<String>) -> Self {
+    /// What the stage says of a participant, or of a message.
+    pub fn said(from: Participant, to: Option<Participant>, text: impl Into<String>) -> Self {
         Self { from, to, event: None, text: text.into(), epoch: None }
     }
 
@@ -214,18 +214,18 @@ fn step(name: &'static str, fields: &Fields) -> Step {
     let (from, to, text) = match name {
         "backend-push-batch" => {
             let after = format!("{} after {}", events(fields.number("batch")), fields.text("upstream_head"));
-            (Lane::Pusher, Some(Lane::Upstream), after)
+            (Participant::Pusher, Some(Participant::Upstream), after)
         }
-        "backend-push-error" => (Lane::Upstream, Some(Lane::Pusher), fields.text("error").to_owned()),
+        "backend-push-error" => (Participant::Upstream, Some(Participant::Pusher), fields.text("error").to_owned()),
         "pull-advance" => {
             let (new, confirmed) = (fields.number("new"), fields.number("confirmed"));
             let parts = [(new, "new"), (confirmed, "confirmed")];
             let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-            (Lane::here(), None, parts.collect::<Vec<_>>().join(", "))
+            (Participant::here(), None, parts.collect::<Vec<_>>().join(", "))
         }
-        "park" => (Lane::here(), None, without_time(fields.text("cause"))),
-        "resume" => (Lane::here(), None, format!("by {}", fields.text("by"))),
-        _ => (Lane::here(), None, String::new()),
+        "park" => (Participant::here(), None, without_time(fields.text("cause"))),
+        "resume" => (Participant::here(), None, format!("by {}", fields.text("by"))),
+        _ => (Participant::here(), None, String::new()),
     };
     Step { from, to, event: Some(name), text, epoch: Some(fields.number("epoch")) }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::story::{Lane, Step};
+use super::story::{Participant, Step};
 use super::{GREEN, Part, RED};
 
 const WIDTH: usize = 1000;
@@ -13,12 +13,12 @@ const HEAD: usize = 78;
 const FOOT: usize = 66;
 const GAP: usize = 18;
 
-const fn x(lane: Lane) -> usize {
-    match lane {
-        Lane::Client => 100,
-        Lane::Pusher => 300,
-        Lane::Puller => 610,
-        Lane::Upstream => 940,
+const fn x(participant: Participant) -> usize {
+    match participant {
+        Participant::Client => 100,
+        Participant::Pusher => 300,
+        Participant::Puller => 610,
+        Participant::Upstream => 940,
     }
 }
 
@@ -29,11 +29,11 @@ pub fn draw(parts: &[Part]) -> String {
     let all = panels.iter().map(|panel| panel.height() + GAP).sum::<usize>() - GAP;
     let mut out = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {all}" width="{WIDTH}" height="{all}" role="img">
-<title>H001 as lanes of time</title>
+<title>H001 as a sequence diagram</title>
 <style>
 text {{ font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }}
 .title {{ font-size: 17px; font-weight: 600 }}
-.lane {{ font-weight: 600; text-anchor: middle }}
+.participant {{ font-weight: 600; text-anchor: middle }}
 .step {{ paint-order: stroke; stroke: #ffffff; stroke-width: 5px; stroke-linejoin: round }}
 .event {{ font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 13px }}
 .epoch {{ fill: #656d76; text-anchor: end }}
@@ -92,14 +92,14 @@ impl<'a> Panel<'a> {
         ));
         put(format!(r#"<text class="title" x="20" y="{}">{}</text>"#, top + 28, escape(&part.title())));
         put(format!(r#"<text class="epoch" x="52" y="{}">epoch</text>"#, top + 56));
-        for lane in Lane::ALL {
-            let x = x(lane);
-            put(format!(r#"<text class="lane" x="{x}" y="{}">{}</text>"#, top + 56, lane.name()));
+        for participant in Participant::ALL {
+            let x = x(participant);
+            put(format!(r#"<text class="participant" x="{x}" y="{}">{}</text>"#, top + 56, participant.name()));
             put(format!(r#"<line class="line" x1="{x}" y1="{}" x2="{x}" y2="{last}"/>"#, top + 64));
         }
         let mut row = 0;
         if self.known > 0 {
-            let x = x(Lane::Client) + 12;
+            let x = x(Participant::Client) + 12;
             put(format!(
                 r#"<text class="before step" x="{x}" y="{}">as above, until upstream has refused the push</text>"#,
                 y(row) + 5
@@ -109,7 +109,7 @@ impl<'a> Panel<'a> {
         let parked = part.scene.steps.iter().rposition(|step| step.event == Some("park"));
         for (index, step) in part.scene.steps.iter().enumerate().skip(self.known) {
             if part.stalled() && Some(index) == parked {
-                let x = x(Lane::Pusher);
+                let x = x(Participant::Pusher);
                 put(format!(r#"<line class="stuck" x1="{x}" y1="{}" x2="{x}" y2="{last}"/>"#, y(row)));
             }
             if let Some(epoch) = step.epoch {
@@ -119,7 +119,7 @@ impl<'a> Panel<'a> {
             row += 1;
         }
         if part.stalled() {
-            let x = x(Lane::Pusher) + 12;
+            let x = x(Participant::Pusher) + 12;
             put(format!(r#"<text class="bad step" x="{x}" y="{}">parked, and nothing wakes it</text>"#, y(row) + 5));
         }
         put(format!(
@@ -135,7 +135,8 @@ fn draw_step(step: &Step, y: usize) -> String {
     let from = x(step.from);
     let Some(to) = step.to else {
         // Upstream's stand on its left: there is no room on the right.
-        let (at, class) = if step.from == Lane::Upstream { (from - 12, "step end") } else { (from + 12, "step") };
+        let (at, class) =
+            if step.from == Participant::Upstream { (from - 12, "step end") } else { (from + 12, "step") };
         return format!(
             r#"<circle class="dot" cx="{from}" cy="{y}" r="4"/><text class="{class}" x="{at}" y="{}">{}</text>"#,
             y + 5,

@@ -1,44 +1,43 @@
-//! What must hold, each law under the number of its invariant.
+//! What must hold, each **property** under the number of its invariant.
 //!
-//! Some laws are about a **step**: the step notes a breach in the state that it leads to. The others are about a
-//! **state** and are looked up in it. For the checker all are always-properties.
+//! Some properties are about a **step**: the step notes a breach in the state that it leads to. The
+//! others are about a **state** and are looked up in it. For the checker all are always-properties.
 
 use std::sync::atomic::Ordering;
 
 use latchwork::log::Log;
 use latchwork::protocol::{Direction, NextPull, NextPush, Pull, Push, Time, WaitingOn};
-use stateright::Property;
 
 use super::client::{Client, NOW, Step, failures};
 use super::faults::Fault;
 use super::model::{Search, State};
 
-/// The most pushes, and the most pulls, that begin without the end of a backoff, a merge, a commit or the owner's word between
-/// them.
+/// The most pushes, and the most pulls, that begin without the end of a backoff, a merge, a commit
+/// or the owner's word between them.
 pub const MOST_CALLS: [u8; 2] = [3, 4];
 
-macro_rules! laws {
-    ($($law:ident = $name:literal,)*) => {
-        /// A law.
+macro_rules! properties {
+    ($($property:ident = $name:literal,)*) => {
+        /// A property.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum Law {
-            $($law,)*
+        pub enum Property {
+            $($property,)*
         }
 
-        impl Law {
-            pub const ALL: &'static [Self] = &[$(Self::$law,)*];
+        impl Property {
+            pub const ALL: &'static [Self] = &[$(Self::$property,)*];
 
             pub fn name(self) -> &'static str {
                 match self {
-                    $(Self::$law => $name,)*
+                    $(Self::$property => $name,)*
                 }
             }
 
-            fn property(self) -> Property<Search> {
+            fn always(self) -> stateright::Property<Search> {
                 match self {
-                    $(Self::$law => Property::always($name, |search, state| {
-                        Self::$law.holds(search, state) || search.reported.swap(true, Ordering::Relaxed)
+                    $(Self::$property => stateright::Property::always($name, |search, state| {
+                        Self::$property.holds(search, state) || search.reported.swap(true, Ordering::Relaxed)
                     }),)*
                 }
             }
@@ -46,7 +45,7 @@ macro_rules! laws {
     };
 }
 
-laws! {
+properties! {
     Drains = "I1: when no step is left, nothing is pending and every client has what upstream has",
     Named = "I1: the party that is waited on can move",
     OwnerIsHeard = "I1: the owner's word ends every wait that time would end",
@@ -74,9 +73,9 @@ laws! {
     NotBeforeNamed = "I19: no call begins before the time that upstream has named, whatever has become of the call",
 }
 
-impl Law {
-    pub fn properties() -> Vec<Property<Search>> {
-        Self::ALL.iter().map(|law| law.property()).collect()
+impl Property {
+    pub fn properties() -> Vec<stateright::Property<Search>> {
+        Self::ALL.iter().map(|property| property.always()).collect()
     }
 
     fn holds(self, search: &Search, state: &State) -> bool {
@@ -99,19 +98,19 @@ impl Law {
     }
 }
 
-/// The laws that steps have broken.
+/// The properties that steps have broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Broken(u32);
 
 impl Broken {
-    pub fn contains(self, law: Law) -> bool {
-        self.0 >> law as u8 & 1 == 1
+    pub fn contains(self, property: Property) -> bool {
+        self.0 >> property as u8 & 1 == 1
     }
 
-    /// Notes a breach of `law` unless it held.
-    pub fn unless(&mut self, holds: bool, law: Law) {
+    /// Notes a breach of `property` unless it held.
+    pub fn unless(&mut self, holds: bool, property: Property) {
         if !holds {
-            self.0 |= 1 << law as u8;
+            self.0 |= 1 << property as u8;
         }
     }
 }
@@ -183,7 +182,7 @@ fn owes_catch_up(client: &Client) -> bool {
     };
     match *protocol.pull() {
         Pull::Pulling { ticket, caught_up, ending, .. } => ending || ticket >= pull && !caught_up,
-        // Its number will be the next; that one begins is the law about who is waited on.
+        // Its number will be the next; that one begins is the property about who is waited on.
         _ => pull <= protocol.counters().pulls + 1,
     }
 }

@@ -10,18 +10,18 @@ use super::oracle::Position;
 ///
 /// Each word is folded in by a multiplication whose two halves are added without carry, as foldhash
 /// and wyhash do: a search hashes little else, and takes a quarter longer with the standard hasher.
-pub struct Print {
+pub struct Fingerprint {
     head: Position,
     folded: u64,
 }
 
-impl Print {
+impl Fingerprint {
     pub const fn new(head: Position) -> Self {
         Self { head, folded: 0x2437_5a88_85a3_08d3 }
     }
 }
 
-impl Hasher for Print {
+impl Hasher for Fingerprint {
     fn finish(&self) -> u64 {
         self.folded
     }

@@ -5,10 +5,10 @@ use super::{Both, Course, Doubt, Progress, Protocol, Pull, Push, Settings, Time}
 use crate::backoff::Backoff;
 use crate::log::Log;
 
-/// See [`Protocol::shape`]: to be compared, and nothing else.
+/// See [`Protocol::canonical`]: to be compared, and nothing else.
 #[doc(hidden)]
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Shape<'a, L: Log> {
+pub struct Canonical<'a, L: Log> {
     log: &'a L,
     settings: &'a Settings,
     course: Course<L::Position>,
@@ -22,12 +22,15 @@ pub struct Shape<'a, L: Log> {
 }
 
 impl<L: Log> Protocol<L> {
-    /// The protocol as far as its future goes: protocols of the same shape do the same from now on, given the same inputs.
+    /// The protocol as far as its future goes: protocols of the same canonical form do the same
+    /// from now on, given the same inputs.
     ///
-    /// A protocol counts what it does, so it never comes back to a state that it was in; its shape does. That is what a
-    /// model checker has to compare, or what a driver prints that wants to see whether anything has changed.
+    /// A protocol counts what it does, so it never comes back to a state that it was in; its
+    /// canonical form does. That is what a model checker has to compare, or what a driver prints
+    /// that wants to see whether anything has changed.
     ///
-    /// Left out are the [counters](Self::counters) and the [progress](Self::progress). Numbers that only grow are replaced by what they are compared with:
+    /// Left out are the [counters](Self::counters) and the [progress](Self::progress). Numbers that
+    /// only grow are replaced by what they are compared with:
     ///
     /// - the epoch, by whether it is still what it was before the push in flight;
     /// - the tickets, by [`is_sending`](Self::is_sending) and [`is_pulling`](Self::is_pulling), which see the latest only;
@@ -35,7 +38,7 @@ impl<L: Log> Protocol<L> {
     /// - the failures in a row, once more of them would not lengthen the delay.
     ///
     /// Times are as they are.
-    pub fn shape(&self) -> Shape<'_, L> {
+    pub fn canonical(&self) -> Canonical<'_, L> {
         // Every field is named, so that a new one is not forgotten here.
         let Self {
             ref log,
@@ -91,7 +94,7 @@ impl<L: Log> Protocol<L> {
             Pull::Idle | Pull::Waiting { .. } | Pull::Failed { .. } => pull.clone(),
         };
         let distinct = |attempts| distinct(settings.backoff, attempts);
-        Shape {
+        Canonical {
             log,
             settings,
             course: Course {
@@ -127,8 +130,8 @@ impl<L: Log> Protocol<L> {
     }
 }
 
-/// The smallest number of failures in a row from which on everything is as after `attempts`. None, one and more are told
-/// apart whatever the delays.
+/// The smallest number of failures in a row from which on everything is as after `attempts`. None,
+/// one and more are told apart whatever the delays.
 fn distinct(backoff: Backoff, attempts: u32) -> u32 {
     // The delay has doubled this often only if it is zero or at its greatest.
     let mut attempts = attempts.min(u128::BITS);

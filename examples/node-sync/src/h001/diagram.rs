@@ -1,10 +1,10 @@
-//! A story as lanes of text: one line for each step, time going down.
+//! A story as a sequence diagram in text: one line for each step, time going down.
 
 use std::borrow::Cow;
 
 use textwrap::{Options, WordSplitter};
 
-use super::story::{Lane, Step};
+use super::story::{Participant, Step};
 
 /// How a piece of text looks on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +37,16 @@ impl Style {
 pub const WIDTH: usize = 100;
 const HEADING: &str = "epoch";
 
-const fn column(lane: Lane) -> usize {
-    match lane {
-        Lane::Client => 10,
-        Lane::Pusher => 32,
-        Lane::Puller => 63,
-        Lane::Upstream => WIDTH - 1,
+const fn column(participant: Participant) -> usize {
+    match participant {
+        Participant::Client => 10,
+        Participant::Pusher => 32,
+        Participant::Puller => 63,
+        Participant::Upstream => WIDTH - 1,
     }
 }
 
-/// A line of cells, so that what is drawn over a lane replaces it.
+/// A line of cells, so that what is drawn over a lifeline replaces it.
 struct Row(Vec<(char, Style)>);
 
 impl Row {
@@ -54,10 +54,10 @@ impl Row {
         Self(vec![(' ', Style::Plain); WIDTH])
     }
 
-    /// Nothing but the lanes.
-    fn lanes() -> Self {
+    /// Nothing but the lifelines.
+    fn lifelines() -> Self {
         let mut row = Self::blank();
-        Lane::ALL.iter().for_each(|lane| row.put(column(*lane), "│", Style::Dim));
+        Participant::ALL.iter().for_each(|participant| row.put(column(*participant), "│", Style::Dim));
         row
     }
 
@@ -67,7 +67,8 @@ impl Row {
         }
     }
 
-    /// A step's label, the event's name standing out; `shown` is the part of it that goes on this line.
+    /// A step's label, the event's name standing out; `shown` is the part of it that goes on this
+    /// line.
     fn label(&mut self, at: usize, step: &Step, shown: &str, first: bool) {
         self.put(at, shown, Style::Plain);
         if let Some(event) = step.event.filter(|_| first) {
@@ -91,13 +92,14 @@ impl Row {
     }
 }
 
-/// The steps, and at last what has become of the pusher. Of `known` steps at the beginning nothing is shown.
+/// The steps, and at last what has become of the pusher. Of `known` steps at the beginning nothing
+/// is shown.
 pub fn draw(steps: &[Step], known: usize, stalled: bool, colour: bool) -> String {
-    let mut rows = vec![heading(), Row::lanes()];
+    let mut rows = vec![heading(), Row::lifelines()];
     if known > 0 {
-        let mut row = Row::lanes();
-        Lane::ALL.iter().for_each(|lane| row.put(column(*lane), "┆", Style::Dim));
-        row.put(column(Lane::Client) + 2, "(as in 1)", Style::Dim);
+        let mut row = Row::lifelines();
+        Participant::ALL.iter().for_each(|participant| row.put(column(*participant), "┆", Style::Dim));
+        row.put(column(Participant::Client) + 2, "(as in 1)", Style::Dim);
         rows.push(row);
     }
     for step in &steps[known..] {
@@ -106,15 +108,15 @@ pub fn draw(steps: &[Step], known: usize, stalled: bool, colour: bool) -> String
             None => rows.extend(note(step)),
         }
     }
-    rows.push(Row::lanes());
+    rows.push(Row::lifelines());
     let (mark, text, style) = if stalled {
         ("✗", " parked, and nothing wakes it", Style::Bad)
     } else {
         ("✓", " nothing is pending", Style::Good)
     };
     if let Some(row) = rows.last_mut() {
-        row.put(column(Lane::Pusher), mark, style);
-        row.put(column(Lane::Pusher) + 1, text, style);
+        row.put(column(Participant::Pusher), mark, style);
+        row.put(column(Participant::Pusher) + 1, text, style);
     }
     let mut out = String::new();
     rows.iter().for_each(|row| row.print(colour, &mut out));
@@ -124,23 +126,24 @@ pub fn draw(steps: &[Step], known: usize, stalled: bool, colour: bool) -> String
 fn heading() -> Row {
     let mut row = Row::blank();
     row.put(0, HEADING, Style::Dim);
-    for lane in Lane::ALL {
-        let name = lane.name();
-        let at = column(lane).saturating_sub(name.len() / 2).min(WIDTH - name.len());
+    for participant in Participant::ALL {
+        let name = participant.name();
+        let at = column(participant).saturating_sub(name.len() / 2).min(WIDTH - name.len());
         row.put(at, name, Style::Bold);
     }
     row
 }
 
-/// Beside its lane, on as many lines as it takes. Upstream's stand on its left: there is no room on the right.
+/// Beside its lifeline, on as many lines as it takes. Upstream's stand on its left: there is no
+/// room on the right.
 fn note(step: &Step) -> Vec<Row> {
     let at = column(step.from);
-    let next = Lane::ALL.into_iter().map(column).find(|column| *column > at);
-    let room = next.unwrap_or(at + column(Lane::Upstream) - column(Lane::Puller)) - at - 4;
+    let next = Participant::ALL.into_iter().map(column).find(|column| *column > at);
+    let room = next.unwrap_or(at + column(Participant::Upstream) - column(Participant::Puller)) - at - 4;
     let label = step.label();
     let lines = wrap(&label, room);
     let rows = lines.iter().enumerate().map(|(index, line)| {
-        let mut row = Row::lanes();
+        let mut row = Row::lifelines();
         if index == 0 {
             row.put(at, "●", Style::Plain);
             row.epoch(step.epoch);
@@ -152,11 +155,11 @@ fn note(step: &Step) -> Vec<Row> {
     rows.collect()
 }
 
-/// From lane to lane.
-fn message(step: &Step, to: Lane) -> Row {
+/// From one to another.
+fn message(step: &Step, to: Participant) -> Row {
     let (from, to) = (column(step.from), column(to));
     let (left, right) = (from.min(to), from.max(to));
-    let mut row = Row::lanes();
+    let mut row = Row::lifelines();
     row.epoch(step.epoch);
     row.put(left, &"─".repeat(right - left), Style::Dim);
     let label = format!(" {} ", step.label());

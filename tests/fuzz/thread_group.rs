@@ -16,13 +16,13 @@ use crate::harness::message;
 type End = (usize, Result<(), Box<dyn Any + Send>>);
 
 /// Threads that were started together. Those that do not end are left behind.
-pub struct Crew {
+pub struct ThreadGroup {
     ended: Vec<bool>,
     sender: Sender<End>,
     receiver: Receiver<End>,
 }
 
-impl Crew {
+impl ThreadGroup {
     pub fn new() -> Self {
         let (sender, receiver) = channel();
         Self { ended: Vec::new(), sender, receiver }

@@ -1,7 +1,7 @@
 //! What an execution of a model did, in the words of the crate: to understand one that failed.
 //!
 //! A model that fails can be run once more, exactly as it failed, with a **record**: each thread
-//! has a lane, and what it says stands in the order in which it happened. The crate tells what it
+//! has a column, and what it says stands in the order in which it happened. The crate tells what it
 //! has done or found right where it took effect (`probe!`), the facade says who parks and who wakes
 //! whom, and the model may say something itself ([`say`], [`waits`]).
 //!
@@ -23,31 +23,33 @@ use loom::thread::{Thread, ThreadId};
 
 std::thread_local! {
     static KEPT: Cell<bool> = const { Cell::new(false) };
-    static RECORD: RefCell<Option<Lanes>> = const { RefCell::new(None) };
+    static RECORD: RefCell<Option<Trace>> = const { RefCell::new(None) };
 }
 
-/// Runs a model's `scenario` and keeps a record of this execution: to be called where the model begins.
+/// Runs a model's `scenario` and keeps a record of this execution: to be called where the model
+/// begins.
 pub fn record(scenario: impl FnOnce()) {
-    RECORD.set(Some(Lanes::default()));
+    RECORD.set(Some(Trace::default()));
     KEPT.set(true);
     within(scenario);
 }
 
-/// The record of the latest execution that was [recorded](record) on this real thread: to be called where `check` has
-/// panicked, with the panic's message.
+/// The record of the latest execution that was [recorded](record) on this real thread: to be called
+/// where `check` has panicked, with the panic's message.
 #[must_use]
-pub fn recorded(failure: Option<&str>) -> Option<Lanes> {
+pub fn recorded(failure: Option<&str>) -> Option<Trace> {
     KEPT.set(false);
-    let mut lanes = RECORD.take()?;
-    lanes.end = failure.map_or(End::Passed, End::of);
-    if let (End::Failed(_), Some(lane)) = (&lanes.end, lanes.failed) {
-        lanes.row(lane, "fails".into());
+    let mut trace = RECORD.take()?;
+    trace.end = failure.map_or(End::Passed, End::of);
+    if let (End::Failed(_), Some(column)) = (&trace.end, trace.failed) {
+        trace.row(column, "fails".into());
     }
-    lanes.spell_out();
-    Some(lanes)
+    trace.spell_out();
+    Some(trace)
 }
 
-/// More than an execution takes. loom's own limit, 1,000, is soon reached by a model that does something.
+/// More than an execution takes. loom's own limit, 1,000, is soon reached by a model that does
+/// something.
 const MAX_STEPS: usize = 10_000;
 
 /// Of loom's: each makes it search less, or not from the beginning.
@@ -59,7 +61,8 @@ const WEAKENING: &[&str] = &[
     "LOOM_CHECKPOINT_FILE",
 ];
 
-/// A search that nothing ends early: without any limit but the number of preemptions, if there is one.
+/// A search that nothing ends early: without any limit but the number of preemptions, if there is
+/// one.
 ///
 /// # Panics
 ///
@@ -100,7 +103,7 @@ pub(crate) fn check(preemptions: Option<usize>, scenario: impl Fn() + Send + Syn
     };
     let again = search(begun.load(Ordering::Relaxed));
     match again.map_err(|failure| recorded(Some(&message(&*failure)))) {
-        Err(Some(lanes)) => eprintln!("\n{lanes}"),
+        Err(Some(trace)) => eprintln!("\n{trace}"),
         _ => eprintln!("the same search did not fail where it had failed: the model is not deterministic"),
     }
     resume_unwind(failure);
@@ -118,7 +121,7 @@ fn message(failure: &(dyn Any + Send)) -> String {
 pub(crate) fn say(words: impl Display) {
     if kept() {
         let words = words.to_string();
-        on(|lanes, lane| lanes.row(lane, words));
+        on(|trace, column| trace.row(column, words));
     }
 }
 
@@ -126,42 +129,42 @@ pub(crate) fn say(words: impl Display) {
 pub(crate) fn waits(reason: impl Display) {
     if kept() {
         let reason = reason.to_string();
-        on(|lanes, lane| {
-            lanes.row(lane, format!("waits: {reason}"));
-            lanes.lanes[lane].place = Place::Waits { row: lanes.rows.len(), reason };
+        on(|trace, column| {
+            trace.row(column, format!("waits: {reason}"));
+            trace.columns[column].place = Place::Waits { row: trace.rows.len(), reason };
         });
     }
 }
 
-/// Runs all that the calling thread does: its lane says when it has ended, or that it has failed.
+/// Runs all that the calling thread does: its column says when it has ended, or that it has failed.
 pub(crate) fn within<T>(steps: impl FnOnce() -> T) -> T {
-    /// The lane that is left when this is dropped.
+    /// The column that is left when this is dropped.
     struct Leaves(Option<usize>);
 
     impl Drop for Leaves {
         fn drop(&mut self) {
-            let Some(lane) = self.0 else { return };
-            RECORD.with_borrow_mut(|lanes| {
-                let Some(lanes) = lanes else { return };
+            let Some(column) = self.0 else { return };
+            RECORD.with_borrow_mut(|trace| {
+                let Some(trace) = trace else { return };
                 if std::thread::panicking() {
                     // The others, whose steps are not taken any more, are unwound after the one that has failed.
-                    lanes.failed.get_or_insert(lane);
+                    trace.failed.get_or_insert(column);
                 } else {
-                    lanes.lanes[lane].place = Place::Ended;
+                    trace.columns[column].place = Place::Ended;
                 }
             });
         }
     }
 
     let mut leaves = Leaves(None);
-    on(|_, lane| leaves.0 = Some(lane));
+    on(|_, column| leaves.0 = Some(column));
     steps()
 }
 
-/// What an execution did, lane by lane. [`Display`] shows it, in some 110 columns.
+/// What an execution did, column by column. [`Display`] shows it, in some 110 columns.
 #[derive(Debug, Default)]
-pub struct Lanes {
-    lanes: Vec<Lane>,
+pub struct Trace {
+    columns: Vec<Column>,
     rows: Vec<Row>,
     /// How things stand that have said so.
     states: Vec<State>,
@@ -173,7 +176,7 @@ pub struct Lanes {
     parkers: Vec<(Thing, usize)>,
     /// How many locks have been made.
     things: usize,
-    /// The lane in which the failure came up.
+    /// The column in which the failure came up.
     failed: Option<usize>,
     end: End,
 }
@@ -205,7 +208,7 @@ impl End {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Column {
     thread: ThreadId,
     /// loom's number: 0 for the model's main thread.
     number: usize,
@@ -248,7 +251,7 @@ struct State {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
-    lane: usize,
+    column: usize,
     words: String,
     /// How often it was done, one after the other.
     times: usize,
@@ -260,9 +263,10 @@ struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Thing(usize);
 
-/// Stand before the number of a thing or lane, which is replaced by its name once all names are known; `END` after it.
+/// Stand before the number of a thing or column, which is replaced by its name once all names are
+/// known; `END` after it.
 const THING: char = '\u{1}';
-const LANE: char = '\u{2}';
+const COLUMN: char = '\u{2}';
 const END: char = '\u{3}';
 
 impl Thing {
@@ -271,10 +275,10 @@ impl Thing {
         if !KEPT.get() {
             return Self(0);
         }
-        RECORD.with_borrow_mut(|lanes| {
-            let lanes = lanes.as_mut().expect("a record is kept");
-            lanes.things += 1;
-            Self(lanes.things)
+        RECORD.with_borrow_mut(|trace| {
+            let trace = trace.as_mut().expect("a record is kept");
+            trace.things += 1;
+            Self(trace.things)
         })
     }
 }
@@ -285,48 +289,49 @@ impl Display for Thing {
     }
 }
 
-/// The name of a lane.
-fn named(lane: usize) -> String {
-    format!("{LANE}{lane}{END}")
+/// The name of a column.
+fn named(column: usize) -> String {
+    format!("{COLUMN}{column}{END}")
 }
 
-/// Whether what is said now is kept. A thread that unwinds has nothing to say: the execution is over.
+/// Whether what is said now is kept. A thread that unwinds has nothing to say: the execution is
+/// over.
 fn kept() -> bool {
     KEPT.get() && !std::thread::panicking()
 }
 
-/// Calls `f` with the calling thread's lane, if a record is kept. No words of others' may be put together by it: those may
-/// say something themselves.
-fn on(f: impl FnOnce(&mut Lanes, usize)) {
+/// Calls `f` with the calling thread's column, if a record is kept. No words of others' may be put
+/// together by it: those may say something themselves.
+fn on(f: impl FnOnce(&mut Trace, usize)) {
     if !kept() {
         return;
     }
     let thread = loom::thread::current();
-    RECORD.with_borrow_mut(|lanes| {
-        let lanes = lanes.as_mut().expect("a record is kept");
-        let lane = lanes.lane(&thread);
-        if let Place::Waits { .. } = lanes.lanes[lane].place {
-            lanes.lanes[lane].place = Place::Going;
+    RECORD.with_borrow_mut(|trace| {
+        let trace = trace.as_mut().expect("a record is kept");
+        let column = trace.column(&thread);
+        if let Place::Waits { .. } = trace.columns[column].place {
+            trace.columns[column].place = Place::Going;
         }
-        f(lanes, lane);
+        f(trace, column);
     });
 }
 
-impl Lanes {
-    /// The lane of a thread.
-    fn lane(&mut self, thread: &Thread) -> usize {
+impl Trace {
+    /// The column of a thread.
+    fn column(&mut self, thread: &Thread) -> usize {
         let id = thread.id();
-        if let Some(lane) = self.lanes.iter().position(|lane| lane.thread == id) {
-            return lane;
+        if let Some(column) = self.columns.iter().position(|column| column.thread == id) {
+            return column;
         }
         let number: String = format!("{id:?}").chars().filter(char::is_ascii_digit).collect();
-        let number = number.parse().unwrap_or(self.lanes.len());
+        let number = number.parse().unwrap_or(self.columns.len());
         let name = match (thread.name(), number) {
             (Some(name), _) => name.into(),
             (None, 0) => "main".into(),
             (None, number) => format!("thread {number}"),
         };
-        self.lanes.push(Lane {
+        self.columns.push(Column {
             thread: id,
             number,
             name,
@@ -335,11 +340,11 @@ impl Lanes {
             queues: Vec::new(),
             place: Place::Going,
         });
-        self.lanes.len() - 1
+        self.columns.len() - 1
     }
 
-    /// How `thing` stands from now on. Returns what is new about it: of what stands in several parts and is known, only those
-    /// that have changed.
+    /// How `thing` stands from now on. Returns what is new about it: of what stands in several
+    /// parts and is known, only those that have changed.
     fn stand(&mut self, thing: &str, parts: Vec<String>, more: String) -> String {
         let [first, others @ ..] = parts.as_slice() else { return String::new() };
         let whole = format!("{thing} {first}");
@@ -376,37 +381,37 @@ impl Lanes {
         }
     }
 
-    fn row(&mut self, lane: usize, words: String) {
-        self.rows.push(Row { lane, words, times: 1, closed: false });
+    fn row(&mut self, column: usize, words: String) {
+        self.rows.push(Row { column, words, times: 1, closed: false });
     }
 
-    /// A lane has found a thing in this state, and perhaps there is `more` to say of it. Looking again at once and finding the
-    /// same is no row of its own.
-    fn look(&mut self, lane: usize, thing: Thing, state: &str, more: &str) {
+    /// A thread has found a thing in this state, and perhaps there is `more` to say of it. Looking
+    /// again at once and finding the same is no row of its own.
+    fn look(&mut self, column: usize, thing: Thing, state: &str, more: &str) {
         let (name, latest) = (thing.to_string(), format!("is {state}"));
         let old = self.states.iter().any(|state| state.thing == name && state.parts != [latest.as_str()]);
         let words = format!("finds {name} {state}{}{more}", if old { ", as it was" } else { "" });
-        match self.rows.last_mut().filter(|row| row.lane == lane && row.words == words) {
+        match self.rows.last_mut().filter(|row| row.column == column && row.words == words) {
             Some(row) => row.times += 1,
-            None => self.row(lane, words),
+            None => self.row(column, words),
         }
-        self.close(lane);
+        self.close(column);
     }
 
-    /// Nothing is added any more to what the lane has said.
-    fn close(&mut self, lane: usize) {
-        if let Some(row) = self.rows.last_mut().filter(|row| row.lane == lane) {
+    /// Nothing is added any more to what the thread has said.
+    fn close(&mut self, column: usize) {
+        if let Some(row) = self.rows.last_mut().filter(|row| row.column == column) {
             row.closed = true;
         }
     }
 
-    fn add(&mut self, lane: usize, words: &str) {
-        match self.rows.last_mut().filter(|row| row.lane == lane && !row.closed) {
+    fn add(&mut self, column: usize, words: &str) {
+        match self.rows.last_mut().filter(|row| row.column == column && !row.closed) {
             Some(row) => {
                 row.words.push_str("; ");
                 row.words.push_str(words);
             }
-            None => self.row(lane, words.into()),
+            None => self.row(column, words.into()),
         }
     }
 
@@ -422,8 +427,8 @@ impl Lanes {
             if alone { calls[at].into() } else { format!("{} {}", calls[at], (0..=at).filter(same).count()) }
         };
         let marks = (0..).zip(&gates).map(|(at, gate)| (gate.to_string(), which(at)));
-        let lanes = (0..).zip(&self.lanes).map(|(at, lane)| (named(at), lane.name.clone()));
-        let names: Vec<(String, String)> = marks.chain(lanes).collect();
+        let columns = (0..).zip(&self.columns).map(|(at, column)| (named(at), column.name.clone()));
+        let names: Vec<(String, String)> = marks.chain(columns).collect();
         let spell = |words: &mut String| {
             for (mark, name) in &names {
                 *words = words.replace(mark, name);
@@ -436,8 +441,8 @@ impl Lanes {
             }
         }
         self.states.iter_mut().for_each(|state| spell(&mut state.thing));
-        for lane in &mut self.lanes {
-            if let Place::Parked { reason, .. } | Place::Waits { reason, .. } = &mut lane.place {
+        for column in &mut self.columns {
+            if let Place::Parked { reason, .. } | Place::Waits { reason, .. } = &mut column.place {
                 spell(reason);
             }
         }

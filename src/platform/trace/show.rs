@@ -1,47 +1,47 @@
-//! How the lanes of an execution are shown.
+//! How the columns of a trace are shown.
 
 use std::fmt;
 
-use super::{End, Lanes, Place, Row, State};
+use super::{End, Place, Row, State, Trace};
 
 /// The greatest width.
 const WIDTH: usize = 110;
 
-/// What stands before the lanes: the step's number.
+/// What stands before the columns: the step's number.
 const MARGIN: usize = 4;
 
 /// Steps that are repeated are folded if no more than this many make one round.
 const LONGEST_ROUND: usize = 8;
 
-impl fmt::Display for Lanes {
+impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut order: Vec<_> = (0..self.lanes.len()).collect();
-        order.sort_by_key(|lane| self.lanes[*lane].number);
+        let mut order: Vec<_> = (0..self.columns.len()).collect();
+        order.sort_by_key(|column| self.columns[*column].number);
         self.table(f, &order)?;
         writeln!(f)?;
         self.end(f, &order)
     }
 }
 
-impl Lanes {
+impl Trace {
     /// What happened.
     fn table(&self, f: &mut fmt::Formatter<'_>, order: &[usize]) -> fmt::Result {
         let widths = self.widths(order);
-        let line = |f: &mut fmt::Formatter<'_>, step: &str, column: usize, words: &str| {
+        let line = |f: &mut fmt::Formatter<'_>, step: &str, place: usize, words: &str| {
             let cells =
-                (0..).zip(&widths).map(|(at, width)| format!("{:width$}", if at == column { words } else { "" }));
+                (0..).zip(&widths).map(|(at, width)| format!("{:width$}", if at == place { words } else { "" }));
             writeln!(f, "{}", format!("{step:>3} {}", cells.collect::<Vec<_>>().join(" │ ")).trim_end())
         };
-        let heads = order.iter().zip(&widths).map(|(lane, width)| format!("{:width$}", self.lanes[*lane].name));
+        let heads = order.iter().zip(&widths).map(|(column, width)| format!("{:width$}", self.columns[*column].name));
         writeln!(f, "    {}", heads.collect::<Vec<_>>().join(" │ ").trim_end())?;
         writeln!(f, "    {}", widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("─┼─"))?;
         let mut step = 0;
         while step < self.rows.len() {
             let (round, times) = rounds(&self.rows[step..]);
             for (number, row) in (step + 1..).zip(&self.rows[step..step + round]) {
-                let column = order.iter().position(|lane| *lane == row.lane).unwrap_or_default();
-                for (row, words) in wrap(&row.words, widths[column]).iter().enumerate() {
-                    line(f, &if row == 0 { number.to_string() } else { String::new() }, column, words)?;
+                let place = order.iter().position(|column| *column == row.column).unwrap_or_default();
+                for (row, words) in wrap(&row.words, widths[place]).iter().enumerate() {
+                    line(f, &if row == 0 { number.to_string() } else { String::new() }, place, words)?;
                 }
             }
             if times > 1 {
@@ -53,20 +53,24 @@ impl Lanes {
         Ok(())
     }
 
-    /// How wide the lanes are: as their longest words, if there is room for that, or else an equal share of what is left.
+    /// How wide the columns are: as their longest words, if there is room for that, or else an
+    /// equal share of what is left.
     fn widths(&self, order: &[usize]) -> Vec<usize> {
-        let wanted = |lane: &usize| {
-            let rows = self.rows.iter().filter(|row| row.lane == *lane).map(|row| row.words.as_str());
-            rows.chain([self.lanes[*lane].name.as_str()]).map(|words| words.chars().count()).max().unwrap_or_default()
+        let wanted = |column: &usize| {
+            let rows = self.rows.iter().filter(|row| row.column == *column).map(|row| row.words.as_str());
+            rows.chain([self.columns[*column].name.as_str()])
+                .map(|words| words.chars().count())
+                .max()
+                .unwrap_or_default()
         };
         let wanted: Vec<_> = order.iter().map(wanted).collect();
         let mut left = WIDTH - MARGIN - " │ ".chars().count() * order.len().saturating_sub(1);
         let mut widths = vec![0; wanted.len()];
         let mut narrow_first: Vec<_> = (0..wanted.len()).collect();
-        narrow_first.sort_by_key(|lane| wanted[*lane]);
-        for (done, lane) in narrow_first.into_iter().enumerate() {
-            widths[lane] = wanted[lane].min(left / (wanted.len() - done));
-            left -= widths[lane];
+        narrow_first.sort_by_key(|column| wanted[*column]);
+        for (done, column) in narrow_first.into_iter().enumerate() {
+            widths[column] = wanted[column].min(left / (wanted.len() - done));
+            left -= widths[column];
         }
         widths
     }
@@ -80,11 +84,11 @@ impl Lanes {
             End::Failed(message) => paragraph(f, "", &format!("Failed: {message}"))?,
             End::Passed => paragraph(f, "", "Nothing failed.")?,
         }
-        let longest = self.lanes.iter().map(|lane| lane.name.chars().count()).max().unwrap_or_default();
-        for lane in order {
-            let place = match &self.lanes[*lane].place {
-                _ if self.failed == Some(*lane) && self.end == End::Spins => "looking again and again".into(),
-                _ if self.failed == Some(*lane) && !deadlock => "failed".into(),
+        let longest = self.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
+        for column in order {
+            let place = match &self.columns[*column].place {
+                _ if self.failed == Some(*column) && self.end == End::Spins => "looking again and again".into(),
+                _ if self.failed == Some(*column) && !deadlock => "failed".into(),
                 Place::Parked { row, reason, .. } => format!("parked since {row}: {reason}"),
                 Place::Waits { row, reason } => format!("waiting since {row}: {reason}"),
                 Place::Ended => "ended".into(),
@@ -92,7 +96,7 @@ impl Lanes {
                 Place::Going if deadlock => "waiting for something that it has not said".into(),
                 Place::Locks | Place::Going => "about to go on".into(),
             };
-            paragraph(f, &format!("  {:longest$}  ", self.lanes[*lane].name), &place)?;
+            paragraph(f, &format!("  {:longest$}  ", self.columns[*column].name), &place)?;
         }
         for State { thing, parts, more } in &self.states {
             let more = if more.is_empty() { String::new() } else { format!("; {more}") };
@@ -102,7 +106,8 @@ impl Lanes {
     }
 }
 
-/// The shortest round of steps at the beginning that is repeated at once, and how often it is there.
+/// The shortest round of steps at the beginning that is repeated at once, and how often it is
+/// there.
 fn rounds(rows: &[Row]) -> (usize, usize) {
     let times = |round: usize| rows.chunks(round).take_while(|chunk| *chunk == &rows[..round]).count();
     let mut rounds = (1..=LONGEST_ROUND.min(rows.len())).map(|round| (round, times(round)));
@@ -142,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_repeated_is_folded() {
-        let row = |lane, words: &str| Row { lane, words: words.into(), times: 1, closed: false };
+        let row = |column, words: &str| Row { column, words: words.into(), times: 1, closed: false };
         let push = || [row(1, "push"), row(2, "behind")];
         let rows: Vec<_> = push().into_iter().chain(push()).chain(push()).chain([row(1, "push")]).collect();
         assert_eq!(rounds(&rows), (2, 3));

@@ -1,4 +1,4 @@
-//! What is said in lanes: of what the crate tells of through its
+//! What is said in traces: of what the crate tells of through its
 //! [probe](mod@crate::platform::probe), and by the facade.
 //!
 //! What a thread says stands in the order in which it happened because it is said right after the
@@ -13,7 +13,7 @@ use loom::thread::Thread;
 use super::{Place, Thing, kept, named, on, say};
 use crate::platform::event::{Event, Input, Shown};
 
-/// Says what has happened, in the lane of the calling thread.
+/// Says what has happened, in the column of the calling thread.
 pub(crate) fn read(event: Event<'_>) {
     if !kept() {
         return;
@@ -30,17 +30,17 @@ pub(crate) fn read(event: Event<'_>) {
         Event::Left { queue } => leaves(queue),
         Event::Through { queue } => say(format_args!("has been let through by {queue}")),
         Event::Emptied { queue } => empties(queue),
-        Event::Owns { parker } => on(|lanes, lane| lanes.parkers.push((parker, lane))),
+        Event::Owns { parker } => on(|trace, column| trace.parkers.push((parker, column))),
         Event::Unparked { parker } => unparks(parker),
         Event::Begun { name: what, state } => begins(what, state),
         Event::Changed { monitor, state } => stands(monitor, state),
         Event::Looked { monitor, state } => {
-            on(|lanes, lane| lanes.close(lane));
+            on(|trace, column| trace.close(column));
             stands(monitor, state);
         }
         Event::Waits { state, topic } => {
             let reason = state.waits(topic);
-            on(|lanes, lane| lanes.lanes[lane].reason = reason);
+            on(|trace, column| trace.columns[column].reason = reason);
         }
         Event::Asked { what } => does(what.to_string()),
         Event::RunEnded { generation } => say(format_args!("run {generation} is over")),
@@ -49,7 +49,7 @@ pub(crate) fn read(event: Event<'_>) {
         Event::Given(Input::PullEnded(pull)) => say(format_args!("pull {pull} is over")),
         Event::Given(Input::Clock) => does("the time has come".into()),
         Event::Given(input @ (Input::Pusher | Input::Puller)) => {
-            on(|lanes, lane| lanes.lanes[lane].name = input.name().into());
+            on(|trace, column| trace.columns[column].name = input.name().into());
         }
         Event::Given(input) => does(input.name().into()),
         Event::PushEnded { push, error: None, .. } => say(format_args!("push {push}: accepted")),
@@ -65,26 +65,26 @@ pub(crate) fn read(event: Event<'_>) {
 fn add(words: impl Display) {
     if kept() {
         let words = words.to_string();
-        on(|lanes, lane| lanes.add(lane, &words));
+        on(|trace, column| trace.add(column, &words));
     }
 }
 
 /// The calling thread is about to do this, which is said together with what comes of it.
 fn does(what: String) {
-    on(|lanes, lane| lanes.lanes[lane].doing = Some(what));
+    on(|trace, column| trace.columns[column].doing = Some(what));
 }
 
 /// A state comes under the lock that is made next.
 fn begins(what: &dyn Display, state: &dyn Shown) {
     let what = what.to_string();
     let (parts, more) = state.stands();
-    on(|lanes, lane| {
-        let monitor = Thing(lanes.things + 1);
-        lanes.names.push((monitor, what));
+    on(|trace, column| {
+        let monitor = Thing(trace.things + 1);
+        trace.names.push((monitor, what));
         // What is shown as a whole need not be known before.
         if parts.len() > 1 {
-            let whole = lanes.stand(&monitor.to_string(), parts, more);
-            lanes.row(lane, whole);
+            let whole = trace.stand(&monitor.to_string(), parts, more);
+            trace.row(column, whole);
         }
     });
 }
@@ -92,23 +92,23 @@ fn begins(what: &dyn Display, state: &dyn Shown) {
 /// How a state stands after the calling thread has changed it, or looked at it.
 fn stands(monitor: Thing, state: &dyn Shown) {
     let (parts, more) = state.stands();
-    on(|lanes, lane| {
-        let doing = lanes.lanes[lane].doing.take_if(|_| !parts.is_empty());
-        let news = lanes.stand(&monitor.to_string(), parts, more);
+    on(|trace, column| {
+        let doing = trace.columns[column].doing.take_if(|_| !parts.is_empty());
+        let news = trace.stand(&monitor.to_string(), parts, more);
         match doing {
-            Some(what) if news.is_empty() => lanes.row(lane, what),
-            Some(what) => lanes.row(lane, format!("{what}: {news}")),
+            Some(what) if news.is_empty() => trace.row(column, what),
+            Some(what) => trace.row(column, format!("{what}: {news}")),
             None if news.is_empty() => {}
-            None => lanes.add(lane, &news),
+            None => trace.add(column, &news),
         }
     });
 }
 
 /// The gate with this lock is something else than a latch.
 fn is_a(gate: Thing, kind: &'static str) {
-    on(|lanes, _| {
-        if lanes.kind(gate).is_none() {
-            lanes.kinds.push((gate, kind));
+    on(|trace, _| {
+        if trace.kind(gate).is_none() {
+            trace.kinds.push((gate, kind));
         }
     });
 }
@@ -117,30 +117,30 @@ fn is_a(gate: Thing, kind: &'static str) {
 pub(crate) fn name(gate: Thing, name: impl Display) {
     if kept() {
         let name = name.to_string();
-        on(|lanes, _| {
-            lanes.names.retain(|(other, _)| *other != gate);
-            lanes.names.push((gate, name));
+        on(|trace, _| {
+            trace.names.retain(|(other, _)| *other != gate);
+            trace.names.push((gate, name));
         });
     }
 }
 
 /// The calling thread has found a gate open or closed.
 fn looks(gate: Thing, open: bool) {
-    on(|lanes, lane| lanes.look(lane, gate, lanes.state(gate, open), ""));
+    on(|trace, column| trace.look(column, gate, trace.state(gate, open), ""));
 }
 
 /// The calling thread has opened (or set) or closed a gate; if not `changed`, it was so before.
 fn turns(gate: Thing, open: bool, changed: bool) {
-    on(|lanes, lane| {
-        let state = lanes.state(gate, open);
+    on(|trace, column| {
+        let state = trace.state(gate, open);
         let verb = match state {
             "set" => "sets",
             "open" => "opens",
             _ => "closes",
         };
         let already = if changed { String::new() } else { format!(", which is {state}") };
-        lanes.row(lane, format!("{verb} {gate}{already}"));
-        lanes.stand(&gate.to_string(), vec![format!("is {state}")], String::new());
+        trace.row(column, format!("{verb} {gate}{already}"));
+        trace.stand(&gate.to_string(), vec![format!("is {state}")], String::new());
     });
 }
 
@@ -159,9 +159,9 @@ fn notes(interrupt: Thing, cause: &dyn Display, first: bool) {
 /// The calling thread has counted one more.
 fn bumps(epoch: Thing, count: u64) {
     is_a(epoch, "epoch");
-    on(|lanes, lane| {
-        lanes.row(lane, format!("bumps {epoch} to {count}"));
-        lanes.stand(&epoch.to_string(), vec![format!("is at {count}")], String::new());
+    on(|trace, column| {
+        trace.row(column, format!("bumps {epoch} to {count}"));
+        trace.stand(&epoch.to_string(), vec![format!("is at {count}")], String::new());
     });
 }
 
@@ -173,62 +173,62 @@ fn reads(epoch: Thing, count: u64, seen: Option<u64>) {
         Some(seen) if count > seen => format!(", past {seen}"),
         Some(seen) => format!(", not past {seen}"),
     };
-    on(|lanes, lane| lanes.look(lane, epoch, &format!("at {count}"), &past));
+    on(|trace, column| trace.look(column, epoch, &format!("at {count}"), &past));
 }
 
 /// The calling thread, or a task that it runs, has joined a queue.
 fn joins(queue: Thing) {
-    on(|lanes, lane| {
-        lanes.row(lane, format!("joins the queue of {queue}"));
-        lanes.lanes[lane].queues.push(queue);
+    on(|trace, column| {
+        trace.row(column, format!("joins the queue of {queue}"));
+        trace.columns[column].queues.push(queue);
     });
 }
 
 /// It has left it.
 fn leaves(queue: Thing) {
-    on(|lanes, lane| {
-        let queues = &mut lanes.lanes[lane].queues;
+    on(|trace, column| {
+        let queues = &mut trace.columns[column].queues;
         let Some(place) = queues.iter().position(|other| *other == queue) else { return };
         queues.remove(place);
-        lanes.row(lane, format!("leaves the queue of {queue}"));
+        trace.row(column, format!("leaves the queue of {queue}"));
     });
 }
 
 /// Everybody in a queue has been let through.
 fn empties(queue: Thing) {
-    on(|lanes, _| {
-        for lane in &mut lanes.lanes {
-            lane.queues.retain(|other| *other != queue);
+    on(|trace, _| {
+        for column in &mut trace.columns {
+            column.queues.retain(|other| *other != queue);
         }
     });
 }
 
 /// The calling thread wakes whom a parker belongs to. If that thread is asleep, the facade says so.
 fn unparks(parker: Thing) {
-    on(|lanes, lane| {
-        let Some((_, owner)) = lanes.parkers.iter().find(|(other, _)| *other == parker) else { return };
-        if !matches!(lanes.lanes[*owner].place, Place::Parked { .. }) {
-            lanes.add(lane, &format!("unparks {}, which is awake", named(*owner)));
+    on(|trace, column| {
+        let Some((_, owner)) = trace.parkers.iter().find(|(other, _)| *other == parker) else { return };
+        if !matches!(trace.columns[*owner].place, Place::Parked { .. }) {
+            trace.add(column, &format!("unparks {}, which is awake", named(*owner)));
         }
     });
 }
 
 /// The calling thread wants a lock.
 pub(in crate::platform) fn locks() {
-    on(|lanes, lane| lanes.lanes[lane].place = Place::Locks);
+    on(|trace, column| trace.columns[column].place = Place::Locks);
 }
 
 /// The calling thread goes on: it has the lock, or has been woken.
 pub(in crate::platform) fn goes_on() {
-    on(|lanes, lane| lanes.lanes[lane].place = Place::Going);
+    on(|trace, column| trace.columns[column].place = Place::Going);
 }
 
 /// The calling thread goes to sleep.
 pub(in crate::platform) fn parks(deadline: Option<Duration>) {
-    on(|lanes, lane| {
-        let mut queues: Vec<_> = lanes.lanes[lane].queues.iter().map(ToString::to_string).collect();
+    on(|trace, column| {
+        let mut queues: Vec<_> = trace.columns[column].queues.iter().map(ToString::to_string).collect();
         queues.dedup();
-        let mut reason = match (std::mem::take(&mut lanes.lanes[lane].reason), queues.as_slice()) {
+        let mut reason = match (std::mem::take(&mut trace.columns[column].reason), queues.as_slice()) {
             (reason, _) if !reason.is_empty() => reason,
             (_, []) => "until it is unparked".into(),
             (_, queues) => format!("in the queue of {}", queues.join(" and ")),
@@ -238,21 +238,21 @@ pub(in crate::platform) fn parks(deadline: Option<Duration>) {
             let _ = write!(reason, " (until {deadline})");
         }
         // Under one lock with the row before, which may have said why.
-        match lanes.rows.last_mut().filter(|row| row.lane == lane && row.words.contains(&reason)) {
+        match trace.rows.last_mut().filter(|row| row.column == column && row.words.contains(&reason)) {
             Some(row) => row.words.push_str("; parks"),
-            None => lanes.row(lane, format!("parks: {reason}")),
+            None => trace.row(column, format!("parks: {reason}")),
         }
-        lanes.close(lane);
-        lanes.lanes[lane].place = Place::Parked { row: lanes.rows.len(), reason };
+        trace.close(column);
+        trace.columns[column].place = Place::Parked { row: trace.rows.len(), reason };
     });
 }
 
 /// The calling thread has woken these.
 pub(in crate::platform) fn wakes(threads: &[Thread]) {
-    on(|lanes, lane| {
-        let woken = threads.iter().map(|thread| named(lanes.lane(thread))).collect::<Vec<_>>();
+    on(|trace, column| {
+        let woken = threads.iter().map(|thread| named(trace.column(thread))).collect::<Vec<_>>();
         if !woken.is_empty() {
-            lanes.add(lane, &format!("wakes {}", woken.join(" and ")));
+            trace.add(column, &format!("wakes {}", woken.join(" and ")));
         }
     });
 }

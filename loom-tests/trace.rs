@@ -1,9 +1,10 @@
-//! A failure, shown: the execution that failed, as lanes, and how to run exactly that one again.
+//! A failure, shown: the execution that failed, as an execution trace, and how to run exactly that
+//! one again.
 //!
-//! How to read it is said in `loom-tests/README.md`; some are kept in `loom-tests/lanes/`.
+//! How to read it is said in `loom-tests/README.md`; some are kept in `loom-tests/traces/`.
 //!
-//! A search keeps no record of what it does, which would slow it down. When it has failed it is run again, with a record
-//! of the execution that failed; loom takes the same way each time.
+//! A search keeps no record of what it does, which would slow it down. When it has failed it is run
+//! again, with a record of the execution that failed; loom takes the same way each time.
 
 use std::env;
 use std::fs;
@@ -16,7 +17,8 @@ use loom::model::Builder;
 
 use crate::runner::{Model, REPLAYED, Scenario, message, on_a_thread, say};
 
-/// The known bug that is shown, or the name of what another engine had in its place, or of a larger size.
+/// The known bug that is shown, or the name of what another engine had in its place, or of a larger
+/// size.
 const SHOW: &str = "LATCHWORK_SHOW";
 
 /// The file with the path of the execution that is shown.
@@ -34,15 +36,15 @@ pub fn show(model: &Model) -> ! {
 
     let bug = env::var(SHOW).ok();
     let known = || model.known_bugs.iter().find(|(known, _)| Some(format!("{known:?}")) == bug);
-    let twins = model.twins.iter().map(|(name, scenario, _)| (*name, *scenario));
-    let built = || twins.chain(model.larger.iter().copied()).find(|(name, _)| Some(*name) == bug.as_deref());
+    let variants = model.variants.iter().map(|(name, scenario, _)| (*name, *scenario));
+    let built = || variants.chain(model.larger.iter().copied()).find(|(name, _)| Some(*name) == bug.as_deref());
     let (scenario, _on) = match (known(), built()) {
         (Some((known, _)), _) => (model.switched, Some(known.switch_on())),
         (None, Some((_, scenario))) => (scenario, None),
         (None, None) if bug.is_none() => (model.scenario, None),
         (None, None) => {
             let all = model.known_bugs.iter().map(|(known, _)| format!("{known:?}"));
-            let all: Vec<_> = all.chain(model.twins.iter().map(|(name, ..)| (*name).into())).collect();
+            let all: Vec<_> = all.chain(model.variants.iter().map(|(name, ..)| (*name).into())).collect();
             panic!("{}: {SHOW}: expected one of its known bugs ({}), got {bug:?}", model.name, all.join(", "))
         }
     };
@@ -51,7 +53,7 @@ pub fn show(model: &Model) -> ! {
             let path = &root().join(path);
             assert!(path.is_file(), "{REPLAY}: there is no file {}", path.display());
             match run(model.builder(), scenario, path, 1, usize::MAX) {
-                Ok(lanes) => say(&text(model, bug.as_deref(), &lanes, path)),
+                Ok(trace) => say(&text(model, bug.as_deref(), &trace, path)),
                 Err(error) => panic!("{}: {} cannot be run: {error}", model.name, path.display()),
             }
         }
@@ -69,8 +71,8 @@ pub fn explain(model: &Model, bug: Option<&str>, scenario: Scenario, execution: 
     explain_after(model, model.builder(), bug, scenario, None, execution);
 }
 
-/// As [`explain`], for a search by `builder` that has failed so many executions after the one to which `checkpoint` leads. A
-/// scenario of another size has a name.
+/// As [`explain`], for a search by `builder` that has failed so many executions after the one to
+/// which `checkpoint` leads. A scenario of another size has a name.
 pub fn explain_after(
     model: &Model,
     builder: Builder,
@@ -86,7 +88,7 @@ pub fn explain_after(
         None => drop(fs::remove_file(&path)),
     }
     match run(builder, scenario, &path, execution, execution) {
-        Ok(lanes) => say(&text(model, name, &lanes, &path)),
+        Ok(trace) => say(&text(model, name, &trace, &path)),
         Err(error) => say(&format!("{}: execution {execution} cannot be shown: {error}", model.name)),
     }
 }
@@ -105,8 +107,9 @@ fn file_name(model: &str, bug: Option<&str>) -> String {
     [model].into_iter().chain(bug).collect::<Vec<_>>().join("-").replace("::", "-")
 }
 
-/// Runs a search up to this execution, which must be the one that fails, with a record of it. It begins with what `path`
-/// leads to, if there is such a file, or else with the first one; before every so manieth, `path` is written.
+/// Runs a search up to this execution, which must be the one that fails, with a record of it. It
+/// begins with what `path` leads to, if there is such a file, or else with the first one; every
+/// `interval` executions, `path` is written.
 fn run(
     mut builder: Builder,
     scenario: Scenario,
@@ -128,20 +131,20 @@ fn run(
         let failure = ended.as_ref().err().map(|failure| message(&**failure)).filter(|failure| *failure != PASSED);
         *keep.lock().unwrap_or_else(PoisonError::into_inner) = (scenario.build.recorded)(failure);
     });
-    let lanes = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-    lanes.filter(|_| ended.is_ok()).ok_or_else(|| {
+    let trace = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    trace.filter(|_| ended.is_ok()).ok_or_else(|| {
         let begun = begun.load(Ordering::Relaxed);
         format!("execution {begun} failed before it; is the model deterministic?")
     })
 }
 
-fn text(model: &Model, bug: Option<&str>, lanes: &str, path: &Path) -> String {
+fn text(model: &Model, bug: Option<&str>, trace: &str, path: &Path) -> String {
     let name = model.name;
     let with = bug.map(|bug| format!(", with {bug}")).unwrap_or_default();
     let bug = bug.map(|bug| format!("{SHOW}={bug} ")).unwrap_or_default();
     let path = path.strip_prefix(root()).unwrap_or(path).display();
     format!(
-        "\n{name}{with}\n\n{lanes}\n{AGAIN}\n{bug}{REPLAY}={path} RUSTFLAGS=\"--cfg loom\" \\\n    \
+        "\n{name}{with}\n\n{trace}\n{AGAIN}\n{bug}{REPLAY}={path} RUSTFLAGS=\"--cfg loom\" \\\n    \
          cargo test --test models -- --exact {name}\n",
     )
 }
@@ -152,7 +155,7 @@ const PASSED: &str = "it did not fail";
 /// What stands above the command.
 const AGAIN: &str = "The same again:";
 
-/// What a process of its own shows: the lanes, and the file of the command below them.
+/// What a process of its own shows: the trace, and the file of the command below them.
 fn shown(model: &str, bug: Option<&str>, path: Option<&str>) -> (String, String) {
     let mut process = std::process::Command::new(env::current_exe().expect("the path of these tests"));
     process.args(["--exact", model]).env_remove("RUST_BACKTRACE");
@@ -161,22 +164,24 @@ fn shown(model: &str, bug: Option<&str>, path: Option<&str>) -> (String, String)
     assert!(!output.status.success(), "what is shown is no check, and passes none");
     let said = String::from_utf8(output.stderr).expect("text");
     let begins = said.find(&format!("\n{model}")).unwrap_or_else(|| panic!("nothing is shown:\n{said}")) + 1;
-    let (lanes, command) = said[begins..].split_once(AGAIN).expect("a command");
+    let (trace, command) = said[begins..].split_once(AGAIN).expect("a command");
     let (_, path) = command.split_once(&format!("{REPLAY}=")).expect("a file");
-    (lanes.into(), path.split_whitespace().next().expect("a file").into())
+    (trace.into(), path.split_whitespace().next().expect("a file").into())
 }
 
-/// The text that is kept of what is shown of each, and the same from the file that the command names.
+/// The text that is kept of what is shown of each, and the same from the file that the command
+/// names.
 fn is_shown_as_kept(model: &str, bug: &str) {
-    let (lanes, path) = shown(model, Some(bug), None);
+    let (trace, path) = shown(model, Some(bug), None);
     let (again, _) = shown(model, Some(bug), Some(&path));
-    assert!(again == lanes, "the execution that is replayed is another one: searched\n{lanes}\nreplayed\n{again}");
+    assert!(again == trace, "the execution that is replayed is another one: searched\n{trace}\nreplayed\n{again}");
 
     let name = format!("{}.txt", file_name(model, Some(bug)));
-    let (kept, new) = (root().join("loom-tests/lanes").join(&name), Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
-    if fs::read_to_string(&kept).unwrap_or_default() != lanes {
-        fs::write(&new, &lanes).expect("a file below the target directory");
-        panic!("{} is not what is shown now, which is in {}:\n{lanes}", kept.display(), new.display());
+    let (kept, new) =
+        (root().join("loom-tests/traces").join(&name), Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
+    if fs::read_to_string(&kept).unwrap_or_default() != trace {
+        fs::write(&new, &trace).expect("a file below the target directory");
+        panic!("{} is not what is shown now, which is in {}:\n{trace}", kept.display(), new.display());
     }
 }
 
@@ -184,10 +189,10 @@ fn is_shown_as_kept(model: &str, bug: &str) {
 #[test]
 fn an_execution_that_does_not_fail_any_more_is_shown() {
     let model = "replicator::rebase_resumes_the_pusher";
-    let (lanes, path) = shown(model, Some("ResumeOnAdvanceOnly"), None);
-    assert!(lanes.contains("Deadlock"), "{lanes}");
-    let (lanes, _) = shown(model, None, Some(&path));
-    assert!(lanes.contains("Nothing failed."), "{lanes}");
+    let (trace, path) = shown(model, Some("ResumeOnAdvanceOnly"), None);
+    assert!(trace.contains("Deadlock"), "{trace}");
+    let (trace, _) = shown(model, None, Some(&path));
+    assert!(trace.contains("Nothing failed."), "{trace}");
 }
 
 /// A deadlock of a primitive.
