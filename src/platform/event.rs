@@ -96,9 +96,14 @@ pub(crate) enum Input {
     Resume,
     RetryNow,
     OverrideRetryAfter,
+    Reconnect,
     Restart,
     Reset,
     Stop,
+    Flush,
+    GiveUp,
+    Replace,
+    RetryRejected,
 }
 
 impl Input {
@@ -116,9 +121,14 @@ impl Input {
             Self::Resume => "resume",
             Self::RetryNow => "retry_now",
             Self::OverrideRetryAfter => "override_retry_after",
+            Self::Reconnect => "reconnect",
             Self::Restart => "restart",
             Self::Reset => "reset",
             Self::Stop => "stop",
+            Self::Flush => "flush",
+            Self::GiveUp => "give_up",
+            Self::Replace => "replace",
+            Self::RetryRejected => "retry_rejected",
         }
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::push::Landed;
-use super::{Doubt, Effects, Failure, Moment, Protocol, Push, Spent, contract};
+use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Pull, Push, Spent, contract};
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -43,9 +43,47 @@ pub enum DecisionError {
     /// The log [cannot give up](Log::give_up) or [replace](Log::replace) events, or not by such an event.
     #[error("the log cannot give up an event or put this one in its place")]
     Unsupported,
+    /// Upstream refuses no pending event.
+    #[error("expected an event that upstream refuses, there is none")]
+    NothingRejected,
+    /// The commit has settled, or is another replicator's.
+    #[error("expected a commit that has not settled")]
+    Settled,
+    /// The log panicked.
+    #[error("the log panicked: {0}")]
+    Panicked(String),
+}
+
+/// Something that only the owner can end. Of each kind there is one at most, in this order.
+pub(crate) enum Undecided<'a> {
+    /// A direction has failed.
+    Failed(Direction, &'a Failure),
+    /// Upstream refuses the event behind so many others for good.
+    Rejected(usize, &'a Failure),
+    /// The owner has paused a direction.
+    Paused(Direction),
 }
 
 impl<L: Log> Protocol<L> {
+    /// What only the owner can end, by its kind.
+    pub(crate) fn undecided(&self) -> [Option<Undecided<'_>>; 5] {
+        let push = match &self.course.push {
+            Push::Failed { error } | Push::Sending { failed: Some(error), .. } => Some(error),
+            _ => None,
+        };
+        let pull = match &self.course.pull {
+            Pull::Failed { error } => Some(error),
+            _ => None,
+        };
+        [
+            push.map(|failure| Undecided::Failed(Direction::Push, failure)),
+            self.rejected().map(|(index, failure)| Undecided::Rejected(index, failure)),
+            pull.map(|failure| Undecided::Failed(Direction::Pull, failure)),
+            self.paused.push.then_some(Undecided::Paused(Direction::Push)),
+            self.paused.pull.then_some(Undecided::Paused(Direction::Pull)),
+        ]
+    }
+
     /// The pending event that upstream refuses for good, counted from 0, and why: those before it are sent without it.
     pub fn rejected(&self) -> Option<(usize, &Failure)> {
         self.course.blocked.as_ref().map(|blocked| (blocked.index, &blocked.failure))

@@ -99,6 +99,7 @@ use std::num::NonZeroUsize;
 #[doc(hidden)]
 pub use self::canonical::Canonical;
 use self::decisions::Blocked;
+pub(crate) use self::decisions::Undecided;
 pub use self::decisions::DecisionError;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
@@ -259,6 +260,18 @@ pub struct Effects<T> {
 impl<T> Default for Effects<T> {
     fn default() -> Self {
         Self { merged: None, interrupt_push: false, interrupt_pull: false, spent: Spent::default() }
+    }
+}
+
+impl<T> Effects<T> {
+    /// What has followed from another input, in the same step. One of the two has merged nothing.
+    pub(crate) fn follow(&mut self, next: Self) {
+        let Self { merged, interrupt_push, interrupt_pull, spent: Spent { mut entries, mut errors } } = next;
+        self.merged = self.merged.take().or(merged);
+        self.interrupt_push |= interrupt_push;
+        self.interrupt_pull |= interrupt_pull;
+        self.spent.entries.append(&mut entries);
+        self.spent.errors.append(&mut errors);
     }
 }
 

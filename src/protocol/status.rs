@@ -106,7 +106,7 @@ pub enum Failure {
 
 impl Failure {
     /// The error that it shows, if it is one of the user's.
-    pub(super) fn shared(&self) -> Option<SharedError> {
+    pub(crate) fn shared(&self) -> Option<SharedError> {
         match self {
             Self::Upstream { error, .. }
             | Self::Rejected { error }
@@ -171,6 +171,14 @@ pub struct Progress<P> {
     /// How many events of upstream's are still to come, if the last page [told](super::messages::More). Zero once a pull has
     /// caught up, though upstream may have new ones since.
     pub to_come: Option<u64>,
+}
+
+impl<P: Copy> Progress<P> {
+    /// The same, with how long ago before `now` instead of when.
+    pub(crate) fn since(self, now: Time) -> Self {
+        let caught_up = self.caught_up.map(|(at, head)| (now.saturating_sub(at), head));
+        Self { caught_up, ..self }
+    }
 }
 
 impl<P> Default for Progress<P> {

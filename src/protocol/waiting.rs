@@ -1,5 +1,6 @@
 //! Who owes the next move.
 
+use super::decisions::Undecided;
 use super::{Delay, Direction, Failure, Protocol, Pull, Push, Time, WaitingOn};
 use crate::log::Log;
 
@@ -56,13 +57,12 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    /// The failure that the owner has to decide about, if there is one: the pusher's, or else the puller's.
+    /// The failure that the owner has to decide about, if there is one: the pusher's, or that of an event that upstream
+    /// refuses, or else the puller's.
     pub fn failure(&self) -> Option<&Failure> {
-        match (&self.course.push, &self.course.pull) {
-            (Push::Failed { error } | Push::Sending { failed: Some(error), .. }, _) => Some(error),
-            _ if self.course.blocked.is_some() => self.course.blocked.as_ref().map(|blocked| &blocked.failure),
-            (_, Pull::Failed { error }) => Some(error),
-            _ => None,
-        }
+        self.undecided().into_iter().flatten().find_map(|undecided| match undecided {
+            Undecided::Failed(_, failure) | Undecided::Rejected(_, failure) => Some(failure),
+            Undecided::Paused(_) => None,
+        })
     }
 }

@@ -44,6 +44,11 @@ impl AfterUnlock {
         }
     }
 
+    /// Has a log dropped that is not taken.
+    pub(super) fn discard_log(&mut self, log: impl Send + 'static) {
+        self.events.push(Box::new(log));
+    }
+
     /// Does it.
     pub(super) fn run(self, panicked: &mut FirstPanic) {
         let Self { interrupts, wakers, events, rest } = self;

@@ -5,7 +5,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::core::Core;
+use super::core::{Core, Limits};
+use super::decide::OnRejected;
 use super::shutdown::Owned;
 use super::upstream::Upstream;
 use super::{Replicator, work};
@@ -24,12 +25,22 @@ pub struct Builder<L, U> {
     settings: Settings,
     name: Option<String>,
     max_unread: NonZeroUsize,
+    max_pending: Option<NonZeroUsize>,
+    on_rejected: OnRejected,
 }
 
 impl<L: Log, U> Builder<L, U> {
     pub(super) fn new(log: L, upstream: U) -> Self {
         let max_unread = const { NonZeroUsize::new(4096).unwrap() };
-        Self { log, upstream, settings: Settings::default(), name: None, max_unread }
+        Self {
+            log,
+            upstream,
+            settings: Settings::default(),
+            name: None,
+            max_unread,
+            max_pending: None,
+            on_rejected: OnRejected::default(),
+        }
     }
 
     /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull`, and its events have it
@@ -46,9 +57,39 @@ impl<L: Log, U> Builder<L, U> {
         self
     }
 
-    /// Sets the most events in one push. 100 by default.
+    /// Sets how many events may be pending. A commit that would make them more is [refused](super::CommitError::Full), or
+    /// [waits](Replicator::commit_within). Events that are never sent count for a commit, and not as pending. No limit by
+    /// default.
+    pub fn max_pending(mut self, events: NonZeroUsize) -> Self {
+        self.max_pending = Some(events);
+        self
+    }
+
+    /// Sets what is done by itself about an event that upstream [refuses for good](crate::upstream::PushError::Rejected).
+    /// Nothing by default: [the owner decides](crate::guide::decide).
+    pub fn on_rejected(mut self, on_rejected: OnRejected) -> Self {
+        self.on_rejected = on_rejected;
+        self
+    }
+
+    /// Sets the most events in one push. 100 by default. A push ends where a commit ends, unless one commit alone has more.
     pub fn push_batch(mut self, events: NonZeroUsize) -> Self {
         self.settings.batch = events;
+        self
+    }
+
+    /// Sets the most that the events of one push may [weigh](Log::weight) together. One that weighs more is sent alone. No
+    /// limit by default.
+    pub fn push_batch_weight(mut self, weight: usize) -> Self {
+        self.settings.batch_weight = Some(weight);
+        self
+    }
+
+    /// Sets how long a push waits for more to be committed, unless there is enough for a batch: commits in quick succession
+    /// share a push. It counts from the moment when the pusher finds something to send; a [flush](Replicator::flush) ends it.
+    /// Not at all by default.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.settings.linger = linger;
         self
     }
 
@@ -77,6 +118,13 @@ impl<L: Log, U> Builder<L, U> {
         self
     }
 
+    /// As [`one_shot_pull`](Self::one_shot_pull), with a pull that begins this long after the last has ended, if none was
+    /// needed before.
+    pub fn pull_interval(mut self, interval: Duration) -> Self {
+        self.settings.pull_interval = Some(interval);
+        self.one_shot_pull()
+    }
+
     /// Starts the replicator: two threads, a pusher and a puller. Events that are pending in the log are pushed.
     ///
     /// # Errors
@@ -86,9 +134,10 @@ impl<L: Log, U> Builder<L, U> {
     where
         U: Upstream<L>,
     {
-        let Self { log, upstream, settings, name, max_unread } = self;
+        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected } = self;
+        let limits = Limits { max_unread: max_unread.get(), max_pending, on_rejected };
         let [push, pull] = [Direction::Push, Direction::Pull].map(|direction| thread_name(name.as_deref(), direction));
-        let core = Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), max_unread.get()));
+        let core = Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), limits));
         let upstream = Arc::new(upstream);
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));

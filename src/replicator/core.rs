@@ -12,9 +12,11 @@
 //! what the log would have said, and the state stays usable.
 
 use std::mem::{replace, take};
+use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 
 use super::after::AfterUnlock;
+use super::decide::{OnRejected, ResetError};
 use super::ticket::Tickets;
 use super::told::{Told, only, topic};
 #[cfg(feature = "tracing")]
@@ -43,6 +45,7 @@ pub(super) struct State<L: Log> {
     pub protocol: Protocol<L>,
     pub tickets: Tickets<L::Position>,
     pub subscribers: Subscribers<L::Entry, L::Position>,
+    pub limits: Limits,
     /// The calls that are going on.
     pub calls: [Option<Call>; 2],
     /// The last error of each direction, and when, since its last success.
@@ -50,9 +53,19 @@ pub(super) struct State<L: Log> {
     /// How many logs there were before the present one. What comes of a call that began with another is not the present
     /// one's.
     pub replaced: u64,
+    /// What upstream said of what the present step gives up, if that is why.
+    pub reason: Option<SharedError>,
     told: Told,
+    /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided).
+    pub undecided: [Option<Time>; 5],
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
+    /// Counts the changes that a status may show.
+    pub revision: u64,
+    /// Whether there may be waiters for one that have found none.
+    watched: bool,
+    /// Whether it has come, since the waiters for commits were last woken, to be the owner who owes the next move.
+    halted: bool,
     /// Which directions have ended.
     ended: [bool; 2],
     /// Once nothing can settle any more: the first commit that had not by then.
@@ -63,6 +76,17 @@ pub(super) struct State<L: Log> {
     pub traced: Traced,
 }
 
+/// What the owner has chosen that is no concern of the protocol's.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// How many events a receiver of updates may leave unread.
+    pub max_unread: usize,
+    /// How many events may be pending.
+    pub max_pending: Option<NonZeroUsize>,
+    /// What is done about an event that upstream refuses for good.
+    pub on_rejected: OnRejected,
+}
+
 /// A call to upstream.
 pub(super) struct Call {
     pub interrupt: Interrupt,
@@ -71,16 +95,22 @@ pub(super) struct Call {
 }
 
 impl<L: Log> Core<L> {
-    pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, max_unread: usize) -> Self {
+    pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, limits: Limits) -> Self {
         let state = State {
             tickets: Tickets::new(protocol.log().pending()),
             told: Told::new(protocol.push_due(), protocol.pull_due()),
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
-            subscribers: Subscribers::new(max_unread),
+            subscribers: Subscribers::new(limits.max_unread),
+            limits,
             calls: [None, None],
             errors: [None, None],
             replaced: 0,
+            reason: None,
+            undecided: [None; 5],
+            revision: 0,
+            watched: false,
+            halted: false,
             ended: [false; 2],
             closed: None,
             after: AfterUnlock::default(),
@@ -185,7 +215,7 @@ impl<L: Log> State<L> {
         input: Input,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
         fail: impl FnOnce(&mut Self, &str),
-        now: impl FnOnce() -> Time,
+        now: impl Fn() -> Time,
     ) -> (Result<T, String>, AfterUnlock, Topics) {
         probe!(self => Given(input));
         let first = self.tickets.first();
@@ -227,6 +257,7 @@ impl<L: Log> State<L> {
                 self.interrupt(direction, cause);
             }
         }
+        let reason = self.reason.take();
         let Some(merged) = merged else { return Ok(()) };
         let settled = self.catch_panic(|state| {
             probe!(state => Merged {
@@ -235,7 +266,7 @@ impl<L: Log> State<L> {
                 confirmed: merged.confirmed().len(),
                 dropped: merged.dropped().len(),
             });
-            state.tickets.merged(state.protocol.log(), &merged)
+            state.tickets.merged(state.protocol.log(), &merged, reason.as_ref())
         });
         self.inform(merged);
         settled.map(|mut wakers| self.after.wakers.append(&mut wakers))?;
@@ -263,7 +294,7 @@ impl<L: Log> State<L> {
     }
 
     /// The one place that publishes: says who has to be woken.
-    fn publish(&mut self, now: impl FnOnce() -> Time) -> Topics {
+    fn publish(&mut self, now: impl Fn() -> Time) -> Topics {
         let topics = match self.catch_panic(|state| (state.protocol.push_due(), state.protocol.pull_due())) {
             Ok((push, pull)) => {
                 let topics = self.told.publish(push, pull);
@@ -276,29 +307,62 @@ impl<L: Log> State<L> {
             Err(_) => only(topic::PUSHER) | only(topic::PULLER),
         };
         self.note(now);
+        topics | self.changed()
+    }
+
+    /// The worker of this direction has looked, may have begun something, and was told what it is to wait for. Who is to be
+    /// woken, of those who wait for a change of the status or for commits.
+    pub(super) fn record_wait(&mut self, direction: Direction, told: Next<()>, begun: bool, now: Time) -> Topics {
+        let news = self.told.record_wait(direction, told);
+        let moved = self.note(|| now);
+        probe!(self => DirectionLooked { push: direction == Direction::Push, now });
+        if begun || news || moved { self.changed() } else { 0 }
+    }
+
+    /// A status may show something else. Who is to be woken for that, or since only the owner can go on.
+    fn changed(&mut self) -> Topics {
+        self.revision += 1;
+        let mut topics = 0;
+        if take(&mut self.watched) {
+            topics |= only(topic::STATUS);
+        }
+        if take(&mut self.halted) {
+            topics |= only(topic::SETTLED);
+        }
         topics
     }
 
-    /// The worker of this direction has looked, may have begun something, and was told what it is to wait for.
-    pub(super) fn record_wait(&mut self, direction: Direction, told: Next<()>, now: Time) {
-        self.told.record_wait(direction, told);
-        self.note(|| now);
-        probe!(self => DirectionLooked { push: direction == Direction::Push, now });
+    /// Whether a status may show something else than it did in this revision. If not, the caller waits for that.
+    pub(super) fn has_changed(&mut self, seen: u64) -> bool {
+        self.watched |= self.revision == seen;
+        self.revision != seen
     }
 
-    /// Notes who owes the next move, since `now`; since the former note, if that is later (a worker's `now` is when it
+    /// Whether what is pending waits for the owner, or for no party any more.
+    pub(super) fn is_halted(&self) -> bool {
+        matches!(self.waiting_on.0, WaitingOn::Owner(_) | WaitingOn::Gate(_) | WaitingOn::Stopped)
+    }
+
+    /// Notes who owes the next move, and whether that is another party; since `now`, or since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
-    fn note(&mut self, now: impl FnOnce() -> Time) {
+    fn note(&mut self, now: impl Fn() -> Time) -> bool {
+        let mut moved = false;
         if let Ok(waiting_on) = self.catch_panic(|state| state.protocol.waiting_on()) {
             if !waiting_on.is_same(&self.waiting_on.0) {
                 let since = now().max(self.waiting_on.1);
                 let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
+                moved = true;
+                self.halted = self.is_halted();
                 probe!(self => Moved);
                 if let WaitingOn::Owner(_) = former {
                     self.after.discard(former);
                 }
             }
         }
+        for (since, undecided) in self.undecided.iter_mut().zip(self.protocol.undecided()) {
+            *since = undecided.map(|_| since.unwrap_or_else(&now));
+        }
+        moved
     }
 
     /// Something went wrong in this direction.
@@ -335,6 +399,28 @@ impl<L: Log> State<L> {
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
         self.protocol.reset(log)
+    }
+
+    /// Replaces the log by what `replace` makes of it, which goes on with what is pending but for some of that.
+    pub(super) fn reset_with(
+        &mut self,
+        replace: impl FnOnce(&L) -> (L, Vec<usize>),
+    ) -> (Result<L, ResetError>, Effects<L::Entry>) {
+        let pending = self.protocol.log().pending();
+        let (log, gone) = replace(self.protocol.log());
+        let got = log.pending();
+        if let Err(error) = ResetError::unless_it_goes_on(pending, &gone, got) {
+            self.after.discard_log(log);
+            return (Err(error), Effects::default());
+        }
+        self.replaced += 1;
+        let mut wakers = self.tickets.close_some(&gone);
+        self.after.wakers.append(&mut wakers);
+        self.subscribers.end(RecvError::Replaced, &mut self.after);
+        self.went_well(Direction::Push);
+        self.went_well(Direction::Pull);
+        let (former, effects) = self.protocol.reset_with(log);
+        (Ok(former), effects)
     }
 
     /// A direction ends. Whether it is the last.
@@ -374,11 +460,13 @@ impl<L: Log> State<L> {
         self.closed.is_some()
     }
 
-    /// Whether every commit up to this number has settled (`true`), or cannot any more (`false`). `None` while it can.
+    /// Whether every commit up to this number has settled (`true`), or none does before the owner acts (`false`). `None`
+    /// while one can.
     pub(super) fn flushed(&self, last: u64) -> Option<bool> {
         match self.closed {
             Some(first) => Some(first > last),
-            None => self.tickets.all_settled(last).then_some(true),
+            None if self.tickets.all_settled(last) => Some(true),
+            None => self.is_halted().then_some(false),
         }
     }
 }
@@ -417,7 +505,8 @@ mod tests {
     type Step = fn(&mut Stands);
 
     fn core() -> Core<MemoryLog<u8>> {
-        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, usize::MAX)
+        let limits = Limits { max_unread: usize::MAX, max_pending: None, on_rejected: OnRejected::Block };
+        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, limits)
     }
 
     /// Who is woken by this step.

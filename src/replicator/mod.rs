@@ -50,6 +50,7 @@
 mod after;
 mod builder;
 mod core;
+mod decide;
 mod shutdown;
 mod status;
 mod ticket;
@@ -69,6 +70,7 @@ use thiserror::Error;
 
 pub use self::builder::Builder;
 use self::core::State;
+pub use self::decide::{Choice, Decision, GiveUp, Matter, OnRejected, Rejected, ResetError};
 use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
@@ -333,7 +335,10 @@ impl<L: Log> Replicator<L> {
     /// How things stand. Always answers, and wakes no thread.
     pub fn status(&self) -> Status<L::Position> {
         let now = self.core.now();
-        self.core.look(|state| Status::of(&state.protocol, &state.waiting_on, state.last_error(), now))
+        self.core.look(|state| {
+            let decisions = state.decisions(now);
+            Status::of(&state.protocol, &state.waiting_on, state.last_error(), decisions, now)
+        })
     }
 
     /// Looks at the log, under the lock: be quick, and call nothing of the replicator's.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::log::Log;
-use crate::protocol::{Counters, Direction, Next, Protocol, Pull, Push, Time, WaitingOn};
+use super::decide::Decision;
+use crate::protocol::{Counters, Direction, Next, Progress, Protocol, Pull, Push, Time, WaitingOn};
 use crate::shared_error::SharedError;
 
 /// How a [`Replicator`](super::Replicator) stands.
@@ -29,6 +30,10 @@ pub struct Status<P> {
     pub push: Push<P>,
     /// What the puller is doing.
     pub pull: Pull,
+    /// What only the owner can end, with what there is to be done about it. Empty if all goes its way.
+    pub decisions: Vec<Decision>,
+    /// How far the log has come. When a pull has last caught up is how long ago.
+    pub progress: Progress<P>,
     /// The epoch: how many merges there have been, and requests of the owner's to look again.
     pub epoch: u64,
     /// What has happened so far. `pushes` and `pulls` are the generations of the latest push and pull.
@@ -61,6 +66,7 @@ impl<P: Copy + Ord> Status<P> {
         protocol: &Protocol<L>,
         (waiting_on, since): &(WaitingOn, Time),
         last_error: Option<(Direction, &SharedError, Time)>,
+        decisions: Vec<Decision>,
         now: Time,
     ) -> Self {
         let mut push = protocol.push().clone();
@@ -87,6 +93,8 @@ impl<P: Copy + Ord> Status<P> {
             upstream_head: protocol.log().upstream_head(),
             push,
             pull,
+            decisions,
+            progress: protocol.progress().since(now),
             epoch: protocol.epoch(),
             counters: *protocol.counters(),
             last_error: last_error.map(|(direction, error, at)| LastError {

@@ -4,11 +4,12 @@
 //! Commits that are made in a row mostly settle in a row: so many of them share one place, a **group**, and a commit alone
 //! costs no allocation. What they share is the waking, too: who waits for another commit of the group looks once more.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::mem::take;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::platform::event::Shown;
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::wait::{Waited, deadline};
 use crate::primitives::wait_queue::Place;
+use crate::shared_error::SharedError;
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,10 +69,17 @@ pub struct Ticket<P> {
     place: usize,
 }
 
-/// Outcomes of up to [`GROUP`] commits in a row, by their places: `None`, or absent, while undecided.
-type Group<P> = Monitor<Vec<Option<Settled<P>>>>;
+type Group<P> = Monitor<Outcomes<P>>;
 
-impl<P: Send + 'static> Shown for Vec<Option<Settled<P>>> {
+/// What became of up to [`GROUP`] commits in a row.
+struct Outcomes<P> {
+    /// By their places: `None`, or absent, while undecided.
+    settled: Vec<Option<Settled<P>>>,
+    /// What upstream said of those that are rejected because of it, with their places.
+    reasons: Vec<(usize, SharedError)>,
+}
+
+impl<P: Send + 'static> Shown for Outcomes<P> {
     fn waits(&self, _: usize) -> String {
         "its commit has not settled".into()
     }
@@ -120,9 +129,18 @@ impl<P: Copy + Send + 'static> Ticket<P> {
         self.clone().into_future()
     }
 
-    fn outcome(&self) -> impl Fn(&mut Vec<Option<Settled<P>>>) -> Option<Settled<P>> + Copy + Send + use<P> {
+    /// What upstream said, if the commit was rejected since [it refused](crate::upstream::PushError::Rejected) an event of it.
+    #[must_use]
+    pub fn rejection(&self) -> Option<SharedError> {
+        self.group.look(|outcomes| {
+            let reason = outcomes.reasons.iter().find(|(place, _)| *place == self.place);
+            reason.map(|(_, error)| error.clone())
+        })
+    }
+
+    fn outcome(&self) -> impl Fn(&mut Outcomes<P>) -> Option<Settled<P>> + Copy + Send + use<P> {
         let place = self.place;
-        move |outcomes| outcomes.get(place).copied().flatten()
+        move |outcomes| outcomes.settled.get(place).copied().flatten()
     }
 }
 
@@ -184,19 +202,23 @@ pub(super) struct Tickets<P> {
     /// How many events of each commit are not settled. They add up to the log's pending events that are to be sent. The
     /// first of them is at least one; behind it there may be commits that have settled out of order.
     open: VecDeque<usize>,
-    /// Of the commits in `open` that have not settled, those of which the log gave up an event.
-    rejected: BTreeSet<u64>,
+    /// Of the commits in `open` that have not settled, those that have lost an event: as what they will settle, and what
+    /// upstream said of it, if that was why.
+    lost: BTreeMap<u64, Lost<P>>,
     /// Who is told: the group of `first`, and those up to the last commit's.
     groups: VecDeque<Arc<Group<P>>>,
 }
 
-/// A commit, and what became of it.
-type Outcome<P> = (u64, Settled<P>);
+/// What becomes of a commit that has lost an event; why, if upstream said so.
+type Lost<P> = (Settled<P>, Option<SharedError>);
+
+/// A commit, and what became of it; why, if upstream said so.
+type Outcome<P> = (u64, Settled<P>, Option<SharedError>);
 
 impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events.
     pub(super) fn new(pending: usize) -> Self {
-        let mut tickets = Self { first: 1, open: VecDeque::new(), rejected: BTreeSet::new(), groups: VecDeque::new() };
+        let mut tickets = Self { first: 1, open: VecDeque::new(), lost: BTreeMap::new(), groups: VecDeque::new() };
         tickets.begin(pending);
         tickets
     }
@@ -213,7 +235,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let number = self.first + self.open.len() as u64;
         let at = self.group(number);
         if at == self.groups.len() {
-            self.groups.push_back(Arc::new(Group::new(Vec::new(), "tickets")));
+            self.groups.push_back(Arc::new(Group::new(Outcomes { settled: Vec::new(), reasons: Vec::new() }, "tickets")));
         }
         let group = Arc::clone(&self.groups[at]);
         growth::push_back(&mut self.open, count);
@@ -230,7 +252,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// its group are looked for together.
     pub(super) fn issue(&mut self, count: usize, head: P) -> (Ticket<P>, Wakers) {
         let (number, ticket) = self.enter(count);
-        let wakers = if count == 0 { self.settled(&[(number, Settled::Confirmed(head))]) } else { Wakers::new() };
+        let wakers = if count == 0 { self.settled(vec![(number, Settled::Confirmed(head), None)]) } else { Wakers::new() };
         (ticket, wakers)
     }
 
@@ -242,6 +264,28 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             Some(*end)
         });
         ends.take_while(|end| *end <= most.get()).last().and_then(NonZeroUsize::new).unwrap_or(most)
+    }
+
+    /// The pending events of this commit, of those that have not settled; `None` if it has, or is not of these.
+    pub(super) fn events_of(&self, ticket: &Ticket<P>) -> Option<Range<usize>> {
+        let at = self.groups.iter().position(|group| Arc::ptr_eq(group, &ticket.group))?;
+        let number = (group(self.first) + at as u64) * GROUP + ticket.place as u64;
+        let open = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let count = *self.open.get(open).filter(|count| **count > 0)?;
+        let before = self.open.range(..open).sum();
+        Some(before..before + count)
+    }
+
+    /// The pending events of the commit to which the one at this index belongs.
+    pub(super) fn commit_of(&self, index: usize) -> Range<usize> {
+        let mut start = 0;
+        for count in &self.open {
+            if index < start + count {
+                return start..start + count;
+            }
+            start += count;
+        }
+        index..index + 1
     }
 
     /// The number of the last commit.
@@ -259,8 +303,14 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.first > number
     }
 
-    /// Settles what was merged. Returns the tasks to wake once the lock has been given up.
-    pub(super) fn merged<L: Log<Position = P>>(&mut self, log: &L, merged: &Merged<L::Entry>) -> Wakers {
+    /// Settles what was merged; with the reason why some of it was given up, if it is upstream's. Returns the tasks to wake
+    /// once the lock has been given up.
+    pub(super) fn merged<L: Log<Position = P>>(
+        &mut self,
+        log: &L,
+        merged: &Merged<L::Entry>,
+        reason: Option<&SharedError>,
+    ) -> Wakers {
         // All calls of the log first: if one panics nothing has changed here.
         let confirmed = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)).map(L::position);
         let mut confirmed = confirmed.collect::<Vec<_>>().into_iter();
@@ -272,46 +322,55 @@ impl<P: Copy + Send + 'static> Tickets<P> {
                 last = Some(position);
             }
             let Some(last) = last.filter(|_| *remaining == 0) else { break };
-            let rejected = self.rejected.remove(&number);
-            settled.push((number, if rejected { Settled::Rejected } else { Settled::Confirmed(last) }));
+            let (outcome, reason) = self.lost.remove(&number).unwrap_or((Settled::Confirmed(last), None));
+            settled.push((number, outcome, reason));
         }
         // The last first: an index counts those before it.
-        settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));
-        self.settled(&settled)
+        let lost = (Settled::Rejected, reason.cloned());
+        settled.extend(merged.dropped().iter().rev().filter_map(|index| self.loses(*index, &lost)));
+        self.settled(settled)
     }
 
-    /// The log gave up the pending event at `index`. If it was the last of its commit, that is rejected.
-    fn reject(&mut self, mut index: usize) -> Option<Outcome<P>> {
+    /// These pending events are not in the log any more that goes on with the others. Returns the tasks to wake.
+    pub(super) fn close_some(&mut self, gone: &[usize]) -> Wakers {
+        let closed = gone.iter().rev().filter_map(|index| self.loses(*index, &(Settled::Closed, None))).collect();
+        self.settled(closed)
+    }
+
+    /// The pending event at `index` is lost to its commit, which settles as this once it has no other.
+    fn loses(&mut self, mut index: usize, lost: &Lost<P>) -> Option<Outcome<P>> {
         for (number, remaining) in (self.first..).zip(self.open.iter_mut()) {
             if index >= *remaining {
                 index -= *remaining;
                 continue;
             }
             *remaining -= 1;
+            let (outcome, reason) = self.lost.remove(&number).unwrap_or_else(|| lost.clone());
             if *remaining == 0 {
-                self.rejected.remove(&number);
-                return Some((number, Settled::Rejected));
+                return Some((number, outcome, reason));
             }
-            self.rejected.insert(number);
+            self.lost.insert(number, (outcome, reason));
             return None;
         }
         None
     }
 
     /// These have no events left: tells their tickets. Returns the tasks to wake.
-    fn settled(&mut self, outcomes: &[Outcome<P>]) -> Wakers {
+    fn settled(&mut self, outcomes: Vec<Outcome<P>>) -> Wakers {
         let mut wakers = Wakers::new();
         // A group is locked, and those who wait for it woken, once for all of its commits that settle together.
-        for outcomes in outcomes.chunk_by(|(one, _), (other, _)| group(*one) == group(*other)) {
+        for outcomes in outcomes.chunk_by(|(one, ..), (other, ..)| group(*one) == group(*other)) {
             let told = &self.groups[self.group(outcomes[0].0)];
             let ((), mut present) = told.change_quietly(|group| {
+                let Outcomes { settled: group, reasons } = group;
                 if group.is_empty() {
                     group.reserve_exact(GROUP as usize);
                 }
-                for (number, settled) in outcomes {
+                for (number, settled, reason) in outcomes {
                     let place = place(*number);
                     group.resize(group.len().max(place + 1), None);
                     group[place] = Some(*settled);
+                    reasons.extend(reason.iter().map(|reason| (place, reason.clone())));
                 }
                 ((), 1)
             });
@@ -340,9 +399,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
     pub(super) fn close(&mut self, pending: usize) -> Wakers {
         let open = (self.first..).zip(self.open.iter_mut().map(take));
-        let closed: Vec<_> = open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed)).collect();
-        self.rejected.clear();
-        let wakers = self.settled(&closed);
+        let closed: Vec<_> = open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed, None)).collect();
+        self.lost.clear();
+        let wakers = self.settled(closed);
         self.begin(pending);
         wakers
     }
@@ -381,7 +440,7 @@ mod tests {
         log.merge(entries.clone()).expect("they follow");
         let moved = log.pending() - dropped.len();
         let merged = Merged::Rebase { new: Vec::new(), confirmed: entries, moved, dropped: dropped.to_vec() };
-        wake_all(tickets.merged(log, &merged));
+        wake_all(tickets.merged(log, &merged, None));
         let kept = log.batch(NonZeroUsize::MAX).into_iter().enumerate().filter(|(index, _)| !dropped.contains(index));
         *log = MemoryLog::new().with_pending(log.upstream_head(), kept.map(|(_, entry)| entry.event));
     }

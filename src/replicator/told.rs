@@ -31,10 +31,12 @@ pub(super) mod topic {
     pub const PUSHER: usize = 0;
     /// The puller, for something to pull.
     pub const PULLER: usize = 1;
-    /// Waiters for commits to settle, or for the end.
+    /// Waiters for commits to settle, or for the end, or for what no party but the owner can end.
     pub const SETTLED: usize = 2;
+    /// Waiters for anything to change that a status shows.
+    pub const STATUS: usize = 3;
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 }
 
 /// One topic alone.
@@ -76,11 +78,12 @@ impl Told {
     }
 
     /// The worker of this direction has looked, and will wait for this or has something to do: then
-    /// for nothing.
-    pub(crate) fn record_wait(&mut self, direction: Direction, told: Next<()>) {
-        match direction {
-            Direction::Push => self.push = told,
-            Direction::Pull => self.pull = told,
-        }
+    /// for nothing. Whether that is news.
+    pub(crate) fn record_wait(&mut self, direction: Direction, told: Next<()>) -> bool {
+        let before = match direction {
+            Direction::Push => std::mem::replace(&mut self.push, told),
+            Direction::Pull => std::mem::replace(&mut self.pull, told),
+        };
+        before != told
     }
 }

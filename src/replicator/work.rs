@@ -56,17 +56,27 @@ impl<L: Log, T> Party<'_, L, T> {
             }
             let mut passed = false;
             let next = loop {
-                match state.look(|state| self.look(state, now)) {
+                let (next, topics) = state.look(|state| self.look(state, now));
+                // Not through `notify` if there is none to be woken: that is a step of its own.
+                let wakers = if topics == 0 { Wakers::new() } else { state.notify(topics) };
+                match next {
+                    // It looks again: what they do may change what it was told.
+                    Next::Wait { .. } if !wakers.is_empty() => {
+                        drop(state);
+                        self.finish(take(&mut after), wakers);
+                        state = core.state.lock();
+                    }
                     Next::Wait { until } if !passed => {
                         let deadline = until.and_then(|time| core.instant(time));
                         (state, passed) = state.wait(topic_of(self.direction), deadline);
                     }
-                    next => break next,
+                    next => break (next, wakers),
                 }
             };
+            let (next, wakers) = next;
             let last = matches!(next, Next::Stop) && state.ends(self.direction);
             drop(state);
-            self.finish(take(&mut after), Wakers::new());
+            self.finish(take(&mut after), wakers);
             if last {
                 self.show(core.close(|_| ()).1.message());
             }
@@ -82,8 +92,8 @@ impl<L: Log, T> Party<'_, L, T> {
         }
     }
 
-    /// Begins what is to be done, or notes what is to be waited for.
-    fn look(&self, state: &mut State<L>, now: Time) -> Next<(T, Begun)> {
+    /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
+    fn look(&self, state: &mut State<L>, now: Time) -> (Next<(T, Begun)>, Topics) {
         let next = state.catch_panic(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
@@ -95,8 +105,8 @@ impl<L: Log, T> Party<'_, L, T> {
             Next::Wait { until } => Next::Wait { until },
             Next::Stop => Next::Stop,
         };
-        state.record_wait(self.direction, told, now);
-        next
+        let topics = state.record_wait(self.direction, told, matches!(next, Next::Do(_)), now);
+        (next, topics)
     }
 
     /// Reports without asking. If that has woken the pusher, it goes first: on one processor it would wait until this
@@ -245,7 +255,7 @@ fn push_ended<L: Log>(
             if taken && present {
                 state.went_well(Direction::Push);
             }
-            effects
+            state.decides_by_itself(effects)
         }
         Err(refused) => {
             state.went_wrong(Direction::Push, refused.error, now);
