@@ -25,9 +25,9 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: Some("Effect Latch, rsevents"),
         edits: &[replace(
             "primitives/wait_queue.rs",
-            "Wait::join",
-            "self.condition.let_through()",
-            "self.condition.let_through().filter(|_| false)",
+            "WaitQueue::join",
+            "condition.let_through()",
+            "condition.let_through().filter(|_| false)",
         )],
     },
     KnownBug {
@@ -48,9 +48,9 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: None,
         edits: &[before(
             "primitives/wait_queue.rs",
-            "Wait::leave",
+            "WaitQueue::leave",
             "let waker = waiting.leave(&place);",
-            "return None;",
+            "return false;",
         )],
     },
     KnownBug {
@@ -133,7 +133,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: None,
         edits: &[before(
             "primitives/wait.rs",
-            "drive",
+            "Wait::drive",
             "if let Poll::Ready(output)",
             "if passed { return Waited::TimedOut; }",
         )],
@@ -142,12 +142,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "GivingUpHidesOpen",
         story: "A wait that was let through before it gives up is told that it gave up.",
         source: None,
-        edits: &[replace(
-            "primitives/wait_queue.rs",
-            "Wait::leave",
-            "self.condition.let_through()",
-            "self.condition.let_through().filter(|_| false)",
-        )],
+        edits: &[replace("primitives/wait.rs", "C::look", "self.let_through()", "None")],
     },
     KnownBug {
         name: "ParkIsTrusted",
@@ -155,9 +150,9 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: None,
         edits: &[replace(
             "primitives/wait_queue.rs",
-            "Wait::join",
-            "waiting.at(&place)",
-            "waiting.at(&place).filter(|_| false)",
+            "WaitQueue::join",
+            "waiting.at(&former)",
+            "waiting.at(&former).filter(|_| false)",
         )],
     },
     KnownBug {

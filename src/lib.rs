@@ -43,9 +43,10 @@
 //! | [`Worker`] | a thread that runs a body again and again, and never twice at once |
 //! | [`Backoff`] | how long to wait before trying again |
 //!
-//! Everything that waits is one thing underneath, a queue of wakers: a task awaits a future, and a
-//! thread blocks on the same one. Hence each wait comes in both kinds, async works under any executor,
-//! and one model covers the two. A wait with a bound ends in exactly one of three ways; see [`Waited`].
+//! Everything that waits is one thing, a [`Wait`], and one thing underneath, a queue of wakers: a task
+//! awaits it, a thread blocks on it, perhaps until a deadline or an interrupt. Hence async works under
+//! any executor, and one model covers the two. A wait with a bound ends in exactly one of three ways;
+//! see [`Waited`].
 //!
 //! # Read on
 //!
@@ -86,7 +87,7 @@ pub use backoff::Backoff;
 pub use primitives::epoch::Epoch;
 pub use primitives::interrupt::{Cause, Interrupt, Interrupted};
 pub use primitives::latch::Latch;
-pub use primitives::wait::{WaitError, Waited};
+pub use primitives::wait::{Wait, WaitError, Waitable, Waited};
 pub use primitives::worker;
 pub use replicator::{Replicator, Settled, Ticket};
 pub use shared_error::SharedError;

@@ -54,11 +54,11 @@ const _: () = {
 #[test]
 fn what_waits_for_a_worker_can_be_sent_to_any_executor() {
     let worker = Worker::spawn("sent", |_: &Run| Ok::<(), Interrupted>(())).unwrap();
-    awaitable(&LATCH.wait_async());
-    awaitable(&EPOCH.wait_past_async(0));
-    awaitable(&Interrupt::new().wait_async());
-    awaitable_anywhere(&worker.wait_idle_async());
-    awaitable_anywhere(&worker.wait_stopped_async());
+    awaitable(&LATCH.opened());
+    awaitable(&EPOCH.past(0));
+    awaitable(&Interrupt::new().triggered());
+    awaitable_anywhere(&worker.idle());
+    awaitable_anywhere(&worker.stopped());
 }
 
 #[test]

@@ -76,11 +76,11 @@ mod latch {
                     seen();
                 });
                 scope.spawn(|| {
-                    block_on(latch.wait_async());
+                    block_on(latch.opened());
                     seen();
                 });
                 scope.spawn(|| {
-                    pollster::block_on(latch.wait_async());
+                    pollster::block_on(latch.opened());
                     seen();
                 });
                 written.store(1, Ordering::Relaxed);
@@ -93,7 +93,7 @@ mod latch {
     fn open_and_close_at_once_lose_no_waiter() {
         for _ in 0..TIMES {
             let latch = Latch::new();
-            let mut present = latch.wait_async();
+            let mut present = latch.opened();
             assert!(poll_once(&mut present).is_pending());
             thread::scope(|scope| {
                 scope.spawn(|| block_on(present));
@@ -131,9 +131,9 @@ mod latch {
             thread::scope(|scope| {
                 let waiter = scope.spawn(|| {
                     if n % 2 == 0 {
-                        latch.wait_timeout(short)
+                        latch.opened().wait_timeout(short)
                     } else {
-                        latch.wait_interruptible(&interrupt, Instant::now() + LONG)
+                        latch.opened().wait_or(&interrupt, Instant::now() + LONG)
                     }
                 });
                 let setter = scope.spawn(|| interrupt.set(Cause::Stop));
@@ -156,10 +156,10 @@ mod latch {
             thread::scope(|scope| {
                 scope.spawn(|| latch.wait());
                 scope.spawn(|| {
-                    let mut leaver = latch.wait_async();
+                    let mut leaver = latch.opened();
                     let _ = poll_once(&mut leaver);
                 });
-                let _ = latch.wait_timeout(Duration::from_micros(20));
+                let _ = latch.opened().wait_timeout(Duration::from_micros(20));
                 latch.open();
             });
         }
@@ -168,12 +168,12 @@ mod latch {
     #[test]
     fn a_wait_that_is_dropped_leaves_no_trace() {
         let latch = Latch::new();
-        let mut waits = [(); 3].map(|()| latch.wait_async());
+        let mut waits = [(); 3].map(|()| latch.opened());
         assert!(waits.iter_mut().all(|wait| poll_once(wait).is_pending()));
         let [first, _, last] = waits;
         drop((first, last));
         assert_eq!(latch.release(), 1);
-        let mut newcomer = latch.wait_async();
+        let mut newcomer = latch.opened();
         assert!(poll_once(&mut newcomer).is_pending());
         assert_eq!(latch.release(), 1, "a place that was given up is taken by the next");
     }
@@ -213,28 +213,28 @@ mod latch {
     #[test]
     fn the_shortest_timeouts_look_and_the_longest_wait() {
         let latch = Latch::new();
-        assert_eq!(latch.wait_timeout(Duration::ZERO), Waited::TimedOut);
-        assert_eq!(latch.wait_deadline(Instant::now()), Waited::TimedOut);
+        assert_eq!(latch.opened().wait_timeout(Duration::ZERO), Waited::TimedOut);
+        assert_eq!(latch.opened().wait_deadline(Instant::now()), Waited::TimedOut);
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| latch.wait_timeout(Duration::MAX));
+            let waiter = scope.spawn(|| latch.opened().wait_timeout(Duration::MAX));
             until(|| latch.release() == 1);
             assert_eq!(waiter.join().unwrap(), Waited::Ready(()));
         });
         latch.open();
-        assert_eq!(latch.wait_timeout(Duration::ZERO), Waited::Ready(()));
-        assert_eq!(latch.wait_deadline(Instant::now()), Waited::Ready(()));
+        assert_eq!(latch.opened().wait_timeout(Duration::ZERO), Waited::Ready(()));
+        assert_eq!(latch.opened().wait_deadline(Instant::now()), Waited::Ready(()));
         let interrupt = Interrupt::new();
         interrupt.set(Cause::Stop);
-        assert_eq!(latch.wait_interruptible(&interrupt, None), Waited::Ready(()), "what has come is looked at first");
+        assert_eq!(latch.opened().wait_or(&interrupt, None), Waited::Ready(()), "what has come is looked at first");
         latch.close();
-        assert_eq!(latch.wait_interruptible(&interrupt, None), Waited::Interrupted(Cause::Stop));
+        assert_eq!(latch.opened().wait_or(&interrupt, None), Waited::Interrupted(Cause::Stop));
     }
 
     #[test]
     fn a_deadline_is_not_early() {
         let (latch, started) = (Latch::new(), Instant::now());
         let timeout = Duration::from_millis(20);
-        assert_eq!(latch.wait_timeout(timeout), Waited::TimedOut);
+        assert_eq!(latch.opened().wait_timeout(timeout), Waited::TimedOut);
         assert!(started.elapsed() >= timeout);
     }
 
@@ -247,7 +247,7 @@ mod latch {
             }
         }
         let latch = Latch::new();
-        let (mut first, mut second) = (latch.wait_async(), latch.wait_async());
+        let (mut first, mut second) = (latch.opened(), latch.opened());
         assert!(poll_with(&mut first, &Waker::from(Arc::new(Panics))).is_pending());
         assert!(poll_with(&mut second, &Waker::from(Arc::new(Panics))).is_pending());
         thread::scope(|scope| {
@@ -268,7 +268,7 @@ mod latch {
     #[test]
     fn a_waker_is_replaced_by_the_latest() {
         let (latch, former, latest) = (Latch::new(), Arc::new(Counts::default()), Arc::new(Counts::default()));
-        let mut wait = latch.wait_async();
+        let mut wait = latch.opened();
         assert!(poll_with(&mut wait, &Waker::from(Arc::clone(&former))).is_pending());
         assert!(poll_with(&mut wait, &Waker::from(Arc::clone(&latest))).is_pending());
         assert_eq!(Arc::strong_count(&former), 1, "the former waker is kept");
@@ -294,12 +294,12 @@ mod epoch {
             }
         };
         thread::scope(|scope| {
-            scope.spawn(|| follow(&|seen| epoch.wait_past(seen)));
-            scope.spawn(|| follow(&|seen| block_on(epoch.wait_past_async(seen))));
+            scope.spawn(|| follow(&|seen| epoch.past(seen).wait()));
+            scope.spawn(|| follow(&|seen| block_on(epoch.past(seen))));
             scope.spawn(|| {
                 follow(&|seen| {
                     loop {
-                        if let Waited::Ready(now) = epoch.wait_past_timeout(seen, Duration::from_micros(10)) {
+                        if let Waited::Ready(now) = epoch.past(seen).wait_timeout(Duration::from_micros(10)) {
                             return now;
                         }
                     }
@@ -317,7 +317,7 @@ mod epoch {
     fn a_bump_wakes_everybody_once() {
         let epoch = Epoch::new();
         let counts = [(); 3].map(|()| Arc::new(Counts::default()));
-        let mut waits = counts.each_ref().map(|count| (epoch.wait_past_async(0), Waker::from(Arc::clone(count))));
+        let mut waits = counts.each_ref().map(|count| (epoch.past(0), Waker::from(Arc::clone(count))));
         assert!(waits.iter_mut().all(|(wait, waker)| poll_with(wait, waker).is_pending()));
         assert_eq!([epoch.bump(), epoch.bump()], [1, 2]);
         assert!(counts.iter().all(|count| count.0.load(Ordering::Relaxed) == 1));
@@ -328,7 +328,7 @@ mod epoch {
     fn a_wait_that_is_dropped_leaves_the_count() {
         let epoch = Epoch::new();
         assert_eq!(epoch.bump(), 1);
-        let mut wait = epoch.wait_past_async(1);
+        let mut wait = epoch.past(1);
         assert!(poll_once(&mut wait).is_pending());
         drop(wait);
         assert_eq!((epoch.current(), epoch.bump()), (1, 2));
@@ -345,24 +345,24 @@ mod epoch {
                     }
                 });
             }
-            assert_eq!(epoch.wait_past(3 * TIMES as u64 - 1), 3 * TIMES as u64);
+            assert_eq!(epoch.past(3 * TIMES as u64 - 1).wait(), 3 * TIMES as u64);
         });
     }
 
     #[test]
     fn the_shortest_timeouts_look_and_the_longest_wait() {
         let epoch = Epoch::new();
-        assert_eq!(epoch.wait_past_timeout(0, Duration::ZERO).ready(), None);
+        assert_eq!(epoch.past(0).wait_timeout(Duration::ZERO).ready(), None);
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| epoch.wait_past_timeout(0, Duration::MAX));
+            let waiter = scope.spawn(|| epoch.past(0).wait_timeout(Duration::MAX));
             assert_eq!(epoch.bump(), 1);
             assert_eq!(waiter.join().unwrap().ready(), Some(1));
         });
-        assert_eq!(epoch.wait_past_deadline(0, Instant::now()), Waited::Ready(1));
+        assert_eq!(epoch.past(0).wait_deadline(Instant::now()), Waited::Ready(1));
         let interrupt = Interrupt::new();
         interrupt.set(Cause::Clear);
-        assert_eq!(epoch.wait_past_interruptible(0, &interrupt, None), Waited::Ready(1));
-        assert_eq!(epoch.wait_past_interruptible(1, &interrupt, None), Waited::Interrupted(Cause::Clear));
+        assert_eq!(epoch.past(0).wait_or(&interrupt, None), Waited::Ready(1));
+        assert_eq!(epoch.past(1).wait_or(&interrupt, None), Waited::Interrupted(Cause::Clear));
     }
 }
 
@@ -372,12 +372,12 @@ mod interrupt {
     #[test]
     fn into_result_says_what_came_or_why_it_did_not() {
         let (latch, interrupt) = (Latch::new_open(), Interrupt::new());
-        assert_eq!(latch.wait_timeout(Duration::ZERO).into_result(), Ok(()));
+        assert_eq!(latch.opened().wait_timeout(Duration::ZERO).into_result(), Ok(()));
         latch.close();
-        let timed_out = latch.wait_timeout(Duration::ZERO).into_result().unwrap_err();
+        let timed_out = latch.opened().wait_timeout(Duration::ZERO).into_result().unwrap_err();
         assert_eq!((timed_out, timed_out.to_string().as_str()), (WaitError::TimedOut, "timed out"));
         interrupt.set(Cause::Restart);
-        let interrupted = latch.wait_interruptible(&interrupt, None).into_result().unwrap_err();
+        let interrupted = latch.opened().wait_or(&interrupt, None).into_result().unwrap_err();
         assert_eq!(Err(interrupted), interrupt.check().map_err(WaitError::from));
         assert_eq!(interrupted.to_string(), "interrupted: restart");
     }
@@ -388,7 +388,7 @@ mod interrupt {
             let interrupt = Interrupt::new();
             thread::scope(|scope| {
                 let blocked = scope.spawn(|| interrupt.wait());
-                let task = scope.spawn(|| block_on(interrupt.wait_async()));
+                let task = scope.spawn(|| block_on(interrupt.triggered()));
                 let sleeper = scope.spawn(|| interrupt.sleep(Duration::MAX));
                 assert!(interrupt.set(Cause::Restart));
                 assert_eq!(blocked.join().unwrap(), Cause::Restart);
@@ -518,7 +518,7 @@ mod interrupt {
         let root = Interrupt::new();
         let [first, middle, last] = [(); 3].map(|()| root.child());
         let [above, below] = [root.child(), middle.child()];
-        let mut task = middle.wait_async();
+        let mut task = middle.triggered();
         assert!(poll_with(&mut task, &Waker::from(Arc::new(Panics))).is_pending());
         let panicked = catch_unwind(|| root.set(Cause::Stop)).expect_err("the panic comes out of `set`");
         assert_eq!(panicked.downcast_ref(), Some(&"a waker"));
@@ -563,7 +563,8 @@ mod worker {
                 let alone = !inside.swap(true, Ordering::AcqRel);
                 let in_order = begun.fetch_add(1, Ordering::AcqRel) + 1 == run.generation();
                 violated.fetch_or(!(alone && in_order), Ordering::Relaxed);
-                let _ended_early = run.interrupt().wait_timeout(Duration::from_micros(run.generation() % 50));
+                let _ended_early =
+                    run.interrupt().triggered().wait_timeout(Duration::from_micros(run.generation() % 50));
                 inside.store(false, Ordering::Release);
                 if run.generation() % 7 == 0 {
                     resume_unwind(Box::new("every seventh run panics"));
@@ -579,13 +580,13 @@ mod worker {
                     for n in 0..TIMES {
                         served.fetch_max(worker.restart().unwrap(), Ordering::Relaxed);
                         if n % 10 == 0 {
-                            worker.wait_idle();
+                            worker.idle().wait();
                         }
                     }
                 });
             }
         });
-        worker.wait_idle();
+        worker.idle().wait();
         assert!(!violated.load(Ordering::Relaxed), "two runs at once, or out of order");
         assert_eq!(begun.load(Ordering::Acquire), served.load(Ordering::Relaxed), "as many runs as were asked for");
         assert_eq!(worker.join().generation, served.into_inner());
@@ -616,7 +617,7 @@ mod worker {
         let status = worker.status();
         assert_eq!((status.phase, status.generation, status.requested), (Phase::Running, 1, true));
         go_on.open();
-        worker.wait_idle();
+        worker.idle().wait();
         assert_eq!(worker.join().generation, 2);
     }
 
@@ -643,7 +644,7 @@ mod worker {
             assert_eq!(status.generation, begun, "a run has begun after `stop`");
             assert_eq!((status.phase, handle.restart(), handle.stop()), (Phase::Stopped, Err(Stopped), false));
             handle.clear();
-            handle.wait_idle();
+            handle.idle().wait();
         }
     }
 
@@ -666,7 +667,7 @@ mod worker {
                 worker.clear();
             });
             worker.clear();
-            worker.wait_idle();
+            worker.idle().wait();
             assert!(!inside.load(Ordering::Acquire), "an orphan runs on");
             let status = worker.status();
             assert_eq!((status.phase, status.requested), (Phase::Idle, false));
@@ -685,7 +686,7 @@ mod worker {
         })
         .unwrap();
         for message in ["a word", "a sentence", "(no message)"] {
-            worker.wait_idle();
+            worker.idle().wait();
             let status = worker.status();
             assert_eq!(status.phase, Phase::GivenUp);
             match status.last_exit.unwrap().ended {
@@ -694,7 +695,7 @@ mod worker {
             }
             worker.restart().unwrap();
         }
-        worker.wait_idle();
+        worker.idle().wait();
         assert_eq!(worker.join().last_exit.unwrap().to_string(), "run 4 failed: no panic");
     }
 
@@ -703,11 +704,11 @@ mod worker {
         let quick = Backoff::new(Duration::from_micros(10), Duration::from_millis(1));
         let policy = RestartPolicy::on_failure(quick).with_intensity(5, LONG);
         let worker = Worker::spawn_with("fails", policy, |_: &Run| -> Outcome { Err("again".into()) }).unwrap();
-        worker.wait_idle();
+        worker.idle().wait();
         let status = worker.status();
         assert_eq!((status.phase, status.generation), (Phase::GivenUp, 6));
         assert_eq!(worker.restart(), Ok(7));
-        worker.wait_idle();
+        worker.idle().wait();
         assert_eq!(worker.join().generation, 12, "asking for a run makes it forget earlier failures");
     }
 
@@ -717,7 +718,7 @@ mod worker {
         let worker = Worker::spawn_with("backs off", policy, |_: &Run| -> Outcome { Err("again".into()) }).unwrap();
         for generation in 2..20 {
             until(|| matches!(worker.status().phase, Phase::BackingOff { .. }));
-            assert_eq!(worker.wait_idle_timeout(Duration::ZERO), Waited::TimedOut, "a backoff is not idle");
+            assert_eq!(worker.idle().wait_timeout(Duration::ZERO), Waited::TimedOut, "a backoff is not idle");
             assert_eq!(worker.restart(), Ok(generation));
         }
         until(|| worker.status().generation == 19 && matches!(worker.status().phase, Phase::BackingOff { .. }));
@@ -753,8 +754,8 @@ mod worker {
         for _ in 0..TIMES {
             let worker = Worker::spawn("awaited", |_: &Run| -> Outcome { Ok(()) }).unwrap();
             let handle = worker.handle().clone();
-            let task = thread::spawn(move || pollster::block_on(handle.wait_stopped_async()));
-            block_on(worker.wait_idle_async());
+            let task = thread::spawn(move || pollster::block_on(handle.stopped()));
+            block_on(worker.idle());
             assert_eq!(worker.status().generation, 1);
             worker.stop();
             task.join().unwrap();
@@ -805,7 +806,7 @@ mod worker {
                 Ok(())
             })
             .unwrap();
-            worker.wait_idle();
+            worker.idle().wait();
             end(worker);
             assert!(gone.load(Ordering::Acquire), "the thread goes on");
         }
@@ -837,7 +838,7 @@ mod worker {
                 Ok(())
             })
             .unwrap();
-            worker.wait_idle();
+            worker.idle().wait();
             assert_eq!(end(worker), Phase::Stopped);
             assert!(!gone.load(Ordering::Acquire), "it waited for the thread's very end");
             may_end.store(true, Ordering::Release);
@@ -876,7 +877,7 @@ mod worker {
         .unwrap();
         let handle = worker.handle().clone();
         give.send(worker).unwrap();
-        block_on(handle.wait_stopped_async());
+        block_on(handle.stopped());
         handle.status().last_exit.unwrap().ended
     }
 
@@ -889,15 +890,14 @@ mod worker {
             }
         }));
         type Misuse = fn(Worker);
-        let misuses: [(&str, Misuse); 8] = [
+        let misuses: [(&str, Misuse); 7] = [
             ("join", |worker| drop(worker.join())),
             ("join", |worker| drop(worker.join_timeout(LONG))),
             ("clear", |worker| worker.clear()),
             ("clear", |worker| _ = worker.clear_timeout(LONG)),
-            ("wait_idle", |worker| worker.wait_idle()),
-            ("wait_idle_timeout", |worker| _ = worker.wait_idle_timeout(LONG)),
-            ("wait_idle_async", |worker| block_on(worker.wait_idle_async())),
-            ("wait_stopped_async", |worker| block_on(worker.wait_stopped_async())),
+            ("idle", |worker| worker.idle().wait()),
+            ("idle", |worker| block_on(worker.idle())),
+            ("stopped", |worker| _ = block_on(worker.stopped())),
         ];
         for (name, misuse) in misuses {
             let expected = format!(
@@ -936,7 +936,7 @@ mod worker {
         .unwrap();
         *own.lock().unwrap() = Some(worker.handle().clone());
         known.open();
-        block_on(worker.wait_stopped_async());
+        block_on(worker.stopped());
         assert_eq!(worker.join().generation, 10);
     }
 
@@ -993,7 +993,7 @@ fn restart_clear_and_stop_interrupt_the_run_although_a_waker_panics() {
         })
         .unwrap();
         let panics = Waker::from(Arc::new(Panics));
-        let mut idle = pin!(worker.wait_idle_async());
+        let mut idle = pin!(worker.idle());
         let waits = idle.as_mut().poll(&mut Context::from_waker(&panics));
         assert!(waits.is_pending());
         let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(worker.handle())));

@@ -82,7 +82,7 @@ impl<T: Send + 'static> FlushSoon<T> {
         let theirs = Arc::clone(&shared);
         let worker = Worker::spawn("flush soon", move |run: &Run| -> Result<(), Interrupted> {
             loop {
-                let _open_or_interrupted = theirs.some.wait_interruptible(run.interrupt(), None);
+                let _open_or_interrupted = theirs.some.opened().wait_or(run.interrupt(), None);
                 run.interrupt().sleep(delay)?;
                 sink(match order {
                     Order::CloseThenTake => {

@@ -40,7 +40,7 @@ fn a_latch_in_a_static_lets_a_thread_through() {
 #[test]
 fn time_passes_by_itself() {
     let begun: Instant = latchwork::sync::Instant::now();
-    assert_eq!(Latch::new().wait_timeout(Duration::from_millis(5)), Waited::TimedOut);
+    assert_eq!(Latch::new().opened().wait_timeout(Duration::from_millis(5)), Waited::TimedOut);
     assert!(begun.elapsed() >= Duration::from_millis(5));
 }
 

@@ -30,7 +30,7 @@ pub fn a_look_before_parking_misses_nothing() {
         if shared.0.lock().unwrap().pop().is_some() {
             break;
         }
-        shared.1.wait_past(seen);
+        shared.1.past(seen).wait();
     }
     writer.join().unwrap();
 }
@@ -170,7 +170,7 @@ pub fn ghost_fence() {
     writer.join().unwrap();
     let fence = head.load(Ordering::Acquire);
     while confirmed.current() < fence {
-        confirmed.wait_past(confirmed.current());
+        confirmed.past(confirmed.current()).wait();
     }
 }
 

@@ -23,7 +23,7 @@ pub fn a_bump_is_never_missed() {
     let mut seen = epoch.current();
     while !work.load(Ordering::Relaxed) {
         assert_eq!(seen, 0, "the count is seen, and what was written before it is not");
-        seen = epoch.wait_past(seen);
+        seen = epoch.past(seen).wait();
     }
     assert_eq!(changer.join().unwrap(), 1);
 }
@@ -32,7 +32,7 @@ pub fn a_bump_is_never_missed() {
 pub fn a_task_gets_past_a_bump() {
     let epoch = Arc::new(Epoch::new());
     let changer = spawn(&epoch, Epoch::bump);
-    assert_eq!(block_on(epoch.wait_past_async(0)), 1);
+    assert_eq!(block_on(epoch.past(0)), 1);
     changer.join().unwrap();
 }
 
@@ -40,10 +40,10 @@ pub fn a_task_gets_past_a_bump() {
 /// Ends when both are through.
 pub fn each_waiter_gets_past_what_it_has_seen() {
     let epoch = Arc::new(Epoch::new());
-    let mut second = Task::new(epoch.wait_past_async(1));
+    let mut second = Task::new(epoch.past(1));
     assert!(second.poll().is_pending());
     let changer = spawn(&epoch, |epoch| [epoch.bump(), epoch.bump()]);
-    assert!(epoch.wait_past(0) >= 1);
+    assert!(epoch.past(0).wait() >= 1);
     assert_eq!(second.run(), 2);
     assert_eq!(changer.join().unwrap(), [1, 2]);
 }
@@ -51,7 +51,7 @@ pub fn each_waiter_gets_past_what_it_has_seen() {
 /// A thread and main bump; main's task waits past both. Ends when it is through.
 pub fn two_bumps_at_once_count_two() {
     let epoch = Arc::new(Epoch::new());
-    let mut past_both = Task::new(epoch.wait_past_async(1));
+    let mut past_both = Task::new(epoch.past(1));
     assert!(past_both.poll().is_pending());
     let changer = spawn(&epoch, Epoch::bump);
     let mine = epoch.bump();
@@ -66,7 +66,7 @@ pub fn a_bump_before_the_deadline_is_in_time() {
         epoch.bump();
         end_time();
     });
-    let in_time = epoch.wait_past_timeout(0, SOON) == Waited::Ready(1);
+    let in_time = epoch.past(0).wait_timeout(SOON) == Waited::Ready(1);
     assert!(in_time, "it was bumped in time, and the wait timed out");
     other.join().unwrap();
 }
@@ -81,7 +81,7 @@ pub fn a_bump_before_the_interrupt_is_in_time() {
             interrupt.set(Cause::Stop);
         }
     });
-    let in_time = epoch.wait_past_interruptible(0, &interrupt, None) == Waited::Ready(1);
+    let in_time = epoch.past(0).wait_or(&interrupt, None) == Waited::Ready(1);
     assert!(in_time, "it was bumped in time, and the wait was interrupted");
     other.join().unwrap();
 }
@@ -89,8 +89,8 @@ pub fn a_bump_before_the_interrupt_is_in_time() {
 /// One thread waits; main's task joins the queue and gives up, and main bumps. Ends when the waiter has been joined.
 pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
     let epoch = Arc::new(Epoch::new());
-    let waiter = spawn(&epoch, |epoch| epoch.wait_past(0));
-    let mut leaver = epoch.wait_past_async(0);
+    let waiter = spawn(&epoch, |epoch| epoch.past(0).wait());
+    let mut leaver = epoch.past(0);
     assert!(poll_once(&mut leaver).is_pending());
     drop(leaver);
     epoch.bump();
@@ -103,7 +103,7 @@ pub fn what_was_written_before_a_bump_is_seen() {
     let waiter = spawn(&epoch, {
         let written = Arc::clone(&written);
         move |epoch| {
-            epoch.wait_past(0);
+            epoch.past(0).wait();
             assert!(written.load(Ordering::Relaxed), "what was written before is not seen");
         }
     });

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
 
@@ -32,8 +32,8 @@ pub fn a_waker_that_panics_leaves_the_pusher_going() {
     let replicator = Replicator::builder(log, upstream.clone()).push_batch(NonZeroUsize::MIN).spawn().unwrap();
     let panics = Waker::from(Arc::new(Panics));
     {
-        let mut flush = pin!(replicator.flush_async());
-        let _ready_or_not = flush.as_mut().poll(&mut Context::from_waker(&panics));
+        let mut flush = replicator.flushed();
+        let _ready_or_not = Pin::new(&mut flush).poll(&mut Context::from_waker(&panics));
         let ticket = replicator.commit(vec!["b"]).unwrap();
         assert!(matches!(ticket.wait(), Settled::Confirmed(2)));
         loom::stop_exploring();
@@ -53,7 +53,7 @@ pub fn a_stop_refuses_what_comes_later_and_settles_what_came_before() {
         let _settled = late.wait();
     }
     let settled = ticket.wait();
-    block_on(pin!(replicator.stopped()));
+    block_on(replicator.stopped());
     loom::stop_exploring();
     let confirmed = matches!(settled, Settled::Confirmed(1));
     assert!(confirmed || settled == Settled::Closed);

@@ -26,7 +26,7 @@ pub fn a_set_between_check_and_park_wakes_the_thread() {
 pub fn a_set_wakes_a_task() {
     let interrupt = Interrupt::new();
     let setter = setter(&interrupt, Cause::Other("because"));
-    assert_eq!(block_on(interrupt.wait_async()), Cause::Other("because"));
+    assert_eq!(block_on(interrupt.triggered()), Cause::Other("because"));
     assert!(setter.join().unwrap());
 }
 

@@ -21,7 +21,7 @@ pub fn open_lets_a_thread_through() {
 /// Main opens; one thread runs a task that waits. Ends when the thread has been joined.
 pub fn open_lets_a_task_through() {
     let latch = Arc::new(Latch::new());
-    let waiter = spawn(&latch, |latch| block_on(latch.wait_async()));
+    let waiter = spawn(&latch, |latch| block_on(latch.opened()));
     assert!(latch.open());
     waiter.join().unwrap();
 }
@@ -30,7 +30,7 @@ pub fn open_lets_a_task_through() {
 pub fn open_lets_threads_and_tasks_through() {
     let latch = Arc::new(Latch::new());
     let thread = spawn(&latch, Latch::wait);
-    let mut task = Task::new(latch.wait_async());
+    let mut task = Task::new(latch.opened());
     assert!(task.poll().is_pending());
     assert!(latch.open());
     task.run();
@@ -40,7 +40,7 @@ pub fn open_lets_threads_and_tasks_through() {
 /// Main's task is in the queue; a thread opens and closes at once. Ends when the task is through.
 pub fn open_then_close_loses_nobody() {
     let latch = Arc::new(Latch::new());
-    let mut present = Task::new(latch.wait_async());
+    let mut present = Task::new(latch.opened());
     assert!(present.poll().is_pending());
     let opener = spawn(&latch, |latch| {
         assert!(latch.open());
@@ -64,11 +64,11 @@ pub fn closing_a_closed_latch_forgets_nobody() {
 /// thread has been joined.
 pub fn release_lets_through_exactly_those_present() {
     let latch = Arc::new(Latch::new());
-    let mut present = latch.wait_async();
+    let mut present = latch.opened();
     assert!(poll_once(&mut present).is_pending());
     let releaser = spawn(&latch, Latch::release);
 
-    let mut newcomer = latch.wait_async();
+    let mut newcomer = latch.opened();
     assert!(poll_once(&mut newcomer).is_pending(), "a newcomer passes a closed latch");
     let released = releaser.join().unwrap();
     assert!(poll_once(&mut present).is_ready(), "somebody present was left behind");
@@ -117,7 +117,7 @@ pub fn what_was_written_before_open_is_handed_on() {
             written.store(true, Ordering::Relaxed);
             let changed = latch.open();
             latch.close();
-            let _gives_up = poll_once(&mut latch.wait_async());
+            let _gives_up = poll_once(&mut latch.opened());
             changed
         }
     });
@@ -130,7 +130,7 @@ pub fn what_was_written_before_open_is_handed_on() {
 /// Main's task is in the queue; a thread writes and releases; main reads when its task is through.
 pub fn what_was_written_before_release_is_seen() {
     let (latch, written) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));
-    let mut present = Task::new(latch.wait_async());
+    let mut present = Task::new(latch.opened());
     assert!(present.poll().is_pending());
     let releaser = spawn(&latch, {
         let written = Arc::clone(&written);
@@ -168,7 +168,7 @@ pub fn a_wait_that_times_out_as_it_is_released_has_one_outcome() {
         end_time();
         latch.release()
     });
-    let waited = latch.wait_timeout(SOON);
+    let waited = latch.opened().wait_timeout(SOON);
     one_outcome(&latch, waited, other.join().unwrap());
 }
 
@@ -181,7 +181,7 @@ pub fn a_latch_that_opens_before_the_deadline_is_passed() {
         latch.open();
         end_time();
     });
-    assert!(latch.wait_timeout(SOON).is_ready(), "it opened in time, and the wait timed out");
+    assert!(latch.opened().wait_timeout(SOON).is_ready(), "it opened in time, and the wait timed out");
     other.join().unwrap();
 }
 
@@ -195,7 +195,7 @@ pub fn a_wait_that_is_interrupted_as_it_is_released_has_one_outcome() {
             latch.release()
         }
     });
-    let waited = latch.wait_interruptible(&interrupt, None);
+    let waited = latch.opened().wait_or(&interrupt, None);
     one_outcome(&latch, waited, other.join().unwrap());
 }
 
@@ -207,7 +207,7 @@ fn one_outcome(latch: &Latch, waited: Waited, released: usize) {
 /// Main's task is in the queue and is dropped; a thread releases meanwhile.
 pub fn a_wait_that_is_dropped_as_it_is_released_leaves_no_trace() {
     let latch = Arc::new(Latch::new());
-    let mut present = latch.wait_async();
+    let mut present = latch.opened();
     assert!(poll_once(&mut present).is_pending());
     let releaser = spawn(&latch, Latch::release);
     drop(present);
@@ -218,9 +218,9 @@ pub fn a_wait_that_is_dropped_as_it_is_released_leaves_no_trace() {
 /// Two of main's tasks are in the queue, and one is dropped; a thread opens meanwhile. Ends when the other is through.
 pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
     let latch = Arc::new(Latch::new());
-    let mut waiter = Task::new(latch.wait_async());
+    let mut waiter = Task::new(latch.opened());
     assert!(waiter.poll().is_pending());
-    let mut leaver = latch.wait_async();
+    let mut leaver = latch.opened();
     assert!(poll_once(&mut leaver).is_pending());
     let opener = spawn(&latch, Latch::open);
     drop(leaver);
@@ -232,10 +232,10 @@ pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
 /// is through.
 pub fn a_waiter_that_times_out_takes_nobody_elses_wake() {
     let latch = Arc::new(Latch::new());
-    let mut waiter = Task::new(latch.wait_async());
+    let mut waiter = Task::new(latch.opened());
     assert!(waiter.poll().is_pending());
     let clock = thread::spawn(end_time);
-    assert_eq!(latch.wait_timeout(SOON), Waited::TimedOut);
+    assert_eq!(latch.opened().wait_timeout(SOON), Waited::TimedOut);
     assert!(latch.open());
     waiter.run();
     clock.join().unwrap();

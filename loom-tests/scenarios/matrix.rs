@@ -192,7 +192,7 @@ impl Happening {
     pub fn meets(self, pusher: Pusher) {
         let way = unexplored();
         let (replicator, upstream, _ticket) = self.staged(pusher);
-        let mut settled = Task::new(Box::pin(replicator.flush_async()));
+        let mut settled = Task::new(replicator.flushed());
         assert!(pusher == Idle || settled.poll().is_pending());
         upstream.release();
         drop(way);

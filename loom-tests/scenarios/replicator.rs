@@ -97,7 +97,7 @@ fn settles(clock: Clock, events: &[Event], model: impl FnOnce() -> Model) {
 fn settles_meanwhile(events: &[Event], model: impl FnOnce() -> Model, meanwhile: impl FnOnce(&Replicator<Log>)) {
     let way = unexplored();
     let model = model();
-    let mut settled = Task::new(Box::pin(model.replicator.flush_async()));
+    let mut settled = Task::new(model.replicator.flushed());
     assert!(settled.poll().is_pending());
     drop(way);
     meanwhile(&model.replicator);

@@ -122,7 +122,7 @@ fn patient() -> RestartPolicy {
 pub fn runs_never_overlap() {
     let (worker, record) = worker(RestartPolicy::never(), |_, run| Ok(run.interrupt().check()?));
     let generation = worker.restart().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert_eq!(record.runs(), (1..=generation).collect::<Vec<_>>());
     leave(worker);
 }
@@ -152,7 +152,7 @@ pub fn a_restart_is_never_lost() {
     let (worker, record) = worker(RestartPolicy::never(), at_once);
     record.flag.store(true, Ordering::Relaxed);
     let generation = worker.restart().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.found_flag(generation), "the restart was lost");
     leave(worker);
 }
@@ -166,7 +166,7 @@ pub fn two_restarts_at_once_are_both_served() {
         Ok(())
     });
     record.asks_for(worker.restart().unwrap());
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.runs().last() >= Some(&record.asked()), "the restart was lost");
     assert!(worker.status().generation == record.asked(), "a run that nobody asked for");
     leave(worker);
@@ -189,7 +189,7 @@ pub fn restarts_while_a_run_winds_down_make_one() {
         }
     });
     begun.wait();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.runs() == [1, 2] && record.asked() == 2, "many requests did not make one run");
     leave(worker);
 }
@@ -231,7 +231,7 @@ pub fn join_and_stop_at_once_end_it() {
 pub fn a_task_that_waits_for_the_end_is_woken() {
     let (worker, _record) = worker(RestartPolicy::never(), until_interrupted);
     worker.stop();
-    block_on(Box::pin(worker.wait_stopped_async()));
+    block_on(worker.stopped());
     let status = worker.status();
     assert_eq!((status.phase, status.requested && status.generation > 0), (Phase::Stopped, false));
     worker.join();
@@ -259,7 +259,7 @@ pub fn clear_leaves_no_orphan() {
         Ok(())
     });
     worker.clear();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(!record.inside.load(Ordering::Acquire), "an orphan runs on");
     leave(worker);
 }
@@ -276,7 +276,7 @@ pub fn a_panic_as_it_is_restarted_ends_the_run_alone() {
     });
     record.flag.store(true, Ordering::Relaxed);
     let generation = worker.restart().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.found_flag(generation), "the restart was lost");
     let exit = worker.status().last_exit.unwrap();
     assert_eq!(exit.generation, generation);
@@ -296,7 +296,7 @@ pub fn a_restart_ends_a_backoff() {
         );
     record.flag.store(true, Ordering::Relaxed);
     let generation = worker.restart().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.found_flag(generation), "the restart was lost");
     leave(worker);
 }
@@ -308,7 +308,7 @@ pub fn a_restart_as_a_backoff_ends_is_served() {
     end_time();
     record.flag.store(true, Ordering::Relaxed);
     let generation = worker.restart().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.found_flag(generation), "the restart was lost");
     let status = worker.status();
     assert_eq!(record.runs(), (1..=status.generation).collect::<Vec<_>>());
@@ -328,7 +328,7 @@ pub fn a_run_that_fails_as_it_is_restarted_is_followed_by_the_next() {
     let (worker, record) = worker(RestartPolicy::never(), first_fails);
     record.flag.store(true, Ordering::Relaxed);
     let generation = worker.restart().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.found_flag(generation), "the restart was lost");
     leave(worker);
 }
@@ -339,7 +339,7 @@ pub fn a_wait_for_idle_that_times_out_has_one_outcome() {
         end_time();
         Ok(())
     });
-    if worker.wait_idle_timeout(SOON) == Waited::Ready(()) {
+    if worker.idle().wait_timeout(SOON) == Waited::Ready(()) {
         assert_eq!(record.runs(), [1], "idle before its first run");
         assert!(!record.inside.load(Ordering::Acquire), "idle while a run is going on");
     }
@@ -358,7 +358,7 @@ pub fn restarts_from_two_threads_are_both_served() {
     let other = meanwhile(&worker, |handle| handle.restart().unwrap());
     let mine = worker.restart().unwrap();
     let asked = mine.max(other.join().unwrap());
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(record.runs().last() >= Some(&asked), "the restart was lost");
     assert!(worker.status().generation == asked, "a run that nobody asked for");
     leave(worker);
@@ -381,7 +381,7 @@ pub fn clear_as_another_thread_restarts_leaves_no_orphan() {
     let other = meanwhile(&worker, |handle| handle.restart().unwrap());
     worker.clear();
     other.join().unwrap();
-    worker.wait_idle();
+    worker.idle().wait();
     assert!(!record.inside.load(Ordering::Acquire), "an orphan runs on");
     leave(worker);
 }

@@ -63,8 +63,8 @@
 //! | --- | --- | --- |
 //! | `handle.join(); handle = spawn(…)` to restart | A request that comes during the join is lost, or two runs overlap. | [`Worker`]: one thread, numbered runs, requests that are kept |
 //! | `notify_one` with two kinds of waiters | It wakes the one that has nothing to do. | Queues are emptied whole: no waiter is woken *instead* of another. |
-//! | tokio's `notify_waiters` | It stores no permit: a task that looks first and calls `notified()` afterwards is not woken for what came in between. | [`Epoch::wait_past_async`] |
-//! | tokio's `notify_one` in a `select!` | Several changes are one permit, and it goes to one task. | [`Epoch::wait_past_async`]: every task compares with what it has seen |
+//! | tokio's `notify_waiters` | It stores no permit: a task that looks first and calls `notified()` afterwards is not woken for what came in between. | [`Epoch::past`] |
+//! | tokio's `notify_one` in a `select!` | Several changes are one permit, and it goes to one task. | [`Epoch::past`]: every task compares with what it has seen |
 //! | an `AtomicBool` and `park` | The token is shared with all code on that thread: a library's `park` in between takes the wake. | [`Latch`] |
 //! | a `watch` channel for "is it online" | Works; a read lock for each look. | [`Latch`]: one load, and threads can wait too |
 //!
@@ -95,7 +95,7 @@
 //!             let seen = changes.current(); // (1) before the look
 //!             let batch: Vec<String> = outbox.lock().unwrap().clone(); // (4) it stays there until it is sent
 //!             if batch.is_empty() {
-//!                 changes.wait_past_interruptible(seen, run.interrupt(), None).into_result()?; // (2) (3)
+//!                 changes.past(seen).wait_or(run.interrupt(), None).into_result()?; // (2) (3)
 //!             } else if client.push(&batch).is_ok() {
 //!                 outbox.lock().unwrap().drain(..batch.len());
 //!                 failures = 0;
@@ -125,7 +125,7 @@
 //! 5. [Model](super::model) what is left of your own waits.
 //!
 //! [`Epoch`]: crate::Epoch
-//! [`Epoch::wait_past_async`]: crate::Epoch::wait_past_async
+//! [`Epoch::past`]: crate::Epoch::past
 //! [`Latch`]: crate::Latch
 //! [`Interrupt`]: crate::Interrupt
 //! [`Interrupt::sleep`]: crate::Interrupt::sleep

@@ -11,7 +11,7 @@
 //! | its events are *ordered by upstream* | [`Replicator`] | That is all of the above, and the protocol between them. |
 //! | nothing: it has an event loop of its own | [`Protocol`] | The replicator brings two threads; the protocol has none, no clock and no I/O. |
 //!
-//! A wait with a bound ends in one of three ways, [`Waited`]: ready, timed out, interrupted. Turned
+//! Each wait is a [`Wait`], for a thread or for a task. One with a bound ends in one of three ways, [`Waited`]: ready, timed out, interrupted. Turned
 //! into a `Result`, the latter two are [`WaitError`].
 //!
 //! # Latch or epoch?
@@ -36,12 +36,12 @@
 //!
 //! let send = || -> Result<(), WaitError> {
 //!     loop {
-//!         online.wait_interruptible(&interrupt, None).into_result()?;
+//!         online.opened().wait_or(&interrupt, None).into_result()?;
 //!         // Read before the look: a commit that comes after it counts past this.
 //!         let seen = changes.current();
 //!         let batch: Vec<&str> = std::mem::take(&mut outbox.lock().unwrap());
 //!         batch.into_iter().for_each(|event| wire.send(event).unwrap());
-//!         changes.wait_past_interruptible(seen, &interrupt, None).into_result()?;
+//!         changes.past(seen).wait_or(&interrupt, None).into_result()?;
 //!     }
 //! };
 //! std::thread::scope(|scope| {
@@ -78,5 +78,6 @@
 //! [`Replicator`]: crate::Replicator
 //! [`Protocol`]: crate::protocol::Protocol
 //! [`SyncState`]: crate::SyncState
+//! [`Wait`]: crate::Wait
 //! [`Waited`]: crate::Waited
 //! [`WaitError`]: crate::WaitError

@@ -129,7 +129,7 @@
 //!   1 opens some                       │
 //!   2 time ends                        │
 //!   3                                  │ finds some closed, as it was (2 times)
-//!   4                                  │ finds interrupt not set (3 times)
+//!   4                                  │ finds interrupt not set (2 times)
 //!   5                                  │ joins the queue of interrupt
 //!   6                                  │ finds interrupt not set
 //!   7                                  │ leaves the queue of interrupt

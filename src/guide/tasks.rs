@@ -1,18 +1,21 @@
 //! From tasks: the same waits as futures, under any executor.
 //!
-//! The crate brings no runtime and needs none. A wait is a future that leaves its waker in the
+//! The crate brings no runtime and needs none. A [`Wait`] is a future that leaves its waker in the
 //! queue in which threads wait too, so a task and a thread may wait for the same latch, and either
 //! may open it.
 //!
-//! | from a thread | from a task |
-//! | --- | --- |
-//! | [`Latch::wait`] | [`Latch::wait_async`] |
-//! | [`Epoch::wait_past`] | [`Epoch::wait_past_async`] |
-//! | [`Interrupt::wait`] | [`Interrupt::wait_async`] |
-//! | [`Ticket::wait`] | [`Ticket::wait_async`] |
-//! | [`Replicator::flush`] | [`Replicator::flush_async`] |
-//! | [`Replicator::shutdown`] | [`Replicator::stop`], then [`Replicator::stopped`] |
+//! | wait | from a thread | from a task |
+//! | --- | --- | --- |
+//! | [`latch.opened()`](crate::Latch::opened) | `.wait()`, or in short `latch.wait()` | `.await` |
+//! | [`epoch.past(seen)`](crate::Epoch::past) | `.wait()` | `.await` |
+//! | [`interrupt.triggered()`](crate::Interrupt::triggered) | `.wait()`, or `interrupt.sleep(time)` | `.await` |
+//! | [`worker.idle()`](crate::worker::Handle::idle), [`stopped()`](crate::worker::Handle::stopped) | `.wait()` | `.await` |
+//! | [`ticket.outcome()`](crate::Ticket::outcome) | `.wait()`, or `ticket.wait()` | `.await`, or `ticket.await` |
+//! | [`replicator.flushed()`](crate::Replicator::flushed) | `.wait()`, or `replicator.flush(timeout)` | `.await` |
+//! | [`replicator.stopped()`](crate::Replicator::stopped) | [`shutdown(timeout)`](crate::Replicator::shutdown) | `.await`, after [`stop()`](crate::Replicator::stop) |
 //!
+//! A thread bounds each of them with `.wait_timeout(time)`, `.wait_deadline(instant)` or
+//! `.wait_or(&interrupt, deadline)`; see [`Waited`] for how it ended.
 //! A timeout is the executor's: race the wait against its sleep. Every future here may be dropped
 //! at any time. It gives up its place, no other waiter is affected, and nothing is lost: the latch
 //! stays open, the count stays counted, the interrupt stays set, the commit goes on. (A wait that
@@ -52,12 +55,12 @@
 //!
 //! /// Waits for a change past `seen`, unless it is interrupted first: a `select!` of two waits.
 //! async fn next_change(changes: &Epoch, seen: u64, interrupt: &Interrupt) -> Result<u64, Cause> {
-//!     let (mut change, mut end) = (pin!(changes.wait_past_async(seen)), pin!(interrupt.wait_async()));
+//!     let (mut change, mut end) = (changes.past(seen), interrupt.triggered());
 //!     poll_fn(|context| {
-//!         if let Poll::Ready(count) = change.as_mut().poll(context) {
+//!         if let Poll::Ready(count) = pin!(&mut change).poll(context) {
 //!             return Poll::Ready(Ok(count));
 //!         }
-//!         end.as_mut().poll(context).map(Err)
+//!         pin!(&mut end).poll(context).map(Err)
 //!     })
 //!     .await
 //! }
@@ -72,8 +75,8 @@
 //!     assert_eq!(next_change(&changes, 1, &interrupt).await, Err(Cause::Stop));
 //!
 //!     let ticket = replicator.commit(vec!["milk"])?;
-//!     assert!(matches!(ticket.wait_async().await, Settled::Confirmed(_)));
-//!     replicator.flush_async().await?;
+//!     assert!(matches!(ticket.await, Settled::Confirmed(_)));
+//!     replicator.flushed().await?;
 //!     assert_eq!(upstream.len(), 1);
 //!     replicator.stop();
 //!     replicator.stopped().await; // a drop waits for nothing now
@@ -84,23 +87,12 @@
 //!
 //! # What must not be done from a task
 //!
-//! Dropping a [`Replicator`] or a [`Worker`](crate::Worker) waits for its threads, and the methods
-//! of the left column block: do neither on an executor's thread, unless what they wait for has
+//! Dropping a [`Replicator`] or a [`Worker`](crate::Worker) waits for its threads, and what is
+//! in the thread's column blocks: do neither on an executor's thread, unless what it waits for has
 //! ended. [`commit`] and [`status`] wait for no network and no thread and may be called anywhere.
 //!
-//! [`Latch::wait`]: crate::Latch::wait
-//! [`Latch::wait_async`]: crate::Latch::wait_async
-//! [`Epoch::wait_past`]: crate::Epoch::wait_past
-//! [`Epoch::wait_past_async`]: crate::Epoch::wait_past_async
-//! [`Interrupt::wait`]: crate::Interrupt::wait
-//! [`Interrupt::wait_async`]: crate::Interrupt::wait_async
-//! [`Ticket::wait`]: crate::Ticket::wait
-//! [`Ticket::wait_async`]: crate::Ticket::wait_async
+//! [`Wait`]: crate::Wait
+//! [`Waited`]: crate::Waited
 //! [`Replicator`]: crate::Replicator
-//! [`Replicator::flush`]: crate::Replicator::flush
-//! [`Replicator::flush_async`]: crate::Replicator::flush_async
-//! [`Replicator::shutdown`]: crate::Replicator::shutdown
-//! [`Replicator::stop`]: crate::Replicator::stop
-//! [`Replicator::stopped`]: crate::Replicator::stopped
 //! [`commit`]: crate::Replicator::commit
 //! [`status`]: crate::Replicator::status

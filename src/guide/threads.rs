@@ -69,7 +69,7 @@
 //!             let seen = changes.current();
 //!             let batch: Vec<&str> = std::mem::take(&mut outbox.lock().unwrap());
 //!             batch.into_iter().for_each(|event| upstream.send(event).unwrap());
-//!             changes.wait_past_interruptible(seen, run.interrupt(), None).into_result()?;
+//!             changes.past(seen).wait_or(run.interrupt(), None).into_result()?;
 //!         }
 //!     }
 //! })?;

@@ -88,7 +88,7 @@
 //!                     return Some(Ok(Page { entries, more: More::None }));
 //!                 }
 //!                 // Interrupted: the pull ends, and everything has been given out.
-//!                 news.wait_past_interruptible(seen, interrupt, None).ready()?;
+//!                 news.past(seen).wait_or(interrupt, None).ready()?;
 //!             }
 //!         })
 //!     }

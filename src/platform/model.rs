@@ -19,7 +19,7 @@
 //!     let server = Worker::spawn("server", {
 //!         let (asked, answered) = (Arc::clone(&asked), Arc::clone(&answered));
 //!         move |run: &Run| -> Result<(), Interrupted> {
-//!             if asked.wait_past_interruptible(0, run.interrupt(), None).is_ready() {
+//!             if asked.past(0).wait_or(run.interrupt(), None).is_ready() {
 //!                 model::say("answers");
 //!                 answered.open();
 //!             }

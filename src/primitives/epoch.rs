@@ -10,7 +10,7 @@
 //! waiter                          changer
 //! seen = epoch.current()
 //! look: nothing to do             change something
-//! epoch.wait_past(seen)           epoch.bump()        in whatever order these two come, the waiter looks again
+//! epoch.past(seen).wait()         epoch.bump()        in whatever order these two come, the waiter looks again
 //! ```
 //!
 //! Count and mark ("a waiter is there") share one atomic word. `bump` counts first; if the mark was
@@ -23,15 +23,12 @@
 //! set and taken back by relaxed read-modify-writes, which continue the release sequence.
 
 use std::fmt;
-use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::time::Duration;
 
-use super::interrupt::Interrupt;
-use super::wait::{Waited, block, block_on, deadline};
-use super::wait_queue::{Condition, Wait, WaitQueue};
+use super::wait::{Wait, Waitable};
+use super::wait_queue::{Condition, WaitQueue};
 use crate::platform::model::Named;
-use crate::platform::{AtomicU64, Instant, Mutex, Ordering, const_fn, probe};
+use crate::platform::{AtomicU64, Mutex, Ordering, const_fn, probe};
 
 /// The mark: a waiter is there. The count stands above it.
 const AWAITED: u64 = 1;
@@ -51,7 +48,7 @@ const ONE: u64 = 2;
 /// let seen = changes.current();
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| changes.bump());
-///     assert_eq!(changes.wait_past(seen), seen + 1);
+///     assert_eq!(changes.past(seen).wait(), seen + 1);
 /// });
 /// ```
 pub struct Epoch {
@@ -104,39 +101,8 @@ impl Epoch {
         state
     }
 
-    /// Blocks until the count is greater than `seen`; returns it. If it is already, this is one atomic load.
-    pub fn wait_past(&self, seen: u64) -> u64 {
-        block(Past { epoch: self, seen })
-    }
-
-    /// As [`wait_past`](Self::wait_past), for `timeout` at most. A timeout too large for an [`Instant`] means no timeout.
-    pub fn wait_past_timeout(&self, seen: u64, timeout: Duration) -> Waited<u64> {
-        block_on(Past { epoch: self, seen }, None, deadline(timeout))
-    }
-
-    /// As [`wait_past`](Self::wait_past), until `deadline` at most.
-    pub fn wait_past_deadline(&self, seen: u64, deadline: Instant) -> Waited<u64> {
-        block_on(Past { epoch: self, seen }, None, Some(deadline))
-    }
-
-    /// As [`wait_past`](Self::wait_past), until `interrupt` is set, and until `deadline` if there is one.
-    ///
-    /// A count that is past `seen` is returned even if the interrupt is set.
-    pub fn wait_past_interruptible(
-        &self,
-        seen: u64,
-        interrupt: &Interrupt,
-        deadline: impl Into<Option<Instant>>,
-    ) -> Waited<u64> {
-        block_on(Past { epoch: self, seen }, Some(interrupt), deadline.into())
-    }
-
-    /// Waits without blocking the thread, under any executor.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up its place; nothing is lost, since the count stays.
-    pub fn wait_past_async(&self, seen: u64) -> impl Future<Output = u64> + Unpin + Send + Sync {
+    /// A wait until the count is greater than `seen`; its outcome is the count. If it is already, this is one atomic load.
+    pub fn past(&self, seen: u64) -> Wait<impl Waitable<Output = u64>> {
         Wait::new(Past { epoch: self, seen })
     }
 }
@@ -154,13 +120,13 @@ impl Past<'_> {
 }
 
 impl Condition for Past<'_> {
-    type Output = u64;
+    type Told = u64;
 
     fn queue(&self) -> &WaitQueue {
         &self.epoch.queue
     }
 
-    fn check(&self) -> Option<u64> {
+    fn holds(&self) -> Option<u64> {
         self.past(self.epoch.load(Some(self.seen)))
     }
 
@@ -177,7 +143,7 @@ impl Condition for Past<'_> {
     }
 
     fn let_through(&self) -> Option<u64> {
-        self.check()
+        self.holds()
     }
 }
 
@@ -208,9 +174,10 @@ impl RefUnwindSafe for Epoch {}
 mod tests {
     use super::*;
     use crate::platform::IN_MODEL;
-    use crate::primitives::wait_queue::GiveUp as _;
+    use crate::primitives::wait::Waited;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
     fn poll(wait: &mut (impl Future<Output = u64> + Unpin)) -> Poll<u64> {
         pin!(wait).poll(&mut Context::from_waker(Waker::noop()))
@@ -222,13 +189,13 @@ mod tests {
             return;
         }
         let epoch = Epoch::new();
-        assert!(poll(&mut epoch.wait_past_async(0)).is_pending(), "and has given up its place");
+        assert!(poll(&mut epoch.past(0)).is_pending(), "and has given up its place");
         // To take the lock now is to wait for ever.
         let _locked = epoch.queue.waiting.lock();
         assert_eq!([epoch.bump(), epoch.bump()], [1, 2]);
-        assert_eq!(epoch.wait_past(1), 2);
-        assert_eq!(epoch.wait_past_timeout(1, Duration::ZERO), Waited::Ready(2));
-        assert_eq!(poll(&mut epoch.wait_past_async(1)), Poll::Ready(2));
+        assert_eq!(epoch.past(1).wait(), 2);
+        assert_eq!(epoch.past(1).wait_timeout(Duration::ZERO), Waited::Ready(2));
+        assert_eq!(poll(&mut epoch.past(1)), Poll::Ready(2));
     }
 
     #[test]
@@ -237,7 +204,7 @@ mod tests {
             return;
         }
         let epoch = Epoch::new();
-        let (mut first, mut second) = [0, 1].map(|seen| Wait::new(Past { epoch: &epoch, seen })).into();
+        let (mut first, mut second) = [0, 1].map(|seen| epoch.past(seen)).into();
         assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
         epoch.bump();
         assert_eq!((first.give_up(), second.give_up()), (Some(1), None));

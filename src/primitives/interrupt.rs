@@ -25,16 +25,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::pin::Pin;
 use std::sync::Weak;
-use std::task::{Context, Poll};
 
 use thiserror::Error;
 
 use super::latch::Latch;
-use super::wait_queue::{Wait, for_each_unwinding};
+use super::wait_queue::{Condition, WaitQueue, for_each_unwinding};
 use crate::platform::model::Named;
 use crate::platform::{Arc, Mutex, is_unwinding, probe};
 
@@ -79,8 +76,7 @@ pub struct Interrupted {
 /// ```
 /// # if latchwork::sync::IN_MODEL { return }
 /// use latchwork::{Cause, Interrupt, Interrupted};
-/// use std::time::Duration;
-///
+/// ///
 /// let interrupt = Interrupt::new();
 /// let sleeper = interrupt.clone();
 /// let thread = std::thread::spawn(move || sleeper.sleep(Duration::from_secs(3600)));
@@ -180,27 +176,9 @@ impl Interrupt {
         child
     }
 
-    /// Waits without blocking the thread, under any executor.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up its place; nothing is lost, since the token stays set.
-    pub fn wait_async(&self) -> impl Future<Output = Cause> + Unpin + Send + Sync {
-        self.triggered()
-    }
-
-    pub(super) fn triggered(&self) -> Triggered<'_> {
-        Triggered { interrupt: self, opened: self.token.set.opened() }
-    }
-
-    /// Open: the token is set.
-    pub(super) fn latch(&self) -> &Latch {
-        &self.token.set
-    }
-
     /// The cause of a token that is known to be set.
     #[cold]
-    pub(super) fn why(&self) -> Cause {
+    fn why(&self) -> Cause {
         self.noted().expect("the cause is written before the latch opens")
     }
 
@@ -291,17 +269,28 @@ impl fmt::Debug for Interrupt {
 impl UnwindSafe for Interrupt {}
 impl RefUnwindSafe for Interrupt {}
 
-/// A wait for an [`Interrupt`].
-pub(super) struct Triggered<'a> {
-    interrupt: &'a Interrupt,
-    opened: Wait<&'a Latch>,
-}
+/// The latch's, with the cause beside it.
+impl Condition for &Interrupt {
+    type Told = Cause;
 
-impl Future for Triggered<'_> {
-    type Output = Cause;
+    fn queue(&self) -> &WaitQueue {
+        &self.token.set.queue
+    }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Cause> {
-        Pin::new(&mut self.opened).poll(context).map(|()| self.interrupt.why())
+    fn holds(&self) -> Option<Cause> {
+        (&self.token.set).holds().map(|()| self.why())
+    }
+
+    fn mark(&self) -> Option<Cause> {
+        (&self.token.set).mark().map(|()| self.why())
+    }
+
+    fn unmark(&self) {
+        (&self.token.set).unmark();
+    }
+
+    fn let_through(&self) -> Option<Cause> {
+        (&self.token.set).let_through().map(|()| self.why())
     }
 }
 

@@ -23,10 +23,9 @@
 //! the waiters, and this one's does not.
 
 use std::fmt;
-use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::wait_queue::{Condition, Wait, WaitQueue};
+use super::wait_queue::{Condition, WaitQueue};
 use crate::platform::model::Named;
 use crate::platform::{AtomicU8, Mutex, Ordering, const_fn, probe};
 
@@ -140,31 +139,16 @@ impl Latch {
         probe!(Found { gate: self.queue.waiting.thing(), open });
         open
     }
-
-    /// Waits without blocking the thread, under any executor.
-    ///
-    /// The wait begins with the first poll.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up its place; no other waiter is affected.
-    pub fn wait_async(&self) -> impl Future<Output = ()> + Unpin + Send + Sync {
-        self.opened()
-    }
-
-    pub(super) fn opened(&self) -> Wait<&Self> {
-        Wait::new(self)
-    }
 }
 
 impl Condition for &Latch {
-    type Output = ();
+    type Told = ();
 
     fn queue(&self) -> &WaitQueue {
         &self.queue
     }
 
-    fn check(&self) -> Option<()> {
+    fn holds(&self) -> Option<()> {
         self.is_open().then_some(())
     }
 
@@ -226,15 +210,15 @@ mod tests {
             return;
         }
         let latch = Latch::new();
-        assert!(poll(&mut latch.wait_async()).is_pending(), "and has given up its place");
+        assert!(poll(&mut latch.opened()).is_pending(), "and has given up its place");
         // To take the lock now is to wait for ever.
         let _locked = latch.queue.waiting.lock();
         assert_eq!(latch.release(), 0);
         assert_eq!([latch.open(), latch.open()], [true, false]);
         latch.wait();
-        assert_eq!(latch.wait_timeout(Duration::ZERO), Waited::Ready(()));
-        assert_eq!(latch.wait_deadline(Instant::now()), Waited::Ready(()));
-        assert!(poll(&mut latch.wait_async()).is_ready());
+        assert_eq!(latch.opened().wait_timeout(Duration::ZERO), Waited::Ready(()));
+        assert_eq!(latch.opened().wait_deadline(Instant::now()), Waited::Ready(()));
+        assert!(poll(&mut latch.opened()).is_ready());
         assert_eq!([latch.close(), latch.close()], [true, false]);
     }
 }

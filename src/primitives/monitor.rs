@@ -19,15 +19,14 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use super::wait::Waited;
-use super::wait_queue::{GiveUp, Place, Waiting, wake_all};
+use super::interrupt::Interrupt;
+use super::wait::{Wait, Waitable, Waited};
+use super::wait_queue::{Place, Waiting, wake_all};
 use crate::platform::event::Shown;
-use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, is_unwinding, probe};
+use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, probe};
 
 /// A monitor: a state under a mutex, and the threads and tasks that wait for it to change.
 ///
@@ -103,8 +102,8 @@ impl<S: Shown> Monitor<S> {
     }
 
     /// Waits, as [`wait_topic`](Self::wait_topic).
-    pub(crate) fn wait<T, F: FnMut(&mut S) -> Option<T>>(&self, look: F) -> Watch<'_, S, F> {
-        self.wait_topic(0, look)
+    pub(crate) fn wait<T>(&self, look: impl FnMut(&mut S) -> Option<T>) -> Wait<impl Waitable<Output = T>> {
+        self.wait_topic(0, look, |found| found)
     }
 }
 
@@ -182,12 +181,15 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
         }
     }
 
-    /// As [`block`](Self::block), for a task.
-    pub(crate) fn wait_topic<T, F>(&self, topic: usize, look: F) -> Watch<'_, S, F, TOPICS>
-    where
-        F: FnMut(&mut S) -> Option<T>,
-    {
-        Watch { monitor: self, topic, look, place: None }
+    /// A wait until `look` finds something, as in [`block`](Self::block). Once the lock has been given up, `told` makes of it
+    /// what the waiter is told.
+    pub(crate) fn wait_topic<T, U>(
+        &self,
+        topic: usize,
+        look: impl FnMut(&mut S) -> Option<T>,
+        told: impl FnMut(T) -> U,
+    ) -> Wait<impl Waitable<Output = U>> {
+        Wait::new(Watch { monitor: self, topic, look, told })
     }
 
     /// Looks, and joins the queue with this waker or leaves it, in one critical section: without a waker, or once `look`
@@ -223,7 +225,7 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
 
     /// Gives up a place in the queue, as a wait is dropped.
     pub(crate) fn leave(&self, topic: usize, place: &mut Option<Place>) {
-        let Some(place) = place.take().filter(|_| !is_unwinding()) else { return };
+        let Some(place) = place.take() else { return };
         let mut locked = self.lock();
         let former = locked.inner.waiting[topic].as_mut().and_then(|waiting| waiting.leave(&place));
         drop(locked);
@@ -280,44 +282,35 @@ impl<S, const TOPICS: usize> DerefMut for Locked<'_, S, TOPICS> {
     }
 }
 
-/// A wait for a [`Monitor`] state. Dropping it gives up the place in the queue.
-pub(crate) struct Watch<'a, S: Shown, F, const TOPICS: usize = 1> {
+/// What a wait for a [`Monitor`]'s state looks for.
+struct Watch<'a, S, F, G, const TOPICS: usize> {
     monitor: &'a Monitor<S, TOPICS>,
     topic: usize,
     look: F,
-    place: Option<Place>,
+    told: G,
 }
 
-impl<T, S: Shown, F: FnMut(&mut S) -> Option<T>, const TOPICS: usize> Watch<'_, S, F, TOPICS> {
-    fn look(&mut self, waker: Option<Waker>) -> Option<T> {
-        self.monitor.look_and_join(self.topic, &mut self.look, &mut self.place, waker)
-    }
-}
-
-impl<T, S: Shown, F, const TOPICS: usize> Future for Watch<'_, S, F, TOPICS>
+impl<T, U, S: Shown, F, G, const TOPICS: usize> Waitable for Watch<'_, S, F, G, TOPICS>
 where
-    F: FnMut(&mut S) -> Option<T> + Unpin,
+    F: FnMut(&mut S) -> Option<T>,
+    G: FnMut(T) -> U,
 {
-    type Output = T;
+    type Output = U;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let waker = context.waker().clone();
-        self.look(Some(waker)).map_or(Poll::Pending, Poll::Ready)
+    fn look(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<U> {
+        self.monitor.look_and_join(self.topic, &mut self.look, place, waker).map(&mut self.told)
     }
-}
 
-impl<T, S: Shown, F, const TOPICS: usize> GiveUp for Watch<'_, S, F, TOPICS>
-where
-    F: FnMut(&mut S) -> Option<T> + Unpin,
-{
-    fn give_up(&mut self) -> Option<T> {
-        self.look(None)
+    fn leave(&self, place: &mut Option<Place>) {
+        self.monitor.leave(self.topic, place);
     }
-}
 
-impl<S: Shown, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
-    fn drop(&mut self) {
-        self.monitor.leave(self.topic, &mut self.place);
+    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<U> {
+        if interrupt.is_some() {
+            return wait.drive(interrupt, deadline);
+        }
+        let Self { monitor, topic, look, told } = &mut wait.source;
+        monitor.block(*topic, deadline, look).map(told)
     }
 }
 
@@ -325,7 +318,8 @@ impl<S: Shown, F, const TOPICS: usize> Drop for Watch<'_, S, F, TOPICS> {
 mod tests {
     use super::*;
     use crate::platform::{Arc, AtomicU64, IN_MODEL, Ordering};
-    use std::task::Wake;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Wake};
 
     impl Shown for u8 {
         fn waits(&self, _: usize) -> String {
@@ -346,16 +340,16 @@ mod tests {
     fn task<const TOPICS: usize>(
         monitor: &Monitor<u8, TOPICS>,
         topic: usize,
-    ) -> (impl GiveUp<Output = u8> + Unpin, Arc<Counts>) {
+    ) -> (Wait<impl Waitable<Output = u8>>, Arc<Counts>) {
         let woken = Arc::new(Counts::default());
-        let mut watch = monitor.wait_topic(topic, |state| (*state != 0).then_some(*state));
-        assert!(poll(&mut watch, &woken).is_pending());
-        (watch, woken)
+        let mut wait = monitor.wait_topic(topic, |state| (*state != 0).then_some(*state), |found| found);
+        assert!(poll(&mut wait, &woken).is_pending());
+        (wait, woken)
     }
 
-    fn poll(watch: &mut (impl Future<Output = u8> + Unpin), woken: &Arc<Counts>) -> Poll<u8> {
+    fn poll(wait: &mut Wait<impl Waitable<Output = u8>>, woken: &Arc<Counts>) -> Poll<u8> {
         let waker = Waker::from(Arc::clone(woken));
-        Pin::new(watch).poll(&mut Context::from_waker(&waker))
+        Pin::new(wait).poll(&mut Context::from_waker(&waker))
     }
 
     #[test]
@@ -414,10 +408,10 @@ mod tests {
             return;
         }
         let monitor = Monitor::<u8>::new(0, "");
-        let (mut watch, woken) = task(&monitor, 0);
+        let (mut wait, woken) = task(&monitor, 0);
         // No waiter is told; it finds it by itself.
         monitor.look(|state| *state = 7);
-        assert_eq!(poll(&mut watch, &woken), Poll::Ready(7));
+        assert_eq!(poll(&mut wait, &woken), Poll::Ready(7));
         assert_eq!(Arc::strong_count(&woken), 1, "its waker is kept");
     }
 }

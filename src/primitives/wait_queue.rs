@@ -1,10 +1,9 @@
 //! The wait queue: the one mechanism under everything that blocks.
 //!
-//! A **wait** is a future that joins a queue of wakers. A task awaits it; a thread polls it and
-//! parks (see [`wait::block_on`](crate::primitives::wait::block_on)). Threads and tasks therefore
-//! stand in the same queue and obey the same argument:
+//! A [wait](super::wait) joins a queue of wakers. A task polls it; a thread polls it and parks.
+//! Threads and tasks therefore stand in the same queue and obey the same argument:
 //!
-//! - A waiter looks at the state without a lock ([`Condition::check`]). If there is nothing to wait
+//! - A waiter looks at the state without a lock ([`Condition::holds`]). If there is nothing to wait
 //!   for, that one load is all.
 //! - Otherwise it takes the queue's lock and [marks](Condition::mark) the state "a waiter is
 //!   there". The mark is a read-modify-write on the same atomic word as the state itself, so either
@@ -22,15 +21,14 @@
 //! Wakers are user code. They are cloned before the lock is taken and woken and dropped after it is
 //! given up; all are taken first and then woken, and one that panics does not keep the rest asleep.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use super::panics::FirstPanic;
-use crate::platform::{Mutex, MutexGuard, const_fn, is_unwinding, probe};
+use crate::platform::{Mutex, MutexGuard, const_fn, probe};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before the first waiter comes.
-pub(crate) struct WaitQueue {
+#[allow(missing_debug_implementations, reason = "no user can name it")]
+pub struct WaitQueue {
     pub(crate) waiting: Mutex<Slot>,
 }
 
@@ -59,7 +57,8 @@ pub(crate) struct Waiting {
 }
 
 /// A place in the queue: valid for its own generation only.
-pub(crate) struct Place {
+#[allow(missing_debug_implementations, reason = "no user can name it")]
+pub struct Place {
     generation: u64,
     index: usize,
 }
@@ -87,6 +86,49 @@ impl WaitQueue {
         probe!(Emptied { queue: self.waiting.thing() });
         drop(locked);
         wake_all(wakers)
+    }
+
+    /// The slow path of a look, under the lock: joins the queue with this waker, unless the condition holds by now.
+    pub(super) fn join<C: Condition>(&self, condition: &C, place: &mut Option<Place>, waker: Waker) -> Option<C::Told> {
+        let mut locked = self.lock();
+        let waiting = locked.waiting.get_or_insert_default();
+        if let Some(former) = place.take() {
+            let Some(present) = waiting.at(&former) else {
+                probe!(Through { queue: self.waiting.thing() });
+                drop(locked);
+                // Let through, or woken for a change that came before this wait began.
+                return condition.let_through().or_else(|| self.join(condition, place, waker));
+            };
+            *place = Some(former);
+            let former = present.replace(waker);
+            drop(locked);
+            drop(former);
+            return None;
+        }
+        if let Some(told) = condition.mark() {
+            return Some(told);
+        }
+        *place = Some(waiting.join(waker));
+        probe!(Joined { queue: self.waiting.thing() });
+        None
+    }
+
+    /// Leaves the queue. Whether it was too late for that: the waiter had been let through by then.
+    pub(super) fn leave<C: Condition>(&self, condition: &C, place: &mut Option<Place>) -> bool {
+        let Some(place) = place.take() else { return false };
+        let mut locked = self.lock();
+        let waiting = locked.waiting.get_or_insert_default();
+        if waiting.at(&place).is_none() {
+            return true;
+        }
+        let waker = waiting.leave(&place);
+        probe!(Left { queue: self.waiting.thing() });
+        if waiting.is_empty() {
+            condition.unmark();
+        }
+        drop(locked);
+        drop(waker);
+        false
     }
 }
 
@@ -156,116 +198,21 @@ pub(crate) fn for_each_unwinding<T>(items: impl Iterator<Item = T>, mut f: impl 
 }
 
 /// What a queue's waiters wait for: a state in one atomic word, which also holds the mark "a waiter is there".
-pub(crate) trait Condition {
+pub trait Condition {
     /// What a waiter is told.
-    type Output;
+    type Told;
 
     fn queue(&self) -> &WaitQueue;
 
-    /// Whether there is something to wait for. Without the lock.
-    fn check(&self) -> Option<Self::Output>;
+    /// What a waiter is told if the condition holds. Without the lock.
+    fn holds(&self) -> Option<Self::Told>;
 
     /// Marks that a waiter is there, unless the condition holds by now. Under the queue's lock.
-    fn mark(&self) -> Option<Self::Output>;
+    fn mark(&self) -> Option<Self::Told>;
 
     /// Takes the mark back: the last waiter gave up. Under the queue's lock.
     fn unmark(&self);
 
     /// What a waiter is told that was let through; `None` if it must look again.
-    fn let_through(&self) -> Option<Self::Output>;
-}
-
-/// A wait for a [`Condition`]. Dropping it gives up the place in the queue.
-pub(crate) struct Wait<C: Condition> {
-    condition: C,
-    place: Option<Place>,
-}
-
-impl<C: Condition> Wait<C> {
-    pub(crate) fn new(condition: C) -> Self {
-        Self { condition, place: None }
-    }
-
-    /// Leaves the queue; see [`GiveUp::give_up`].
-    fn leave(&mut self) -> Option<C::Output> {
-        let place = self.place.take()?;
-        let mut locked = self.condition.queue().lock();
-        let waiting = locked.waiting.as_mut()?;
-        if waiting.at(&place).is_none() {
-            drop(locked);
-            return self.condition.let_through();
-        }
-        let waker = waiting.leave(&place);
-        probe!(Left { queue: self.condition.queue().waiting.thing() });
-        if waiting.is_empty() {
-            self.condition.unmark();
-        }
-        drop(locked);
-        drop(waker);
-        None
-    }
-
-    /// The slow path of `poll`: under the lock.
-    fn join(&mut self, waker: Waker) -> Poll<C::Output> {
-        let mut locked = self.condition.queue().lock();
-        let waiting = locked.waiting.get_or_insert_default();
-        if let Some(place) = self.place.take() {
-            let Some(present) = waiting.at(&place) else {
-                probe!(Through { queue: self.condition.queue().waiting.thing() });
-                drop(locked);
-                // Let through, or woken for a change that came before this wait began.
-                return match self.condition.let_through() {
-                    Some(output) => Poll::Ready(output),
-                    None => self.join(waker),
-                };
-            };
-            self.place = Some(place);
-            let former = present.replace(waker);
-            drop(locked);
-            drop(former);
-            return Poll::Pending;
-        }
-        if let Some(output) = self.condition.mark() {
-            return Poll::Ready(output);
-        }
-        self.place = Some(waiting.join(waker));
-        probe!(Joined { queue: self.condition.queue().waiting.thing() });
-        Poll::Pending
-    }
-}
-
-/// A wait that can end without what it waits for.
-pub(crate) trait GiveUp: Future {
-    /// Leaves the queue. `Some` if it is too late for that: the wait had been let through by then.
-    ///
-    /// Either way there is one outcome, decided under the lock: a waiter that was let through is told so here, and one
-    /// that was not leaves no trace.
-    fn give_up(&mut self) -> Option<Self::Output>;
-}
-
-impl<C: Condition + Unpin> GiveUp for Wait<C> {
-    fn give_up(&mut self) -> Option<C::Output> {
-        self.leave()
-    }
-}
-
-impl<C: Condition + Unpin> Future for Wait<C> {
-    type Output = C::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
-        if let Some(output) = self.condition.check() {
-            // The thread that made it so has emptied the queue or is about to: the place is worth nothing.
-            self.place = None;
-            return Poll::Ready(output);
-        }
-        self.join(context.waker().clone())
-    }
-}
-
-impl<C: Condition> Drop for Wait<C> {
-    fn drop(&mut self) {
-        if !is_unwinding() {
-            self.leave();
-        }
-    }
+    fn let_through(&self) -> Option<Self::Told>;
 }

@@ -99,8 +99,8 @@ use std::num::NonZeroUsize;
 #[doc(hidden)]
 pub use self::canonical::Canonical;
 use self::decisions::Blocked;
-pub(crate) use self::decisions::Undecided;
 pub use self::decisions::DecisionError;
+pub(crate) use self::decisions::Undecided;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};

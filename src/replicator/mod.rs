@@ -75,13 +75,13 @@ use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
 use self::status::{Owed, waiting_on_from};
-pub use self::ticket::{Settled, Ticket, TicketFuture};
+pub use self::ticket::{Settled, Ticket};
 use self::told::topic;
 pub use self::update::{Receiver, RecvError, Snapshot, Update, Updates};
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, catch_panic, probe};
-use crate::primitives::wait::{Waited, deadline};
+use crate::primitives::wait::{Wait, Waitable};
 use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
@@ -229,24 +229,35 @@ impl<L: Log> Replicator<L> {
         })
     }
 
-    /// Waits until everything that was committed before has settled, for `timeout` at most. What the log that was replaced
-    /// held has settled by that.
+    /// A wait until everything that was committed before it began has settled. What the log that was replaced held has
+    /// settled by that.
+    ///
+    /// Its outcome is an error if not everything has settled, nor can any more since the replicator has been
+    /// [stopped](Self::stop): how much is pending, and who owes the next move.
+    pub fn flushed(&self) -> Wait<impl Waitable<Output = Result<(), FlushError>>> {
+        self.settled(|all| if all { Ok(()) } else { Err(self.unflushed()) })
+    }
+
+    /// A wait until all commits before it have settled (`true`), or cannot any more (`false`).
+    fn settled<T>(&self, told: impl FnMut(bool) -> T) -> Wait<impl Waitable<Output = T>> {
+        let mut last = None;
+        let settled = move |state: &mut State<L>| state.flushed(*last.get_or_insert_with(|| state.tickets.last()));
+        self.core.state.wait_topic(topic::SETTLED, settled, told)
+    }
+
+    /// Blocks until everything that was committed before has settled, for `timeout` at most: [`flushed`](Self::flushed), in
+    /// short.
     ///
     /// # Errors
     ///
-    /// If it has not, or cannot any more since the replicator has been [stopped](Self::stop): how much is pending, and who
-    /// owes the next move.
+    /// If it has not, or cannot any more since the replicator has been [stopped](Self::stop).
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
-        match self.settle(timeout) {
-            Waited::Ready(true) => Ok(()),
-            Waited::Ready(false) | Waited::TimedOut | Waited::Interrupted(_) => Err(self.unflushed()),
-        }
+        self.flushed().wait_timeout(timeout).ready().unwrap_or_else(|| Err(self.unflushed()))
     }
 
-    fn settle(&self, timeout: Duration) -> Waited<bool> {
-        let mut last = None;
-        let settled = |state: &mut State<L>| state.flushed(*last.get_or_insert_with(|| state.tickets.last()));
-        self.core.state.block(topic::SETTLED, deadline(timeout), settled)
+    /// Waits without blocking the thread: [`flushed`](Self::flushed), by another name.
+    pub fn flush_async(&self) -> Wait<impl Waitable<Output = Result<(), FlushError>>> {
+        self.flushed()
     }
 
     fn unflushed(&self) -> FlushError {
@@ -255,21 +266,6 @@ impl<L: Log> Replicator<L> {
             pending: state.protocol.log().pending(),
             waiting_on: waiting_on_from(now, &state.protocol.waiting_on()),
         })
-    }
-
-    /// As [`flush`](Self::flush), without a limit and without blocking the thread, under any executor.
-    ///
-    /// # Errors
-    ///
-    /// If the replicator was stopped before everything had settled.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub async fn flush_async(&self) -> Result<(), FlushError> {
-        let last = self.core.state.look(|state| state.tickets.last());
-        let flushed = self.core.state.wait_topic(topic::SETTLED, |state| state.flushed(last)).await;
-        if flushed { Ok(()) } else { Err(self.unflushed()) }
     }
 
     /// Closes a direction's gate: nothing new begins in it. A push in flight goes on; a pull is asked to end.
@@ -361,15 +357,11 @@ impl<L: Log> Replicator<L> {
         self.core.stop().resume();
     }
 
-    /// Waits, without blocking the thread, until it has [stopped](Self::stop): both directions have ended. It does not tell
-    /// them to. What follows, a drop or a [`shutdown`](Self::shutdown), waits for no call to upstream. It is over as well
-    /// once a shutdown has waited for the directions in vain.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub async fn stopped(&self) {
-        self.core.state.wait_topic(topic::SETTLED, |state| state.is_closed().then_some(())).await;
+    /// A wait until it has [stopped](Self::stop): both directions have ended. It does not tell them to. What follows, a drop
+    /// or a [`shutdown`](Self::shutdown), waits for no call to upstream. It is over as well once a shutdown has waited for the
+    /// directions in vain.
+    pub fn stopped(&self) -> Wait<impl Waitable<Output = ()>> {
+        self.core.state.wait_topic(topic::SETTLED, |state| state.is_closed().then_some(()), |()| ())
     }
 }
 

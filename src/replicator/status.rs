@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::log::Log;
 use super::decide::Decision;
+use crate::log::Log;
 use crate::protocol::{Counters, Direction, Next, Progress, Protocol, Pull, Push, Time, WaitingOn};
 use crate::shared_error::SharedError;
 

@@ -6,20 +6,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::mem::take;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::log::growth;
 use crate::log::{Log, Merged};
-use crate::platform::Arc;
 use crate::platform::event::Shown;
+use crate::platform::{Arc, Instant};
+use crate::primitives::interrupt::Interrupt;
 use crate::primitives::monitor::{Monitor, Wakers};
-use crate::primitives::wait::{Waited, deadline};
+use crate::primitives::wait::{Wait, Waitable, Waited};
 use crate::primitives::wait_queue::Place;
 use crate::shared_error::SharedError;
 
@@ -102,31 +102,29 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     /// What became of the commit, if that is known.
     #[must_use]
     pub fn settled(&self) -> Option<Settled<P>> {
-        self.group.look(self.outcome())
+        self.group.look(self.found())
     }
 
-    /// Blocks until the commit has settled.
+    /// A wait until the commit has settled; its outcome is what became of it. It borrows nothing, so that it can be spawned.
+    /// To await the ticket itself is the same.
+    pub fn outcome(&self) -> Wait<Self> {
+        Wait::new(self.clone())
+    }
+
+    /// Blocks until the commit has settled: [`outcome`](Self::outcome), in short.
     #[must_use]
     pub fn wait(&self) -> Settled<P> {
-        match self.group.block(0, None, self.outcome()) {
-            Waited::Ready(settled) => settled,
-            Waited::TimedOut | Waited::Interrupted(_) => unreachable!("there was no deadline and no interrupt"),
-        }
+        self.outcome().wait()
     }
 
     /// As [`wait`](Self::wait), for `timeout` at most.
     pub fn wait_timeout(&self, timeout: Duration) -> Waited<Settled<P>> {
-        self.group.block(0, deadline(timeout), self.outcome())
+        self.outcome().wait_timeout(timeout)
     }
 
-    /// As [`wait`](Self::wait), without blocking the thread, under any executor. To await the ticket
-    /// itself is the same.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub fn wait_async(&self) -> TicketFuture<P> {
-        self.clone().into_future()
+    /// Waits without blocking the thread: [`outcome`](Self::outcome), by another name.
+    pub fn wait_async(&self) -> Wait<Self> {
+        self.outcome()
     }
 
     /// What upstream said, if the commit was rejected since [it refused](crate::upstream::PushError::Rejected) an event of it.
@@ -138,9 +136,28 @@ impl<P: Copy + Send + 'static> Ticket<P> {
         })
     }
 
-    fn outcome(&self) -> impl Fn(&mut Outcomes<P>) -> Option<Settled<P>> + Copy + Send + use<P> {
+    fn found(&self) -> impl Fn(&mut Outcomes<P>) -> Option<Settled<P>> + Copy + use<P> {
         let place = self.place;
         move |outcomes| outcomes.settled.get(place).copied().flatten()
+    }
+}
+
+impl<P: Copy + Send + 'static> Waitable for Ticket<P> {
+    type Output = Settled<P>;
+
+    fn look(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<Settled<P>> {
+        self.group.look_and_join(0, self.found(), place, waker)
+    }
+
+    fn leave(&self, place: &mut Option<Place>) {
+        self.group.leave(0, place);
+    }
+
+    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<Settled<P>> {
+        match interrupt {
+            Some(_) => wait.drive(interrupt, deadline),
+            None => wait.source.group.block(0, deadline, wait.source.found()),
+        }
     }
 }
 
@@ -158,40 +175,10 @@ impl<P> fmt::Debug for Ticket<P> {
 
 impl<P: Copy + Send + 'static> IntoFuture for Ticket<P> {
     type Output = Settled<P>;
-    type IntoFuture = TicketFuture<P>;
+    type IntoFuture = Wait<Self>;
 
-    fn into_future(self) -> TicketFuture<P> {
-        TicketFuture { ticket: self, waiting: None }
-    }
-}
-
-/// A [`Ticket`] that is being awaited. It borrows nothing. Dropping it changes nothing about the commit.
-#[must_use = "a future does nothing unless it is polled"]
-pub struct TicketFuture<P: Send + 'static> {
-    ticket: Ticket<P>,
-    /// Its place in the group's queue of tasks.
-    waiting: Option<Place>,
-}
-
-impl<P: Copy + Send + 'static> Future for TicketFuture<P> {
-    type Output = Settled<P>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Settled<P>> {
-        let Self { ticket, waiting } = &mut *self;
-        let settled = ticket.group.look_and_join(0, ticket.outcome(), waiting, Some(context.waker().clone()));
-        settled.map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl<P: Send + 'static> Drop for TicketFuture<P> {
-    fn drop(&mut self) {
-        self.ticket.group.leave(0, &mut self.waiting);
-    }
-}
-
-impl<P: Send + 'static> fmt::Debug for TicketFuture<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TicketFuture").finish_non_exhaustive()
+    fn into_future(self) -> Wait<Self> {
+        Wait::new(self)
     }
 }
 
@@ -235,7 +222,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let number = self.first + self.open.len() as u64;
         let at = self.group(number);
         if at == self.groups.len() {
-            self.groups.push_back(Arc::new(Group::new(Outcomes { settled: Vec::new(), reasons: Vec::new() }, "tickets")));
+            self.groups
+                .push_back(Arc::new(Group::new(Outcomes { settled: Vec::new(), reasons: Vec::new() }, "tickets")));
         }
         let group = Arc::clone(&self.groups[at]);
         growth::push_back(&mut self.open, count);
@@ -252,7 +240,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// its group are looked for together.
     pub(super) fn issue(&mut self, count: usize, head: P) -> (Ticket<P>, Wakers) {
         let (number, ticket) = self.enter(count);
-        let wakers = if count == 0 { self.settled(vec![(number, Settled::Confirmed(head), None)]) } else { Wakers::new() };
+        let wakers =
+            if count == 0 { self.settled(vec![(number, Settled::Confirmed(head), None)]) } else { Wakers::new() };
         (ticket, wakers)
     }
 
@@ -399,7 +388,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
     pub(super) fn close(&mut self, pending: usize) -> Wakers {
         let open = (self.first..).zip(self.open.iter_mut().map(take));
-        let closed: Vec<_> = open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed, None)).collect();
+        let closed: Vec<_> =
+            open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed, None)).collect();
         self.lost.clear();
         let wakers = self.settled(closed);
         self.begin(pending);
@@ -411,7 +401,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
 mod tests {
     use super::*;
     use crate::log::MemoryLog;
-    use std::task::{Wake, Waker};
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Wake};
 
     use crate::platform::{AtomicU64, IN_MODEL, Ordering};
     use crate::primitives::wait_queue::wake_all;
@@ -532,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn each_clone_of_a_ticket_is_woken_and_a_future_that_is_dropped_leaves_no_waker() {
+    fn each_outcome_of_a_ticket_is_woken_and_one_that_is_dropped_leaves_no_waker() {
         if IN_MODEL {
             return;
         }
@@ -543,11 +535,11 @@ mod tests {
             }
         }
         let (mut log, mut tickets, issued) = committed(&[1]);
-        let poll = |future: &mut TicketFuture<u64>, counts: &Arc<Counts>| {
-            Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(counts))))
+        let poll = |wait: &mut Wait<Ticket<u64>>, counts: &Arc<Counts>| {
+            Pin::new(wait).poll(&mut Context::from_waker(&Waker::from(Arc::clone(counts))))
         };
-        let mut waiting = [(); 3].map(|()| (issued[0].clone().into_future(), Arc::new(Counts(AtomicU64::new(0)))));
-        assert!(waiting.iter_mut().all(|(future, counts)| poll(future, counts).is_pending()));
+        let mut waiting = [(); 3].map(|()| (issued[0].outcome(), Arc::new(Counts(AtomicU64::new(0)))));
+        assert!(waiting.iter_mut().all(|(wait, counts)| poll(wait, counts).is_pending()));
         let [mut first, second, (dropped, not_woken)] = waiting;
         drop(dropped);
         assert_eq!(Arc::strong_count(&not_woken), 1, "its waker is kept");

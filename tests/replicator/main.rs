@@ -89,7 +89,7 @@ fn confirmed<P: Copy + Send + std::fmt::Debug + 'static>(ticket: &Ticket<P>) -> 
 
 #[track_caller]
 fn pass(gate: &Latch) {
-    assert!(matches!(gate.wait_timeout(LONG), Waited::Ready(())), "the gate was not opened");
+    assert!(matches!(gate.opened().wait_timeout(LONG), Waited::Ready(())), "the gate was not opened");
 }
 
 /// Looks until it holds; for what no event tells.

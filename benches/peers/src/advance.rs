@@ -54,7 +54,7 @@ impl Upstream<Log> for Theirs {
     ) -> impl Iterator<Item = Result<Page<MemoryEntry<u64>>, PullError>> + 'a {
         self.0.cpus.pin(Side::Here, self.0.placement);
         std::iter::from_fn(|| {
-            if !self.0.page.wait_interruptible(interrupt, None).is_ready() {
+            if !self.0.page.opened().wait_or(interrupt, None).is_ready() {
                 return None;
             }
             self.0.page.close();

@@ -59,11 +59,11 @@ pub fn thousand(bench: &mut Bench) {
             vec![
                 Contender::new("Latch", || {
                     let latch = Latch::new();
-                    wake_all(whole, || latch.wait_async(), || assert!(latch.open()))
+                    wake_all(whole, || latch.opened(), || assert!(latch.open()))
                 }),
                 Contender::new("Epoch", || {
                     let epoch = Epoch::new();
-                    wake_all(whole, || epoch.wait_past_async(0), || assert_eq!(epoch.bump(), 1))
+                    wake_all(whole, || epoch.past(0), || assert_eq!(epoch.bump(), 1))
                 }),
                 Contender::new("Notify::notify_waiters", || {
                     let notify = Notify::new();

@@ -41,7 +41,7 @@ impl Signal for Epoch {
         self.bump();
     }
     fn wait(&self, n: u64) {
-        self.wait_past(n);
+        self.past(n).wait();
     }
 }
 
@@ -239,7 +239,7 @@ pub fn waits_in_vain(bench: &mut Bench) {
     bench.cpus.pin(Side::Here, Placement::OneCpu);
     let (latch, gate) = (Latch::new(), ParkingLot::default());
     let contenders = vec![
-        Contender::new("Latch", || in_vain(count, |time| assert!(!latch.wait_timeout(time).is_ready()))),
+        Contender::new("Latch", || in_vain(count, |time| assert!(!latch.opened().wait_timeout(time).is_ready()))),
         Contender::new("parking_lot", || {
             in_vain(count, |time| assert!(gate.changed.wait_for(&mut gate.sent.lock(), time).timed_out()))
         }),

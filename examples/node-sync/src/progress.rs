@@ -53,7 +53,7 @@ impl Display {
 
 fn lines(job: &Job, progress: &[Progress], ended: &Latch) {
     let mut gap = SOON;
-    while !ended.wait_timeout(gap).is_ready() {
+    while !ended.opened().wait_timeout(gap).is_ready() {
         let parts = rows(job, progress).into_iter().map(|row| {
             let (Row { name, .. }, (committed, to_commit), (applied, to_apply)) = (&row, row.committed, row.applied);
             format!("{name}: committed {committed}/{to_commit}, synced {applied}/{to_apply}")
@@ -73,7 +73,7 @@ fn bars(all: &MultiProgress, job: &Job, progress: &[Progress], ended: &Latch) {
             bar.set_message(format!("committed {}/{}", row.committed.0, row.committed.1));
             bar.set_position(row.applied.0);
         }
-        if ended.wait_timeout(FRAME).is_ready() {
+        if ended.opened().wait_timeout(FRAME).is_ready() {
             break;
         }
     }

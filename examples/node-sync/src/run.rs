@@ -133,9 +133,9 @@ fn in_process(dir: &Path, task: Task<'_>) -> Result<Report> {
     let heard = thread::scope(|scope| {
         scope.spawn(|| {
             // It knows when its time is over, and should need no telling.
-            let _over = over.wait_deadline(deadline + SOON);
+            let _over = over.triggered().wait_deadline(deadline + SOON);
             process.ask_to_end();
-            if !ended.wait_timeout(2 * SOON).is_ready() {
+            if !ended.opened().wait_timeout(2 * SOON).is_ready() {
                 let _gone = process.kill();
             }
         });

@@ -248,7 +248,7 @@ impl Iterator for Pages<'_> {
             };
             if page.entries.is_empty() && self.caught_up {
                 let until = Instant::now() + *look_again;
-                let listen = || rung.wait_past_interruptible(seen, self.interrupt, Some(until));
+                let listen = || rung.past(seen).wait_or(self.interrupt, Some(until));
                 let (Waited::Ready(_) | Waited::TimedOut | Waited::Interrupted(_)) =
                     trail.time(Activity::Listening, listen);
                 continue;

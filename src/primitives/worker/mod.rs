@@ -4,7 +4,7 @@
 //! # States
 //!
 //! Everything is under one lock, and so is the queue of the waiters for a change: the worker's own
-//! thread, `wait_idle`, `join`. A waiter looks and joins the queue in one critical section, and a
+//! thread, `idle`, `join`. A waiter looks and joins the queue in one critical section, and a
 //! thread that changes something empties the queue in the same one. There is no other way to wait,
 //! so there is no wake-up to lose.
 //!

@@ -13,7 +13,7 @@ use crate::platform::{Arc, Instant, catch_panic, probe, random, thread};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
-use crate::primitives::wait::{Waited, deadline};
+use crate::primitives::wait::{Wait, Waitable, Waited, deadline};
 use crate::primitives::wait_queue::wake_all;
 use crate::shared_error::SharedError;
 
@@ -191,52 +191,24 @@ impl Handle {
         first
     }
 
-    /// Blocks until no run is going on and none is owed, by a request or by a backoff.
+    /// A wait until no run is going on and none is owed, by a request or by a backoff.
     ///
     /// # Panics
     ///
     /// If called from the worker's own body, which would wait for itself.
-    pub fn wait_idle(&self) {
-        self.shared.assert_other_thread("wait_idle");
-        let _no_deadline = self.shared.wait(None, State::idle);
+    pub fn idle(&self) -> Wait<impl Waitable<Output = ()>> {
+        self.shared.assert_other_thread("idle");
+        self.shared.state.wait(State::idle)
     }
 
-    /// As [`wait_idle`](Self::wait_idle), for `timeout` at most.
+    /// A wait until the worker has stopped; its outcome is how the worker stood then. It does not tell it to.
     ///
     /// # Panics
     ///
-    /// As [`wait_idle`](Self::wait_idle).
-    pub fn wait_idle_timeout(&self, timeout: Duration) -> Waited {
-        self.shared.assert_other_thread("wait_idle_timeout");
-        self.shared.wait(deadline(timeout), State::idle)
-    }
-
-    /// As [`wait_idle`](Self::wait_idle), without blocking the thread, under any executor.
-    ///
-    /// # Panics
-    ///
-    /// If polled by the worker's own body, which would wait for itself.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub async fn wait_idle_async(&self) {
-        self.shared.assert_other_thread("wait_idle_async");
-        self.shared.state.wait(State::idle).await;
-    }
-
-    /// Waits, without blocking the thread, until the worker has stopped. It does not tell it to.
-    ///
-    /// # Panics
-    ///
-    /// If polled by the worker's own body, which would wait for itself.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub async fn wait_stopped_async(&self) {
-        self.shared.assert_other_thread("wait_stopped_async");
-        self.shared.state.wait(State::stopped).await;
+    /// If called from the worker's own body, which would wait for itself.
+    pub fn stopped(&self) -> Wait<impl Waitable<Output = Status>> {
+        self.shared.assert_other_thread("stopped");
+        self.shared.state.wait(State::stopped)
     }
 
     /// How the worker stands. Always answers, also after it has stopped.

@@ -11,7 +11,7 @@ use crate::platform::Arc;
 use crate::platform::event::Shown;
 use crate::primitives::interrupt::Interrupt;
 use crate::primitives::monitor::Monitor;
-use crate::primitives::wait::{Waited, drive};
+use crate::primitives::wait::Waited;
 use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
 
 /// An upstream in memory. Clones are the same upstream.
@@ -235,7 +235,7 @@ impl<L: Log> Pages<'_, L> {
             }
             Some((page, state.pull_faults.pop_front()))
         };
-        drive(self.upstream.shared.wait(look), Some(self.interrupt), None)
+        self.upstream.shared.wait(look).wait_or(self.interrupt, None)
     }
 }
 

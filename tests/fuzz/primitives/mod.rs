@@ -99,10 +99,10 @@ impl Waking {
     fn call_back(&self) {
         if self.manners == Manners::CallsBack {
             for latch in &*self.latches {
-                let _open = latch.wait_timeout(Duration::ZERO);
+                let _open = latch.opened().wait_timeout(Duration::ZERO);
             }
             for epoch in &*self.epochs {
-                let _past = epoch.wait_past_timeout(epoch.current(), Duration::ZERO);
+                let _past = epoch.past(epoch.current()).wait_timeout(Duration::ZERO);
             }
         }
     }
@@ -327,7 +327,7 @@ impl World<'_> {
             What::Latch(which) => {
                 let (latches, which) = (Arc::clone(&self.latches), index(which, 2));
                 let wait = async move {
-                    latches[which].wait_async().await;
+                    latches[which].opened().await;
                     0
                 };
                 (0, Box::pin(wait))
@@ -335,13 +335,13 @@ impl World<'_> {
             What::Epoch(which, ahead) => {
                 let (epochs, which) = (Arc::clone(&self.epochs), index(which, 2));
                 let seen = (self.counts[which] + u64::from(ahead)).saturating_sub(1);
-                (seen, Box::pin(async move { epochs[which].wait_past_async(seen).await }))
+                (seen, Box::pin(async move { epochs[which].past(seen).await }))
             }
             What::Interrupt(which) => {
                 let node = self.node(which);
                 let interrupt = self.handle(node).clone();
                 let number = |cause| CAUSES.iter().position(|other| *other == cause).expect("one of these") as u64;
-                (node as u64, Box::pin(async move { number(interrupt.wait_async().await) }))
+                (node as u64, Box::pin(async move { number(interrupt.triggered().await) }))
             }
         };
         self.waiters.push(Waiter { what, seen, future, waiting: None, let_through: false });
@@ -394,8 +394,8 @@ impl World<'_> {
                 let which = index(which, 2);
                 let latch = &self.latches[which];
                 let waited = match interrupt {
-                    Some(node) => latch.wait_interruptible(self.handle(node), Instant::now()),
-                    None => latch.wait_timeout(Duration::ZERO),
+                    Some(node) => latch.opened().wait_or(self.handle(node), Instant::now()),
+                    None => latch.opened().wait_timeout(Duration::ZERO),
                 };
                 prop_assert_eq!(waited, if self.open[which] { Waited::Ready(()) } else { otherwise(interrupt) });
             }
@@ -404,8 +404,8 @@ impl World<'_> {
                 let (epoch, count) = (&self.epochs[which], self.counts[which]);
                 let seen = (count + u64::from(ahead)).saturating_sub(1);
                 let waited = match interrupt {
-                    Some(node) => epoch.wait_past_interruptible(seen, self.handle(node), Instant::now()),
-                    None => epoch.wait_past_deadline(seen, Instant::now()),
+                    Some(node) => epoch.past(seen).wait_or(self.handle(node), Instant::now()),
+                    None => epoch.past(seen).wait_deadline(Instant::now()),
                 };
                 let past = count > seen;
                 prop_assert_eq!(waited, if past { Waited::Ready(count) } else { otherwise(interrupt).map_count() });
@@ -413,7 +413,7 @@ impl World<'_> {
             What::Interrupt(which) => {
                 let node = self.node(which);
                 let cause = self.nodes[node].cause;
-                prop_assert_eq!(self.handle(node).wait_timeout(Duration::ZERO).ready(), cause);
+                prop_assert_eq!(self.handle(node).triggered().wait_timeout(Duration::ZERO).ready(), cause);
                 let slept = self.handle(node).sleep(Duration::ZERO);
                 prop_assert_eq!(slept, cause.map_or(Ok(()), |cause| Err(Interrupted { cause })));
             }

@@ -171,26 +171,26 @@ impl World {
         let waited = match what {
             What::Gate => how.wait(Waits {
                 block: || self.gate.wait(),
-                timeout: |time| self.gate.wait_timeout(time),
-                interruptible: || self.gate.wait_interruptible(interrupt, None),
-                future: || self.gate.wait_async(),
+                timeout: |time| self.gate.opened().wait_timeout(time),
+                interruptible: || self.gate.opened().wait_or(interrupt, None),
+                future: || self.gate.opened(),
             }),
             // One that is let through and then dropped would have to be counted.
             What::Turnstile if matches!(how, How::Dropped(_)) => return,
             What::Turnstile => how.wait(Waits {
                 block: || self.turnstile.wait(),
-                timeout: |time| self.turnstile.wait_timeout(time),
-                interruptible: || self.turnstile.wait_interruptible(interrupt, None),
-                future: || self.turnstile.wait_async(),
+                timeout: |time| self.turnstile.opened().wait_timeout(time),
+                interruptible: || self.turnstile.opened().wait_or(interrupt, None),
+                future: || self.turnstile.opened(),
             }),
             What::Epoch(ahead) => self.wait_past(ahead, how, interrupt),
             What::Interrupt(which) => {
                 let this = self.interrupt(which);
                 let set = how.wait(Waits {
                     block: || this.wait(),
-                    timeout: |time| this.wait_timeout(time),
-                    interruptible: || Waited::Ready(this.wait()),
-                    future: || this.wait_async(),
+                    timeout: |time| this.triggered().wait_timeout(time),
+                    interruptible: || this.triggered().wait_or(interrupt, None),
+                    future: || this.triggered(),
                 });
                 if let Some(Waited::Ready(cause)) = set {
                     self.unless(this.cause() == Some(cause), || format!("{cause} is not why it was set"));
@@ -221,10 +221,10 @@ impl World {
             (self.epoch.current() + u64::from(ahead) * u64::from(!*over)).saturating_sub(1)
         };
         let past = how.wait(Waits {
-            block: || self.epoch.wait_past(seen),
-            timeout: |time| self.epoch.wait_past_timeout(seen, time),
-            interruptible: || self.epoch.wait_past_interruptible(seen, interrupt, None),
-            future: || self.epoch.wait_past_async(seen),
+            block: || self.epoch.past(seen).wait(),
+            timeout: |time| self.epoch.past(seen).wait_timeout(time),
+            interruptible: || self.epoch.past(seen).wait_or(interrupt, None),
+            future: || self.epoch.past(seen),
         });
         if let Some(Waited::Ready(count)) = past {
             let now = self.epoch.current();

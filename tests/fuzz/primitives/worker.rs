@@ -220,14 +220,14 @@ impl World {
                 self.unless(handle.status().generation == last, || format!("a run after {last}, and after the stop"));
             }
             Step::WaitIdle(micros) => {
-                let _idle = handle.wait_idle_timeout(Duration::from_micros(micros.into()));
+                let _idle = handle.idle().wait_timeout(Duration::from_micros(micros.into()));
             }
             Step::WaitIdleAsync => {
-                let _idle = poll_up_to(1, handle.wait_idle_async());
+                let _idle = poll_up_to(1, handle.idle());
             }
             Step::WaitBadly => {
                 let handle = handle.clone();
-                let mut wait: Waiting = Box::pin(async move { handle.wait_idle_async().await });
+                let mut wait: Waiting = Box::pin(async move { handle.idle().await });
                 let waker = Waker::from(Arc::new(Panics));
                 if wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                     self.waiting.lock().unwrap().push(wait);
@@ -394,8 +394,8 @@ fn finish(world: &World, worker: ManuallyDrop<Worker>, seen: &Seen) -> TestCaseR
     world.look(&status);
     prop_assert_eq!(world.begun.load(Ordering::SeqCst), status.generation);
     prop_assert_eq!(handle.restart(), Err(Stopped));
-    prop_assert!(poll_up_to(1, handle.wait_stopped_async()).is_some());
-    prop_assert!(poll_up_to(1, handle.wait_idle_async()).is_some());
+    prop_assert!(poll_up_to(1, handle.stopped()).is_some());
+    prop_assert!(poll_up_to(1, handle.idle()).is_some());
     Ok(())
 }
 

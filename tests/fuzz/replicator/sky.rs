@@ -126,7 +126,7 @@ impl Way {
     }
 
     fn silent(&self, interrupt: &Interrupt) {
-        let _interrupted = interrupt.wait_timeout(SILENCE);
+        let _interrupted = interrupt.triggered().wait_timeout(SILENCE);
     }
 }
 
