@@ -491,7 +491,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "replicator/ticket.rs",
             "Tickets::merged",
-            "settled.extend(merged.dropped().iter().rev().filter_map(|index| self.reject(*index)));",
+            "settled.extend(merged.dropped().iter().rev().filter_map(|index| self.loses(*index, &lost)));",
             "",
         )],
     },
@@ -563,7 +563,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "LookIsNotNoted",
         story: "What a party is told as it looks is not noted: what it was told before its call is taken for what it waits for now.",
         source: None,
-        edits: &[begin("replicator/told.rs", "Told::record_wait", "return;")],
+        edits: &[begin("replicator/told.rs", "Told::record_wait", "return false;")],
     },
     KnownBug {
         name: "SilentExit",
@@ -639,8 +639,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "primitives/interrupt.rs",
             "Interrupt::child",
-            "Token::new(Some(parent))",
-            "Token::new(None)",
+            "Token::new(Some(parent), self.token.timed)",
+            "Token::new(None, self.token.timed)",
         )],
     },
     KnownBug {
@@ -841,7 +841,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
             before(
                 "replicator/work.rs",
                 "Party::next",
-                "match next {",
+                "match next {\n                    // It looks again",
                 "if matches!(next, Next::Wait { .. }) && crate::sync_points::SyncPoint::BeforeParking.is_owed() { \
                      crate::sync_points::SyncPoint::BeforeParking.reach(); \
                  }",

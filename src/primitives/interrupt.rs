@@ -18,6 +18,14 @@
 //!    from a token that is noted, and is born set.
 //! 2. From the bottom up it opens the latches. Hence **the descendants of an open token are open**.
 //!
+//! # Deadlines
+//!
+//! A token with a **deadline** is as good as set from then on, though no thread was there to set it: a thread that looks at it, or
+//! at a descendant, or blocks in a wait for it, finds the time passed, and sets it in passing. A task that awaits it is woken
+//! if a thread does; by itself it asks its own timer, for [`Interrupt::deadline`].
+//!
+//! # Two setters
+//!
 //! Two threads may set tokens of one family at once. Each goes over all that is not open below its
 //! own token, with the causes that have stayed. So after `set` has returned, to the first caller or
 //! to another, the token and its descendants are set. A token that is dropped meanwhile has no
@@ -33,7 +41,7 @@ use thiserror::Error;
 use super::latch::Latch;
 use super::wait_queue::{Condition, WaitQueue, for_each_unwinding};
 use crate::platform::model::Named;
-use crate::platform::{Arc, Mutex, is_unwinding, probe};
+use crate::platform::{Arc, Instant, Mutex, is_unwinding, probe};
 
 /// Why something was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +53,10 @@ pub enum Cause {
     Restart,
     /// It is to end; nothing follows until it is asked for.
     Clear,
+    /// It has taken too long: its deadline has passed.
+    Deadline,
+    /// What is waited for does not come before the owner has decided something.
+    Owner,
     /// Anything else, in the setter's words.
     Other(&'static str),
 }
@@ -55,6 +67,8 @@ impl fmt::Display for Cause {
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::Clear => "clear",
+            Self::Deadline => "deadline",
+            Self::Owner => "the owner must decide",
             Self::Other(cause) => cause,
         })
     }
@@ -76,7 +90,8 @@ pub struct Interrupted {
 /// ```
 /// # if latchwork::sync::IN_MODEL { return }
 /// use latchwork::{Cause, Interrupt, Interrupted};
-/// ///
+/// use std::time::Duration;
+///
 /// let interrupt = Interrupt::new();
 /// let sleeper = interrupt.clone();
 /// let thread = std::thread::spawn(move || sleeper.sleep(Duration::from_secs(3600)));
@@ -96,12 +111,16 @@ struct Token {
     note: Mutex<Note>,
     /// `None` for a token that was made without one, or born set.
     parent: Option<Parent>,
+    /// Whether it or an ancestor has a deadline.
+    timed: bool,
 }
 
 #[derive(Default)]
 struct Note {
     /// Written once.
     cause: Option<Cause>,
+    /// When it is set without a setter. Moves on only.
+    deadline: Option<Instant>,
     /// The children that are in use, the latest last. None is entered once `cause` is written.
     children: BTreeMap<u64, Weak<Token>>,
 }
@@ -116,7 +135,37 @@ impl Interrupt {
     /// A token that is not set.
     #[must_use]
     pub fn new() -> Self {
-        Self { token: Token::new(None) }
+        Self { token: Token::new(None, false) }
+    }
+
+    /// A token that is set at this time, with [`Cause::Deadline`], if not before.
+    ///
+    /// ```
+    /// # if latchwork::sync::IN_MODEL { return }
+    /// use latchwork::{Cause, Interrupt, Latch, Waited};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let request = Interrupt::with_deadline(Instant::now() + Duration::from_millis(5));
+    /// assert_eq!(Latch::new().opened().wait_or(&request.child(), None), Waited::Interrupted(Cause::Deadline));
+    /// ```
+    #[must_use]
+    pub fn with_deadline(deadline: Instant) -> Self {
+        let token = Token::new(None, true);
+        token.note.lock().deadline = Some(deadline);
+        Self { token }
+    }
+
+    /// When it is set without a setter, if it or a token that it is a [child](Self::child) of has a deadline. A task that
+    /// [awaits](Self::triggered) it is not woken by that: it asks its own timer.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.token.timed { self.token.lineage().filter_map(|token| token.note.lock().deadline).min() } else { None }
+    }
+
+    /// Moves the deadline of a token that was made with one on.
+    pub(crate) fn defer(&self, deadline: Instant) {
+        let mut note = self.token.note.lock();
+        note.deadline = note.deadline.map(|before| before.max(deadline));
     }
 
     /// Sets the token and its descendants and wakes their waiters. Returns whether it was the first
@@ -136,7 +185,16 @@ impl Interrupt {
     #[must_use]
     #[inline]
     pub fn is_set(&self) -> bool {
-        self.token.set.is_open()
+        self.token.set.is_open() || self.token.timed && self.expires()
+    }
+
+    /// Sets the token if its time has come.
+    #[cold]
+    fn expires(&self) -> bool {
+        let now = Instant::now();
+        let has_passed = |token: &&Token| token.note.lock().deadline.is_some_and(|deadline| deadline <= now);
+        let expired = self.token.lineage().find(has_passed);
+        expired.map(|token| token.set(Cause::Deadline)).is_some()
     }
 
     /// Why the token was set; `None` if it is not.
@@ -166,7 +224,7 @@ impl Interrupt {
         let Some(cause) = note.cause else {
             let key = note.children.last_key_value().map_or(0, |(last, _)| last + 1);
             let parent = Parent { token: Arc::clone(&self.token), key };
-            let token = Token::new(Some(parent));
+            let token = Token::new(Some(parent), self.token.timed);
             note.children.insert(key, Arc::downgrade(&token));
             return Self { token };
         };
@@ -189,10 +247,15 @@ impl Interrupt {
 }
 
 impl Token {
-    fn new(parent: Option<Parent>) -> Arc<Self> {
+    fn new(parent: Option<Parent>, timed: bool) -> Arc<Self> {
         let set = Latch::new();
         probe!(Made { gate: set.queue.waiting.thing(), kind: "interrupt" });
-        Arc::new(Self { set, note: Mutex::new(Note::default()), parent })
+        Arc::new(Self { set, note: Mutex::new(Note::default()), parent, timed })
+    }
+
+    /// It and its ancestors.
+    fn lineage(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |token| token.parent.as_ref().map(|parent| &*parent.token))
     }
 
     fn set(&self, cause: Cause) -> bool {
@@ -278,7 +341,11 @@ impl Condition for &Interrupt {
     }
 
     fn holds(&self) -> Option<Cause> {
-        (&self.token.set).holds().map(|()| self.why())
+        self.is_set().then(|| self.why())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Interrupt::deadline(self)
     }
 
     fn mark(&self) -> Option<Cause> {

@@ -80,6 +80,12 @@ pub trait Waitable: Sized {
         None
     }
 
+    /// When it comes by itself, if it does.
+    #[doc(hidden)]
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
     /// Looks under the lock. If it has not come, takes a place in the queue with this waker; without a waker, gives up the
     /// place. Once it has come there is no place any more.
     ///
@@ -168,7 +174,10 @@ impl<S: Waitable> Wait<S> {
                 Some(Poll::Ready(cause)) => Waited::Interrupted(cause),
                 _ if passed => Waited::TimedOut,
                 _ => {
-                    passed = parker.park(deadline);
+                    // What comes by itself, at a time that may have moved on.
+                    let by_itself = self.source.deadline().into_iter().chain(interrupt.and_then(Interrupt::deadline));
+                    let until = by_itself.chain(deadline).min();
+                    passed = parker.park(until) && until == deadline;
                     continue;
                 }
             };
@@ -212,6 +221,10 @@ impl<C: Condition> Waitable for C {
 
     fn check(&self) -> Option<C::Told> {
         self.holds()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Condition::deadline(self)
     }
 
     fn look(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<C::Told> {

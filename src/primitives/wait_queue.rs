@@ -24,7 +24,7 @@
 use std::task::Waker;
 
 use super::panics::FirstPanic;
-use crate::platform::{Mutex, MutexGuard, const_fn, probe};
+use crate::platform::{Instant, Mutex, MutexGuard, const_fn, probe};
 
 /// A queue of wakers. Eight bytes and a lock; nothing is allocated before the first waiter comes.
 #[allow(missing_debug_implementations, reason = "no user can name it")]
@@ -206,6 +206,11 @@ pub trait Condition {
 
     /// What a waiter is told if the condition holds. Without the lock.
     fn holds(&self) -> Option<Self::Told>;
+
+    /// When it holds by itself, if it does.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
 
     /// Marks that a waiter is there, unless the condition holds by now. Under the queue's lock.
     fn mark(&self) -> Option<Self::Told>;
