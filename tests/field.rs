@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use latchwork::log::{MemoryEntry, MemoryLog, Merged};
-use latchwork::protocol::{Failure, Pull, Push, WaitingOn};
+use latchwork::log::{Log as _, MemoryEntry, MemoryLog, Merged};
+use latchwork::protocol::{DecisionError, Direction, Failure, Pull, Push, WaitingOn};
+use latchwork::replicator::{CatchUpError, Choice, CommitError, GiveUp, Matter, OnRejected, ResetError};
 use latchwork::upstream::{Batch, FatalKind, Fault, Memory, More, Page, PullError, PushError, Upstream};
-use latchwork::{Backoff, Interrupt, Latch, Replicator, Settled, Ticket, Waited};
+use latchwork::{Backoff, Cause, Interrupt, Latch, Replicator, Settled, Ticket, Waited};
 
 type Numbers = MemoryLog<u64>;
 type Entry = MemoryEntry<u64>;
@@ -495,4 +496,434 @@ fn what_a_restored_client_writes_gets_to_upstream() {
     let replicator = Replicator::builder(restored, memory.clone()).catch_up_grace(ms(5)).spawn().unwrap();
     assert!(is_confirmed(&replicator.commit(vec![4]).unwrap(), LONG));
     assert_eq!(memory.entries().iter().map(|entry| entry.event).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+/// Upstream refuses this event, whatever it comes with; and takes no more than `most` at once.
+fn refusing(memory: &Memory<Numbers>, event: u64, most: usize) -> Scripted {
+    Scripted::new(memory).on_push(move |_, memory, batch, interrupt| {
+        if batch.entries.len() > most {
+            return Err(PushError::TooLarge { error: "413".into() });
+        }
+        match batch.entries.iter().position(|entry| entry.event == event) {
+            Some(index) => Err(PushError::Rejected { index, error: "422".into() }),
+            None => memory.push(batch, interrupt),
+        }
+    })
+}
+
+/// The events that upstream has.
+fn ordered(memory: &Memory<Numbers>) -> Vec<u64> {
+    memory.entries().into_iter().map(|entry| entry.event).collect()
+}
+
+/// element-x-ios #1211, libsql #1224: a connection that is half open.
+#[test]
+fn reconnect_ends_a_push_that_hangs() {
+    let memory = Memory::new(0);
+    let upstream = Scripted::new(&memory).on_push(|number, memory, batch, interrupt| {
+        if number == 1 {
+            interrupt.wait();
+            return Err(PushError::Uncertain { error: "aborted".into() });
+        }
+        memory.push(batch, interrupt)
+    });
+    let seen = upstream.seen();
+    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 20)).spawn().unwrap();
+    let ticket = replicator.commit(vec![1]).unwrap();
+    eventually("the first push has begun", || seen.pushes() == 1);
+    replicator.reconnect();
+    assert!(is_confirmed(&ticket, ms(700)));
+    assert_eq!(memory.len(), 1);
+}
+
+/// The same, if there is no owner who notices.
+#[test]
+fn a_deadline_ends_a_push_and_a_pull_that_hang() {
+    let memory = Memory::new(0);
+    memory.append([entry(1, 901)]);
+    let upstream = Scripted::new(&memory)
+        .on_push(|number, memory, batch, interrupt| {
+            if number == 1 {
+                // In a request of its own, as a client would.
+                assert_eq!(interrupt.child().wait(), Cause::Deadline);
+                return Err(PushError::Uncertain { error: "aborted".into() });
+            }
+            memory.push(batch, interrupt)
+        })
+        .on_pull(|number, memory, cursor, interrupt| {
+            if number == 1 {
+                return Box::new(std::iter::from_fn(|| {
+                    interrupt.wait();
+                    None
+                }));
+            }
+            Box::new(memory.pull(cursor, interrupt))
+        });
+    let replicator = Replicator::builder(Numbers::new(), upstream)
+        .backoff(delays(5, 20))
+        .push_deadline(ms(50))
+        .pull_silence(ms(60))
+        .spawn()
+        .unwrap();
+    let ticket = replicator.commit(vec![1]).unwrap();
+    assert!(is_confirmed(&ticket, LONG));
+    assert_eq!(memory.len(), 2);
+}
+
+/// A stream that sends heartbeats is not silent, however long it lives.
+#[test]
+fn pull_silence_counts_from_the_last_page() {
+    let memory = Memory::new(0);
+    let upstream = Scripted::new(&memory).on_pull(|_, _, _, interrupt| {
+        Box::new(std::iter::from_fn(|| interrupt.sleep(ms(20)).is_ok().then(|| Ok(nothing_new()))))
+    });
+    let seen = upstream.seen();
+    let replicator = Replicator::builder(Numbers::new(), upstream).pull_silence(ms(400)).spawn().unwrap();
+    eventually("it has lived for long", || replicator.status().counters.pages == 40);
+    assert_eq!(seen.pulls(), 1);
+}
+
+/// matrix-rust-sdk #3539, #4389, #6843; amplify-android #976.
+#[test]
+fn one_event_that_is_refused_for_good_can_be_given_up_alone() {
+    let memory = Memory::new(0);
+    let replicator =
+        Replicator::builder(Numbers::new(), refusing(&memory, 4, 1)).backoff(delays(5, 20)).spawn().unwrap();
+    let tickets: Vec<_> = (0..10).map(|event| replicator.commit(vec![event]).unwrap()).collect();
+    let blocked = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).wait().unwrap();
+    assert_eq!(ordered(&memory), [0, 1, 2, 3], "what stands before it goes on");
+    let decision = &blocked.decisions[0];
+    assert!(
+        matches!(&decision.matter, Matter::Rejected { before: 0, failure } if failure.to_string().ends_with("422"))
+    );
+    assert_eq!(decision.choices()[0], Choice::RetryRejected);
+    let rejected = replicator.rejected().unwrap();
+    assert_eq!((rejected.entry, rejected.in_commit), (entry(5, 4), 1));
+    assert_eq!(replicator.give_up(GiveUp::Rejected).unwrap(), [entry(5, 4)]);
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+    for (event, ticket) in tickets.iter().enumerate() {
+        let confirmed = matches!(ticket.settled(), Some(Settled::Confirmed(_)));
+        assert_eq!(confirmed, event != 4, "event {event}: {:?}", ticket.settled());
+    }
+    assert_eq!(tickets[4].settled(), Some(Settled::Rejected));
+    assert_eq!(tickets[4].rejection().unwrap().to_string(), "422");
+    assert!(tickets[5].rejection().is_none());
+    assert!(replicator.status().decisions.is_empty());
+}
+
+#[test]
+fn a_refused_event_can_be_replaced_retried_or_given_up_with_its_commit() {
+    let commits = || [vec![1, 2], vec![3, 4, 5], vec![6]];
+    let blocked = || {
+        let memory = Memory::new(0);
+        let upstream = refusing(&memory, 4, 100);
+        let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+        replicator.pause(Direction::Push);
+        let tickets = commits().map(|events| replicator.commit(events).unwrap());
+        replicator.resume(Direction::Push);
+        let _blocked = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).wait();
+        assert_eq!(ordered(&memory), [1, 2, 3]);
+        (memory, replicator, tickets)
+    };
+    let (memory, replicator, tickets) = blocked();
+    assert_eq!(replicator.replace_rejected(40).unwrap(), entry(4, 4));
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), [1, 2, 3, 40, 5, 6]);
+    assert_eq!(tickets[1].settled(), Some(Settled::Confirmed(5)));
+
+    let (memory, replicator, tickets) = blocked();
+    assert_eq!(replicator.give_up(GiveUp::CommitOfRejected).unwrap(), [entry(4, 4), entry(5, 5)]);
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), [1, 2, 3, 6], "of its commit an event was sent before");
+    assert_eq!(tickets[1].settled(), Some(Settled::Rejected));
+
+    let (memory, replicator, _tickets) = blocked();
+    let pushes = replicator.status().counters.pushes;
+    replicator.retry_rejected();
+    let again = replicator.status_when(|status| status.counters.pushes > pushes && status.push == Push::Idle).wait();
+    assert!(matches!(again.unwrap().waiting_on, WaitingOn::Owner(_)), "it is refused again");
+    assert_eq!(memory.len(), 3);
+    let nothing = Replicator::builder(Numbers::new(), Memory::new(0)).spawn().unwrap();
+    assert_eq!(nothing.give_up(GiveUp::Rejected), Err(DecisionError::NothingRejected));
+    assert_eq!(nothing.replace_rejected(1), Err((DecisionError::NothingRejected, Some(1))));
+}
+
+#[test]
+fn a_refused_event_is_given_up_by_itself_if_the_owner_has_chosen_so() {
+    for (on_rejected, left) in
+        [(OnRejected::GiveUpEvent, vec![1, 2, 3, 5, 6]), (OnRejected::GiveUpCommit, vec![1, 2, 6])]
+    {
+        let memory = Memory::new(0);
+        let upstream = refusing(&memory, 4, 100);
+        let replicator = Replicator::builder(Numbers::new(), upstream).on_rejected(on_rejected).spawn().unwrap();
+        let tickets = [vec![1, 2], vec![3, 4, 5], vec![6]].map(|events| replicator.commit(events).unwrap());
+        replicator.flush(LONG).unwrap();
+        assert_eq!(ordered(&memory), left);
+        let settled = tickets.map(|ticket| matches!(ticket.settled(), Some(Settled::Confirmed(_))));
+        assert_eq!(settled, [true, false, true]);
+    }
+}
+
+/// A message that is deleted before it was sent.
+#[test]
+fn a_commit_is_cancelled_unless_upstream_may_have_it() {
+    let memory = Memory::new(0);
+    let gate = Arc::new(Latch::new());
+    let held = Arc::clone(&gate);
+    let upstream = Scripted::new(&memory).on_push(move |_, memory, batch, interrupt| {
+        held.opened().wait();
+        memory.push(batch, interrupt)
+    });
+    let seen = upstream.seen();
+    let replicator = Replicator::builder(Numbers::new(), upstream).push_batch(NonZeroUsize::MIN).spawn().unwrap();
+    let tickets: Vec<_> = (0..20).map(|event| replicator.commit(vec![event]).unwrap()).collect();
+    eventually("the first is being sent", || seen.pushes() == 1);
+    assert_eq!(replicator.give_up(GiveUp::Commit(&tickets[0])), Err(DecisionError::Sent(1)));
+    for cancelled in [18, 7, 19] {
+        assert_eq!(replicator.give_up(GiveUp::Commit(&tickets[cancelled])).unwrap().len(), 1);
+        assert_eq!(tickets[cancelled].settled(), Some(Settled::Rejected));
+        assert_eq!(replicator.give_up(GiveUp::Commit(&tickets[cancelled])), Err(DecisionError::Settled));
+    }
+    gate.open();
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), (0..18).filter(|event| *event != 7).collect::<Vec<_>>());
+    assert_eq!(replicator.give_up(GiveUp::Commit(&tickets[0])), Err(DecisionError::Settled));
+}
+
+/// pouchdb #4210, cht-core #6143.
+#[test]
+fn a_batch_that_is_too_large_is_split() {
+    let memory = Memory::new(0);
+    let upstream = refusing(&memory, u64::MAX, 10);
+    let seen = upstream.seen();
+    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 50)).spawn().unwrap();
+    let ticket = replicator.commit((0..100).collect()).unwrap();
+    assert!(is_confirmed(&ticket, ms(3000)));
+    let sizes: Vec<_> = seen.pushes.lock().unwrap().iter().map(|(_, events)| events.len()).collect();
+    assert_eq!(&sizes[..6], [100, 50, 25, 12, 6, 6]);
+    assert_eq!(sizes.len(), 4 + 17, "it is remembered");
+}
+
+/// powersync-js #406.
+#[test]
+fn a_commit_is_not_cut_in_two_by_a_batch() {
+    let memory = Memory::new(0);
+    let upstream = Scripted::new(&memory).on_push(|number, memory, batch, interrupt| {
+        if number > 1 { Err(push_unavailable(Some(Duration::from_secs(3600)))) } else { memory.push(batch, interrupt) }
+    });
+    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    replicator.commit((0..80).collect()).unwrap();
+    replicator.commit((100..180).collect()).unwrap();
+    replicator.resume(Direction::Push);
+    eventually("the second push was refused", || matches!(replicator.status().push, Push::Waiting { .. }));
+    assert_eq!(memory.len(), 80);
+}
+
+/// realm-core #5315, replicache #490: what only the owner can end is not waited for, of any kind of wait that has a bound.
+#[test]
+fn a_wait_ends_when_only_the_owner_can_go_on() {
+    let failed = || {
+        let upstream = Scripted::new(&Memory::new(0)).on_push(|_, _, _, _| Err(push_fatal("401")));
+        Replicator::builder(Numbers::new(), upstream).max_pending(NonZeroUsize::MIN).spawn().unwrap()
+    };
+    let since = Instant::now();
+    let replicator = failed();
+    let ticket = replicator.commit(vec![1]).unwrap();
+    // Each begins before it fails, or after.
+    std::thread::scope(|scope| {
+        for delay in [0, 50] {
+            let (replicator, ticket) = (&replicator, &ticket);
+            scope.spawn(move || {
+                std::thread::sleep(ms(delay));
+                assert_eq!(ticket.wait_timeout(LONG), Waited::Interrupted(Cause::Owner));
+                assert_eq!(ticket.outcome().wait_or(&Interrupt::new(), None), Waited::Interrupted(Cause::Owner));
+                assert_eq!(ticket.unless_halted().wait(), None);
+            });
+            scope.spawn(move || {
+                std::thread::sleep(ms(delay));
+                let error = replicator.flush(LONG).unwrap_err();
+                assert!(matches!(error.waiting_on, WaitingOn::Owner(_)), "{error}");
+                assert!(replicator.flushed().wait().is_err());
+            });
+            scope.spawn(move || {
+                std::thread::sleep(ms(delay));
+                assert!(matches!(replicator.commit_within(vec![2], LONG), Err(CommitError::Full { .. })));
+            });
+        }
+    });
+    let left = replicator.shutdown(LONG);
+    assert_eq!(left.pending, [entry(1, 1)]);
+    // And so with a gate.
+    let paused = failed();
+    paused.pause(Direction::Push);
+    let _ticket = paused.commit(vec![1]).unwrap();
+    assert_eq!(paused.flush(LONG).unwrap_err().waiting_on, WaitingOn::Gate(Direction::Push));
+    paused.pause(Direction::Pull);
+    let halted = paused.caught_up().wait();
+    let gate = WaitingOn::Gate(Direction::Pull);
+    assert!(
+        halted.is_ok() || matches!(&halted, Err(CatchUpError { waiting_on, .. }) if *waiting_on == gate),
+        "{halted:?}"
+    );
+    paused.stop();
+    assert!(paused.flush(LONG).is_err());
+    assert!(since.elapsed() < LONG / 2, "{:?}", since.elapsed());
+}
+
+/// A gate that opens again: who waits then waits on.
+#[test]
+fn a_wait_that_begins_after_the_owner_has_acted_goes_on() {
+    let memory = Memory::new(0);
+    let replicator = Replicator::builder(Numbers::new(), memory.clone()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    let ticket = replicator.commit(vec![1]).unwrap();
+    assert_eq!(ticket.wait_timeout(LONG), Waited::Interrupted(Cause::Owner));
+    let later = replicator.commit(vec![2]).unwrap();
+    assert_eq!(later.wait_timeout(LONG), Waited::Interrupted(Cause::Owner));
+    replicator.resume(Direction::Push);
+    assert!(is_confirmed(&ticket, LONG) && is_confirmed(&later, LONG));
+}
+
+/// powersync-js #694, realm-java #4104, rxdb #254.
+#[test]
+fn the_status_says_whether_it_has_ever_caught_up_and_what_is_still_to_come() {
+    let memory = Memory::new(0);
+    memory.append([entry(1, 901), entry(2, 902)]);
+    let gate = Arc::new(Latch::new());
+    let held = Arc::clone(&gate);
+    let upstream = Scripted::new(&memory).on_pull(move |number, memory, cursor, interrupt| {
+        let held = Arc::clone(&held);
+        let first = (number == 1).then(|| Ok(Page { entries: vec![entry(1, 901)], more: More::Events(1) }));
+        let rest = std::iter::once_with(move || {
+            held.opened().wait();
+            memory.pull(cursor, interrupt)
+        });
+        Box::new(first.into_iter().chain(rest.flatten()))
+    });
+    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    let status = replicator.status_when(|status| status.counters.pages == 1).wait().unwrap();
+    assert_eq!((status.progress.caught_up, status.progress.to_come), (None, Some(1)));
+    assert_eq!(replicator.caught_up().wait_timeout(ms(20)), Waited::TimedOut);
+    gate.open();
+    assert_eq!(replicator.caught_up().wait(), Ok(2));
+    assert_eq!(replicator.status().progress.to_come, Some(0));
+}
+
+/// replicache #335: an application that replaces its database while it is used.
+#[test]
+fn pending_events_are_carried_over_to_another_log_while_commits_go_on() {
+    let memory = Memory::new(0);
+    let replicator = Replicator::builder(Numbers::new(), Scripted::new(&memory)).spawn().unwrap();
+    let tickets = std::thread::scope(|scope| {
+        let committing = scope.spawn(|| {
+            (0..2000)
+                .map(|event| {
+                    std::thread::sleep(Duration::from_micros(50));
+                    replicator.commit(vec![event]).unwrap()
+                })
+                .collect::<Vec<_>>()
+        });
+        for _ in 0..5 {
+            std::thread::sleep(ms(20));
+            let _former = replicator
+                .reset_with(|log| {
+                    let pending = log.batch(NonZeroUsize::MAX).into_iter().map(|entry| entry.event);
+                    (Numbers::new().with_pending(log.upstream_head(), pending), Vec::new())
+                })
+                .unwrap();
+        }
+        committing.join().unwrap()
+    });
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), (0..2000).collect::<Vec<_>>(), "each is there, once");
+    assert!(tickets.iter().all(|ticket| matches!(ticket.settled(), Some(Settled::Confirmed(_)))));
+}
+
+/// The same, with a snapshot that holds some of what is pending; and what goes wrong with it.
+#[test]
+fn what_another_log_does_not_carry_on_is_closed_and_what_does_not_fit_is_refused() {
+    let memory = Memory::new(0);
+    let replicator = Replicator::builder(Numbers::new(), memory.clone()).spawn().unwrap();
+    replicator.pause(Direction::Push);
+    let tickets = [vec![1, 2], vec![3], vec![4, 5]].map(|events| replicator.commit(events).unwrap());
+    let log = |pending: &[u64]| Numbers::new().with_pending(0, pending.iter().copied());
+    let refused = [(vec![1, 2, 3, 4], vec![]), (vec![1, 2, 3], vec![3, 3]), (vec![1, 2, 3, 4], vec![5])];
+    for (pending, gone) in refused {
+        let error = replicator.reset_with(|_| (log(&pending), gone.clone())).unwrap_err();
+        assert!(matches!(error, ResetError::Pending { .. } | ResetError::Gone { .. }), "{error}");
+    }
+    assert!(
+        matches!(replicator.reset_with(|_| panic!("no snapshot")), Err(ResetError::Panicked(said)) if said.contains("no snapshot"))
+    );
+    assert_eq!(replicator.status().pending, 5, "nothing has changed");
+    let former = replicator.reset_with(|_| (log(&[1, 2, 5]), vec![2, 3])).unwrap();
+    assert_eq!(former.pending(), 5);
+    replicator.resume(Direction::Push);
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), [1, 2, 5]);
+    let settled = tickets.map(|ticket| ticket.settled().unwrap());
+    assert_eq!(settled, [Settled::Confirmed(2), Settled::Closed, Settled::Closed]);
+}
+
+/// dynamo #10382, LiveStore #360.
+#[test]
+fn a_bound_on_what_is_pending_refuses_or_waits() {
+    let memory = Memory::new(0);
+    let max = NonZeroUsize::new(3).unwrap();
+    let gate = Arc::new(Latch::new());
+    let held = Arc::clone(&gate);
+    let upstream = Scripted::new(&memory).on_push(move |_, memory, batch, interrupt| {
+        held.opened().wait();
+        memory.push(batch, interrupt)
+    });
+    let replicator = Replicator::builder(Numbers::new(), upstream).max_pending(max).spawn().unwrap();
+    let _ticket = replicator.commit(vec![1, 2]).unwrap();
+    let full = replicator.commit(vec![3, 4]).unwrap_err();
+    assert_eq!(full.to_string(), "expected at most 3 pending events, got 2 more than the 2 there are");
+    assert!(matches!(replicator.commit_within(vec![3, 4], ms(20)), Err(CommitError::Full { .. })));
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| replicator.commit_within(vec![3, 4], LONG));
+        let tasks = scope.spawn(|| pollster::block_on(replicator.commit_async(vec![5, 6, 7])));
+        std::thread::sleep(ms(20));
+        assert_eq!(replicator.status().pending, 2);
+        gate.open();
+        assert!(is_confirmed(&waits.join().unwrap().unwrap(), LONG));
+        assert!(is_confirmed(&tasks.join().unwrap().unwrap(), LONG));
+    });
+    assert_eq!(memory.len(), 7);
+    assert!(matches!(replicator.commit_within(vec![0; 4], LONG), Err(CommitError::Full { .. })), "there is never room");
+}
+
+/// replicache #294.
+#[test]
+fn commits_in_quick_succession_share_a_push() {
+    let memory = Memory::new(0);
+    let upstream = Scripted::new(&memory);
+    let seen = upstream.seen();
+    let replicator = Replicator::builder(Numbers::new(), upstream).linger(ms(50)).spawn().unwrap();
+    for event in 0..100 {
+        replicator.commit(vec![event]).unwrap();
+        std::thread::sleep(ms(5));
+    }
+    let since = Instant::now();
+    replicator.flush(LONG).unwrap();
+    let pushes = seen.pushes();
+    assert!(pushes <= 20, "{pushes} pushes for 100 commits in half a second");
+    assert!(since.elapsed() < ms(2000));
+    // A flush does not wait for more to come.
+    let replicator = Replicator::builder(Numbers::new(), Memory::new(0)).linger(LONG).spawn().unwrap();
+    replicator.commit(vec![1]).unwrap();
+    replicator.flush(LONG / 2).unwrap();
+}
+
+/// libsql #2059.
+#[test]
+fn one_shot_pulls_follow_in_an_interval() {
+    let memory = Memory::new(0).one_shot();
+    let replicator = Replicator::builder(Numbers::new(), memory.clone()).pull_interval(ms(20)).spawn().unwrap();
+    replicator.caught_up().wait().unwrap();
+    memory.append([entry(1, 901)]);
+    eventually("it is pulled", || replicator.status().head == 1);
 }

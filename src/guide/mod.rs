@@ -5,6 +5,7 @@
 //! | [`choose`] | Which part fits which wait? |
 //! | [`log`] | How do I write a log of my own? |
 //! | [`upstream`] | How do I connect a backend, and what becomes of its errors? |
+//! | [`decide`] | What must the owner decide, and how is it done? |
 //! | [`threads`] | How do threads use the parts, and how do they end? |
 //! | [`tasks`] | How do tasks use them, under any executor? |
 //! | [`model`] | How do I model-check my own code, with the crate under it? |
@@ -14,6 +15,7 @@
 
 pub mod by_hand;
 pub mod choose;
+pub mod decide;
 pub mod glossary;
 pub mod log;
 pub mod model;

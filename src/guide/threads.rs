@@ -14,30 +14,58 @@
 //! # A status line
 //!
 //! A [`Status`] is for people too: its `Display` says how much is pending and who owes the next
-//! move. `waiting_on` says it as a value, `next_try_in` is a countdown, `last_error` is there until
-//! its direction succeeds. All times count from the moment of the call.
+//! move. `waiting_on` says it as a value, `next_try_in` is a countdown, `decisions` is what needs
+//! [its owner](super::decide), `last_error` is there until its direction succeeds. All times count
+//! from the moment of the call. To show it, nothing polls:
+//! [`status_changed`](crate::Replicator::status_changed) waits for the next one, and misses none.
 //!
 //! ```
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }
-//! use latchwork::Replicator;
 //! use latchwork::log::MemoryLog;
-//! use latchwork::protocol::{Direction, WaitingOn};
+//! use latchwork::protocol::WaitingOn;
+//! use latchwork::replicator::Status;
 //! use latchwork::upstream::Memory;
+//! use latchwork::{Replicator, Waited};
+//! use std::time::Duration;
+//!
+//! /// What a person is shown.
+//! fn line(status: &Status<u64>) -> String {
+//!     match &status.waiting_on {
+//!         _ if !status.decisions.is_empty() => format!("needs attention: {}", status.decisions[0]),
+//!         WaitingOn::Nothing => "saved".to_owned(),
+//!         WaitingOn::Connectivity(time) => {
+//!             format!("offline, {} to go, next try in {} s", status.pending, time.as_secs())
+//!         }
+//!         _ => format!("saving, {} to go", status.pending),
+//!     }
+//! }
+//!
+//! /// Shows each state as it comes, and each second of a countdown, until the replicator stops.
+//! fn show(notes: &Replicator<MemoryLog<&'static str>>, print: &mut dyn FnMut(String)) {
+//!     let mut status = notes.status();
+//!     loop {
+//!         print(line(&status));
+//!         let second = status.next_try_in.map(|_| Duration::from_secs(1));
+//!         status = match notes.status_changed(status.revision).wait_timeout(second.unwrap_or(Duration::MAX)) {
+//!             Waited::Ready(Some(changed)) => changed,
+//!             Waited::Ready(None) | Waited::Interrupted(_) => return,
+//!             Waited::TimedOut => notes.status(),
+//!         };
+//!     }
+//! }
 //!
 //! let notes = Replicator::builder(MemoryLog::new(), Memory::new(0)).name("notes").spawn()?;
-//! notes.pause(Direction::Push);
-//! notes.commit(vec!["milk"])?;
-//!
-//! let status = notes.status();
-//! let line = match &status.waiting_on {
-//!     WaitingOn::Nothing => "saved".to_owned(),
-//!     WaitingOn::Gate(_) => format!("offline, {} to send", status.pending),
-//!     WaitingOn::Connectivity(time) => format!("no connection, next try in {} s", time.as_secs()),
-//!     WaitingOn::Owner(failure) => format!("needs you: {failure}"),
-//!     _ => "saving".to_owned(),
-//! };
-//! assert_eq!(line, "offline, 1 to send");
-//! assert!(status.to_string().starts_with("1 event is pending; for "));
+//! let shown = std::thread::scope(|scope| {
+//!     let showing = scope.spawn(|| {
+//!         let mut shown = Vec::new();
+//!         show(&notes, &mut |line| shown.push(line));
+//!         shown
+//!     });
+//!     notes.commit(vec!["milk"]).and_then(|ticket| Ok(ticket.wait())).unwrap();
+//!     notes.stop();
+//!     showing.join().unwrap()
+//! });
+//! assert_eq!(shown.last().unwrap(), "saved");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

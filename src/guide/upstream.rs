@@ -20,7 +20,12 @@
 //! | no connection, DNS, TLS: before anything was sent | `Unavailable` | It backs off, with jitter. |
 //! | "too many requests", "in maintenance" (429, 503) | `Unavailable` with `retry_after` | It is not asked again before that time. |
 //! | the connection or the deadline ended *after* something was sent (also 502, 504) | `Uncertain` | Nothing is sent past it until a catch-up has shown what became of it. |
-//! | not allowed, not valid, another upstream (401, 403, 422) | `Fatal` | That direction has failed, visibly; the owner decides. |
+//! | one event is not valid, or not allowed (422) | `Rejected`, with its index | What stands before it is sent; then [the owner decides](super::decide). |
+//! | the request is too large (413) | `TooLarge` | It is halved until it fits. |
+//! | the client is not allowed, another upstream (401, 403) | `Fatal` | That direction has failed, visibly; the owner decides. |
+//!
+//! Any of them may name a time before which not to try again, if the backend does:
+//! [`retry_after`](PushError::retry_after).
 //!
 //! When in doubt, `Uncertain` is right and only slower. `Unavailable` after something was sent is
 //! the error that applies events twice or loses them.

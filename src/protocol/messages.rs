@@ -93,7 +93,7 @@ pub enum PushError<P> {
     /// Upstream refuses one event of the batch for good. The batch was **not** taken.
     ///
     /// The events before it are sent without it. Then it blocks those behind it until the owner has
-    /// [decided](crate::replicator#when-the-owner-must-decide) about it.
+    /// [decided](crate::guide::decide) about it.
     #[error("upstream refuses event {index} of the batch: {error}")]
     Rejected {
         /// Which of the batch's events, counted from 0.

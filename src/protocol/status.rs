@@ -130,6 +130,11 @@ impl Failure {
 }
 
 impl WaitingOn {
+    /// Whether only the owner can end it, or no party any more.
+    pub fn is_halted(&self) -> bool {
+        matches!(self, Self::Owner(_) | Self::Gate(_) | Self::Stopped)
+    }
+
     /// As `==`, but of failures only the very same are: nothing of the user's is called.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {

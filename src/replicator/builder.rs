@@ -27,6 +27,7 @@ pub struct Builder<L, U> {
     max_unread: NonZeroUsize,
     max_pending: Option<NonZeroUsize>,
     on_rejected: OnRejected,
+    deadlines: [Option<Duration>; 2],
 }
 
 impl<L: Log, U> Builder<L, U> {
@@ -40,6 +41,7 @@ impl<L: Log, U> Builder<L, U> {
             max_unread,
             max_pending: None,
             on_rejected: OnRejected::default(),
+            deadlines: [None; 2],
         }
     }
 
@@ -93,6 +95,25 @@ impl<L: Log, U> Builder<L, U> {
         self
     }
 
+    /// Sets how long a push may take. Its interrupt is [set](crate::Cause::Deadline) then, and what the upstream answers
+    /// counts: mostly that the outcome is unknown. Not limited by default, since it depends on the upstream what is long, and
+    /// one that is interrupted while it uploads never gets there. Set it for an upstream over a network: a connection that is
+    /// half open never answers.
+    ///
+    /// No limit helps with an upstream that does not heed its interrupt: a thread cannot be ended from without.
+    pub fn push_deadline(mut self, limit: Duration) -> Self {
+        self.deadlines[Direction::Push as usize] = Some(limit);
+        self
+    }
+
+    /// Sets for how long nothing may come of a pull, not even an empty page, before its interrupt is
+    /// [set](crate::Cause::Deadline) and another one begins after a backoff. Not limited by default. For an upstream that
+    /// sends heartbeats: each page counts.
+    pub fn pull_silence(mut self, limit: Duration) -> Self {
+        self.deadlines[Direction::Pull as usize] = Some(limit);
+        self
+    }
+
     /// Sets how long to wait after failures.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
@@ -134,8 +155,9 @@ impl<L: Log, U> Builder<L, U> {
     where
         U: Upstream<L>,
     {
-        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected } = self;
-        let limits = Limits { max_unread: max_unread.get(), max_pending, on_rejected };
+        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines } = self;
+        let lingers = !settings.linger.is_zero();
+        let limits = Limits { max_unread: max_unread.get(), max_pending, lingers, deadlines, on_rejected };
         let [push, pull] = [Direction::Push, Direction::Pull].map(|direction| thread_name(name.as_deref(), direction));
         let core = Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), limits));
         let upstream = Arc::new(upstream);

@@ -14,9 +14,11 @@
 use std::mem::{replace, take};
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
+use std::time::Duration;
 
 use super::after::AfterUnlock;
 use super::decide::{OnRejected, ResetError};
+use super::status::Status;
 use super::ticket::Tickets;
 use super::told::{Told, only, topic};
 #[cfg(feature = "tracing")]
@@ -30,12 +32,14 @@ use crate::platform::{Arc, Instant, catch_panic, probe};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message};
+use crate::primitives::wait::deadline;
 use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
 use crate::shared_error::SharedError;
 
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
+    pub limits: Limits,
     /// The origin of the protocol's time.
     origin: Instant,
     pub name: Option<Arc<str>>,
@@ -45,7 +49,7 @@ pub(super) struct State<L: Log> {
     pub protocol: Protocol<L>,
     pub tickets: Tickets<L::Position>,
     pub subscribers: Subscribers<L::Entry, L::Position>,
-    pub limits: Limits,
+    pub on_rejected: OnRejected,
     /// The calls that are going on.
     pub calls: [Option<Call>; 2],
     /// The last error of each direction, and when, since its last success.
@@ -83,6 +87,10 @@ pub(super) struct Limits {
     pub max_unread: usize,
     /// How many events may be pending.
     pub max_pending: Option<NonZeroUsize>,
+    /// Whether a push waits for more events.
+    pub lingers: bool,
+    /// How long a push may take, and for how long nothing may come of a pull.
+    pub deadlines: [Option<Duration>; 2],
     /// What is done about an event that upstream refuses for good.
     pub on_rejected: OnRejected,
 }
@@ -102,7 +110,7 @@ impl<L: Log> Core<L> {
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
             subscribers: Subscribers::new(limits.max_unread),
-            limits,
+            on_rejected: limits.on_rejected,
             calls: [None, None],
             errors: [None, None],
             replaced: 0,
@@ -117,12 +125,23 @@ impl<L: Log> Core<L> {
             #[cfg(feature = "tracing")]
             traced: Traced::new(name.clone()),
         };
-        Self { state: Monitor::new(state, "the replicator:"), origin: Instant::now(), name }
+        Self { state: Monitor::new(state, "the replicator:"), limits, origin: Instant::now(), name }
     }
 
     /// The protocol's time now.
     pub(super) fn now(&self) -> Time {
         self.origin.elapsed()
+    }
+
+    /// How things stand, and whether they stay so.
+    pub(super) fn status(&self) -> (Status<L::Position>, bool) {
+        let now = self.now();
+        self.look(|state| (Status::of(state, now), state.is_closed()))
+    }
+
+    /// When a call in this direction is interrupted that has just begun, or has shown that it goes on.
+    pub(super) fn deadline(&self, direction: Direction) -> Option<Instant> {
+        self.limits.deadlines[direction as usize].and_then(deadline)
     }
 
     /// The instant of a protocol's time; `None` if no clock can show it.
@@ -174,7 +193,8 @@ impl<L: Log> Core<L> {
         let ((result, after), wakers) = self.state.change_quietly(|state| {
             let result = look(state);
             state.close();
-            ((result, take(&mut state.after)), only(topic::SETTLED))
+            let topics = state.changed() | only(topic::SETTLED);
+            ((result, take(&mut state.after)), topics)
         });
         let panicked = self.finish(after, wakers);
         (result, panicked)
@@ -320,7 +340,7 @@ impl<L: Log> State<L> {
     }
 
     /// A status may show something else. Who is to be woken for that, or since only the owner can go on.
-    fn changed(&mut self) -> Topics {
+    pub(super) fn changed(&mut self) -> Topics {
         self.revision += 1;
         let mut topics = 0;
         if take(&mut self.watched) {
@@ -338,11 +358,6 @@ impl<L: Log> State<L> {
         self.revision != seen
     }
 
-    /// Whether what is pending waits for the owner, or for no party any more.
-    pub(super) fn is_halted(&self) -> bool {
-        matches!(self.waiting_on.0, WaitingOn::Owner(_) | WaitingOn::Gate(_) | WaitingOn::Stopped)
-    }
-
     /// Notes who owes the next move, and whether that is another party; since `now`, or since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
     fn note(&mut self, now: impl Fn() -> Time) -> bool {
@@ -352,7 +367,9 @@ impl<L: Log> State<L> {
                 let since = now().max(self.waiting_on.1);
                 let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
                 moved = true;
-                self.halted = self.is_halted();
+                self.halted = self.waiting_on.0.is_halted();
+                let mut wakers = self.tickets.halt(self.halted);
+                self.after.wakers.append(&mut wakers);
                 probe!(self => Moved);
                 if let WaitingOn::Owner(_) = former {
                     self.after.discard(former);
@@ -460,13 +477,11 @@ impl<L: Log> State<L> {
         self.closed.is_some()
     }
 
-    /// Whether every commit up to this number has settled (`true`), or none does before the owner acts (`false`). `None`
-    /// while one can.
+    /// Whether every commit up to this number has settled (`true`), or cannot any more (`false`). `None` while it can.
     pub(super) fn flushed(&self, last: u64) -> Option<bool> {
         match self.closed {
             Some(first) => Some(first > last),
-            None if self.tickets.all_settled(last) => Some(true),
-            None => self.is_halted().then_some(false),
+            None => self.tickets.all_settled(last).then_some(true),
         }
     }
 }
@@ -505,7 +520,13 @@ mod tests {
     type Step = fn(&mut Stands);
 
     fn core() -> Core<MemoryLog<u8>> {
-        let limits = Limits { max_unread: usize::MAX, max_pending: None, on_rejected: OnRejected::Block };
+        let limits = Limits {
+            max_unread: usize::MAX,
+            max_pending: None,
+            lingers: false,
+            deadlines: [None; 2],
+            on_rejected: OnRejected::Block,
+        };
         Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, limits)
     }
 
@@ -526,16 +547,16 @@ mod tests {
             return;
         }
         let core = core();
-        let (pusher, puller) = (only(topic::PUSHER), only(topic::PULLER));
+        let (pusher, puller, halted) = (only(topic::PUSHER), only(topic::PULLER), only(topic::SETTLED));
         let steps: &[(&str, Step, Topics)] = &[
             ("nothing", |_| (), 0),
             ("a commit", commit, pusher),
             ("another, and the pusher has not looked yet", commit, 0),
-            ("the push direction is paused", |state| drop(state.protocol.pause(Direction::Push)), 0),
+            ("the push direction is paused", |state| drop(state.protocol.pause(Direction::Push)), halted),
             ("it is resumed", |state| state.protocol.resume(Direction::Push), pusher),
             ("the pull direction is paused", |state| drop(state.protocol.pause(Direction::Pull)), 0),
             ("it is resumed", |state| state.protocol.resume(Direction::Pull), puller),
-            ("everything is to stop, and neither has looked yet", |state| drop(state.protocol.stop()), 0),
+            ("everything is to stop, and neither has looked yet", |state| drop(state.protocol.stop()), halted),
         ];
         for (what, step, expected) in steps {
             assert_eq!(wakes(&core, *step), *expected, "{what}");

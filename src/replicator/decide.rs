@@ -323,7 +323,7 @@ impl<L: Log> State<L> {
     /// What the owner has chosen is to be done about an event that upstream has refused, if one stands there after a push
     /// that has brought no merge.
     pub(super) fn decides_by_itself(&mut self, mut effects: Effects<L::Entry>) -> Effects<L::Entry> {
-        let what = match self.limits.on_rejected {
+        let what = match self.on_rejected {
             OnRejected::Block => return effects,
             OnRejected::GiveUpEvent => GiveUp::Rejected,
             OnRejected::GiveUpCommit => GiveUp::CommitOfRejected,

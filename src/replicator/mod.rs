@@ -59,6 +59,7 @@ pub(crate) mod told;
 mod trace;
 mod update;
 pub(crate) mod upstream;
+mod watch;
 mod work;
 
 use std::fmt;
@@ -130,6 +131,16 @@ pub enum CommitError<E> {
     /// The log refused the events.
     #[error("the log refused the commit: {0}")]
     Refused(E),
+    /// There is no room: [so many](Builder::max_pending) may be pending.
+    #[error("expected at most {max} pending events, got {count} more than the {pending} there are")]
+    Full {
+        /// How many are pending.
+        pending: usize,
+        /// How many were to be committed.
+        count: usize,
+        /// How many may be pending.
+        max: usize,
+    },
     /// The log panicked.
     #[error("the log panicked: {message}")]
     Panicked {
@@ -152,6 +163,15 @@ pub struct FlushError {
     pub waiting_on: WaitingOn,
 }
 
+/// Why a [first catch-up](Replicator::caught_up) does not come.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no pull catches up; the next move is owed by {}", Owed(waiting_on))]
+#[non_exhaustive]
+pub struct CatchUpError {
+    /// Who owes the next move.
+    pub waiting_on: WaitingOn,
+}
+
 impl<L: Log> Replicator<L> {
     /// Configures and starts a replicator, for a log and the upstream that it belongs to.
     pub fn builder<U>(log: L, upstream: U) -> Builder<L, U> {
@@ -164,10 +184,16 @@ impl<L: Log> Replicator<L> {
     ///
     /// See [`CommitError`]. Nothing has been appended then.
     pub fn commit(&self, events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        if events.is_empty() {
+        self.try_commit(&mut Some(events))
+    }
+
+    /// Commits these events and leaves none, or leaves them if there is no room.
+    fn try_commit(&self, events: &mut Option<Vec<L::Event>>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        let count = events.as_ref().map_or(0, Vec::len);
+        if count == 0 {
             return Err(CommitError::Empty);
         }
-        self.admit(|protocol| protocol.commit(events))
+        self.admit(count, |protocol| protocol.commit(events.take().unwrap_or_default()))
     }
 
     /// As [`commit`](Self::commit), for events that their author has numbered on top of the head that they saw.
@@ -179,11 +205,12 @@ impl<L: Log> Replicator<L> {
         if entries.is_empty() {
             return Err(CommitError::Empty);
         }
-        self.admit(|protocol| protocol.commit_numbered(entries))
+        self.admit(entries.len(), |protocol| protocol.commit_numbered(entries))
     }
 
     fn admit(
         &self,
+        count: usize,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
         // Not moved into the step: if that does without it, it is dropped here, without the lock.
@@ -191,6 +218,12 @@ impl<L: Log> Replicator<L> {
         let (admitted, panicked) = self.core.apply(Input::Commit, |state| {
             if state.protocol.is_stopped() {
                 return (Err(CommitError::Stopped), Effects::default());
+            }
+            if let Some(max) = self.core.limits.max_pending {
+                let (pending, max) = (state.protocol.log().pending(), max.get());
+                if pending.saturating_add(count) > max {
+                    return (Err(CommitError::Full { pending, count, max }), Effects::default());
+                }
             }
             let commit = commit.take().expect("a step is taken once");
             let admitted = commit(&mut state.protocol).map_err(|error| {
@@ -230,18 +263,28 @@ impl<L: Log> Replicator<L> {
     }
 
     /// A wait until everything that was committed before it began has settled. What the log that was replaced held has
-    /// settled by that.
+    /// settled by that. What [lingers](Builder::linger) does so no longer.
     ///
-    /// Its outcome is an error if not everything has settled, nor can any more since the replicator has been
-    /// [stopped](Self::stop): how much is pending, and who owes the next move.
+    /// Its outcome is an error at once if not everything has settled, and nothing does before the owner has acted (see
+    /// [`Status::decisions`]), or ever since the replicator has been [stopped](Self::stop): how much is pending, and who owes
+    /// the next move.
     pub fn flushed(&self) -> Wait<impl Waitable<Output = Result<(), FlushError>>> {
-        self.settled(|all| if all { Ok(()) } else { Err(self.unflushed()) })
+        self.settled(true, |all| if all { Ok(()) } else { Err(self.unflushed()) })
     }
 
-    /// A wait until all commits before it have settled (`true`), or cannot any more (`false`).
-    fn settled<T>(&self, told: impl FnMut(bool) -> T) -> Wait<impl Waitable<Output = T>> {
+    /// A wait until all commits before it have settled (`true`), or cannot any more (`false`); by themselves, if it is so.
+    fn settled<T>(&self, by_themselves: bool, told: impl FnMut(bool) -> T) -> Wait<impl Waitable<Output = T>> {
+        if self.core.limits.lingers {
+            self.step(Input::Flush, |protocol| {
+                protocol.hurry();
+                Effects::default()
+            });
+        }
         let mut last = None;
-        let settled = move |state: &mut State<L>| state.flushed(*last.get_or_insert_with(|| state.tickets.last()));
+        let settled = move |state: &mut State<L>| {
+            let last = *last.get_or_insert_with(|| state.tickets.last());
+            state.flushed(last).or_else(|| (by_themselves && state.waiting_on.0.is_halted()).then_some(false))
+        };
         self.core.state.wait_topic(topic::SETTLED, settled, told)
     }
 
@@ -250,14 +293,14 @@ impl<L: Log> Replicator<L> {
     ///
     /// # Errors
     ///
-    /// If it has not, or cannot any more since the replicator has been [stopped](Self::stop).
+    /// If it has not in this time; and as there, at once.
     pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
         self.flushed().wait_timeout(timeout).ready().unwrap_or_else(|| Err(self.unflushed()))
     }
 
-    /// Waits without blocking the thread: [`flushed`](Self::flushed), by another name.
+    /// As [`flushed`](Self::flushed), and goes on waiting when only the owner can go on.
     pub fn flush_async(&self) -> Wait<impl Waitable<Output = Result<(), FlushError>>> {
-        self.flushed()
+        self.settled(false, |all| if all { Ok(()) } else { Err(self.unflushed()) })
     }
 
     fn unflushed(&self) -> FlushError {
@@ -330,11 +373,7 @@ impl<L: Log> Replicator<L> {
 
     /// How things stand. Always answers, and wakes no thread.
     pub fn status(&self) -> Status<L::Position> {
-        let now = self.core.now();
-        self.core.look(|state| {
-            let decisions = state.decisions(now);
-            Status::of(&state.protocol, &state.waiting_on, state.last_error(), decisions, now)
-        })
+        self.core.status().0
     }
 
     /// Looks at the log, under the lock: be quick, and call nothing of the replicator's.

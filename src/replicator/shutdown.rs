@@ -114,7 +114,7 @@ impl<L: Log> Replicator<L> {
     /// the first whose wait is over stops it for all of them. What has [closed](super::Settled::Closed) by then stays so, while
     /// the direction that one call has left behind may have ended before the next.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown<L::Entry> {
-        let _drained = self.settled(|_| ()).wait_timeout(timeout);
+        let _drained = self.settled(true, |_| ()).wait_timeout(timeout);
         let mut panicked = self.core.stop();
         let ended = |state: &mut State<L>| DIRECTIONS.iter().all(|direction| state.has_ended(*direction)).then_some(());
         let _ended = self.core.state.block(topic::SETTLED, deadline(timeout), ended);

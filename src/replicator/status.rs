@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::core::State;
 use super::decide::Decision;
 use crate::log::Log;
-use crate::protocol::{Counters, Direction, Next, Progress, Protocol, Pull, Push, Time, WaitingOn};
+use crate::protocol::{Counters, Direction, Next, Progress, Pull, Push, Time, WaitingOn};
 use crate::shared_error::SharedError;
 
 /// How a [`Replicator`](super::Replicator) stands.
@@ -18,6 +19,11 @@ pub struct Status<P> {
     pub waiting_on: WaitingOn,
     /// For how long.
     pub waiting_for: Duration,
+    /// Who owes the next move before more of upstream's events can come; [`Nothing`](WaitingOn::Nothing) if no pull is needed
+    /// until something else happens.
+    pub pull_waiting_on: WaitingOn,
+    /// Counts the changes of what a status shows: see [`status_changed`](super::Replicator::status_changed).
+    pub revision: u64,
     /// In what time the pusher or the puller goes on by itself, if one of them waits for a time.
     pub next_try_in: Option<Duration>,
     /// How many events are still to be sent or confirmed.
@@ -62,13 +68,8 @@ impl fmt::Display for LastError {
 }
 
 impl<P: Copy + Ord> Status<P> {
-    pub(super) fn of<L: Log<Position = P>>(
-        protocol: &Protocol<L>,
-        (waiting_on, since): &(WaitingOn, Time),
-        last_error: Option<(Direction, &SharedError, Time)>,
-        decisions: Vec<Decision>,
-        now: Time,
-    ) -> Self {
+    pub(super) fn of<L: Log<Position = P>>(state: &State<L>, now: Time) -> Self {
+        let (protocol, (waiting_on, since)) = (&state.protocol, &state.waiting_on);
         let mut push = protocol.push().clone();
         match &mut push {
             Push::Behind { until: Some(until), .. } | Push::Uncertain { until, .. } | Push::Waiting { until, .. } => {
@@ -87,17 +88,19 @@ impl<P: Copy + Ord> Status<P> {
         Self {
             waiting_on: waiting_on_from(now, waiting_on),
             waiting_for: now.saturating_sub(*since),
+            pull_waiting_on: waiting_on_from(now, &protocol.pull_waiting_on()),
+            revision: state.revision,
             next_try_in: next.min(),
             pending: protocol.log().pending(),
             head: protocol.log().head(),
             upstream_head: protocol.log().upstream_head(),
             push,
             pull,
-            decisions,
+            decisions: state.decisions(now),
             progress: protocol.progress().since(now),
             epoch: protocol.epoch(),
             counters: *protocol.counters(),
-            last_error: last_error.map(|(direction, error, at)| LastError {
+            last_error: state.last_error().map(|(direction, error, at)| LastError {
                 direction,
                 error: error.clone(),
                 ago: now.saturating_sub(at),

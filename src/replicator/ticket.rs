@@ -17,8 +17,8 @@ use crate::log::growth;
 use crate::log::{Log, Merged};
 use crate::platform::event::Shown;
 use crate::platform::{Arc, Instant};
-use crate::primitives::interrupt::Interrupt;
-use crate::primitives::monitor::{Monitor, Wakers};
+use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::wait::{Wait, Waitable, Waited};
 use crate::primitives::wait_queue::Place;
 use crate::shared_error::SharedError;
@@ -77,6 +77,8 @@ struct Outcomes<P> {
     settled: Vec<Option<Settled<P>>>,
     /// What upstream said of those that are rejected because of it, with their places.
     reasons: Vec<(usize, SharedError)>,
+    /// Whether none settles before the owner has acted, as the replicator stands.
+    halted: bool,
 }
 
 impl<P: Send + 'static> Shown for Outcomes<P> {
@@ -111,6 +113,12 @@ impl<P: Copy + Send + 'static> Ticket<P> {
         Wait::new(self.clone())
     }
 
+    /// As [`outcome`](Self::outcome), for as long as no decision of the owner's is needed: its outcome is `None` at once when
+    /// no commit can settle any more before the owner has acted. See [`Status::decisions`](super::Status::decisions).
+    pub fn unless_halted(&self) -> Wait<impl Waitable<Output = Option<Settled<P>>> + use<P>> {
+        Wait::new(Bounded(self.clone()))
+    }
+
     /// Blocks until the commit has settled: [`outcome`](Self::outcome), in short.
     #[must_use]
     pub fn wait(&self) -> Settled<P> {
@@ -118,6 +126,10 @@ impl<P: Copy + Send + 'static> Ticket<P> {
     }
 
     /// As [`wait`](Self::wait), for `timeout` at most.
+    ///
+    /// A wait for a ticket that is bounded, by a time or by an interrupt, ends at once as interrupted by
+    /// [the owner](Cause::Owner) when no commit can settle any more before the owner has acted: see
+    /// [`Status::decisions`](super::Status::decisions).
     pub fn wait_timeout(&self, timeout: Duration) -> Waited<Settled<P>> {
         self.outcome().wait_timeout(timeout)
     }
@@ -154,9 +166,45 @@ impl<P: Copy + Send + 'static> Waitable for Ticket<P> {
     }
 
     fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<Settled<P>> {
+        let ticket = wait.source.clone();
+        if interrupt.is_none() && deadline.is_none() {
+            return ticket.group.block(0, None, ticket.found());
+        }
+        let mut bounded = Wait::new(Bounded(ticket));
+        match Bounded::block(&mut bounded, interrupt, deadline) {
+            Waited::Ready(Some(settled)) => Waited::Ready(settled),
+            Waited::Ready(None) => Waited::Interrupted(Cause::Owner),
+            Waited::TimedOut => Waited::TimedOut,
+            Waited::Interrupted(cause) => Waited::Interrupted(cause),
+        }
+    }
+}
+
+/// A ticket that is waited for as long as it can settle without the owner; `None` when it cannot.
+struct Bounded<P>(Ticket<P>);
+
+impl<P: Copy + Send + 'static> Bounded<P> {
+    fn found(&self) -> impl Fn(&mut Outcomes<P>) -> Option<Option<Settled<P>>> + Copy + use<P> {
+        let found = self.0.found();
+        move |outcomes| found(outcomes).map(Some).or(outcomes.halted.then_some(None))
+    }
+}
+
+impl<P: Copy + Send + 'static> Waitable for Bounded<P> {
+    type Output = Option<Settled<P>>;
+
+    fn look(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<Self::Output> {
+        self.0.group.look_and_join(0, self.found(), place, waker)
+    }
+
+    fn leave(&self, place: &mut Option<Place>) {
+        self.0.group.leave(0, place);
+    }
+
+    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<Self::Output> {
         match interrupt {
             Some(_) => wait.drive(interrupt, deadline),
-            None => wait.source.group.block(0, deadline, wait.source.found()),
+            None => wait.source.0.group.block(0, deadline, wait.source.found()),
         }
     }
 }
@@ -194,6 +242,8 @@ pub(super) struct Tickets<P> {
     lost: BTreeMap<u64, Lost<P>>,
     /// Who is told: the group of `first`, and those up to the last commit's.
     groups: VecDeque<Arc<Group<P>>>,
+    /// Whether none settles before the owner has acted; as all groups say.
+    halted: bool,
 }
 
 /// What becomes of a commit that has lost an event; why, if upstream said so.
@@ -205,7 +255,8 @@ type Outcome<P> = (u64, Settled<P>, Option<SharedError>);
 impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events.
     pub(super) fn new(pending: usize) -> Self {
-        let mut tickets = Self { first: 1, open: VecDeque::new(), lost: BTreeMap::new(), groups: VecDeque::new() };
+        let mut tickets =
+            Self { first: 1, open: VecDeque::new(), lost: BTreeMap::new(), groups: VecDeque::new(), halted: false };
         tickets.begin(pending);
         tickets
     }
@@ -222,8 +273,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let number = self.first + self.open.len() as u64;
         let at = self.group(number);
         if at == self.groups.len() {
-            self.groups
-                .push_back(Arc::new(Group::new(Outcomes { settled: Vec::new(), reasons: Vec::new() }, "tickets")));
+            let outcomes = Outcomes { settled: Vec::new(), reasons: Vec::new(), halted: self.halted };
+            self.groups.push_back(Arc::new(Group::new(outcomes, "tickets")));
         }
         let group = Arc::clone(&self.groups[at]);
         growth::push_back(&mut self.open, count);
@@ -315,7 +366,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             settled.push((number, outcome, reason));
         }
         // The last first: an index counts those before it.
-        let lost = (Settled::Rejected, reason.cloned());
+        let lost: Lost<P> = (Settled::Rejected, reason.cloned());
         settled.extend(merged.dropped().iter().rev().filter_map(|index| self.loses(*index, &lost)));
         self.settled(settled)
     }
@@ -351,7 +402,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         for outcomes in outcomes.chunk_by(|(one, ..), (other, ..)| group(*one) == group(*other)) {
             let told = &self.groups[self.group(outcomes[0].0)];
             let ((), mut present) = told.change_quietly(|group| {
-                let Outcomes { settled: group, reasons } = group;
+                let Outcomes { settled: group, reasons, .. } = group;
                 if group.is_empty() {
                     group.reserve_exact(GROUP as usize);
                 }
@@ -370,6 +421,18 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.groups.drain(..groups);
         self.open.drain(..done);
         self.first += done as u64;
+        wakers
+    }
+
+    /// None settles before the owner has acted, or again one may. Returns the tasks to wake.
+    pub(super) fn halt(&mut self, halted: bool) -> Wakers {
+        let mut wakers = Wakers::new();
+        if std::mem::replace(&mut self.halted, halted) != halted {
+            for group in &self.groups {
+                let told = Topics::from(halted);
+                wakers.append(&mut group.change_quietly(|outcomes| (outcomes.halted = halted, told)).1);
+            }
+        }
         wakers
     }
 
@@ -559,7 +622,7 @@ mod tests {
         merge(&mut log, &mut tickets, 0, &[0]);
         merge(&mut log, &mut tickets, 0, &[0]);
         assert_eq!(settled(&issued), [REJECTED]);
-        assert!(tickets.rejected.is_empty(), "it is not asked for any more");
+        assert!(tickets.lost.is_empty(), "it is not asked for any more");
         assert_eq!((tickets.first(), tickets.last()), (2, 1));
     }
 }

@@ -11,7 +11,7 @@ use super::told::{only, topic, topic_of};
 use super::upstream::Upstream;
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{catch_panic, probe, random, yield_now};
+use crate::platform::{Instant, catch_panic, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
@@ -98,7 +98,7 @@ impl<L: Log, T> Party<'_, L, T> {
             self.fail(state, &message, now);
             Next::Wait { until: None }
         });
-        let next = next.map(|what| (what, state.begins(self.direction, now)));
+        let next = next.map(|what| (what, state.begins(self.direction, self.core.deadline(self.direction), now)));
         let told = match next {
             // And then it looks again.
             Next::Do(_) => Next::Wait { until: None },
@@ -133,7 +133,12 @@ impl<L: Log, T> Party<'_, L, T> {
     fn show(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
             let now = self.core.now();
-            self.core.state.look(|state| state.panicked(self.direction, format!("a waker or a drop: {message}"), now));
+            let ((), wakers) = self.core.state.change_quietly(|state| {
+                state.panicked(self.direction, format!("a waker or a drop: {message}"), now);
+                ((), state.changed())
+            });
+            // One that panics as it is told of a panic is not told of that, too.
+            self.core.finish(AfterUnlock::default(), wakers).message();
         }
     }
 
@@ -180,8 +185,8 @@ impl<L: Log> State<L> {
     }
 
     /// A call begins.
-    fn begins(&mut self, direction: Direction, now: Time) -> Begun {
-        let interrupt = Interrupt::new();
+    fn begins(&mut self, direction: Direction, deadline: Option<Instant>, now: Time) -> Begun {
+        let interrupt = deadline.map_or_else(Interrupt::new, Interrupt::with_deadline);
         self.calls[direction as usize] = Some(Call { interrupt: interrupt.clone(), since: now });
         Begun { interrupt, replaced: self.replaced }
     }
@@ -276,13 +281,20 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let mut next = puller.next(Input::Puller, nothing);
     while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
         let outcome = catch_panic(|| {
-            let asked = || PullError::Unavailable { retry_after: None, error: "the pull was asked to end".into() };
+            let asked = || {
+                let late = interrupt.cause() == Some(Cause::Deadline);
+                let error = if late { "nothing has come of the pull in time" } else { "the pull was asked to end" };
+                PullError::Unavailable { retry_after: None, error: error.into() }
+            };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
                 let brings = Input::Page(page.entries.len());
                 puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
                 if interrupt.is_set() {
                     return Err(asked());
+                }
+                if let Some(deadline) = core.deadline(Direction::Pull) {
+                    interrupt.defer(deadline);
                 }
             }
             if interrupt.is_set() { Err(asked()) } else { Ok(()) }

@@ -9,7 +9,7 @@ use super::Upstream;
 use crate::log::Log;
 use crate::platform::Arc;
 use crate::platform::event::Shown;
-use crate::primitives::interrupt::Interrupt;
+use crate::primitives::interrupt::{Interrupt, Interrupted};
 use crate::primitives::monitor::Monitor;
 use crate::primitives::wait::Waited;
 use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
@@ -32,6 +32,9 @@ struct State<L: Log> {
     /// open then.
     lost_echoes: Vec<Range<usize>>,
 }
+
+/// What an upstream says that refuses the client.
+const REFUSED: &str = "the client is not allowed";
 
 /// Something that goes wrong once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +62,14 @@ pub enum Fault {
     Panic,
     /// Upstream says that it is another one.
     OtherUpstream,
+    /// Upstream refuses the client.
+    Refuse,
+    /// Upstream refuses an event of a push for good: the one at this index, or the last. A pull goes on.
+    RejectEvent(usize),
+    /// A push is too large. A pull goes on.
+    TooLarge,
+    /// Nothing comes until the call is interrupted. A push was not applied, which is not known.
+    Hang,
 }
 
 impl<L: Log> Shown for State<L> {
@@ -167,6 +178,16 @@ impl<L: Log> Upstream<L> for Memory<L> {
                 let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
                 return Err(PushError::Fatal { kind, error });
             }
+            Some(Fault::Refuse) => return Err(PushError::Fatal { kind: FatalKind::Other, error: REFUSED.into() }),
+            Some(Fault::RejectEvent(index)) => {
+                let index = index.min(batch.entries.len() - 1);
+                return Err(PushError::Rejected { index, error: "the event is not valid".into() });
+            }
+            Some(Fault::TooLarge) => return Err(PushError::TooLarge { error: "the request is too large".into() }),
+            Some(Fault::Hang) => {
+                let cause = interrupt.wait();
+                return Err(PushError::Uncertain { error: Interrupted { cause }.into() });
+            }
             Some(Fault::Panic) => panic!("injected"),
             Some(Fault::Delay(time)) => {
                 if let Err(interrupted) = interrupt.sleep(time) {
@@ -260,6 +281,14 @@ impl<L: Log> Iterator for Pages<'_, L> {
                 let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
                 return Some(Err(PullError::Fatal { kind, error }));
             }
+            Some(Fault::Refuse) => {
+                self.ended = true;
+                return Some(Err(PullError::Fatal { kind: FatalKind::Other, error: REFUSED.into() }));
+            }
+            Some(Fault::Hang) => {
+                self.interrupt.wait();
+                return self.end(None, "the pull was interrupted");
+            }
             Some(Fault::EndStream) => {
                 self.ended = true;
                 return None;
@@ -272,7 +301,7 @@ impl<L: Log> Iterator for Pages<'_, L> {
             }
             Some(Fault::DisconnectAfter) => self.next = self.end(None, "the connection died"),
             Some(Fault::DuplicatePage) => self.next = Some(Ok(page.clone())),
-            Some(Fault::LoseEcho) | None => {}
+            Some(Fault::LoseEcho | Fault::RejectEvent(_) | Fault::TooLarge) | None => {}
         }
         if let Some(last) = page.entries.last() {
             self.cursor = L::position(last);

@@ -1,0 +1,144 @@
+//! When the owner must decide: what does not go away by itself, where it stands, and what can be done.
+//!
+//! Most of what goes wrong ends by itself: connections come back, others are faster, answers get lost. What does not stands in
+//! [one place](Status::decisions), with its age, until the **owner** has decided: a person, a supervisor, a start-up script.
+//! Nothing is lost meanwhile, commits go on, and what can go on does. [`waiting_on`](Status::waiting_on) names the owner when
+//! nothing that is pending can go on without.
+//!
+//! | what waits | said by | choices, what helps most often first |
+//! | --- | --- | --- |
+//! | Upstream **refuses one event for good** (not valid, not allowed) | [`PushError::Rejected`], [`PushError::TooLarge`] of one alone | [`retry_rejected`], [`replace_rejected`], [`give_up`] the event or its commit |
+//! | Upstream **refuses the client** (401, revoked) | [`PushError::Fatal`], [`PullError::Fatal`] | mend it, then [`restart`]; [`reset`] |
+//! | It is **another upstream**, or has **lost events** | [`FatalKind::IdentityMismatch`], [`FatalKind::WentBack`] | [`restart`] once the right one is back; [`reset_with`] a log that fits |
+//! | Upstream **has compacted** what would follow | [`FatalKind::CursorTooOld`] | [`reset_with`] a snapshot |
+//! | The **log refuses** what upstream sends, breaks its contract, or panicked | [`Failure::Log`], [`Failure::Contract`], [`Failure::Panicked`] | [`restart`]; [`reset_with`]; a bug report |
+//! | A direction is **paused** | [`pause`](Replicator::pause) | [`resume`](Replicator::resume) |
+//!
+//! [`Decision::choices`] gives the choices as values whose words say what each does, for a dialogue.
+//!
+//! # An event that is refused
+//!
+//! It blocks those behind it, since they may rest on it: whether they do is for the application to say. Those before it are
+//! confirmed first. Its [`Rejected`] holds the event and says how many pending events its commit has.
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::replicator::{GiveUp, Matter};
+//! use latchwork::upstream::{Batch, Memory, Page, PullError, PushError, Upstream};
+//! use latchwork::{Interrupt, Replicator, Settled};
+//!
+//! /// A server that takes no empty notes.
+//! struct Server(Memory<MemoryLog<&'static str>>);
+//!
+//! impl Upstream<MemoryLog<&'static str>> for Server {
+//!     fn push(&self, batch: &Batch<MemoryLog<&'static str>>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
+//!         match batch.entries.iter().position(|entry| entry.event.is_empty()) {
+//!             Some(index) => Err(PushError::Rejected { index, error: "422: a note has words".into() }),
+//!             None => self.0.push(batch, interrupt),
+//!         }
+//!     }
+//!     fn pull<'a>(
+//!         &'a self,
+//!         cursor: u64,
+//!         interrupt: &'a Interrupt,
+//!     ) -> impl Iterator<Item = Result<Page<MemoryEntry<&'static str>>, PullError>> + 'a {
+//!         self.0.pull(cursor, interrupt)
+//!     }
+//! }
+//!
+//! let server = Memory::new(0);
+//! let notes = Replicator::builder(MemoryLog::new(), Server(server.clone())).spawn()?;
+//! let tickets = [vec!["milk"], vec![""], vec!["tea"]].map(|note| notes.commit(note));
+//!
+//! // Ends when the owner is needed; there is no time to choose.
+//! assert!(notes.flushed().wait().is_err());
+//! let status = notes.status();
+//! let decision = &status.decisions[0];
+//! assert!(matches!(decision.matter, Matter::Rejected { .. }));
+//! let choices: Vec<_> = decision.choices().iter().map(ToString::to_string).collect();
+//! assert_eq!(choices[2], "give_up, of the event: hands it back, and goes on with what is behind it");
+//!
+//! let handed_back = notes.give_up(GiveUp::Rejected)?;
+//! assert_eq!(handed_back[0].event, "");
+//! notes.flushed().wait()?;
+//! assert_eq!(server.len(), 2);
+//! let [milk, empty, tea] = tickets;
+//! assert_eq!(empty?.rejection().unwrap().to_string(), "422: a note has words");
+//! assert_eq!((milk?.wait(), tea?.wait()), (Settled::Confirmed(1), Settled::Confirmed(2)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where no event rests on another, [`on_rejected`](crate::replicator::Builder::on_rejected) gives up by itself. A commit that
+//! is not wanted any more is **cancelled** by the same call, [`GiveUp::Commit`]: unless upstream may have it, which is an
+//! error that says so.
+//!
+//! # A cursor that is too old
+//!
+//! Load the snapshot first; then, in one step with all commits, put it in the place of the log, with what is pending on top.
+//! Events that the snapshot holds are named, and their tickets close; all others live on. What upstream may have taken is
+//! fenced, so nothing is sent twice.
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! # use latchwork::{log::{Log, MemoryLog}, upstream::Memory, Replicator};
+//! # use std::num::NonZeroUsize;
+//! # let notes = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn()?;
+//! # notes.commit(vec!["milk"])?;
+//! # let snapshot_head = 0;
+//! # let snapshot_holds = |_: &&str| false;
+//! notes.reset_with(|log| {
+//!     let pending = log.batch(NonZeroUsize::MAX).into_iter().map(|entry| entry.event);
+//!     let (gone, kept): (Vec<_>, Vec<_>) = pending.enumerate().partition(|(_, note)| snapshot_holds(note));
+//!     let log = MemoryLog::new().with_pending(snapshot_head, kept.into_iter().map(|(_, note)| note));
+//!     (log, gone.into_iter().map(|(index, _)| index).collect())
+//! })?;
+//! notes.flushed().wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A client that is refused, and all else that has failed
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::upstream::{Fault, Memory};
+//! use latchwork::{log::MemoryLog, Replicator};
+//! # use latchwork::replicator::Choice;
+//!
+//! let server = Memory::new(0);
+//! server.fail_push(Fault::Refuse); // the token has expired
+//! let notes = Replicator::builder(MemoryLog::new(), server.clone()).spawn()?;
+//! notes.commit(vec!["milk"])?;
+//! let error = notes.flushed().wait().unwrap_err();
+//! assert!(error.to_string().starts_with("1 events are still pending; the next move is owed by the owner"));
+//! # assert_eq!(notes.status().decisions[0].choices()[0], Choice::Restart);
+//!
+//! // A new token, and then:
+//! notes.restart();
+//! notes.flushed().wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # To hear of it
+//!
+//! Nothing polls. [`status_when`](Replicator::status_when) and [`status_changed`](Replicator::status_changed) wait, as a
+//! thread or as a task. [`flush`](Replicator::flush), [`flushed`](Replicator::flushed), [`shutdown`](Replicator::shutdown),
+//! [`commit_within`](Replicator::commit_within), [`caught_up`](Replicator::caught_up), and a wait for a ticket that is bounded
+//! or made by [`unless_halted`](crate::Ticket::unless_halted) end at once when only the owner can go on, and say so.
+//!
+//! [`retry_rejected`]: Replicator::retry_rejected
+//! [`replace_rejected`]: Replicator::replace_rejected
+//! [`give_up`]: Replicator::give_up
+//! [`restart`]: Replicator::restart
+//! [`reset`]: Replicator::reset
+//! [`reset_with`]: Replicator::reset_with
+//! [`Failure::Log`]: crate::protocol::Failure::Log
+//! [`Failure::Contract`]: crate::protocol::Failure::Contract
+//! [`Failure::Panicked`]: crate::protocol::Failure::Panicked
+
+#[cfg(doc)]
+use crate::Replicator;
+#[cfg(doc)]
+use crate::replicator::{Decision, GiveUp, Rejected, Status};
+#[cfg(doc)]
+use crate::upstream::{FatalKind, PullError, PushError};

@@ -1,0 +1,181 @@
+//! Waits for how things stand: a status that shows something else, room for a commit.
+//!
+//! Each change of what a status shows counts a **revision**, under the lock. A waiter builds its status, looks at it without
+//! the lock, and joins the queue only if the revision is still the one that it has looked at; otherwise it looks again. So a
+//! change is never missed, however late a waiter comes, and none of the user's code runs under the lock.
+
+use std::num::NonZeroUsize;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::core::Core;
+use super::status::Status;
+use super::told::topic;
+use super::{CatchUpError, CommitError, Replicator, Ticket};
+use crate::log::Log;
+use crate::platform::Instant;
+use crate::primitives::interrupt::Interrupt;
+use crate::primitives::wait::{Wait, Waitable, Waited, deadline};
+use crate::primitives::wait_queue::Place;
+use crate::protocol::WaitingOn;
+
+/// What a wait for a status waits for.
+struct Watching<'a, L: Log, F> {
+    core: &'a Core<L>,
+    /// Says of a status whether the wait is over, and how.
+    look: F,
+}
+
+impl<L: Log, T, F: FnMut(Option<Status<L::Position>>) -> Option<T>> Waitable for Watching<'_, L, F> {
+    type Output = T;
+
+    fn look(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<T> {
+        loop {
+            let (status, closed) = self.core.status();
+            let seen = status.revision;
+            let found = (self.look)(Some(status)).or_else(|| closed.then(|| (self.look)(None)).flatten());
+            if found.is_some() {
+                self.leave(place);
+                return found;
+            }
+            let changed = |state: &mut super::core::State<L>| state.has_changed(seen).then_some(());
+            self.core.state.look_and_join(topic::STATUS, changed, place, waker.clone())?;
+        }
+    }
+
+    fn leave(&self, place: &mut Option<Place>) {
+        self.core.state.leave(topic::STATUS, place);
+    }
+
+    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<T> {
+        wait.drive(interrupt, deadline)
+    }
+}
+
+impl<L: Log> Replicator<L> {
+    /// A wait for a [status](Self::status) that shows something else than the one with this
+    /// [revision](Status::revision): for a status line without polling. Its outcome is the status, or `None` once the
+    /// replicator has [stopped](Self::stopped) and none comes any more.
+    ///
+    /// No change is missed, however late the wait begins; of several in between the last is shown. One that does not show
+    /// may end it, too. What a status counts down, it counts without a change: ask again with a bound on the wait.
+    ///
+    /// ```
+    /// # if latchwork::sync::IN_MODEL { return Ok(()) }
+    /// use latchwork::{log::MemoryLog, upstream::Memory, Replicator};
+    ///
+    /// let replicator = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn()?;
+    /// let status = replicator.status();
+    /// replicator.commit(vec!["milk"])?;
+    /// let next = replicator.status_changed(status.revision).wait();
+    /// assert!(next.is_some_and(|next| next.revision > status.revision));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status_changed(&self, seen: u64) -> Wait<impl Waitable<Output = Option<Status<L::Position>>> + use<'_, L>> {
+        self.status_when(move |status| status.revision != seen)
+    }
+
+    /// A wait for a status of which `holds` is true. Its outcome is that status, or `None` once the replicator has
+    /// [stopped](Self::stopped) and it is not true of the last. `holds` is called without a lock, by the thread or task that
+    /// waits, for each status that it sees.
+    pub fn status_when<F>(
+        &self,
+        mut holds: F,
+    ) -> Wait<impl Waitable<Output = Option<Status<L::Position>>> + use<'_, L, F>>
+    where
+        F: FnMut(&Status<L::Position>) -> bool,
+    {
+        Wait::new(Watching {
+            core: &self.core,
+            look: move |status: Option<Status<L::Position>>| match status {
+                Some(status) => holds(&status).then_some(Some(status)),
+                None => Some(None),
+            },
+        })
+    }
+
+    /// A wait until the log has had everything that upstream has: until a pull has caught up, for the first time with this
+    /// log. Its outcome is the number of the last event of upstream's that was applied then.
+    ///
+    /// # Errors
+    ///
+    /// [`CatchUpError`] at once if none does before the owner has acted, or once the replicator has stopped.
+    pub fn caught_up(&self) -> Wait<impl Waitable<Output = Result<L::Position, CatchUpError>> + use<'_, L>> {
+        Wait::new(Watching {
+            core: &self.core,
+            look: |status: Option<Status<L::Position>>| {
+                let Some(status) = status else { return Some(Err(CatchUpError { waiting_on: WaitingOn::Stopped })) };
+                if let Some((_, head)) = status.progress.caught_up {
+                    return Some(Ok(head));
+                }
+                status.pull_waiting_on.is_halted().then_some(Err(CatchUpError { waiting_on: status.pull_waiting_on }))
+            },
+        })
+    }
+
+    /// As [`commit`](Self::commit). If [too many](super::Builder::max_pending) events are pending, it waits until there is
+    /// room, for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit): [`CommitError::Full`] if there has been no room in time, or at once if there will be none
+    /// before the owner has acted, or never for so many.
+    pub fn commit_within(
+        &self,
+        events: Vec<L::Event>,
+        timeout: Duration,
+    ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        let (until, count, mut events) = (deadline(timeout), events.len(), Some(events));
+        loop {
+            let full = match self.try_commit(&mut events) {
+                Err(full @ CommitError::Full { .. }) => full,
+                done => return done,
+            };
+            let waited = match until {
+                Some(until) => self.room(count).wait_deadline(until),
+                None => Waited::Ready(self.room(count).wait()),
+            };
+            if waited != Waited::Ready(true) {
+                return Err(full);
+            }
+        }
+    }
+
+    /// As [`commit_within`](Self::commit_within), without a limit and without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready nothing has been committed, and the events are dropped with it.
+    pub async fn commit_async(&self, events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        let (count, mut events) = (events.len(), Some(events));
+        loop {
+            match self.try_commit(&mut events) {
+                Err(full @ CommitError::Full { .. }) => {
+                    if !self.room(count).await {
+                        return Err(full);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// A wait until there is room for so many events (`true`), or will be none before the owner has acted (`false`).
+    fn room(&self, count: usize) -> Wait<impl Waitable<Output = bool> + use<'_, L>> {
+        let max = self.core.limits.max_pending.map_or(usize::MAX, NonZeroUsize::get);
+        Wait::new(Watching {
+            core: &self.core,
+            look: move |status: Option<Status<L::Position>>| {
+                let Some(status) = status else { return Some(false) };
+                if status.pending.saturating_add(count) <= max {
+                    return Some(true);
+                }
+                (count > max || status.waiting_on.is_halted()).then_some(false)
+            },
+        })
+    }
+}
