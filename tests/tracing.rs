@@ -193,7 +193,11 @@ fn events_come_in_order_to_a_subscriber_that_asks_for_status() {
     ];
     assert_eq!(told(current().name().unwrap()), owner);
     let counters = COUNTERS.lock().unwrap();
-    assert!(counters.contains("accepted: 1, behind: 1, uncertain: 0, unavailable: 1"), "{counters}");
+    assert!(
+        counters
+            .contains("accepted: 1, behind: 1, rejected: 0, too_large: 0, given_up: 0, uncertain: 0, unavailable: 1"),
+        "{counters}"
+    );
 }
 
 #[test]
