@@ -282,7 +282,7 @@ fn models(gate: &Gate) -> Outcome {
 
 fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test").env("LATCHWORK_DATA", data(gate, "tests.jsonl")?).counted()?;
-    gate.cargo("test -p latchwork --features tracing --test tracing").counted()?;
+    gate.cargo("test -p latchwork --features tracing --test tracing --test replicator").counted()?;
     gate.cargo("test -p node-sync -p node-sync-switched -p models -p gate").counted()
 }
 
