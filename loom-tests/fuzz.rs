@@ -40,7 +40,7 @@ macro_rules! find {
 
 find! {
     known_bugs_of_waits_are_found: primitives::fuzzer, primitives::run, [
-        OpenCloseLosesWaiters, CloseForgetsWaiters, ReleaseOpens, BumpWakesNobody, LastCauseWins, ChildMissesInterrupt,
+        OpenCloseLosesWaiters, CloseForgetsWaiters, ReleaseOpens, BumpWakesNone, LastCauseWins, ChildMissesInterrupt,
         CancelledWaiterTakesWake, CancelledWaiterStays, OrphansGrandchildren,
     ];
     // Not those that lie in an instant: a model finds them.
@@ -53,7 +53,7 @@ find! {
     ];
     known_bugs_of_protocols_are_found: protocol::fuzzer, protocol::world::run, [
         ResumeOnRebaseOnly, ResumeOnAdvanceOnly, ParkedFlag, LateRejection, ParkOffline, RejectAndClear,
-        PassiveAfterLostEcho, EmptyCatchUpWakesNobody, CatchUpPolledAfterRun, RetryReturnsToIdle, LookAgainEndsNoWait,
+        PassiveAfterLostEcho, EmptyCatchUpWakesNone, CatchUpPolledAfterRun, RetryReturnsToIdle, LookAgainEndsNoWait,
         PageDroppedWhileBusy, RestartOnEveryAdvance, PrefixBypass, ResendUncertain, InferredSuccess, WentBackUnnoticed,
         OvertakenPushForgetsRetryAfter, EndingPullForgetsRetryAfter, RetryNowOverridesRetryAfter,
         LateAnswerStopsRestarted, FormerAnswerCounts, UnknownForEver, ConfirmedPushGoesOn,
@@ -62,7 +62,7 @@ find! {
         ReachedTargetRetriesAtOnce, CaughtUpForgetsFailures, ReconnectCutsEveryBackoff, HeartbeatIsNews,
     ];
     known_bugs_of_replicators_are_found: replicator::fuzzer, replicator::world::run, [
-        ChangeWakesNobody, PublishForgetsPusher, SilentExit, DrainLosesDequeued, DroppedItemNeverSettles,
+        ChangeWakesNone, PublishForgetsPusher, SilentExit, DrainLosesDequeued, DroppedItemNeverSettles,
         WakerEndsWorker, StoppedCommitIsAdmitted,
     ];
 }

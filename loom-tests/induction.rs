@@ -90,7 +90,7 @@ const ENTRIES: &[Entry] = &[
     // Without live pulls nothing brings the news to the one that waits for it.
     Entry { bug: KnownBug::RejectAndClear, at: on_request(&[Another]), breaks: &[Wakes, Drains, CatchUpOwed] },
     Entry { bug: KnownBug::PassiveAfterLostEcho, at: impatient(&[Another, LoseEcho, Gap, Restart]), breaks: &[CanMove, Wakes, Drains, CatchUpOwed] },
-    Entry { bug: KnownBug::EmptyCatchUpWakesNobody, at: live(&[PushLost]), breaks: &[CanMove, Wakes, Drains, CatchUpOwed] },
+    Entry { bug: KnownBug::EmptyCatchUpWakesNone, at: live(&[PushLost]), breaks: &[CanMove, Wakes, Drains, CatchUpOwed] },
     Entry { bug: KnownBug::CatchUpPolledAfterRun, at: live(&[PushLost]), breaks: &[CanMove, Wakes, Drains, CatchUpOwed, DoubtStands] },
     Entry { bug: KnownBug::RetryReturnsToIdle, at: live(&[PushUnavailable]), breaks: &[NothingSwallowed, RetryLeadsToAttempt] },
     Entry { bug: KnownBug::WaitOutlivesItsTime, at: on_request(&[PullUnavailable]), breaks: &[Ends] },

@@ -156,13 +156,13 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
-        name: "ChangeWakesNobody",
+        name: "ChangeWakesNone",
         story: "A state under a lock changes, and wakes no waiter.",
         source: None,
         edits: &[replace("primitives/monitor.rs", "Locked::notify", "monitor.inner.notify_all(inner, topic);", "")],
     },
     KnownBug {
-        name: "BumpWakesNobody",
+        name: "BumpWakesNone",
         story: "`bump` counts, and wakes no waiter.",
         source: None,
         edits: &[replace("primitives/epoch.rs", "Epoch::bump", "true", "false")],
@@ -382,7 +382,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[NO_CATCH_UP_IS_ASKED_FOR],
     },
     KnownBug {
-        name: "EmptyCatchUpWakesNobody",
+        name: "EmptyCatchUpWakesNone",
         story: "A catch-up that brings nothing does not resume the pusher.",
         source: Some("LiveStore #1576 (review)"),
         edits: &[before(
@@ -549,7 +549,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace("replicator/told.rs", "Told::publish", "pull.wakes(self.pull)", "false")],
     },
     KnownBug {
-        name: "SoonerTimeWakesNobody",
+        name: "SoonerTimeWakesNone",
         story: "A party that waits for a time is not woken when it would be told a sooner one.",
         source: None,
         edits: &[replace(

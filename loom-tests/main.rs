@@ -150,10 +150,10 @@ index! {
         open_lets_a_task_through: "I1, I2", 2 threads, exhaustive, finds { WakeWithoutLock: DEADLOCK };
         /// Who waits when the latch opens gets through: a thread and a task.
         open_lets_threads_and_tasks_through: "I1, I2", 2 threads, exhaustive, finds { WakeWithoutLock: DEADLOCK };
-        /// A latch that opens and closes at once loses nobody who was there.
-        open_then_close_loses_nobody: "I1", 2 threads, exhaustive, finds { OpenCloseLosesWaiters: DEADLOCK };
-        /// Closing a latch that is closed forgets nobody who waits there.
-        closing_a_closed_latch_forgets_nobody: "I1", 2 threads, exhaustive, finds { CloseForgetsWaiters: DEADLOCK };
+        /// A latch that opens and closes at once loses no waiter that was there.
+        open_then_close_loses_no_waiter: "I1", 2 threads, exhaustive, finds { OpenCloseLosesWaiters: DEADLOCK };
+        /// Closing a latch that is closed forgets no waiter.
+        closing_a_closed_latch_forgets_no_waiter: "I1", 2 threads, exhaustive, finds { CloseForgetsWaiters: DEADLOCK };
         /// `release` lets through exactly those present, and counts them.
         release_lets_through_exactly_those_present: "I1", 2 threads, exhaustive,
             finds { ReleaseOpens: "the count is not of those let through" };
@@ -189,16 +189,16 @@ index! {
         a_wait_that_is_dropped_as_it_is_released_leaves_no_trace: "I4", 2 threads, exhaustive,
             finds { CancelledWaiterStays: "a trace of the wait is left" };
         /// Of two waiters one gives up as the latch opens, and the other gets through.
-        a_waiter_that_gives_up_takes_nobody_elses_wake: "I4", 2 threads, exhaustive,
+        a_waiter_that_gives_up_takes_no_others_wake: "I4", 2 threads, exhaustive,
             finds { CancelledWaiterTakesWake: DEADLOCK };
         /// Of two waiters one times out as the latch opens, and the other gets through.
-        a_waiter_that_times_out_takes_nobody_elses_wake: "I4", 2 threads, exhaustive,
+        a_waiter_that_times_out_takes_no_others_wake: "I4", 2 threads, exhaustive,
             finds { CancelledWaiterTakesWake: DEADLOCK };
-        /// A wake-up without a reason lets nobody through.
-        a_wake_without_a_reason_lets_nobody_through: "I1", 2 threads, exhaustive,
+        /// A wake-up without a reason lets no thread through.
+        a_wake_without_a_reason_lets_no_thread_through: "I1", 2 threads, exhaustive,
             finds { ParkIsTrusted: "it passed a closed latch" };
-        /// Whoever gives way before it sleeps misses nothing.
-        whoever_gives_way_before_it_sleeps_misses_nothing: "I1, I9", 2 threads, exhaustive,
+        /// A thread that gives way before it sleeps misses nothing.
+        giving_way_before_sleeping_misses_nothing: "I1, I9", 2 threads, exhaustive,
             finds { GivesWayAndForgets: DEADLOCK, UnparkLeavesNoToken: DEADLOCK };
         /// `open` and `close` say who changed something.
         open_and_close_say_who_changed_something: "I9", 3 threads, exhaustive, finds {}
@@ -210,14 +210,14 @@ index! {
     mod epoch {
         /// A bump is never missed, whenever the epoch was read.
         a_bump_is_never_missed: "I2", 2 threads, exhaustive,
-            finds { WakeWithoutLock: DEADLOCK, BumpWakesNobody: DEADLOCK };
+            finds { WakeWithoutLock: DEADLOCK, BumpWakesNone: DEADLOCK };
         /// A task gets past a bump.
         a_task_gets_past_a_bump: "I2", 2 threads, exhaustive,
-            finds { WakeWithoutLock: DEADLOCK, BumpWakesNobody: DEADLOCK };
+            finds { WakeWithoutLock: DEADLOCK, BumpWakesNone: DEADLOCK };
         /// Threads and tasks with different counts get past what each has seen.
-        each_waiter_gets_past_what_it_has_seen: "I2", 2 threads, exhaustive, finds { BumpWakesNobody: DEADLOCK };
-        /// Two bumps at once count two, and wake whoever waits past both.
-        two_bumps_at_once_count_two: "I2", 2 threads, exhaustive, finds { BumpWakesNobody: DEADLOCK };
+        each_waiter_gets_past_what_it_has_seen: "I2", 2 threads, exhaustive, finds { BumpWakesNone: DEADLOCK };
+        /// Two bumps at once count two, and wake a thread that waits past both.
+        two_bumps_at_once_count_two: "I2", 2 threads, exhaustive, finds { BumpWakesNone: DEADLOCK };
         /// A bump before the deadline is in time, even if the waiter looks only after it.
         a_bump_before_the_deadline_is_in_time: "I4", 2 threads, exhaustive,
             finds { TimeoutHidesOpen: "it was bumped in time, and the wait timed out" };
@@ -225,15 +225,15 @@ index! {
         a_bump_before_the_interrupt_is_in_time: "I4", 2 threads, exhaustive,
             finds { GivingUpHidesOpen: "it was bumped in time, and the wait was interrupted" };
         /// Of two waiters one gives up as the epoch is bumped, and the other gets past.
-        a_waiter_that_gives_up_takes_nobody_elses_wake: "I4", 2 threads, exhaustive,
+        a_waiter_that_gives_up_takes_no_others_wake: "I4", 2 threads, exhaustive,
             finds { CancelledWaiterTakesWake: DEADLOCK };
-        /// What was written before `bump` is seen by whoever gets past it.
+        /// What was written before `bump` is seen by the waiter that gets past it.
         what_was_written_before_a_bump_is_seen: "I2", 2 threads, exhaustive, finds {
             RelaxedBump: "what was written before is not seen",
             RelaxedCheck: "what was written before is not seen",
             RelaxedMark: "what was written before is not seen",
         };
-        /// What was written before `bump` is seen by whoever bumps next.
+        /// What was written before `bump` is seen by the thread that bumps next.
         what_was_written_before_a_bump_is_seen_by_the_next: "I2", 2 threads, exhaustive,
             finds { RelaxedBump: "what was written before is not seen" };
     }
@@ -268,7 +268,7 @@ index! {
         /// A child that is set alone leaves its parent as it is, and keeps its first cause.
         a_child_set_alone_leaves_its_parent: "I1", 2 threads, exhaustive,
             finds { LastCauseWins: "the first cause has not stayed" };
-        /// The first cause stays, and whoever has set the token sees it set.
+        /// The first cause stays, and each caller of `set` sees it set.
         the_first_cause_stays_and_every_setter_sees_it: "I1", 2 threads, exhaustive, finds {
             LastCauseWins: "the first cause has not stayed",
             SecondSetterReturnsEarly: "`set` has returned, and the token is not set",
@@ -287,21 +287,21 @@ index! {
             finds { RestartLost: "the restart was lost" };
         /// Many restarts while a run winds down make one run.
         restarts_while_a_run_winds_down_make_one: "I4, I12", 2 threads, exhaustive,
-            finds { ChangeWakesNobody: DEADLOCK };
+            finds { ChangeWakesNone: DEADLOCK };
         /// No run begins once the worker has been told to stop.
         stop_beats_restart: "I16", 2 threads, exhaustive, finds { RestartBeatsStop: "a run has begun after `stop`" };
         /// Restarts from two threads are both served.
         restarts_from_two_threads_are_both_served: "I4", 3 threads, exhaustive,
             finds { RestartLost: "the restart was lost" };
-        /// No run begins once the worker has been told to stop, whoever restarts it.
+        /// No run begins once the worker has been told to stop, whichever thread restarts it.
         stop_beats_a_restart_from_another_thread: "I16", 3 threads, exhaustive,
             finds { RestartBeatsStop: "a run has begun after `stop`" };
-        /// `clear` as another thread restarts leaves nobody unknown running.
+        /// `clear` as another thread restarts leaves no unknown run.
         clear_as_another_thread_restarts_leaves_no_orphan: "I12", 3 threads, exhaustive,
             finds { ClearOrphansRun: "an orphan runs on" };
         /// `join` and another thread's `stop` at once end the worker.
         join_as_another_thread_stops_ends_it: "I1, I16", 3 threads, 4, finds { StopMissesRun: DEADLOCK };
-        /// Whoever joins a worker gets it back, wherever its run was.
+        /// A thread that joins a worker gets it back, wherever its run was.
         join_ends_a_run_that_is_about_to_park: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// `join` and `stop` at once end the worker.
         join_and_stop_at_once_end_it: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
@@ -309,8 +309,8 @@ index! {
         a_task_that_waits_for_the_end_is_woken: "I1, I16", 2 threads, exhaustive, finds { StopMissesRun: DEADLOCK };
         /// A join that times out hands the worker back.
         a_join_that_times_out_hands_the_worker_back: "I16", 2 threads, exhaustive,
-            finds { ChangeWakesNobody: DEADLOCK };
-        /// `clear` ends what was asked for before it, and leaves nobody unknown running.
+            finds { ChangeWakesNone: DEADLOCK };
+        /// `clear` ends what was asked for before it, and leaves no unknown run.
         clear_leaves_no_orphan: "I12", 2 threads, exhaustive, finds { ClearOrphansRun: "an orphan runs on" };
         /// A panic as the worker is restarted ends the run alone.
         a_panic_as_it_is_restarted_ends_the_run_alone: "I4, I16", 2 threads, exhaustive,
@@ -318,7 +318,7 @@ index! {
         /// A restart ends a backoff.
         a_restart_ends_a_backoff: "I6", 2 threads, exhaustive, finds { BackoffSwallowsRestart: DEADLOCK };
         /// A restart as a backoff ends is served.
-        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, exhaustive, finds { ChangeWakesNobody: DEADLOCK };
+        a_restart_as_a_backoff_ends_is_served: "I6", 2 threads, exhaustive, finds { ChangeWakesNone: DEADLOCK };
         /// A run that fails by itself as it is cleared is followed by nothing.
         a_run_that_fails_as_it_is_cleared_is_followed_by_nothing: "I12", 2 threads, exhaustive, finds {
             TokenIsTruth: "a cleared run is followed by another",
@@ -331,18 +331,18 @@ index! {
         };
         /// A wait for a worker to be idle has one outcome.
         a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive,
-            finds { ChangeWakesNobody: DEADLOCK };
+            finds { ChangeWakesNone: DEADLOCK };
     }
     /// The driver's lemma, whatever the protocol says: for any signals before and after a transition.
     mod driver {
         /// A pusher is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
         a_pusher_is_woken_whatever_the_signals: "I1, I2", 3 threads, exhaustive, finds {
-            PublishForgetsPusher: DEADLOCK, SoonerTimeWakesNobody: DEADLOCK, LookIsNotNoted: DEADLOCK,
-            ChangeWakesNobody: DEADLOCK,
+            PublishForgetsPusher: DEADLOCK, SoonerTimeWakesNone: DEADLOCK, LookIsNotNoted: DEADLOCK,
+            ChangeWakesNone: DEADLOCK,
         };
         /// A puller is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
         a_puller_is_woken_whatever_the_signals: "I1, I2", 3 threads, exhaustive,
-            finds { PublishForgetsPuller: DEADLOCK, LookIsNotNoted: DEADLOCK, ChangeWakesNobody: DEADLOCK };
+            finds { PublishForgetsPuller: DEADLOCK, LookIsNotNoted: DEADLOCK, ChangeWakesNone: DEADLOCK };
         /// A transition that concerns both parties wakes both.
         a_transition_wakes_both: "I1, I2", 3 threads, exhaustive,
             finds { PublishForgetsPusher: DEADLOCK, PublishForgetsPuller: DEADLOCK };
@@ -365,14 +365,14 @@ index! {
         a_late_rejection_holds_nothing_up: "I2", 3 threads, exhaustive, finds { LateRejection: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind.
         an_empty_catch_up_resumes_the_pusher = an_empty_catch_up(AtItsEnd): "I1, I3", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
+            finds { EmptyCatchUpWakesNone: DEADLOCK, RejectAndClear: DEADLOCK };
         /// Whenever time passes, a catch-up that brings nothing resumes a pusher that is behind.
         an_empty_catch_up_resumes_the_pusher_at_any_time = an_empty_catch_up(Ends): "I1, I3", 3 threads, 4,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, RejectAndClear: DEADLOCK };
+            finds { EmptyCatchUpWakesNone: DEADLOCK, RejectAndClear: DEADLOCK };
         /// A catch-up that brings nothing resumes a pusher that is behind, also where pulls are one-shot.
         an_empty_one_shot_catch_up_resumes_the_pusher = an_empty_one_shot_catch_up(Stands):
             "I1, I3", 3 threads, exhaustive,
-            finds { EmptyCatchUpWakesNobody: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
+            finds { EmptyCatchUpWakesNone: DEADLOCK, PassiveAfterLostEcho: DEADLOCK };
         /// A catch-up begins also if the puller's last wait has ended with nothing to do.
         a_catch_up_begins_although_a_backoff_has_ended_in_nothing = a_catch_up_after_a_backoff(AtItsEnd):
             "I1, I4", 3 threads, exhaustive,
@@ -401,13 +401,13 @@ index! {
         /// Whenever time passes, the end of a backoff leads to an attempt.
         the_end_of_a_backoff_leads_to_an_attempt_at_any_time = a_backoff(Ends): "I6", 3 threads, exhaustive,
             finds { RetryReturnsToIdle: DEADLOCK };
-        /// Whoever asks to try again now is heard.
+        /// A caller who asks to try again now is heard.
         retry_now_ends_a_backoff: "I4, I6", 3 threads, 4, finds { RetryReturnsToIdle: DEADLOCK };
         /// A resume leads to an attempt.
         a_resume_leads_to_an_attempt: "I1", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
         /// A failure is visible, and a restart ends it.
         a_failure_is_visible_and_a_restart_ends_it: "I16", 3 threads, exhaustive, finds { SilentExit: SPINS };
-        /// A restart that nobody needs does no harm.
+        /// A restart without need does no harm.
         a_needless_restart_does_no_harm: "I1, I12", 3 threads, exhaustive, finds { PublishForgetsPusher: DEADLOCK };
         /// A shutdown says what was not handed over.
         a_shutdown_says_what_was_not_handed_over: "I8, I16", 3 threads, 3,
@@ -442,14 +442,14 @@ index! {
     /// What stands in the place of other engines' bugs.
     mod engines {
         /// Looking, then parking past the epoch read before, misses nothing.
-        a_look_before_parking_misses_nothing: "I4", 2 threads, exhaustive, finds { BumpWakesNobody: DEADLOCK }
+        a_look_before_parking_misses_nothing: "I4", 2 threads, exhaustive, finds { BumpWakesNone: DEADLOCK }
             built { empty_then_idle: DEADLOCK, busy_swallows_trigger: "an item was never sent" };
-        /// A commit waits for nobody.
-        a_commit_waits_for_nobody: "I9, I10", 3 threads, exhaustive, finds {}
+        /// A commit waits for no other call.
+        a_commit_waits_for_no_other_call: "I9, I10", 3 threads, exhaustive, finds {}
             built { commit_waits_for_rebase: DEADLOCK, page_holds_turn: DEADLOCK };
         /// What is sent is what is pending.
         what_is_sent_is_what_is_pending: "I11, I15", 3 threads, exhaustive,
-            finds { ChangeWakesNobody: DEADLOCK } built {
+            finds { ChangeWakesNone: DEADLOCK } built {
             rebase_from_snapshot: "what is pending is not what will be sent",
             cursor_before_apply: "an event was passed over",
         };
@@ -495,10 +495,10 @@ meetings! {
             catch_up_meets_rejected: Rejected, exhaustive,
                 finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
             catch_up_meets_behind: Behind, exhaustive,
-                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNobody };
+                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone };
             catch_up_meets_lost: Lost, exhaustive,
-                finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle, CatchUpPolledAfterRun };
-            catch_up_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, CatchUpPolledAfterRun };
+            catch_up_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
             catch_up_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             catch_up_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
             catch_up_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
@@ -520,21 +520,21 @@ meetings! {
             reconnect_meets_rejected: Rejected, exhaustive,
                 finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
             reconnect_meets_behind: Behind, exhaustive,
-                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNobody };
+                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone };
             reconnect_meets_lost: Lost, exhaustive,
-                finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle, CatchUpPolledAfterRun };
-            reconnect_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, CatchUpPolledAfterRun };
+            reconnect_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
             reconnect_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
-            reconnect_meets_backing_off: BackingOff, exhaustive, finds { EmptyCatchUpWakesNobody, ParkOffline };
+            reconnect_meets_backing_off: BackingOff, exhaustive, finds { EmptyCatchUpWakesNone, ParkOffline };
             reconnect_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
         }
         "Time that ends" (TIME, "I1, I6") {
             time_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher };
             time_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher };
             time_meets_rejected: Rejected, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
-            time_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNobody };
-            time_meets_lost: Lost, exhaustive, finds { EmptyCatchUpWakesNobody, CatchUpPolledAfterRun };
-            time_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
+            time_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone };
+            time_meets_lost: Lost, exhaustive, finds { EmptyCatchUpWakesNone, CatchUpPolledAfterRun };
+            time_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
             time_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             time_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
             time_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
@@ -544,8 +544,8 @@ meetings! {
             resume_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher };
             resume_meets_rejected: Rejected, exhaustive, finds { ParkedFlag };
             resume_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher };
-            resume_meets_lost: Lost, exhaustive, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
-            resume_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNobody };
+            resume_meets_lost: Lost, exhaustive, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
+            resume_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNone };
             resume_meets_refused: Refused, exhaustive,
                 finds { ParkOffline, RetryReturnsToIdle, InferredSuccess: "not everything is at upstream once" };
             resume_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait };
@@ -557,9 +557,9 @@ meetings! {
             pull_resume_meets_rejected: Rejected, exhaustive,
                 finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
             pull_resume_meets_behind: Behind, exhaustive,
-                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNobody };
-            pull_resume_meets_lost: Lost, 5, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
-            pull_resume_meets_uncertain: Uncertain, 5, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
+                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone };
+            pull_resume_meets_lost: Lost, 5, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
+            pull_resume_meets_uncertain: Uncertain, 5, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
             pull_resume_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             pull_resume_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
             pull_resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
@@ -569,8 +569,8 @@ meetings! {
             restart_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher };
             restart_meets_rejected: Rejected, exhaustive, finds { ParkedFlag };
             restart_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher };
-            restart_meets_lost: Lost, exhaustive, finds { EmptyCatchUpWakesNobody, RetryReturnsToIdle };
-            restart_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNobody };
+            restart_meets_lost: Lost, exhaustive, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle };
+            restart_meets_uncertain: Uncertain, exhaustive, finds { EmptyCatchUpWakesNone };
             restart_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             restart_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait };
             restart_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
@@ -580,20 +580,20 @@ meetings! {
             retry_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher };
             retry_meets_rejected: Rejected, 4, finds { ParkedFlag };
             retry_meets_behind: Behind, 4, finds { PublishForgetsPusher };
-            retry_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNobody, CatchUpPolledAfterRun };
-            retry_meets_uncertain: Uncertain, 4, finds { EmptyCatchUpWakesNobody };
+            retry_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNone, CatchUpPolledAfterRun };
+            retry_meets_uncertain: Uncertain, 4, finds { EmptyCatchUpWakesNone };
             retry_meets_refused: Refused, 4, finds { ParkOffline, RetryReturnsToIdle };
             retry_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait };
             retry_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
         }
         "A stop" (Stop, "I8, I16") {
             stop_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_accepted: Accepted, exhaustive, finds { ChangeWakesNobody };
-            stop_meets_rejected: Rejected, exhaustive, finds { ChangeWakesNobody };
+            stop_meets_accepted: Accepted, exhaustive, finds { ChangeWakesNone };
+            stop_meets_rejected: Rejected, exhaustive, finds { ChangeWakesNone };
             stop_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_lost: Lost, 4, finds { ChangeWakesNobody };
+            stop_meets_lost: Lost, 4, finds { ChangeWakesNone };
             stop_meets_uncertain: Uncertain, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_refused: Refused, exhaustive, finds { ChangeWakesNobody };
+            stop_meets_refused: Refused, exhaustive, finds { ChangeWakesNone };
             stop_meets_backing_off: BackingOff, exhaustive, finds { PublishForgetsPusher };
             stop_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
         }

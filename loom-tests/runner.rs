@@ -145,7 +145,7 @@ impl Model {
                 data::note(&json!({ "died": died }));
             }
             eprintln!("{}\n{failure}", said.trim_end());
-            // Without the hook's words: where this line stands helps nobody.
+            // Without the hook's words: where this line stands helps no reader.
             panic::resume_unwind(Box::new(failure));
         }
     }

@@ -83,7 +83,7 @@ const ENTRIES: &[Entry] = &[
     // Without live pulls nothing brings the news to who waits for it.
     Entry { bug: KnownBug::RejectAndClear, at: on_request(TWO), breaks: &[Drains, CatchUpOwed] },
     Entry { bug: KnownBug::PassiveAfterLostEcho, at: with(&[LoseEcho], TWO), breaks: &[Drains, CatchUpOwed] },
-    Entry { bug: KnownBug::EmptyCatchUpWakesNobody, at: with(&[LoseRequest], ONE), breaks: &[Drains, CatchUpOwed] },
+    Entry { bug: KnownBug::EmptyCatchUpWakesNone, at: with(&[LoseRequest], ONE), breaks: &[Drains, CatchUpOwed] },
     Entry { bug: KnownBug::CatchUpPolledAfterRun, at: with(&[LoseRequest], ONE), breaks: &[Drains, PrefixIsResolved] },
     Entry { bug: KnownBug::RetryReturnsToIdle, at: with(&[Refuse], ONE), breaks: &[Drains, RetryLeadsToAttempt, NothingSwallowed] },
     Entry { bug: KnownBug::PageDroppedWhileBusy, at: TWO, breaks: &[Drains, PageIsApplied] },

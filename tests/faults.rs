@@ -206,7 +206,7 @@ fn watch(world: &World, ended: &AtomicBool) -> u64 {
 
 fn objection(status: &Status<Position>) -> Option<&'static str> {
     match status.waiting_on {
-        WaitingOn::Nothing if status.pending > 0 => Some("something is pending and nobody owes a move"),
+        WaitingOn::Nothing if status.pending > 0 => Some("something is pending and no party owes a move"),
         WaitingOn::Stopped => Some("it has stopped by itself"),
         WaitingOn::Nothing => None,
         _ if status.pending == 0 => Some("nothing is pending and a party owes a move"),

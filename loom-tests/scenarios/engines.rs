@@ -52,7 +52,7 @@ pub fn empty_then_idle() {
     writer.join().unwrap();
 }
 
-/// replicache#42: whoever asks while a sync is going on is sent away.
+/// replicache#42: a caller who asks while a sync is going on is sent away.
 pub fn busy_swallows_trigger() {
     let shared = Arc::new((Mutex::new(Vec::new()), AtomicBool::new(false)));
     let sync = |shared: &(Mutex<Vec<&str>>, AtomicBool)| {
@@ -73,7 +73,7 @@ pub fn busy_swallows_trigger() {
 }
 
 /// A commit while a pull is open and upstream is out of reach. It returns; what it says is pending.
-pub fn a_commit_waits_for_nobody() {
+pub fn a_commit_waits_for_no_other_call() {
     let upstream = Scripted::new(&[Answer::Unavailable], &[], Feed::Silence);
     let replicator = Replicator::builder(MemoryLog::new(), upstream.clone()).spawn().unwrap();
     let ticket = replicator.commit(vec!["a"]).unwrap();

@@ -87,7 +87,7 @@ pub fn a_bump_before_the_interrupt_is_in_time() {
 }
 
 /// One thread waits; main's task joins the queue and gives up, and main bumps. Ends when the waiter has been joined.
-pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
+pub fn a_waiter_that_gives_up_takes_no_others_wake() {
     let epoch = Arc::new(Epoch::new());
     let waiter = spawn(&epoch, |epoch| epoch.past(0).wait());
     let mut leaver = epoch.past(0);
@@ -112,7 +112,7 @@ pub fn what_was_written_before_a_bump_is_seen() {
     waiter.join().unwrap();
 }
 
-/// A thread and main write and bump. Whoever has counted two sees what the other has written.
+/// A thread and main write and bump. The one that has counted two sees what the other has written.
 pub fn what_was_written_before_a_bump_is_seen_by_the_next() {
     let (epoch, written) = (Arc::new(Epoch::new()), Arc::new([AtomicBool::new(false), AtomicBool::new(false)]));
     let bump = |own: usize| {

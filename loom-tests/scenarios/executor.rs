@@ -59,7 +59,7 @@ pub fn block_on<F: Future + Unpin>(future: F) -> F::Output {
     }
 }
 
-/// Polls a future once, with a waker that wakes nobody.
+/// Polls a future once, with a waker that wakes nothing.
 pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }

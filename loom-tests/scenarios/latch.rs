@@ -38,7 +38,7 @@ pub fn open_lets_threads_and_tasks_through() {
 }
 
 /// Main's task is in the queue; a thread opens and closes at once. Ends when the task is through.
-pub fn open_then_close_loses_nobody() {
+pub fn open_then_close_loses_no_waiter() {
     let latch = Arc::new(Latch::new());
     let mut present = Task::new(latch.opened());
     assert!(present.poll().is_pending());
@@ -52,7 +52,7 @@ pub fn open_then_close_loses_nobody() {
 }
 
 /// One thread waits; main closes the latch that is closed already, and opens it. Ends when the thread has been joined.
-pub fn closing_a_closed_latch_forgets_nobody() {
+pub fn closing_a_closed_latch_forgets_no_waiter() {
     let latch = Arc::new(Latch::new());
     let waiter = spawn(&latch, Latch::wait);
     assert!(!latch.close());
@@ -71,7 +71,7 @@ pub fn release_lets_through_exactly_those_present() {
     let mut newcomer = latch.opened();
     assert!(poll_once(&mut newcomer).is_pending(), "a newcomer passes a closed latch");
     let released = releaser.join().unwrap();
-    assert!(poll_once(&mut present).is_ready(), "somebody present was left behind");
+    assert!(poll_once(&mut present).is_ready(), "a waiter that was present was left behind");
     let through = 1 + usize::from(poll_once(&mut newcomer).is_ready());
     assert!(released == through, "the count is not of those let through");
     assert!(!latch.is_open());
@@ -216,7 +216,7 @@ pub fn a_wait_that_is_dropped_as_it_is_released_leaves_no_trace() {
 }
 
 /// Two of main's tasks are in the queue, and one is dropped; a thread opens meanwhile. Ends when the other is through.
-pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
+pub fn a_waiter_that_gives_up_takes_no_others_wake() {
     let latch = Arc::new(Latch::new());
     let mut waiter = Task::new(latch.opened());
     assert!(waiter.poll().is_pending());
@@ -230,7 +230,7 @@ pub fn a_waiter_that_gives_up_takes_nobody_elses_wake() {
 
 /// Main's task is in the queue, and main waits until a deadline; a thread ends time; then main opens. Ends when the task
 /// is through.
-pub fn a_waiter_that_times_out_takes_nobody_elses_wake() {
+pub fn a_waiter_that_times_out_takes_no_others_wake() {
     let latch = Arc::new(Latch::new());
     let mut waiter = Task::new(latch.opened());
     assert!(waiter.poll().is_pending());
@@ -242,7 +242,7 @@ pub fn a_waiter_that_times_out_takes_nobody_elses_wake() {
 }
 
 /// A thread waits; main wakes it without a reason, and then opens. Ends when the thread has been joined.
-pub fn a_wake_without_a_reason_lets_nobody_through() {
+pub fn a_wake_without_a_reason_lets_no_thread_through() {
     let _known = expect_spurious();
     let (latch, opened) = (Arc::new(Latch::new()), Arc::new(AtomicBool::new(false)));
     let waiter = spawn(&latch, {
@@ -259,7 +259,7 @@ pub fn a_wake_without_a_reason_lets_nobody_through() {
 }
 
 /// A thread waits, giving way before it sleeps; main opens. Ends when the thread has been joined.
-pub fn whoever_gives_way_before_it_sleeps_misses_nothing() {
+pub fn giving_way_before_sleeping_misses_nothing() {
     let _given = give_way();
     open_lets_a_thread_through();
 }

@@ -49,7 +49,7 @@ impl Model {
         self.replicator.commit(vec![event]).unwrap()
     }
 
-    /// Waits for everything, and asserts the service: each of `events` is at upstream once, and nobody owes a move.
+    /// Waits for everything, and asserts the service: each of `events` is at upstream once, and no party owes a move.
     fn drains(self, events: &[Event]) {
         self.replicator.flush(Duration::MAX).unwrap();
         self.drained(events);
@@ -285,7 +285,7 @@ pub fn a_failure_is_visible_and_a_restart_ends_it() {
     model.drains(&["a"]);
 }
 
-/// A restart that nobody needs, at any moment of a push that is taken.
+/// A restart without need, at any moment of a push that is taken.
 pub fn a_needless_restart_does_no_harm() {
     let model = Model::new(MemoryLog::new(), Scripted::new(&[], &[], Feed::Silence));
     let ticket = model.commit("a");
@@ -335,7 +335,7 @@ pub fn updates_begin_where_their_snapshot_ends() {
     model.upstream.close();
 }
 
-/// A push is refused for now while somebody pauses the direction: that is no success.
+/// A push is refused for now while the owner pauses the direction: that is no success.
 pub fn a_pause_is_not_taken_for_success() {
     let model = Model::new(MemoryLog::new(), Scripted::new(&[Answer::Unavailable], &[], Feed::Silence));
     let ticket = model.commit("a");

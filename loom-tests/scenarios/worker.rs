@@ -30,7 +30,7 @@ struct Record {
     /// Each run that has begun, and whether it found `flag` up. No step of the model: a lock of the real world, never
     /// held at one.
     runs: Mutex<Vec<(u64, bool)>>,
-    /// The latest generation that somebody has asked for. No step of the model.
+    /// The latest generation that was asked for. No step of the model.
     asked: std::sync::atomic::AtomicU64,
     own: OnceLock<Handle>,
 }
@@ -45,7 +45,7 @@ impl Record {
 
     /// The worker itself, for its body.
     fn own(&self) -> &Handle {
-        self.own.get().expect("main knows it before anybody takes a step")
+        self.own.get().expect("main knows it before any thread takes a step")
     }
 
     fn asks_for(&self, generation: u64) {
@@ -168,7 +168,7 @@ pub fn two_restarts_at_once_are_both_served() {
     record.asks_for(worker.restart().unwrap());
     worker.idle().wait();
     assert!(record.runs().last() >= Some(&record.asked()), "the restart was lost");
-    assert!(worker.status().generation == record.asked(), "a run that nobody asked for");
+    assert!(worker.status().generation == record.asked(), "a run that was not asked for");
     leave(worker);
 }
 
@@ -360,7 +360,7 @@ pub fn restarts_from_two_threads_are_both_served() {
     let asked = mine.max(other.join().unwrap());
     worker.idle().wait();
     assert!(record.runs().last() >= Some(&asked), "the restart was lost");
-    assert!(worker.status().generation == asked, "a run that nobody asked for");
+    assert!(worker.status().generation == asked, "a run that was not asked for");
     leave(worker);
 }
 

@@ -18,8 +18,8 @@ use known_bugs::{KNOWN_BUGS, SYNC_POINTS};
 
 const CATALOGUE: &str = "loom-tests/known_bugs.rs";
 
-/// Where the source is, if it is not that of this repository: whoever changes that, to see whether the checks notice, is
-/// not interested in what becomes of the known bugs.
+/// Where the source is, if it is not that of this repository: a mutation, made to see whether the
+/// checks notice, need not fit the known bugs.
 const SOURCE: &str = "LATCHWORK_SWITCHED_SOURCE";
 
 fn main() -> ExitCode {

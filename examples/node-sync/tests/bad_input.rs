@@ -173,7 +173,7 @@ fn a_file_without_permission() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
 
-    const NOBODY: u32 = 65534;
+    const UNPRIVILEGED: u32 = 65534;
     let dir = done();
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let is_root = fs::metadata(dir.path()).unwrap().uid() == 0;
@@ -186,7 +186,7 @@ fn a_file_without_permission() {
     let bound = |dir: &Path| {
         let mut command = Command::new(&program);
         if is_root {
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         }
         command.args(["--todos", "3,3", "--dir"]).arg(dir);
         command
