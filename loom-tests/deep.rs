@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::runner::{Model, message, on_a_thread};
+use crate::model::{Model, message, on_a_thread};
 use crate::{data, trace};
 
 /// How a process ends whose search goes on another time.

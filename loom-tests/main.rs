@@ -13,6 +13,7 @@
 #[path = "../tests/search/data.rs"]
 mod data;
 mod deep;
+mod model;
 mod progress;
 mod runner;
 #[path = "scenarios/shipped.rs"]
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use latchwork::Latch;
 use latchwork_switched::known_bugs::KnownBug;
-use runner::{DEADLOCK, Model, SPINS, Scenario};
+use model::{DEADLOCK, Index, Model, SPINS, Scenario};
 use serde_json::json;
 
 /// A scenario as one of the two builds has it; one with parameters, as a call in its module.
@@ -72,12 +73,12 @@ macro_rules! index {
             }
         )*
 
-        const ROOMS: &[Model] = &[$($(Model {
+        const MODULES: &[Model] = &[$($(Model {
             name: concat!(stringify!($module), "::", stringify!($name)),
             property: $property,
             invariants: $invariants,
             threads: $threads,
-            bound: runner::bound!($bound),
+            bound: model::bound!($bound),
             scenario: on!(shipped, $module, $name $(= $scenario($($parameter),*))?),
             switched: on!(switched, $module, $name $(= $scenario($($parameter),*))?),
             known_bugs: &[$((KnownBug::$bug, $failure)),*],
@@ -110,7 +111,7 @@ macro_rules! meetings {
             property: meetings!(property $what, $pusher),
             invariants: $invariants,
             threads: 3,
-            bound: runner::bound!($bound),
+            bound: model::bound!($bound),
             scenario: on!(shipped, matrix, $name = $happening.meets($pusher)),
             switched: on!(switched, matrix, $name = $happening.meets($pusher)),
             known_bugs: &[$((KnownBug::$bug, meetings!(failure $($failure)?))),*],
@@ -133,12 +134,10 @@ macro_rules! meetings {
 }
 
 /// All of them.
-fn models() -> impl Iterator<Item = &'static Model> {
-    ROOMS.iter().chain(MATRIX)
-}
+const INDEX: Index = Index(&[MODULES, MATRIX]);
 
 fn check(name: &str) {
-    models().find(|model| model.name == name).expect("a test for each model").check();
+    INDEX.models().find(|model| model.name == name).expect("a test for each model").check(INDEX);
 }
 
 index! {
@@ -604,7 +603,7 @@ meetings! {
 #[test]
 fn passing_an_open_latch_is_one_atomic_load() {
     let steps =
-        |pass: fn(&Latch)| runner::steps(move || pass(&Latch::new_open())) - runner::steps(|| drop(Latch::new_open()));
+        |pass: fn(&Latch)| model::steps(move || pass(&Latch::new_open())) - model::steps(|| drop(Latch::new_open()));
     let look = steps(|latch| assert!(latch.is_open()));
     assert_eq!(steps(Latch::wait), look);
     assert_eq!(steps(|latch| assert!(latch.opened().wait_timeout(Duration::MAX).is_ready())), look);
@@ -637,7 +636,7 @@ fn every_known_bug_is_in_the_index() {
     ];
     // A table of answers in a time of its own finds this one (answers.rs): it takes times that grow.
     const FOUND_BY_ANSWERS: &[KnownBug] = &[KnownBug::CaughtUpForgetsFailures];
-    let found: Vec<_> = models().flat_map(|model| model.known_bugs).map(|(bug, _)| bug).collect();
+    let found: Vec<_> = INDEX.models().flat_map(|model| model.known_bugs).map(|(bug, _)| bug).collect();
     let missing: Vec<_> = KnownBug::ALL
         .iter()
         .filter(|bug| !found.contains(bug) && ![FOUND_BY_SEARCH, FOUND_BY_ANSWERS].concat().contains(bug))
@@ -651,7 +650,7 @@ fn the_index_is_written_down() {
     for bug in KnownBug::ALL {
         data::note(&json!({ "known_bug": { "name": format!("{bug:?}"), "story": bug.story().trim() } }));
     }
-    for Model { name, bound, larger, .. } in models() {
+    for Model { name, bound, larger, .. } in INDEX.models() {
         let larger: Vec<_> = larger.iter().map(|(name, _)| name).collect();
         data::note(&json!({ "listed": { "name": name, "bound": bound, "larger": larger } }));
     }

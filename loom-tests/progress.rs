@@ -4,15 +4,14 @@ use std::io::IsTerminal;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::models;
-use crate::runner::{Model, say};
+use crate::model::{Index, Model, say};
 
 /// Says once what is about to run, how long that takes, and what the lines mean.
-pub fn announce() {
+pub fn announce(index: Index) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        assert!(models().any(|model| model.name == QUICK), "there is no model {QUICK}");
-        let (selected, all) = (selected(), models().count());
+        assert!(index.models().any(|model| model.name == QUICK), "there is no model {QUICK}");
+        let (selected, all) = (selected(index), index.models().count());
         if selected > 1 {
             let of = if selected < all { format!("{selected} of ") } else { String::new() };
             say(&format!(
@@ -22,7 +21,7 @@ pub fn announce() {
             ));
         }
         if !lines_are_long() {
-            let before = if shows_progress() { " ".repeat(progress(0).len()) } else { String::new() };
+            let before = if shows_progress() { " ".repeat(progress(0, selected).len()) } else { String::new() };
             say(&format!("{before}executions     time known bugs model ({LINES}=long: and what it shows)"));
         }
     });
@@ -61,13 +60,13 @@ pub fn count() -> usize {
     DONE.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-fn progress(done: usize) -> String {
-    format!("{done:>3}/{} ", selected())
+fn progress(done: usize, selected: usize) -> String {
+    format!("{done:>3}/{selected} ")
 }
 
 /// What a model's process has said, when so many have been there.
-pub fn shown(line: &str, done: usize) -> String {
-    let line = if shows_progress() { progress(done) + line } else { line.into() };
+pub fn shown(line: &str, done: usize, index: Index) -> String {
+    let line = if shows_progress() { progress(done, selected(index)) + line } else { line.into() };
     if lines_are_long() || line.chars().count() <= WIDTH {
         return line;
     }
@@ -75,7 +74,7 @@ pub fn shown(line: &str, done: usize) -> String {
 }
 
 /// How many models the harness was asked for.
-fn selected() -> usize {
+fn selected(index: Index) -> usize {
     let (mut filters, mut skipped) = (Vec::new(), Vec::new());
     let mut arguments = std::env::args().skip(1);
     let mut exact = false;
@@ -92,5 +91,5 @@ fn selected() -> usize {
     let any = |name: &str, filters: &[String]| filters.iter().any(|filter| meant(name, filter));
     let is_selected =
         |model: &&'static Model| (filters.is_empty() || any(model.name, &filters)) && !any(model.name, &skipped);
-    models().filter(is_selected).count()
+    index.models().filter(is_selected).count()
 }

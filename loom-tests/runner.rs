@@ -12,79 +12,17 @@
 //! With `LATCHWORK_MODELS=here` models run in the process of the tests, one at a time: for a debugger. With
 //! `LATCHWORK_LINES=long` a model's line says its property, and when it has found which bug.
 
-use std::any::Any;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::panic;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use latchwork::sync::model::builder;
-use latchwork_switched::known_bugs::KnownBug;
 use serde_json::{Value, json};
 
+use crate::model::{DEADLOCK, EXPECTED_TO_FAIL, Index, Model, SPINS, Scenario, Search, message, on_a_thread, say};
 use crate::{data, deep, progress, trace};
-
-/// What loom says when every thread waits for another. The states of the threads follow it.
-pub const DEADLOCK: &str = "deadlock; threads = ";
-
-/// What loom says when a thread looks again and again for something that never comes.
-pub const SPINS: &str = "Model exceeded maximum number of branches.";
-
-/// One model; see the index.
-pub struct Model {
-    pub name: &'static str,
-    pub property: &'static str,
-    pub invariants: &'static str,
-    /// loom refuses to start more.
-    pub threads: usize,
-    /// The greatest number of preemptions; `None` for no bound.
-    pub bound: Option<usize>,
-    /// On the crate as it ships.
-    pub scenario: Scenario,
-    /// On the build with the known bugs.
-    pub switched: Scenario,
-    /// Those that this model finds, with the failure expected.
-    pub known_bugs: &'static [(KnownBug, &'static str)],
-    /// The same scenario as another engine has it, with the failure expected.
-    pub variants: &'static [(&'static str, Scenario, &'static str)],
-    /// The same property in sizes that take hours; see [`deep`].
-    pub larger: &'static [(&'static str, Scenario)],
-}
-
-/// What a model does, in one of the two builds of the crate.
-#[derive(Clone, Copy)]
-pub struct Scenario {
-    pub steps: fn(),
-    pub build: &'static Build,
-}
-
-/// How a build tells what an execution did: `latchwork::sync::model`, with the trace as text.
-pub struct Build {
-    pub record: fn(fn()),
-    pub recorded: fn(Option<&str>) -> Option<String>,
-}
-
-/// A bound as the index writes it.
-macro_rules! bound {
-    (exhaustive) => {
-        None
-    };
-    ($preemptions:literal) => {
-        Some($preemptions)
-    };
-}
-pub(crate) use bound;
-
-/// How a search ended.
-pub struct Search {
-    pub executions: usize,
-    time: Duration,
-    /// What the failing execution panicked with.
-    pub failure: Option<Box<dyn Any + Send>>,
-}
 
 /// A search for a defect that is there.
 struct Hunt {
@@ -94,8 +32,9 @@ struct Hunt {
 }
 
 impl Model {
-    /// Searches, prints a line, and panics if the property does not hold or a known bug is not found.
-    pub fn check(&self) {
+    /// Searches, prints a line, and panics if the property does not hold or a known bug is not
+    /// found. It is one of these.
+    pub fn check(&self, index: Index) {
         let place = std::env::var(PLACE).ok();
         if place.as_deref() == Some(CHILD) {
             end_with_the_parent();
@@ -112,16 +51,16 @@ impl Model {
         if trace::are_asked_for() {
             trace::show(self);
         }
-        progress::announce();
+        progress::announce(index);
         match place.as_deref() {
-            None => self.check_in_a_process(),
+            None => self.check_in_a_process(index),
             Some("here") => self.check_here(),
             Some(other) => panic!("{PLACE}: expected \"here\" or nothing, got {other:?}"),
         }
     }
 
     /// Runs this test, and no other, in a process of its own, and passes on what it says and how it ends.
-    fn check_in_a_process(&self) {
+    fn check_in_a_process(&self, index: Index) {
         let mut child = Command::new(std::env::current_exe().expect("the path of these tests"));
         child.args(["--exact", self.name, "--nocapture"]).env(PLACE, CHILD).stdin(Stdio::piped());
         if !shows_everything() {
@@ -135,7 +74,7 @@ impl Model {
         let said = String::from_utf8_lossy(&ended.stderr);
         let done = progress::count();
         if ended.status.code() == Some(CHECKED) {
-            said.lines().for_each(|line| say(&progress::shown(line, done)));
+            said.lines().for_each(|line| say(&progress::shown(line, done, index)));
         } else {
             let Self { name, property, invariants, .. } = self;
             let (property, status) = (property.trim(), ended.status);
@@ -257,44 +196,6 @@ impl Model {
         };
         Hunt { name, found }
     }
-
-    /// On a thread of its own, so that a failure leaves nothing behind.
-    pub fn search(&self, scenario: Scenario) -> Search {
-        let executions = Arc::new(AtomicUsize::new(0));
-        let (builder, count) = (self.builder(), Arc::clone(&executions));
-        let started = Instant::now();
-        let ended = on_a_thread(EXPECTED_TO_FAIL, move || {
-            builder.check(move || {
-                count.fetch_add(1, Ordering::Relaxed);
-                (scenario.steps)();
-            });
-        });
-        Search { executions: executions.load(Ordering::Relaxed), time: started.elapsed(), failure: ended.err() }
-    }
-
-    /// Without any limit but the bound that the index gives.
-    pub fn builder(&self) -> loom::model::Builder {
-        let mut builder = builder(self.bound);
-        builder.max_threads = self.threads;
-        builder
-    }
-}
-
-/// Runs a search on a thread of that name.
-pub fn on_a_thread(name: &str, search: impl FnOnce() + Send + 'static) -> thread::Result<()> {
-    silence_expected_failures();
-    thread::Builder::new().name(name.into()).spawn(search).expect("a thread for the model").join()
-}
-
-/// The number of steps that `scenario`, on one thread, takes on what threads share, each lock and atomic operation being
-/// at least one.
-pub fn steps(scenario: impl Fn() + Copy + Send + Sync + 'static) -> usize {
-    let fits = |steps: &usize| {
-        let mut builder = loom::model::Builder::new();
-        builder.max_branches = *steps;
-        on_a_thread(EXPECTED_TO_FAIL, move || builder.check(scenario)).is_ok()
-    };
-    (1..100).find(fits).expect("a scenario of a few steps")
 }
 
 /// Where models run: in a process each, unless this variable says otherwise.
@@ -327,39 +228,4 @@ fn shows_everything() -> bool {
 
 fn is_as_expected(message: &str, expected: &str) -> bool {
     if [DEADLOCK, SPINS].contains(&expected) { message.starts_with(expected) } else { message == expected }
-}
-
-/// What a failing execution panicked with.
-pub fn message(failure: &(dyn Any + Send)) -> &str {
-    failure
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or(failure.downcast_ref::<&str>().copied())
-        .unwrap_or("(no message)")
-}
-
-/// The name of the threads whose panics are expected, or told in other words.
-const EXPECTED_TO_FAIL: &str = "expected to fail";
-
-/// The name of the threads whose panics are said in other words, but for where an assertion failed.
-pub const REPLAYED: &str = "model";
-
-fn silence_expected_failures() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            let is_a_verdict = || [DEADLOCK, SPINS].iter().any(|verdict| message(info.payload()).starts_with(verdict));
-            match thread::current().name() {
-                Some(EXPECTED_TO_FAIL) => {}
-                Some(REPLAYED) if is_a_verdict() => {}
-                _ => usual(info),
-            }
-        }));
-    });
-}
-
-/// Prints past the test harness, which keeps what passing tests print.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

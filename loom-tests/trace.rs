@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use loom::model::Builder;
 
-use crate::runner::{Model, REPLAYED, Scenario, message, on_a_thread, say};
+use crate::model::{Model, REPLAYED, Scenario, message, on_a_thread, say};
 
 /// The known bug that is shown, or the name of what another engine had in its place, or of a larger
 /// size.

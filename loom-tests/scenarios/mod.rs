@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{latchwork, suspend};
-use crate::runner::Build;
+use crate::model::Build;
 use latchwork::sync::model::{record, recorded};
 use thread::JoinHandle;
 
