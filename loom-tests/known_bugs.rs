@@ -627,6 +627,37 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
+        name: "TicketForgetsTasks",
+        story: "A commit settles, and of those that wait for its ticket the threads are woken and the tasks are not.",
+        source: None,
+        edits: &[replace("replicator/ticket.rs", "Tickets::settled", "wakers.append(&mut present);", "drop(present);")],
+    },
+    KnownBug {
+        name: "SecondShutdownWaitsForNone",
+        story: "A shutdown takes the threads along as it waits for them: another at the same time finds none and returns.",
+        source: None,
+        edits: &[
+            replace(
+                "replicator/shutdown.rs",
+                "Replicator::shutdown",
+                "self.core.workers.lock()",
+                "take(&mut *self.core.workers.lock())",
+            ),
+            replace("replicator/shutdown.rs", "Replicator::shutdown", "&mut *workers", "&mut workers"),
+        ],
+    },
+    KnownBug {
+        name: "DropWaitsBeforeStop",
+        story: "The drop of the last handle waits for the threads before it has told them to stop.",
+        source: None,
+        edits: &[before(
+            "replicator/shutdown.rs",
+            "Owned::drop",
+            "let mut in_vain",
+            "drop(take(&mut *self.workers.lock()));",
+        )],
+    },
+    KnownBug {
         name: "DropsUnderTheLock",
         story: "What is not needed any more is dropped under the lock, where its drop may call back.",
         source: None,

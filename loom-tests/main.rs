@@ -437,6 +437,15 @@ index! {
         /// What a subscriber leaves behind as it is told is not dropped under the lock.
         a_subscriber_that_leaves_as_it_is_told_leaves_nothing_under_the_lock: "I9", 3 threads, exhaustive,
             finds { DropsUnderTheLock: SPINS };
+        /// A task that awaits a ticket is woken when it settles, though another that awaits it gives up.
+        a_ticket_that_is_awaited_wakes_its_task: "I2, I8", 3 threads, exhaustive,
+            finds { TicketForgetsTasks: DEADLOCK };
+        /// Of shutdowns at the same time each returns when the threads have ended.
+        shutdowns_at_once_both_wait_for_the_threads: "I16", 4 threads, 3,
+            finds { SecondShutdownWaitsForNone: "a thread goes on after a shutdown" };
+        /// Of handles dropped at the same time one ends the threads, and waits for them.
+        handles_dropped_at_once_end_the_threads: "I16", 4 threads, exhaustive,
+            finds { DropWaitsBeforeStop: DEADLOCK };
     }
     /// What stands in the place of other engines' bugs.
     mod engines {

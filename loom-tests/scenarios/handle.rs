@@ -1,16 +1,17 @@
 //! Models of the handle: what stops, resets, subscribes and wakes while the two directions are at work.
 //!
-//! Threads: main, the pusher, the puller. Time stands still.
+//! Threads: main, the pusher, the puller, and one more where handles meet. Time stands still.
 
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
-use super::executor::block_on;
+use super::executor::{block_on, poll_once};
 use super::upstream::{Feed, Scripted};
-use super::{latchwork, unexplored};
+use super::{latchwork, thread, unexplored};
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::replicator::RecvError;
 use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
@@ -57,7 +58,7 @@ pub fn a_stop_refuses_what_comes_later_and_settles_what_came_before() {
     loom::stop_exploring();
     let confirmed = matches!(settled, Settled::Confirmed(1));
     assert!(confirmed || settled == Settled::Closed);
-    assert_eq!(replicator.flush(std::time::Duration::ZERO).is_ok(), confirmed);
+    assert_eq!(replicator.flush(Duration::ZERO).is_ok(), confirmed);
     assert_eq!(upstream.events().len(), usize::from(confirmed), "upstream knows better than the ticket");
     upstream.close();
 }
@@ -145,5 +146,79 @@ pub fn a_subscriber_that_leaves_as_it_is_told_leaves_nothing_under_the_lock() {
     while Arc::strong_count(&asks) > 1 {
         loom::thread::yield_now();
     }
+    loom::stop_exploring();
+}
+
+/// An upstream that is never behind and never has anything. What it holds shows whether its
+/// threads have let go of it.
+struct Quiet(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+type Log = MemoryLog<&'static str>;
+
+impl Upstream<Log> for Quiet {
+    fn push(&self, _: &Batch<Log>, _: &Interrupt) -> Result<(), PushError<u64>> {
+        Ok(())
+    }
+
+    fn pull<'a>(
+        &'a self,
+        _: u64,
+        _: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<&'static str>>, PullError>> + 'a {
+        std::iter::once(Ok(Page { entries: Vec::new(), more: More::None }))
+    }
+}
+
+/// A replicator that has caught up, and what its threads hold.
+fn quiet() -> (Replicator<Log>, Arc<()>) {
+    let held = Arc::new(());
+    let replicator = Replicator::builder(Log::new(), Quiet(Arc::clone(&held))).one_shot_pull().spawn().unwrap();
+    loom::thread::yield_now();
+    (replicator, held)
+}
+
+/// A task awaits a commit as the pusher settles it, and one that awaits it with another ticket gives
+/// up. Ends when the first has been woken.
+pub fn a_ticket_that_is_awaited_wakes_its_task() {
+    let way = unexplored();
+    let (replicator, _held) = quiet();
+    drop(way);
+    let ticket = replicator.commit(vec!["a"]).unwrap();
+    let _ready_or_not = poll_once(&mut ticket.wait_async());
+    assert!(block_on(ticket.wait_async()) == Settled::Confirmed(1));
+    loom::stop_exploring();
+}
+
+/// Main and another thread, each with a handle, shut down at the same time.
+pub fn shutdowns_at_once_both_wait_for_the_threads() {
+    let way = unexplored();
+    let (replicator, held) = quiet();
+    let other = replicator.clone();
+    let ends = |replicator: &Replicator<Log>, held: &Arc<()>| {
+        assert!(replicator.shutdown(Duration::MAX).is_clean());
+        // Those of main and of the other thread.
+        assert!(Arc::strong_count(held) == 2, "a thread goes on after a shutdown");
+    };
+    let theirs = Arc::clone(&held);
+    drop(way);
+    let thread = thread::spawn(move || {
+        ends(&other, &theirs);
+        (other, theirs)
+    });
+    ends(&replicator, &held);
+    let _theirs = thread.join().unwrap();
+    loom::stop_exploring();
+}
+
+/// Main and another thread, each with a handle, drop it at the same time.
+pub fn handles_dropped_at_once_end_the_threads() {
+    let way = unexplored();
+    let (replicator, held) = quiet();
+    let other = replicator.clone();
+    drop(way);
+    let thread = thread::spawn(move || drop(other));
+    drop(replicator);
+    thread.join().unwrap();
+    assert!(Arc::strong_count(&held) == 1, "a thread goes on after the last handle's drop");
     loom::stop_exploring();
 }
