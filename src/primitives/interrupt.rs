@@ -373,7 +373,7 @@ mod tests {
         }
         let parent = Interrupt::new();
         let alive = parent.child();
-        for _ in 0..100_000 {
+        for _ in 0..1_000 {
             let child = parent.child();
             let grandchild = child.child();
             drop(child);
