@@ -1,7 +1,7 @@
 //! The probe: what has happened is told once, as an [event](super::event::Event), where it has
 //! taken effect.
 //!
-//! There are two readers. In a model build the [execution traces](super::trace) read every event.
+//! There are two readers. In a model build the execution traces (`trace.rs`) read every event.
 //! With the feature `tracing` the replicator's are read by what stands before the probe's `=>`. In
 //! other builds a probe is nothing: what it names is not compiled. So it decides nothing and
 //! changes nothing.

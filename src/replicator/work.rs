@@ -1,6 +1,10 @@
 //! What the two workers do: report and ask in one critical section, call upstream without the lock.
 //!
 //! A worker ends when it is told to stop, and for nothing else: all that is the user's is contained.
+//!
+//! Each is a [`Worker`](crate::Worker) that runs once. Its runs and restarts are of no use here; how
+//! it ends is. Dropping it waits for the thread, but not on that thread itself, where a waker or an
+//! upstream may drop the last handle; and a drop of the upstream that panics stays in the thread.
 
 use std::convert::Infallible;
 use std::mem::take;
