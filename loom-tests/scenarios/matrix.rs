@@ -192,7 +192,7 @@ impl Happening {
     pub fn meets(self, pusher: Pusher) {
         let way = unexplored();
         let (replicator, upstream, _ticket) = self.staged(pusher);
-        let mut settled = Task::new(replicator.flushed());
+        let mut settled = Task::new(replicator.flush_async());
         assert!(pusher == Idle || settled.poll().is_pending());
         upstream.release();
         drop(way);
