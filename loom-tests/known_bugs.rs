@@ -664,6 +664,57 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace("replicator/after.rs", "AfterUnlock::discard_events", "needs_drop::<E>()", "false")],
     },
     KnownBug {
+        name: "WatcherIsNotNoted",
+        story: "A waiter for a status that finds nothing new is not noted, and what changes next wakes none.",
+        source: Some("realm-core #5315"),
+        edits: &[replace("replicator/core.rs", "State::has_changed", "self.watched |= self.revision == seen;", "")],
+    },
+    KnownBug {
+        name: "LookTellsNoWatcher",
+        story: "A push that begins changes what a status shows, and no waiter for that is told.",
+        source: Some("replicache #490"),
+        edits: &[replace(
+            "replicator/core.rs",
+            "State::record_wait",
+            "if begun || news || moved { self.changed() } else { 0 }",
+            "0",
+        )],
+    },
+    KnownBug {
+        name: "HaltWakesNoFlush",
+        story: "A flush waits on when the pusher has failed, until the owner acts or its time is over.",
+        source: Some("realm-core #5315"),
+        edits: &[replace("replicator/core.rs", "State::changed", "take(&mut self.halted)", "false")],
+    },
+    KnownBug {
+        name: "HaltWakesNoTicket",
+        story: "A bounded wait for a ticket waits on when the pusher has failed.",
+        source: None,
+        edits: &[replace("replicator/ticket.rs", "Tickets::halt", "Topics::from(halted)", "0")],
+    },
+    KnownBug {
+        name: "GivenUpEventStillBlocks",
+        story: "An event that the owner has given up goes on to block what stood behind it.",
+        source: Some("matrix-rust-sdk #3539"),
+        edits: &[replace(
+            "protocol/decisions.rs",
+            "Protocol::give_up",
+            "range.contains(&blocked.index)",
+            "range.contains(&blocked.index) && false",
+        )],
+    },
+    KnownBug {
+        name: "DeadlineEndsNoWait",
+        story: "A thread that blocks until it is interrupted does not wake at the interrupt's deadline.",
+        source: Some("element-x-ios #1211, libsql #1224"),
+        edits: &[replace(
+            "primitives/wait.rs",
+            "Wait::drive",
+            "by_itself.chain(deadline).min()",
+            "by_itself.min().and(deadline).or(deadline)",
+        )],
+    },
+    KnownBug {
         name: "OrphansGrandchildren",
         story: "A child does not hold its parent: when that is dropped, the grandparent does not reach the child any more.",
         source: None,

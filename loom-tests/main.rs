@@ -447,6 +447,22 @@ index! {
         handles_dropped_at_once_end_the_threads: "I16", 4 threads, exhaustive,
             finds { DropWaitsBeforeStop: DEADLOCK };
     }
+    /// What an owner waits for: news, and what does not end by itself.
+    mod owner {
+        /// A thread that waits for a status is told of the change that makes it so.
+        a_status_that_changes_is_seen: "I1", 3 threads, exhaustive, finds { WatcherIsNotNoted: DEADLOCK };
+        /// It is told of a push that begins, too; and `reconnect` ends one that hangs.
+        a_push_that_begins_is_seen_and_reconnect_ends_it: "I1, I13", 3 threads, exhaustive, finds { LookTellsNoWatcher: DEADLOCK };
+        /// A flush ends when only the owner can go on.
+        a_flush_ends_when_the_pusher_fails: "I16", 3 threads, exhaustive, finds { HaltWakesNoFlush: DEADLOCK };
+        /// So does a wait for a ticket that is to.
+        a_bounded_wait_for_a_ticket_ends_when_the_pusher_fails: "I16", 3 threads, exhaustive, finds { HaltWakesNoTicket: DEADLOCK };
+        /// An event that upstream refuses for good and that is given up lets the next go on, and settles its own ticket alone.
+        a_refused_event_that_is_given_up_lets_the_next_go_on: "I1, I8", 3 threads, exhaustive,
+            finds { GivenUpEventStillBlocks: DEADLOCK };
+        /// The deadline of a push that hangs ends it, without a thread that watches.
+        a_push_that_hangs_ends_at_its_deadline: "I6", 3 threads, exhaustive, finds { DeadlineEndsNoWait: DEADLOCK };
+    }
     /// What stands in the place of other engines' bugs.
     mod engines {
         /// Looking, then parking past the epoch read before, misses nothing.

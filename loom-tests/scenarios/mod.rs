@@ -13,6 +13,7 @@ pub mod handle;
 pub mod interrupt;
 pub mod latch;
 pub mod matrix;
+pub mod owner;
 pub mod replicator;
 mod thread;
 pub mod upstream;
