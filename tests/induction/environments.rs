@@ -110,8 +110,12 @@ pub const FAILING: Config = Config { name: "and calls and the log fail, live, pu
 pub const LYING: Config = Config { name: "and upstream lies, live, pushes of one", loops: CREDULOUS, ..ONE.with(LIES) };
 
 /// Minutes each, and gigabytes.
+///
+/// Of an owner, failures and lies each **two** are together, and not all three: that set does not fit into 12 GB. What one
+/// of them does to a client is in its state when the next comes; a defect that needs all three at once, and shows in no
+/// two of them, is left to the fuzzers.
 #[rustfmt::skip]
-pub const LARGE: [Config; 8] = [
+pub const LARGE: [Config; 9] = [
     Config { name: "and the owner acts, on request, pushes of one", ..ONE_ON_REQUEST.with(OWNER) },
     Config { name: "and calls and the log fail, on request, pushes of one", ..ONE_ON_REQUEST.with(FAILURES) },
     Config { name: "and upstream lies, on request, pushes of one", loops: CREDULOUS, ..ONE_ON_REQUEST.with(LIES) },
@@ -119,5 +123,6 @@ pub const LARGE: [Config; 8] = [
     Config { name: "and upstream lies, live", loops: CREDULOUS, ..LIVE.with(LIES) },
     Config { name: "and the owner acts, live", loops: IMPATIENT, ..LIVE.with(OWNER) },
     Config { name: "and calls and the log fail, and upstream lies, live, pushes of one", loops: CREDULOUS, ..ONE.with(FAILURES).with(LIES) },
-    Config { name: "and all of that, live, pushes of one", loops: CREDULOUS, ..ONE.with(OWNER).with(FAILURES).with(LIES) },
+    Config { name: "and the owner acts, and calls and the log fail, live, pushes of one", ..ONE.with(OWNER).with(FAILURES) },
+    Config { name: "and the owner acts, and upstream lies, live, pushes of one", loops: CREDULOUS, ..ONE.with(OWNER).with(LIES) },
 ];
