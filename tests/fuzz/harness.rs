@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use proptest::strategy::Strategy;
+use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestCaseResult, TestError, TestRng, TestRunner};
 
 /// For how long each fuzzer runs, unless `LATCHWORK_FUZZ_SECONDS` says otherwise.
@@ -85,6 +85,19 @@ struct Failure<T> {
     case: T,
 }
 
+/// Draws the case with this number, and makes it smaller in so many steps at most.
+fn runner(seed: u64, max_shrink_iters: u32) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        failure_persistence: None,
+        max_shrink_iters,
+        max_shrink_time: u32::try_from(SHRINKING.as_millis()).expect("a minute"),
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
 impl<S: Strategy> Fuzzer<S> {
     /// Runs until the time is over.
     ///
@@ -126,15 +139,7 @@ impl<S: Strategy> Fuzzer<S> {
         check: &impl Fn(&S::Value, &Seen) -> TestCaseResult,
         shrink: bool,
     ) -> Option<Failure<S::Value>> {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let config = Config {
-            failure_persistence: None,
-            max_shrink_iters: if shrink { u32::MAX } else { 0 },
-            max_shrink_time: u32::try_from(SHRINKING.as_millis()).expect("a minute"),
-            ..Config::default()
-        };
-        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let mut runner = runner(seed, if shrink { u32::MAX } else { 0 });
         let tree = self.cases.new_tree(&mut runner).expect("nothing is filtered out");
         let (first, uncounted) = (Cell::new(true), Seen { hurried: true, ..Seen::default() });
         let outcome = runner.run_one(tree, |case| {
@@ -149,6 +154,11 @@ impl<S: Strategy> Fuzzer<S> {
             Err(TestError::Fail(reason, case)) => Some(Failure { seed, reason: reason.to_string(), case }),
             Err(TestError::Abort(reason)) => panic!("{}: {reason}", self.name),
         }
+    }
+
+    /// The case with this number.
+    pub fn draw(&self, seed: u64) -> S::Value {
+        self.cases.new_tree(&mut runner(seed, 0)).expect("nothing is filtered out").current()
     }
 
     fn fail(&self, failure: Failure<S::Value>, check: &impl Fn(&S::Value, &Seen) -> TestCaseResult) -> ! {

@@ -30,21 +30,21 @@ use super::verdict::say;
 
 /// A state as both kinds have it.
 #[derive(Debug, Hash)]
-struct Form {
-    protocol: String,
-    pending: usize,
-    own: usize,
-    foreign: bool,
-    late: [bool; MOST],
+pub struct Form {
+    pub protocol: String,
+    pub pending: usize,
+    pub own: usize,
+    pub foreign: bool,
+    pub late: [bool; MOST],
     /// Of a push: its size, whether upstream has it, whether it is to end, whether it is the
     /// present one.
-    push: Option<(usize, bool, bool, bool)>,
+    pub push: Option<(usize, bool, bool, bool)>,
     /// Of a pull: what it has lost, whether it is to end, whether it is the present one.
-    pull: Option<(Part, bool, bool)>,
+    pub pull: Option<(Part, bool, bool)>,
 }
 
 impl Form {
-    fn fingerprint(&self) -> u64 {
+    pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
@@ -67,13 +67,18 @@ fn without_errors(text: &str) -> String {
     left + rest
 }
 
+/// Without the parts of positions that only logs with local-only events have.
+fn without_clients(text: &str) -> String {
+    text.replace("Position { global: ", "").replace(", client: 0 }", "")
+}
+
 /// A protocol's canonical form in words, but for its log and its settings.
-fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> String {
+pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> String {
     let canonical = format!("{:?}", protocol.canonical());
     let (_, course) = canonical.split_once("course: ").expect("a shape prints its course");
     let mut words = String::with_capacity(course.len());
     let mut before = "";
-    for word in without_errors(course).split(' ') {
+    for word in without_clients(&without_errors(course)).split(' ') {
         let number = word.trim_start_matches("Some(").trim_end_matches([',', ')', ' ']);
         let relation = match (before, number.parse::<i64>()) {
             ("base:" | "target:", Ok(position)) => Some(match position.cmp(&head) {
@@ -81,6 +86,7 @@ fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> Str
                 std::cmp::Ordering::Equal => "at",
                 std::cmp::Ordering::Greater => "after",
             }),
+            ("push_failures:" | "rejected:" | "pull_failures:", Ok(count)) => Some(["0", "1", "2"][count.min(2) as usize]),
             // Of all that is printed, times alone begin with a digit and end with their unit.
             _ if number.starts_with(|first: char| first.is_ascii_digit()) && number.ends_with('s') => {
                 Some(if number == "0ns" { "past" } else { "later" })
@@ -288,6 +294,19 @@ fn wander(search: &Search, count: usize, visit: &mut impl FnMut(&model::State) -
         }
     }
     visited
+}
+
+/// Looks for the fuzzers' states. Returns what is missing.
+pub fn check_fuzzed(among: &Seen) -> Result<(), String> {
+    for fuzzed in super::fuzzed::of(&among.config) {
+        let (name, of) = (among.config.name, fuzzed.name());
+        let states = fuzzed
+            .look(among)
+            .map_err(|missing| format!("{name}: of {of} it is not among the abstract states:\n{missing:.2000}"))?;
+        say(&format!("within {name:<68} {states:>9} states of {of}"));
+        data::note(&json!({ "within": { "name": name, "of": of, "states": states } }));
+    }
+    Ok(())
 }
 
 /// Looks for all of these. Returns what is missing.

@@ -78,7 +78,16 @@ mod contained;
 mod data;
 mod environments;
 mod fingerprint;
+#[allow(dead_code, reason = "the fuzzers use the rest")]
+#[path = "../fuzz/protocol/mod.rs"]
+mod fuzz;
+mod fuzzed;
 mod graph;
+#[allow(dead_code, reason = "the fuzzers use the rest")]
+#[path = "../fuzz/harness.rs"]
+mod harness;
+#[path = "../fuzz/logs.rs"]
+mod logs;
 mod oracle;
 mod properties;
 mod search;
@@ -129,10 +138,11 @@ fn every_closed_set_holds_what_is_asked_for_and_every_concrete_state() {
     let mut broken = Vec::new();
     for ((config, twins, concrete), _) in asked {
         let concrete = if config.name == OWNED.name { owned } else { concrete };
-        let form: Option<fn(&State) -> u64> = if concrete.is_empty() { None } else { Some(contained::fingerprint) };
+        let form: Option<fn(&State) -> u64> = Some(contained::fingerprint);
         let (seen, result) = hold(config, Asked { twins, form, ..Asked::ALL });
         broken.extend(result.err());
         broken.extend(contained::check(&seen, concrete).err());
+        broken.extend(contained::check_fuzzed(&seen).err());
     }
     Property::ALL.iter().for_each(|property| data::note(&json!({ "property": property.name() })));
     assert!(broken.is_empty(), "{}", broken.join("\n"));

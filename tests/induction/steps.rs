@@ -177,6 +177,7 @@ pub type Gone = bool;
 /// How long upstream asks for rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
+    /// It is over before the backoff is.
     Nothing,
     Long,
 }
@@ -297,15 +298,12 @@ impl State {
 
     /// What the push under way may be answered.
     fn answers(&self, call: &PushCall, steps: &mut Steps<'_>) {
-        let honest = steps.config.honest();
         let mut answer = |kind, answer| steps.add(kind, Step::Answer(answer));
         let unless_asked = |kind| if call.interrupted { Kind::PushReturns } else { kind };
         if !call.taken {
             answer(unless_asked(Kind::PushUnavailable), Answer::Unavailable);
             answer(Kind::PushBusy, Answer::Busy(Wait::Long));
-            if !honest {
-                answer(Kind::PushBusy, Answer::Busy(Wait::Nothing));
-            }
+            answer(Kind::PushBusy, Answer::Busy(Wait::Nothing));
             answer(Kind::PushFatal, Answer::Fatal);
         }
         for gone in self.ways_to_give_up() {
@@ -370,9 +368,7 @@ impl State {
         for late in [false, true] {
             steps.add(Kind::PullBusy, Step::PullEnds(PullEnd::Busy(Wait::Long), late));
         }
-        if !steps.config.honest() {
-            steps.add(Kind::PullBusy, Step::PullEnds(PullEnd::Busy(Wait::Nothing), false));
-        }
+        steps.add(Kind::PullBusy, Step::PullEnds(PullEnd::Busy(Wait::Nothing), false));
         let Pull::Pulling { caught_up, .. } = *self.protocol.pull() else {
             // Over for the log's sake: what it gives out changes nothing.
             return steps.add(Kind::PullEnds, Step::PullEnds(PullEnd::GivenAll, false));

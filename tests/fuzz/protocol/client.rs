@@ -169,6 +169,11 @@ impl Client {
         self.pull.as_ref().is_some_and(|call| !call.caught_up || call.cursor < world.upstream.head())
     }
 
+    /// Whether this is an event of its present log.
+    pub fn is_own(&self, entry: &Entry) -> bool {
+        (entry.event.client, entry.event.life) == (self.id, self.life)
+    }
+
     pub fn is_idempotent(&self) -> bool {
         self.setup.idempotent
     }

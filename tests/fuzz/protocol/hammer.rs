@@ -17,7 +17,7 @@ use proptest::test_runner::TestCaseResult;
 use super::ms;
 use crate::harness::{Fuzzer, Seen};
 
-type Core = Protocol<MemoryLog<u8>>;
+pub type Core = Protocol<MemoryLog<u8>>;
 
 /// For how long it goes on.
 const LASTS: Duration = Duration::from_secs(60);
@@ -36,8 +36,8 @@ pub struct Case {
     /// What comes of pushes and of pulls, in turns.
     pushes: Vec<Push>,
     pulls: Vec<Pull>,
-    live: bool,
-    idempotent: bool,
+    pub live: bool,
+    pub idempotent: bool,
     grace: u16,
     chance: u64,
 }
@@ -244,7 +244,16 @@ impl Driver<'_> {
 }
 
 pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
-    let mut settings = Settings::default();
+    run_and(case, Settings::default(), seen, &mut |_, _| true)
+}
+
+/// Runs a case, and looks at each state: the protocol, and whether a pull is going on. As long as the look says so.
+pub fn run_and(
+    case: &Case,
+    mut settings: Settings,
+    seen: &Seen,
+    look: &mut dyn FnMut(&Core, bool) -> bool,
+) -> TestCaseResult {
     settings.backoff = Backoff::new(INITIAL, MAX);
     settings.grace = ms(case.grace.into());
     settings.live = case.live;
@@ -271,6 +280,9 @@ pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
     };
     while driver.now < LASTS {
         let next = driver.look();
+        if !look(&driver.protocol, driver.staying.is_some()) {
+            return Ok(());
+        }
         let (pushes, pulls) = (driver.pushes, driver.pulls);
         prop_assert!(pushes.max(pulls) < 1_000, "{} pushes and {} pulls in {:?}", pushes, pulls, driver.now);
         if let Some(wrong) = driver.wrong {

@@ -5,11 +5,13 @@
 //! input is followed by a look at all that is promised (`oracle`). In the end what was paused is resumed, failures are
 //! restarted, upstream is honest, and everything must drain, within a bounded time.
 //!
+//! `tests/induction` runs the same cases and looks for each state among the abstract ones.
+//!
 //! A second fuzzer lets an upstream answer at once and for ever, each time something else that brings nothing: calls come no
 //! faster than the backoff allows.
 
 mod calls;
-mod client;
+pub mod client;
 pub mod hammer;
 mod oracle;
 pub mod world;

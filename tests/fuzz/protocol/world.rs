@@ -76,17 +76,22 @@ impl World<'_> {
     }
 }
 
-pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
-    let mut world = World { upstream: Upstream::default(), now: Time::ZERO, seen, chance: case.chance };
+/// The clients of a case, and what they share, before anything has happened.
+pub fn begin<'a>(case: &Case, seen: &'a Seen) -> (Vec<Client>, World<'a>) {
+    let world = World { upstream: Upstream::default(), now: Time::ZERO, seen, chance: case.chance };
     let clients = (0..).zip(&case.clients).map(|(id, setup)| Client::new(id, *setup));
-    let mut clients: Vec<_> = clients.collect();
+    (clients.collect(), world)
+}
+
+pub fn run(case: &Case, seen: &Seen) -> TestCaseResult {
+    let (mut clients, mut world) = begin(case, seen);
     for step in &case.steps {
         take(*step, &mut clients, &mut world)?;
     }
     end_trouble(&mut clients, &mut world)
 }
 
-fn take(step: Step, clients: &mut [Client], world: &mut World<'_>) -> TestCaseResult {
+pub fn take(step: Step, clients: &mut [Client], world: &mut World<'_>) -> TestCaseResult {
     let pick = |which: u8| usize::from(which) % clients.len();
     match step {
         Step::Commit { client, count, special } => clients[pick(client)].commit(count.into(), special, world),
