@@ -3,10 +3,11 @@
 //! A property is about a **step**, about a **state** and the steps that it has, or about the
 //! **graph** of all states: those are looked up in [`graph`](super::graph).
 
-use latchwork::protocol::{Delay, Direction, Fate, NextPull, NextPush, Pull, Push, Resend, WaitingOn};
+use latchwork::protocol::{Delay, Direction, Fate, NextPull, NextPush, Protocol, Pull, Push, Resend, WaitingOn};
+use latchwork::upstream::{PullError, PushError};
 
 use super::oracle::Manner;
-use super::state::{Config, LATER, NOW, Part, State, index};
+use super::state::{Config, LATER, NOW, Part, PullCall, PushCall, State, index};
 use super::steps::{Answer, Head, Kind, PullEnd, Step, Steps};
 use super::take::Taken;
 
@@ -31,11 +32,13 @@ macro_rules! properties {
 }
 
 properties! {
-    CanMove = "I1: the party that is waited on can move",
+    CanMove = "I1: the party that is waited on is named rightly, and can move",
     Wakes = "I1: a parked pusher has an event that ends its wait",
     Drains = "I1: when nothing is due any more, nothing is pending, or the owner is named",
     OwnerEndsWaits = "I1: a resume, a restart and `retry_now` end every wait that upstream has not asked for",
+    CutsOnce = "I1: the first pull that catches up after upstream could not be reached ends a push's backoff, once for each success",
     SameEpoch = "I2: a push that is behind waits only if nothing has happened since it was sent",
+    WaitsForHead = "I2: a push that is behind waits for the head that upstream has told, or for a catch-up",
     CatchUpOwed = "I3: a push that is behind or uncertain has a catch-up under way, owed, or due by a timer",
     NothingSwallowed = "I4: what was told to wait is told so again while nothing happens",
     DrainedRightly = "I5: the head moves, and what is pending becomes less, by what upstream has and the log gives up",
@@ -43,6 +46,7 @@ properties! {
     RetryAfterKept = "I6: no call begins before the time that upstream has named, unless the owner overrides it",
     PageIsApplied = "I7: a page is applied, or its pull is over",
     SendsPending = "I11: what is sent is the first that is pending, as it follows the head; pulls begin at the head",
+    BeginsAnew = "I12: after a reset, and the end of the former calls, everything is as with a new protocol",
     StaleChangesNothing = "I12: the answer to a call of before changes nothing, but for the time that it names",
     RightlyInterrupted = "I13: a push is interrupted if, and only if, its outcome is decided; and a pull by what makes it pointless",
     DoubtStands = "I14: a push is in doubt exactly as long as upstream may have taken it, and nothing is sent meanwhile",
@@ -50,7 +54,7 @@ properties! {
     FailsOnlyWhenTold = "I16: a direction fails if, and only if, upstream or the log says that trying again cannot help",
     Ends = "I19: steps that consume nothing come to an end",
     NoStorm = "I19: calls that follow each other for ever pass through time, unless something is merged or the owner speaks",
-    BackoffGrows = "I19: a failure after a failure is waited out for longer, and so is a rejection after a rejection",
+    BackoffGrows = "I19: a failure after a failure is waited out for longer, and so is a rejection after a rejection; a first one is not",
 }
 
 /// A step, before and after.
@@ -69,7 +73,10 @@ impl Transition<'_> {
             }
         };
         unless(self.owner_ends_waits(), Property::OwnerEndsWaits);
+        unless(!self.taken.uncut, Property::CutsOnce);
         unless(self.same_epoch(), Property::SameEpoch);
+        unless(self.waits_for_head(), Property::WaitsForHead);
+        unless(self.begins_anew(), Property::BeginsAnew);
         unless(!self.taken.swallowed, Property::NothingSwallowed);
         unless(self.drained_rightly(), Property::DrainedRightly);
         unless(self.retry_leads_to_attempt(), Property::RetryLeadsToAttempt);
@@ -146,6 +153,47 @@ impl Transition<'_> {
             return true;
         };
         since == self.after().protocol.epoch()
+    }
+
+    fn waits_for_head(&self) -> bool {
+        let (before, after) = (self.before.awaited_head(), self.after());
+        let merged = matches!(self.step, Step::Page(page) if !page.says_so && page.manner == Manner::Advance);
+        let short = before.is_some_and(|target| after.head() < target);
+        let failed = matches!(after.protocol.push(), Push::Failed { .. });
+        !merged || !short || failed || after.awaited_head() == before
+    }
+
+    /// Nothing of the former log is left when its calls have ended.
+    fn begins_anew(&self) -> bool {
+        // All that is put in stands alike.
+        if self.step != (Step::Reset { pending: 0, own: 0, foreign: false }) {
+            return true;
+        }
+        let after = self.after();
+        // A time that upstream has named is about upstream.
+        if after.named != [false; 2] {
+            return true;
+        }
+        let mut trial = after.protocol.clone();
+        if let Some(PushCall { batch, .. }) = after.push.clone() {
+            let away = PushError::Unavailable { retry_after: None, error: "away".into() };
+            drop(trial.push_ended(batch, Err(away), 0, NOW));
+        }
+        if let Some(PullCall { ticket, .. }) = after.pull {
+            let away = PullError::Unavailable { retry_after: None, error: "away".into() };
+            drop(trial.pull_ended(ticket, Err(away), 0, NOW));
+        }
+        let mut fresh = Protocol::new(trial.log().clone(), *trial.settings());
+        for direction in [Direction::Push, Direction::Pull] {
+            if after.is_paused(direction) {
+                drop(fresh.pause(direction));
+            }
+        }
+        if trial.is_stopped() {
+            drop(fresh.stop());
+        }
+        let failed = matches!(self.before.protocol.push(), Push::Sending { failed: Some(_), .. });
+        failed || trial.shape() == fresh.shape()
     }
 
     fn drained_rightly(&self) -> bool {
@@ -305,12 +353,15 @@ impl Transition<'_> {
         };
         // A merge, or the owner's word, would have taken it back.
         let rejected = matches!(self.step, Step::Answer(Answer::Behind(_))) && self.answers_present() == (true, true);
-        let at_once = rejected && before.rejected && matches!(after.protocol.push(), Push::Idle);
+        let at_once = rejected && before.rejected.unheard && matches!(after.protocol.push(), Push::Idle);
         // And a first failure for no longer than the first.
         let backs_off = matches!(after.protocol.pull(), Pull::Waiting { .. })
             && self.step == Step::PullEnds(PullEnd::Unavailable, false);
         let first = !before.failed[index(Direction::Pull)] && !after.named[index(Direction::Pull)];
-        let too_long = backs_off && first && pulled == LATER;
+        let present = self.answers_present() == (true, true);
+        let first_push = !before.failed[index(Direction::Push)] && !before.rejected.counted;
+        let pushes = self.step == Step::Answer(Answer::Unavailable) && present && first_push;
+        let too_long = backs_off && first && pulled == LATER || pushes && pushed == LATER;
         !at_once
             && !too_long
             && (pushed == LATER || !before.failed[index(Direction::Push)])
@@ -360,7 +411,13 @@ impl State {
     /// Whether this party, that a push or a pull waits for, has a step.
     pub fn can_move(&self, party: &WaitingOn, pushes: bool, steps: &Steps<'_>) -> bool {
         match *party {
-            WaitingOn::Nothing => !pushes || self.pending() == 0,
+            WaitingOn::Nothing if pushes => self.pending() == 0,
+            // No pull is needed.
+            WaitingOn::Nothing => {
+                let begins = matches!(self.protocol.clone().next_pull(LATER), NextPull::Pull { .. });
+                matches!(self.protocol.pull(), Pull::Idle) && !begins
+            }
+            WaitingOn::Connectivity(_) if !self.names_connection_rightly(pushes) => false,
             WaitingOn::Pusher => steps.has(&[Kind::Send]),
             WaitingOn::Puller => self.pull.is_none() && steps.has(&[Kind::BeginPull]),
             WaitingOn::Upstream(Direction::Push) => {
@@ -392,6 +449,15 @@ impl State {
             // A party that this does not know.
             _ => false,
         }
+    }
+
+    /// Whether the direction that is named waits since upstream could not be reached, and not since it has asked for that
+    /// or has answered.
+    fn names_connection_rightly(&self, pushes: bool) -> bool {
+        let push = matches!(self.protocol.push(), Push::Waiting { asked: false, reason: Delay::Unavailable, .. });
+        let pull = matches!(self.protocol.pull(), Pull::Waiting { asked: false, reached: false, .. });
+        let waits = matches!(self.protocol.push(), Push::Waiting { .. });
+        if pushes && waits { push } else { pull }
     }
 
     fn lost_echo(&self) -> bool {

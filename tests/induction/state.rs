@@ -109,6 +109,15 @@ pub struct Doubt {
     pub open: bool,
 }
 
+/// What has not happened since a push was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Rejected {
+    /// The owner has not asked the pusher to look again.
+    pub counted: bool,
+    /// Nor the puller: a word of the owner's to either is what a rejection may have missed.
+    pub unheard: bool,
+}
+
 /// A part of what upstream has beyond the log's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -142,9 +151,12 @@ pub struct State {
     pub doubt: Doubt,
     /// Whether the log has refused a page, and none has been applied since.
     pub refused: bool,
-    /// Whether the last push was rejected, and nothing has been merged since, nor has the owner
-    /// spoken.
-    pub rejected: bool,
+    /// Of a last push that was rejected, if nothing has been merged since.
+    pub rejected: Rejected,
+    /// Whether a pull could not reach upstream, and none has caught up since.
+    pub unreached: bool,
+    /// Whether a reconnect has cut a push's delay short, and nothing has succeeded since.
+    pub has_cut: bool,
 }
 
 pub const fn index(direction: Direction) -> usize {
@@ -178,7 +190,9 @@ impl State {
             named: [false; 2],
             doubt: Doubt::default(),
             refused: false,
-            rejected: false,
+            rejected: Rejected::default(),
+            unreached: false,
+            has_cut: false,
         }
     }
 
@@ -234,6 +248,11 @@ impl State {
         }
     }
 
+    /// Whether the pusher backs off in a way that a reconnect may end.
+    pub fn waits_for_connection(&self) -> bool {
+        matches!(self.protocol.push(), Push::Waiting { reason: Delay::Unavailable, .. })
+    }
+
     /// A push is in doubt, and a pull that is going on began before that.
     pub fn is_in_doubt(&mut self, doubt: Doubt) {
         self.doubt = doubt;
@@ -271,6 +290,7 @@ impl State {
         let mut hasher = Fingerprint::new(self.head());
         self.protocol.canonical().hash(&mut hasher);
         (self.own, self.foreign, self.late, self.paused, self.failed, self.rejected).hash(&mut hasher);
+        (self.unreached, self.has_cut).hash(&mut hasher);
         (self.named, self.doubt, self.refused, self.push.is_some(), self.pull.is_some()).hash(&mut hasher);
         if let Some(PushCall { batch, taken, interrupted, before_restart, former }) = &self.push {
             (batch.entries.len(), batch.base, self.protocol.is_sending(batch)).hash(&mut hasher);

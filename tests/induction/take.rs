@@ -7,7 +7,7 @@ use latchwork::protocol::{Effects, Failure, Fate, NextPull, NextPush, Protocol, 
 use latchwork::upstream::{FatalKind, More, Page as UpstreamPage, PullError, PushError};
 
 use super::oracle::{Entry, Manner, Oracle, Position};
-use super::state::{Config, Doubt, LATER, NOW, Part, PullCall, PushCall, State, index, settings};
+use super::state::{Config, Doubt, LATER, NOW, Part, PullCall, PushCall, Rejected, State, index, settings};
 use super::steps::{Answer, Foreign, Head, Page, PullEnd, Step, Wait};
 use latchwork::protocol::Direction::{self, Pull as Pulling, Push as Pushing};
 
@@ -24,6 +24,9 @@ pub struct Taken {
     pub refused: bool,
     /// A driver was told to wait, and would be told otherwise if it asked once more.
     pub swallowed: bool,
+    /// A pull has caught up for the first time since one could not reach upstream, and the pusher
+    /// goes on waiting for that, though it may go on.
+    pub uncut: bool,
     /// The number of the page's last event.
     pub page_end: Option<Position>,
     /// What the puller was told to begin from.
@@ -54,6 +57,7 @@ impl State {
             interrupts_pull: false,
             refused: false,
             swallowed: false,
+            uncut: false,
             page_end: None,
             cursor: None,
         };
@@ -107,7 +111,7 @@ impl Taken {
             Step::Resume(direction) => {
                 self.state.paused[index(direction)] = false;
                 self.state.failed[index(direction)] = false;
-                self.state.rejected = false;
+                self.state.rejected = Rejected { counted: self.state.rejected.counted && direction == Pulling, unheard: false };
                 self.state.protocol.resume(direction);
             }
             Step::RetryNow => {
@@ -219,7 +223,7 @@ impl Taken {
                 if open {
                     let confirmed = state.news_in(&call);
                     state.protocol.log().holds(confirmed + rest);
-                    (state.failed[index(Pushing)], state.rejected) = Default::default();
+                    (state.failed[index(Pushing)], state.rejected, state.has_cut) = Default::default();
                     state.doubt = Doubt::default();
                     if manner == Manner::Advance {
                         state.own = 0;
@@ -235,7 +239,9 @@ impl Taken {
                 Ok(())
             }
             Answer::Behind(told) => {
-                state.rejected |= open;
+                if open {
+                    state.rejected = Rejected { counted: true, unheard: true };
+                }
                 let head = match told {
                     Head::Untold => None,
                     Head::BeforeBase => Some(Position(base.0 - 1)),
@@ -284,6 +290,12 @@ impl Taken {
         state.protocol.log().holds(page.own + page.rest);
         state.protocol.log().will(page.manner);
         let (ticket, mut refused) = (state.pull.as_ref().expect("a pull is under way").ticket, false);
+        if matches!(page.manner, Manner::Advance | Manner::Rebase { .. } | Manner::Break) {
+            state.has_cut = false;
+        }
+        // With the merge a push in doubt becomes one that backs off.
+        let in_doubt = matches!(self.state.protocol.push(), Push::Uncertain { until, .. } if *until > NOW && !page.late);
+        let waited = in_doubt || self.state.waits_for_connection();
         self.contained(Pulling, |protocol| {
             protocol.page_pulled(ticket, given, 0, time_of(page.late)).unwrap_or_else(|told| {
                 refused = true;
@@ -299,13 +311,16 @@ impl Taken {
         if !matches!(page.manner, Manner::Advance | Manner::Rebase { .. }) {
             return;
         }
+        if page.says_so {
+            self.connects(waited);
+        }
         let state = &mut self.state;
         state.refused = false;
         state.own -= page.own;
         state.foreign &= page.foreign != Foreign::Rest;
         state.failed[index(Pulling)] = false;
         if let Push::Sending { fate: Fate::Confirmed, .. } = state.protocol.push() {
-            (state.failed[index(Pushing)], state.rejected) = Default::default();
+            (state.failed[index(Pushing)], state.rejected, state.has_cut) = Default::default();
         }
         let unseen = state.doubt.unseen.saturating_sub(page.own);
         state.doubt = Doubt { unseen: if page.own == 0 { 0 } else { unseen }, open: false };
@@ -328,9 +343,23 @@ impl Taken {
         if more == More::None && after_doubt {
             self.state.doubt = Doubt::default();
         }
+        let pulls = more == More::None && self.state.protocol.is_pulling(ticket);
+        let waited = self.state.waits_for_connection();
         self.input(|protocol| {
             protocol.page_pulled(ticket, page, 0, time_of(late)).expect("there is nothing to refuse")
         });
+        if pulls {
+            self.connects(waited);
+        }
+    }
+
+    /// A pull has caught up. The pusher has backed off until then, or not.
+    fn connects(&mut self, waited: bool) {
+        let state = &mut self.state;
+        if std::mem::take(&mut state.unreached) && waited && !state.has_cut {
+            self.uncut = state.waits_for_connection();
+            state.has_cut = true;
+        }
     }
 
     fn end_pull(&mut self, end: PullEnd, late: bool) {
@@ -348,15 +377,23 @@ impl Taken {
             PullEnd::Fatal => Err(PullError::Fatal { kind: FatalKind::Other, error: "no".into() }),
             PullEnd::Panic => return state.protocol.pull_panicked(call.ticket, panicked()),
         };
+        let catches_up = outcome.is_ok() && !caught_up && state.protocol.is_pulling(call.ticket);
+        let unreached = outcome.is_err() && !matches!(end, PullEnd::Fatal);
+        let waited = state.waits_for_connection();
         if outcome.is_ok() && call.after_doubt && state.protocol.is_pulling(call.ticket) {
             state.doubt = Doubt::default();
         }
-        if late && (caught_up || outcome.is_ok()) {
-            state.failed[index(Pulling)] = false;
-        }
+        let proven = late && (caught_up || outcome.is_ok());
+        let forgets = proven && std::mem::take(&mut state.failed[index(Pulling)]);
         self.input(|protocol| protocol.pull_ended(call.ticket, outcome, 0, time_of(late)));
-        if !call.interrupted && matches!(self.state.protocol.pull(), Pull::Waiting { .. }) {
-            self.state.failed[index(Pulling)] = true;
+        if catches_up {
+            self.connects(waited);
+        }
+        let state = &mut self.state;
+        state.has_cut &= !forgets;
+        if !call.interrupted && matches!(state.protocol.pull(), Pull::Waiting { .. }) {
+            state.failed[index(Pulling)] = true;
+            state.unreached |= unreached;
         }
     }
 
@@ -365,6 +402,7 @@ impl Taken {
         let log = Oracle::new(state.head(), pending, state.more());
         (state.own, state.foreign) = (own, foreign);
         (state.late, state.failed, state.rejected, state.doubt, state.refused) = Default::default();
+        (state.unreached, state.has_cut) = Default::default();
         state.push.iter_mut().for_each(|call| (call.taken, call.former) = (false, true));
         state
             .pull
