@@ -262,7 +262,7 @@ thread_local! {
 pub const INJECTED: &str = "injected";
 
 /// Runs a case. A panic is a failure, and is told once, at the end.
-fn quietly(check: impl FnOnce() -> TestCaseResult) -> TestCaseResult {
+pub fn quietly(check: impl FnOnce() -> TestCaseResult) -> TestCaseResult {
     hush();
     let before = QUIET.replace(true);
     let checked = catch_unwind(AssertUnwindSafe(check));

@@ -77,10 +77,13 @@ pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) ->
     let canonical = format!("{:?}", protocol.canonical());
     let (_, course) = canonical.split_once("course: ").expect("a shape prints its course");
     let mut words = String::with_capacity(course.len());
+    // What a push for a former log was made to follow is of no consequence.
+    let former = course.contains("stale: [true");
     let mut before = "";
     for word in without_clients(&without_errors(course)).split(' ') {
         let number = word.trim_start_matches("Some(").trim_end_matches([',', ')', ' ']);
         let relation = match (before, number.parse::<i64>()) {
+            ("base:", Ok(_)) if former => Some("former"),
             ("base:" | "target:", Ok(position)) => Some(match position.cmp(&head) {
                 std::cmp::Ordering::Less => "before",
                 std::cmp::Ordering::Equal => "at",
@@ -114,11 +117,14 @@ pub fn fingerprint(state: &State) -> u64 {
 fn forms(client: &Client, upstream: &[Event], batch: usize) -> Vec<Form> {
     let head = client.cursor();
     let beyond = &upstream[head..];
-    let is_own = |event: &&Event| event.author() == client.id;
+    // What a log that was put in does not have is another's to it, whoever committed it.
+    let pending = client.protocol.log().all();
+    let is_own = |event: &&Event| event.author() == client.id && pending.contains(event);
     let own = beyond.iter().take_while(is_own).count();
     let mut late = [false; MOST];
     for batch in &client.late {
-        let follows = batch.base == head as u64 && beyond.is_empty();
+        let present = batch.entries.iter().all(|entry| is_own(&&entry.event));
+        let follows = present && batch.base == head as u64 && beyond.is_empty();
         // One whose call has not been told that it is lost is under way still.
         let under_way =
             client.push.as_ref().is_some_and(|call| call.answer.is_some() && call.batch.entries == batch.entries);
@@ -139,7 +145,7 @@ fn forms(client: &Client, upstream: &[Event], batch: usize) -> Vec<Form> {
         let has_it = upstream.iter().skip(base).copied().take(call.batch.entries.len()).eq(events);
         let present = client.protocol.is_sending(&call.batch);
         // Upstream may have the same events from a push of before.
-        let taken = [Some(has_it), (call.answer != Some(Answer::Taken)).then_some(false)];
+        let taken = [Some(has_it && !call.former), (call.answer != Some(Answer::Taken)).then_some(false)];
         taken.map(|taken| taken.map(|taken| (call.batch.entries.len(), taken, call.interrupted, present)))
     });
     let push = push.map_or(vec![None], |calls| calls.into_iter().flatten().map(Some).collect());

@@ -26,7 +26,7 @@ use super::environments::{FAILING, IDEMPOTENT, LARGE, LIVE, LYING, OWNED, REQUES
 use super::fuzz::client::{Client, PushCall};
 use super::fuzz::world::{World, begin, take};
 use super::fuzz::{Answer, Case, End, Owner, Page, Setup, Step, Trouble, fuzzer, hammer};
-use super::harness::{Fuzzer, Seen as Reached};
+use super::harness::{Fuzzer, Seen as Reached, quietly};
 use super::oracle::MOST;
 use super::search::{Asked, Seen};
 use super::state::{Config, Part, State};
@@ -179,7 +179,7 @@ impl Fuzzed {
         let mut missing = None;
         match self {
             Self::Worlds(cases) => each(fuzzer("worlds"), cases, |case| {
-                run(case, &seen.config, |client, world| {
+                quietly_run(case, &seen.config, |client, world| {
                     count += 1;
                     let forms = forms(client, world, seen.config.batch);
                     if !forms.iter().any(|form| seen.forms.contains(&form.fingerprint())) {
@@ -216,6 +216,17 @@ impl Fuzzed {
 /// Draws so many cases, as long as there is nothing to tell.
 fn each<S: Strategy>(fuzzer: Fuzzer<S>, cases: u64, mut of: impl FnMut(S::Value) -> bool) {
     let _all = (0..cases).all(|seed| of(fuzzer.draw(seed)));
+}
+
+/// The same without a word about panics that are injected.
+fn quietly_run(case: Case, config: &Config, look: impl FnMut(&Client, &World<'_>) -> bool) -> bool {
+    let mut more = false;
+    let ran = quietly(|| {
+        more = run(case, config, look);
+        Ok(())
+    });
+    ran.expect("the fuzzer itself says what is wrong");
+    more
 }
 
 /// Runs what an environment allows of a case, and looks at the client of each step. As long as the look says so.
