@@ -143,6 +143,8 @@ impl Transition<'_> {
         let pointless = match self.step {
             Step::Pause(direction) => direction == Direction::Pull,
             Step::RetryNow | Step::OverrideRetryAfter | Step::Stop | Step::Reset { .. } => true,
+            // It need not give out any more.
+            Step::Page(page) if matches!(page.manner, Manner::Refuse | Manner::Break) => self.pulls_present(),
             _ => return true,
         };
         self.taken.interrupts_pull == (pulls && pointless)
