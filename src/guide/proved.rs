@@ -73,8 +73,9 @@
 //! The last two together are the theorem for every size: by the induction there is always a party that
 //! has a step, and by the lemma it takes it. They rest on the contracts of [`Log`] and [`Upstream`],
 //! above all that a pull says at some time that it has caught up, and that calls which are to end do. The
-//! induction does not see which events a log holds and in which order (the search within bounds does),
-//! and neither locks nor threads (the models do).
+//! induction does not see which events a log holds and in which order, nor a reset to a log whose events
+//! upstream has among those of others (the search within bounds does), and neither locks nor threads (the
+//! models do).
 //!
 //! Each of these checks has been seen to fail: the known bugs of real engines, H001 and its first
 //! published fix among them, are edits of the shipped code, and each search must find its own. The

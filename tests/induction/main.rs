@@ -7,8 +7,9 @@
 //! are and however long it runs.
 //!
 //! ```text
-//! cargo test --test induction                               a minute or two on two cores
-//! LATCHWORK_INDUCTION=full cargo test --test induction      the large environments too: minutes each, and some gigabytes
+//! cargo test --test induction                               some minutes on two cores
+//! LATCHWORK_INDUCTION=full cargo test --test induction      the large environments too: minutes each, and up to 8 GB
+//! LATCHWORK_INDUCTION='and the owner acts, live' …          this one alone
 //! ```
 //!
 //! # What stands for all that is left out
@@ -49,8 +50,9 @@
 //! - **Twins**: states of one form are one. Of every twenty states that were known, one is taken
 //!   all the steps of anyway, and has the very steps of the first of its form.
 //! - **Containment** (`contained.rs`): every state of concrete clients, with a log of events,
-//!   numbers and an upstream that keeps what it has taken, is among the abstract ones. So nothing
-//!   was left out that they meet.
+//!   numbers and an upstream that keeps what it has taken, is among the abstract ones; and so is
+//!   every state of the fuzzers' clients (`fuzzed.rs`), with pages that overlap and a clock that
+//!   goes on. So nothing was left out that they meet.
 //! - **The checks are checked**: a forged step is noticed by the twins and by the ranks; without a
 //!   kind of fault concrete states go missing; with each class of steps taken away, the property
 //!   about who is waited on names the very party that takes them; and each known bug of the
@@ -66,8 +68,12 @@
 //! shown by a model of its own, whatever the protocol says (`loom-tests/scenarios/driver.rs`).
 //!
 //! It does not see **what** is in the log, nor the order of events in it, local-only events, an
-//! upstream that goes back or takes what does not follow: those are the state search's. It knows
-//! two batch sizes, one and two: in a larger batch there is more of the middle, and nothing else.
+//! upstream that goes back or takes what does not follow: those are the state search's. So is a
+//! reset to a log whose events upstream has **among those of others**, as after an older copy was
+//! put back: a log that is put in here has what upstream has of it at the front, `own^k foreign^m`,
+//! as every other. Of an owner, failures and lies two at most are together. Delays are the first, or
+//! longer ones: not how they grow, nor whether a failure was waited out once or twice. It knows two
+//! batch sizes, one and two: in a larger batch there is more of the middle, and nothing else.
 //! It sees no locks and no threads: those are the models'.
 #![cfg(not(loom))]
 

@@ -195,7 +195,7 @@ impl Transition<'_> {
             drop(fresh.stop());
         }
         let failed = matches!(self.before.protocol.push(), Push::Sending { failed: Some(_), .. });
-        failed || trial.shape() == fresh.shape()
+        failed || trial.canonical() == fresh.canonical()
     }
 
     fn drained_rightly(&self) -> bool {

@@ -497,9 +497,10 @@ impl State {
         }
         steps.add(Kind::LogBreaks, Step::Commit(1, Manner::Break));
         for direction in [Direction::Push, Direction::Pull] {
-            match self.is_paused(direction) {
-                true => steps.add(Kind::Resume, Step::Resume(direction)),
-                false => steps.add(Kind::Pause, Step::Pause(direction)),
+            // Also if it is not paused: that is a word to look again.
+            steps.add(Kind::Resume, Step::Resume(direction));
+            if !self.is_paused(direction) {
+                steps.add(Kind::Pause, Step::Pause(direction));
             }
         }
         for (kind, step) in [

@@ -200,6 +200,13 @@ fn pushes_that_others_overtake_are_delayed_after_some() {
         assert_eq!(waits, [0, 0, 0, 0, 100, 200, 400, 800, 800, 800]);
         let _accepted = protocol.push_once(Ok(()), now);
         assert_eq!(protocol.log().pending(), 0);
+        // One is accepted, and all of that is forgotten.
+        protocol.commit(vec![11]).unwrap();
+        let batch = protocol.send(now);
+        let head = protocol.log().upstream_head();
+        let _merge = protocol.receive(pull, page(head, &[10]), now);
+        let _nothing = protocol.answer(batch, behind(None), now);
+        assert!(protocol.would_send(now));
     }
 }
 
