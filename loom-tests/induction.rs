@@ -119,6 +119,13 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::FencedAlthoughDecided, at: live(&[PushLost, Another]), breaks: &[FencedRightly] },
     Entry { bug: KnownBug::FailureForgetsTheCall, at: impatient(&[LogBreaks, Restart, Reset]), breaks: &[CanMove, StaleChangesNothing] },
     Entry { bug: KnownBug::ConfirmedPushGoesOn, at: live(&[Another]), breaks: &[RightlyInterrupted] },
+    // What is forgotten, and when.
+    Entry { bug: KnownBug::ResetKeepsRefusal, at: impatient(&[LogRefuses, Another, Reset, Restart]), breaks: &[BeginsAnew] },
+    Entry { bug: KnownBug::RejectionsOutliveAMerge, at: live(&[Another, PushUnavailable]), breaks: &[BackoffGrows] },
+    Entry { bug: KnownBug::FailuresOutliveSuccess, at: live(&[PushUnavailable]), breaks: &[BackoffGrows] },
+    Entry { bug: KnownBug::ReconnectCutsOnceForEver, at: live(&[PushUnavailable, PullUnavailable]), breaks: &[CutsOnce] },
+    Entry { bug: KnownBug::NewsShortOfTheHead, at: live(&[Another]), breaks: &[WaitsForHead] },
+    Entry { bug: KnownBug::BlamesTheConnection, at: impatient(&[FalseReject, Restart]), breaks: &[CanMove] },
 ];
 
 #[test]

@@ -856,6 +856,55 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: None,
         edits: &[replace("protocol/push.rs", "Protocol::advanced", "*unconfirmed == 0", "false")],
     },
+    KnownBug {
+        name: "ResetKeepsRefusal",
+        story: "A reset keeps that the former log has refused a page: the first that the new one refuses is a failure.",
+        source: None,
+        edits: &[
+            begin("protocol/mod.rs", "Protocol::reset", "let refused = self.course.refused;"),
+            before("protocol/mod.rs", "Protocol::reset", "(former, effects)", "self.course.refused = refused;"),
+        ],
+    },
+    KnownBug {
+        name: "RejectionsOutliveAMerge",
+        story: "Rejections are counted on after the merge that explains them: the next failure is waited out for too long.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::advanced", "self.course.rejected = 0;", "")],
+    },
+    KnownBug {
+        name: "FailuresOutliveSuccess",
+        story: "An accepted push forgets no failure before it: the next is waited out for too long.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::push_succeeded", "self.push_forgets();", "")],
+    },
+    KnownBug {
+        name: "ReconnectCutsOnceForEver",
+        story: "A reconnect cuts a push's delay short once, and never again, whatever has succeeded since.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::push_succeeded", "self.course.may_cut = true;", "")],
+    },
+    KnownBug {
+        name: "NewsShortOfTheHead",
+        story: "A rejected push is sent again with the first news, though upstream has told a later head: it can only be rejected.",
+        source: Some("centraldogma #437"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::advanced",
+            "target.is_none_or(|target| head >= target)",
+            "{ let _ = (target, head); true }",
+        )],
+    },
+    KnownBug {
+        name: "BlamesTheConnection",
+        story: "A pusher that backs off since it was behind is said to wait for the connection.",
+        source: Some("couchbase-lite-android #1867"),
+        edits: &[replace(
+            "protocol/waiting.rs",
+            "Protocol::waiting_on",
+            "asked: false, reason: Delay::Unavailable",
+            "asked: false, ..",
+        )],
+    },
 ];
 
 /// Engines that resume on news alone ask for no catch-up: a pusher that is behind waits for what upstream says by itself.
