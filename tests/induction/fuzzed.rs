@@ -118,7 +118,8 @@ fn forms(client: &Client, world: &World<'_>, batch: usize) -> Vec<Form> {
         (lost, call.interrupted, client.protocol.is_pulling(call.ticket))
     });
     let push: Vec<_> = client.push.as_ref().map_or(vec![None], |call| {
-        let taken = |taken| (call.batch.entries.len(), taken, call.interrupted, client.protocol.is_sending(&call.batch));
+        let taken =
+            |taken| (call.batch.entries.len(), taken, call.interrupted, client.protocol.is_sending(&call.batch));
         // Upstream may have the same events from a push of before.
         let [can_be, cannot_be] = [has_it(call, client, world), !matches!(call.answer, Some(Ok(Ok(()))))];
         let all = [can_be.then_some(true), (cannot_be || !can_be).then_some(false)];
@@ -141,7 +142,9 @@ fn has_it(call: &PushCall, client: &Client, world: &World<'_>) -> bool {
     let upstream = &world.upstream.entries[world.upstream.after(call.batch.base)..];
     let events = |entries: &[_]| entries.iter().map(|entry: &super::logs::Entry| entry.event).collect::<Vec<_>>();
     let sent = &call.batch.entries;
-    sent.iter().all(|entry| client.is_own(entry)) && upstream.len() >= sent.len() && events(&upstream[..sent.len()]) == events(sent)
+    sent.iter().all(|entry| client.is_own(entry))
+        && upstream.len() >= sent.len()
+        && events(&upstream[..sent.len()]) == events(sent)
 }
 
 /// Cases of a fuzzer that are looked at.
@@ -198,7 +201,8 @@ impl Fuzzed {
                     let pull = pulls.then_some((Part::Nothing, false, true));
                     let head = i64::try_from(protocol.log().upstream_head()).expect("a small one");
                     let (pending, own, foreign, late) = (protocol.log().pending().min(batch), 0, false, [false; MOST]);
-                    let form = Form { protocol: canonical(protocol, head), pending, own, foreign, late, push: None, pull };
+                    let form =
+                        Form { protocol: canonical(protocol, head), pending, own, foreign, late, push: None, pull };
                     if !seen.forms.contains(&form.fingerprint()) {
                         missing = Some(format!("{form:?}\nof {protocol:?}"));
                     }

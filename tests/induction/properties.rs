@@ -363,7 +363,8 @@ impl Transition<'_> {
         let present = self.answers_present() == (true, true);
         let first_push = !before.failed[index(Direction::Push)] && !before.rejected.counted;
         let pushes = self.step == Step::Answer(Answer::Unavailable) && present && first_push;
-        let too_long = backs_off && first && pulled == LATER || pushes && after.waits_for_connection() && pushed == LATER;
+        let too_long =
+            backs_off && first && pulled == LATER || pushes && after.waits_for_connection() && pushed == LATER;
         !at_once
             && !too_long
             && (pushed == LATER || !before.failed[index(Direction::Push)])

@@ -111,7 +111,8 @@ impl Taken {
             Step::Resume(direction) => {
                 self.state.paused[index(direction)] = false;
                 self.state.failed[index(direction)] = false;
-                self.state.rejected = Rejected { counted: self.state.rejected.counted && direction == Pulling, unheard: false };
+                self.state.rejected =
+                    Rejected { counted: self.state.rejected.counted && direction == Pulling, unheard: false };
                 self.state.protocol.resume(direction);
             }
             Step::RetryNow => {
@@ -294,7 +295,8 @@ impl Taken {
             state.has_cut = false;
         }
         // With the merge a push in doubt becomes one that backs off.
-        let in_doubt = matches!(self.state.protocol.push(), Push::Uncertain { until, .. } if *until > NOW && !page.late);
+        let in_doubt =
+            matches!(self.state.protocol.push(), Push::Uncertain { until, .. } if *until > NOW && !page.late);
         let waited = in_doubt || self.state.waits_for_connection();
         self.contained(Pulling, |protocol| {
             protocol.page_pulled(ticket, given, 0, time_of(page.late)).unwrap_or_else(|told| {
