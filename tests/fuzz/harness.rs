@@ -157,6 +157,7 @@ impl<S: Strategy> Fuzzer<S> {
     }
 
     /// The case with this number.
+    #[allow(dead_code, reason = "the induction draws cases")]
     pub fn draw(&self, seed: u64) -> S::Value {
         self.cases.new_tree(&mut runner(seed, 0)).expect("nothing is filtered out").current()
     }

@@ -90,7 +90,7 @@ pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) ->
                 std::cmp::Ordering::Greater => "after",
             }),
             ("push_failures:" | "rejected:" | "pull_failures:", Ok(count)) => {
-                Some(["0", "1", "2"][count.min(2) as usize])
+                Some(["0", "1", "2"][usize::try_from(count.min(2)).expect("a count")])
             }
             // Of all that is printed, times alone begin with a digit and end with their unit.
             _ if number.starts_with(|first: char| first.is_ascii_digit()) && number.ends_with('s') => {
