@@ -109,7 +109,7 @@ pub const OWNED: Config = Config { name: "and the owner acts, live, pushes of on
 pub const FAILING: Config = Config { name: "and calls and the log fail, live, pushes of one", ..ONE.with(FAILURES) };
 pub const LYING: Config = Config { name: "and upstream lies, live, pushes of one", loops: CREDULOUS, ..ONE.with(LIES) };
 
-/// Minutes each, and gigabytes: an owner with failures is the largest, 23 million states and 350 million steps in 8 GB.
+/// Minutes each, and gigabytes: an owner with failures took 23 million states, 350 million steps and 8 GB.
 ///
 /// Of an owner, failures and lies each **two** are together, and not all three: that set does not fit into 12 GB. What one
 /// of them does to a client is in its state when the next comes; a defect that needs all three at once, and shows in no
