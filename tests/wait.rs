@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use latchwork::log::MemoryLog;
 use latchwork::protocol::Direction;
-use latchwork::upstream::Memory;
+use latchwork::upstream::{Fault, Memory};
 use latchwork::{
-    Cause, Epoch, Interrupt, Interrupted, Latch, Replicator, Run, Settled, Wait, Waitable, Waited, Worker,
+    Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, Replicator, Run, Settled, Ticket, Wait, Waitable, Waited,
+    Worker,
 };
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -140,31 +141,39 @@ fn stopped_of_a_worker_ends_in_each_way() {
     assert!(worker.stopped().wait().stopping);
 }
 
+/// A replicator with a commit whose push has failed, and which does not try again by itself.
+fn offline() -> (Replicator<MemoryLog<&'static str>>, Ticket<u64>) {
+    let upstream = Memory::new(0);
+    upstream.fail_push(Fault::DisconnectBefore);
+    let backoff = Backoff::new(LONG, LONG);
+    let replicator = Replicator::builder(MemoryLog::new(), upstream).backoff(backoff).spawn().unwrap();
+    let ticket = replicator.commit(vec!["milk"]).unwrap();
+    let deadline = Instant::now() + LONG;
+    while replicator.status().counters.unavailable == 0 {
+        assert!(Instant::now() < deadline, "its push does not fail");
+        thread::yield_now();
+    }
+    (replicator, ticket)
+}
+
 #[test]
 fn outcome_ends_in_each_way() {
-    let replicator = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn().unwrap();
-    replicator.pause(Direction::Push);
-    let ticket = replicator.commit(vec!["milk"]).unwrap();
-    ends_in_each_way(|| ticket.outcome(), || replicator.resume(Direction::Push));
+    let (replicator, ticket) = offline();
+    ends_in_each_way(|| ticket.outcome(), || replicator.retry_now());
     assert_eq!(ticket.clone().into_future().wait(), Settled::Confirmed(1));
 }
 
 #[test]
 fn flushed_ends_in_each_way() {
-    let replicator = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn().unwrap();
-    replicator.pause(Direction::Push);
-    replicator.commit(vec!["milk"]).unwrap();
-    ends_in_each_way(|| replicator.flushed(), || replicator.resume(Direction::Push));
+    let (replicator, _ticket) = offline();
+    ends_in_each_way(|| replicator.flushed(), || replicator.retry_now());
 }
 
 #[test]
 fn flushed_waits_for_what_was_committed_before_it_began() {
-    let replicator = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn().unwrap();
-    assert_eq!(replicator.flushed().wait(), Ok(()), "there is nothing to wait for");
-    replicator.pause(Direction::Push);
-    replicator.commit(vec!["milk"]).unwrap();
+    let (replicator, _ticket) = offline();
     let (before, _) = polled(replicator.flushed());
-    replicator.resume(Direction::Push);
+    replicator.retry_now();
     replicator.flush(LONG).unwrap();
     replicator.pause(Direction::Push);
     replicator.commit(vec!["bread"]).unwrap();

@@ -1,8 +1,8 @@
 //! When the owner must decide: what does not go away by itself, where it stands, and what can be done.
 //!
 //! Most of what goes wrong ends by itself: connections come back, others are faster, answers get lost. What does not stands in
-//! [one place](Status::decisions), with its age, until the **owner** has decided: a person, a supervisor, a start-up script.
-//! Nothing is lost meanwhile, commits go on, and what can go on does. [`waiting_on`](Status::waiting_on) names the owner when
+//! [one place](crate::replicator::Status::decisions), with its age, until the **owner** has decided: a person, a supervisor, a start-up script.
+//! Nothing is lost meanwhile, commits go on, and what can go on does. [`waiting_on`](crate::replicator::Status::waiting_on) names the owner when
 //! nothing that is pending can go on without.
 //!
 //! | what waits | said by | choices, what helps most often first |
@@ -12,7 +12,7 @@
 //! | It is **another upstream**, or has **lost events** | [`FatalKind::IdentityMismatch`], [`FatalKind::WentBack`] | [`restart`] once the right one is back; [`reset_with`] a log that fits |
 //! | Upstream **has compacted** what would follow | [`FatalKind::CursorTooOld`] | [`reset_with`] a snapshot |
 //! | The **log refuses** what upstream sends, breaks its contract, or panicked | [`Failure::Log`], [`Failure::Contract`], [`Failure::Panicked`] | [`restart`]; [`reset_with`]; a bug report |
-//! | A direction is **paused** | [`pause`](Replicator::pause) | [`resume`](Replicator::resume) |
+//! | A direction is **paused** | [`pause`](crate::Replicator::pause) | [`resume`](crate::Replicator::resume) |
 //!
 //! [`Decision::choices`] gives the choices as values whose words say what each does, for a dialogue.
 //!
@@ -121,24 +121,33 @@
 //!
 //! # To hear of it
 //!
-//! Nothing polls. [`status_when`](Replicator::status_when) and [`status_changed`](Replicator::status_changed) wait, as a
-//! thread or as a task. [`flush`](Replicator::flush), [`flushed`](Replicator::flushed), [`shutdown`](Replicator::shutdown),
-//! [`commit_within`](Replicator::commit_within), [`caught_up`](Replicator::caught_up), and a wait for a ticket that is bounded
-//! or made by [`unless_halted`](crate::Ticket::unless_halted) end at once when only the owner can go on, and say so.
+//! Nothing polls. [`status_when`] and [`status_changed`] wait, as a thread or as a task. [`flush`], [`flushed`], [`shutdown`],
+//! [`commit_within`], [`caught_up`], and a wait for a ticket that is bounded or made by
+//! [`unless_halted`](crate::Ticket::unless_halted) end at once when only the owner can go on, and say so.
 //!
-//! [`retry_rejected`]: Replicator::retry_rejected
-//! [`replace_rejected`]: Replicator::replace_rejected
-//! [`give_up`]: Replicator::give_up
-//! [`restart`]: Replicator::restart
-//! [`reset`]: Replicator::reset
-//! [`reset_with`]: Replicator::reset_with
+//! [`retry_rejected`]: crate::Replicator::retry_rejected
+//! [`replace_rejected`]: crate::Replicator::replace_rejected
+//! [`give_up`]: crate::Replicator::give_up
+//! [`restart`]: crate::Replicator::restart
+//! [`reset`]: crate::Replicator::reset
+//! [`reset_with`]: crate::Replicator::reset_with
 //! [`Failure::Log`]: crate::protocol::Failure::Log
 //! [`Failure::Contract`]: crate::protocol::Failure::Contract
 //! [`Failure::Panicked`]: crate::protocol::Failure::Panicked
-
-#[cfg(doc)]
-use crate::Replicator;
-#[cfg(doc)]
-use crate::replicator::{Decision, GiveUp, Rejected, Status};
-#[cfg(doc)]
-use crate::upstream::{FatalKind, PullError, PushError};
+//! [`Decision::choices`]: crate::replicator::Decision::choices
+//! [`FatalKind::CursorTooOld`]: crate::upstream::FatalKind::CursorTooOld
+//! [`FatalKind::IdentityMismatch`]: crate::upstream::FatalKind::IdentityMismatch
+//! [`FatalKind::WentBack`]: crate::upstream::FatalKind::WentBack
+//! [`GiveUp::Commit`]: crate::replicator::GiveUp::Commit
+//! [`PullError::Fatal`]: crate::upstream::PullError::Fatal
+//! [`PushError::Fatal`]: crate::upstream::PushError::Fatal
+//! [`PushError::Rejected`]: crate::upstream::PushError::Rejected
+//! [`PushError::TooLarge`]: crate::upstream::PushError::TooLarge
+//! [`Rejected`]: crate::replicator::Rejected
+//! [`status_when`]: crate::Replicator::status_when
+//! [`status_changed`]: crate::Replicator::status_changed
+//! [`flush`]: crate::Replicator::flush
+//! [`flushed`]: crate::Replicator::flushed
+//! [`shutdown`]: crate::Replicator::shutdown
+//! [`commit_within`]: crate::Replicator::commit_within
+//! [`caught_up`]: crate::Replicator::caught_up

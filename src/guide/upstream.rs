@@ -25,7 +25,7 @@
 //! | the client is not allowed, another upstream (401, 403) | `Fatal` | That direction has failed, visibly; the owner decides. |
 //!
 //! Any of them may name a time before which not to try again, if the backend does:
-//! [`retry_after`](PushError::retry_after).
+//! [`retry_after`](crate::upstream::PushError::retry_after).
 //!
 //! When in doubt, `Uncertain` is right and only slower. `Unavailable` after something was sent is
 //! the error that applies events twice or loses them.

@@ -130,7 +130,7 @@ pub trait Log: Send + 'static {
         Err(event)
     }
 
-    /// What an event weighs against the [limit of a batch](crate::Builder::push_batch_weight), in bytes or whatever that is
+    /// What an event weighs against the [limit of a batch](crate::replicator::Builder::push_batch_weight), in bytes or whatever that is
     /// given in. Zero by default.
     fn weight(_entry: &Self::Entry) -> usize {
         0

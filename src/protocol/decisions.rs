@@ -54,6 +54,13 @@ pub enum DecisionError {
     Panicked(String),
 }
 
+/// What was given up, and what follows.
+type GivenUp<L> = (Vec<<L as Log>::Entry>, Effects<<L as Log>::Entry>);
+/// What another event stands in the place of, and what follows.
+type Replaced<L> = (<L as Log>::Entry, Effects<<L as Log>::Entry>);
+/// Why not, and the event that was to stand there.
+type NotReplaced<L> = (DecisionError, <L as Log>::Event);
+
 /// Something that only the owner can end. Of each kind there is one at most, in this order.
 pub(crate) enum Undecided<'a> {
     /// A direction has failed.
@@ -110,7 +117,7 @@ impl<L: Log> Protocol<L> {
     /// # Errors
     ///
     /// See [`DecisionError`]. Nothing has changed then.
-    pub fn give_up(&mut self, range: Range<usize>) -> Result<(Vec<L::Entry>, Effects<L::Entry>), DecisionError> {
+    pub fn give_up(&mut self, range: Range<usize>) -> Result<GivenUp<L>, DecisionError> {
         let before = self.decidable(&range)?;
         let given_up = self.log.give_up(range.clone()).ok_or(DecisionError::Unsupported)?;
         self.counters.given_up += range.len() as u64;
@@ -139,11 +146,7 @@ impl<L: Log> Protocol<L> {
     /// # Errors
     ///
     /// See [`DecisionError`]. Nothing has changed then, and the event is given back.
-    pub fn replace(
-        &mut self,
-        index: usize,
-        event: L::Event,
-    ) -> Result<(L::Entry, Effects<L::Entry>), (DecisionError, L::Event)> {
+    pub fn replace(&mut self, index: usize, event: L::Event) -> Result<Replaced<L>, NotReplaced<L>> {
         let before = match self.decidable(&(index..index.saturating_add(1))) {
             Ok(before) => before,
             Err(error) => return Err((error, event)),

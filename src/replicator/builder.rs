@@ -5,8 +5,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::choices::OnRejected;
 use super::core::{Core, Limits};
-use super::decide::OnRejected;
 use super::shutdown::Owned;
 use super::upstream::Upstream;
 use super::{Replicator, work};

@@ -17,8 +17,7 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::after::AfterUnlock;
-use super::decide::{OnRejected, ResetError};
-use super::status::Status;
+use super::choices::OnRejected;
 use super::ticket::Tickets;
 use super::told::{Told, only, topic};
 #[cfg(feature = "tracing")]
@@ -131,12 +130,6 @@ impl<L: Log> Core<L> {
     /// The protocol's time now.
     pub(super) fn now(&self) -> Time {
         self.origin.elapsed()
-    }
-
-    /// How things stand, and whether they stay so.
-    pub(super) fn status(&self) -> (Status<L::Position>, bool) {
-        let now = self.now();
-        self.look(|state| (Status::of(state, now), state.is_closed()))
     }
 
     /// When a call in this direction is interrupted that has just begun, or has shown that it goes on.
@@ -416,28 +409,6 @@ impl<L: Log> State<L> {
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
         self.protocol.reset(log)
-    }
-
-    /// Replaces the log by what `replace` makes of it, which goes on with what is pending but for some of that.
-    pub(super) fn reset_with(
-        &mut self,
-        replace: impl FnOnce(&L) -> (L, Vec<usize>),
-    ) -> (Result<L, ResetError>, Effects<L::Entry>) {
-        let pending = self.protocol.log().pending();
-        let (log, gone) = replace(self.protocol.log());
-        let got = log.pending();
-        if let Err(error) = ResetError::unless_it_goes_on(pending, &gone, got) {
-            self.after.discard_log(log);
-            return (Err(error), Effects::default());
-        }
-        self.replaced += 1;
-        let mut wakers = self.tickets.close_some(&gone);
-        self.after.wakers.append(&mut wakers);
-        self.subscribers.end(RecvError::Replaced, &mut self.after);
-        self.went_well(Direction::Push);
-        self.went_well(Direction::Pull);
-        let (former, effects) = self.protocol.reset_with(log);
-        (Ok(former), effects)
     }
 
     /// A direction ends. Whether it is the last.

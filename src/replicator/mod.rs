@@ -49,8 +49,10 @@
 
 mod after;
 mod builder;
+mod choices;
 mod core;
 mod decide;
+mod owed;
 mod shutdown;
 mod status;
 mod ticket;
@@ -70,12 +72,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::builder::Builder;
+pub use self::choices::{Choice, Decision, GiveUp, Matter, OnRejected, Rejected, ResetError};
 use self::core::State;
-pub use self::decide::{Choice, Decision, GiveUp, Matter, OnRejected, Rejected, ResetError};
+use self::owed::{Owed, waiting_on_from};
 use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
-use self::status::{Owed, waiting_on_from};
 pub use self::ticket::{Settled, Ticket};
 use self::told::topic;
 pub use self::update::{Receiver, RecvError, Snapshot, Update, Updates};

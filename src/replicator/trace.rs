@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
-use super::status::{Owed, waiting_on_from};
+use super::owed::{Owed, waiting_on_from};
 use crate::log::Log;
 use crate::platform::catch_panic;
 use crate::platform::event::{Event, Input};

@@ -119,7 +119,7 @@ pub fn fingerprint(state: &State) -> u64 {
 fn forms(client: &Client, upstream: &[Event], batch: usize) -> Vec<Form> {
     let head = client.cursor();
     let beyond = &upstream[head..];
-    // What a log that was put in does not have is another's to it, whoever committed it.
+    // What a log that was put in does not have is another's to it, also if this client committed it.
     let pending = client.protocol.log().all();
     let is_own = |event: &&Event| event.author() == client.id && pending.contains(event);
     let own = beyond.iter().take_while(is_own).count();
