@@ -1,10 +1,18 @@
 //! What is kept, measured: the memory of this process, which runs nothing else.
 #![cfg(all(not(loom), target_os = "linux"))]
 
-use latchwork::Replicator;
-use latchwork::log::MemoryLog;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::Direction;
-use latchwork::upstream::Memory;
+use latchwork::upstream::{Batch, Memory, More, Page, PullError, PushError, Upstream};
+use latchwork::{Interrupt, Replicator};
+
+/// One of these tests at a time: they measure the same process.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The memory that this process has in use, in KiB.
 fn resident() -> u64 {
@@ -14,6 +22,7 @@ fn resident() -> u64 {
 
 #[test]
 fn subscriptions_that_are_dropped_offline_leave_nothing_behind() {
+    let _alone = ALONE.lock();
     let replicator = Replicator::builder(MemoryLog::<u64>::new(), Memory::new(0)).spawn().unwrap();
     replicator.pause(Direction::Pull);
     let subscribe = || (0..200_000).for_each(|_| drop(replicator.updates()));
@@ -23,4 +32,51 @@ fn subscriptions_that_are_dropped_offline_leave_nothing_behind() {
     subscribe();
     let grown = resident().saturating_sub(before);
     assert!(grown < 1024, "{grown} KiB for 200,000 subscriptions that are gone");
+}
+
+#[test]
+fn confirmed_events_that_no_subscriber_reads_take_no_room() {
+    let _alone = ALONE.lock();
+    let upstream = Forgets::default();
+    let replicator = Replicator::builder(MemoryLog::<u64>::new(), upstream).push_batch(BATCH).spawn().unwrap();
+    let unread = replicator.updates();
+    let confirm = |events: u64| {
+        for batch in 0..events / 1000 {
+            replicator.commit((batch * 1000..(batch + 1) * 1000).collect()).unwrap();
+            if batch % 10 == 9 {
+                replicator.flush(Duration::from_secs(60)).unwrap();
+            }
+        }
+    };
+    confirm(200_000);
+    let before = resident();
+    confirm(1_000_000);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 1024, "{grown} KiB for 1,000,000 events that no subscriber has read");
+    drop(unread);
+}
+
+const BATCH: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+
+/// An upstream that keeps none of what it takes.
+#[derive(Default)]
+struct Forgets(AtomicU64);
+
+impl Upstream<MemoryLog<u64>> for Forgets {
+    fn push(&self, batch: &Batch<MemoryLog<u64>>, _: &Interrupt) -> Result<(), PushError<u64>> {
+        self.0.fetch_add(batch.entries.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn pull<'a>(
+        &'a self,
+        _: u64,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<u64>>, PullError>> + 'a {
+        let caught_up = Page { entries: Vec::new(), more: More::None };
+        std::iter::once(Ok(caught_up)).chain(std::iter::from_fn(|| {
+            interrupt.wait();
+            None
+        }))
+    }
 }

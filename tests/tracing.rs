@@ -8,7 +8,7 @@ use std::thread::{current, yield_now};
 use std::time::Duration;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::replicator::CommitError;
+use latchwork::replicator::{CommitError, GiveUp};
 use latchwork::upstream::{Batch, Memory, Page, PullError, PushError, Upstream};
 use latchwork::{Backoff, Interrupt, Replicator, Settled, Waited};
 use tracing::field::{Field, Visit};
@@ -228,6 +228,32 @@ fn events_have_the_name_and_errors_are_formatted_without_the_lock() {
     let told = told("docs/7 push");
     assert!(told.iter().all(|line| line.contains(" replicator=\"docs/7\" generation=")), "{told:#?}");
     assert!(told.iter().any(|line| line.ends_with("error=\"upstream is unavailable: Some(1) pending\"")), "{told:#?}");
+}
+
+#[test]
+fn an_event_that_is_refused_parks_the_pusher_for_the_owner_and_is_given_up() {
+    let _turn = begin();
+    let (answer, answers) = channel();
+    let upstream = Scripted { memory: Memory::new(0), answers: Mutex::new(answers) };
+    let replicator = Replicator::builder(Log::new(), upstream).spawn().unwrap();
+    until("park", 1);
+    let ticket = replicator.commit(vec!["mine", "ours"]).unwrap();
+    answer.send(Err(PushError::Rejected { index: 0, error: "422".into() })).unwrap();
+    until("park", 2);
+    replicator.give_up(GiveUp::CommitOfRejected).unwrap();
+    assert_eq!(ticket.settled(), Some(Settled::Rejected));
+    let facts = "generation=1 epoch=0 upstream_head=0";
+    let pusher = told("latchwork-push");
+    let expected = [
+        format!("backend-push-batch {facts} head=2 pending=2 batch=2"),
+        format!(
+            "backend-push-error {facts} head=2 pending=2 batch=2 error=\"upstream refuses event 0 of the batch: 422\""
+        ),
+        format!("park {facts} head=2 pending=2 cause=the owner"),
+    ];
+    assert_eq!(pusher[3..6], expected);
+    let owner = told(current().name().unwrap());
+    assert_eq!(owner, [format!("local-give-up {facts} head=0 pending=0 dropped=2 moved=0")]);
 }
 
 #[test]

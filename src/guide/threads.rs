@@ -18,6 +18,7 @@
 //! [its owner](super::decide), `last_error` is there until its direction succeeds. All times count
 //! from the moment of the call. To show it, nothing polls:
 //! [`status_changed`](crate::Replicator::status_changed) waits for the next one, and misses none.
+//! `examples/status_line.rs` has it for threads and for tasks.
 //!
 //! ```
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }

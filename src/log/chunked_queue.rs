@@ -135,6 +135,22 @@ mod tests {
         queue
     }
 
+    #[test]
+    fn take_out_takes_the_range_wherever_it_lies() {
+        let chunks = || [vec![0, 1], (2..90).collect(), vec![90], (91..200).collect()];
+        let all: Vec<u32> = (0..200).collect();
+        for range in [0..1, 0..2, 1..3, 2..90, 89..92, 0..200, 199..200, 90..91, 50..180] {
+            let (mut queue, mut left) = (of(chunks()), all.clone());
+            let taken: Vec<_> = left.drain(range.clone()).collect();
+            assert_eq!(queue.take_out(range), taken);
+            assert_eq!((queue.iter().copied().collect::<Vec<_>>(), queue.len()), (left.clone(), left.len()));
+            queue.append(vec![7]);
+            assert_eq!(queue.iter().last(), Some(&7));
+        }
+        let mut queue = of(chunks());
+        assert_eq!([0, 90, 199, 200].map(|index| queue.get_mut(index).copied()), [Some(0), Some(90), Some(199), None]);
+    }
+
     /// Whatever is done to it, it is the queue in one piece.
     #[test]
     fn it_is_a_queue() {

@@ -385,4 +385,59 @@ mod tests {
         drop(alive);
         assert_eq!(held(), (0, 1));
     }
+
+    #[test]
+    fn a_token_is_set_from_its_deadline_on_with_its_descendants() {
+        if IN_MODEL {
+            return;
+        }
+        let later = Instant::now() + std::time::Duration::from_secs(3600);
+        let token = Interrupt::with_deadline(later);
+        let grandchild = token.child().child();
+        assert_eq!((grandchild.deadline(), grandchild.is_set()), (Some(later), false));
+        assert_eq!(Interrupt::new().child().deadline(), None);
+        let past = Interrupt::with_deadline(Instant::now());
+        let (child, aunt) = (past.child(), Interrupt::new());
+        assert_eq!(child.cause(), Some(Cause::Deadline));
+        assert_eq!((past.cause(), aunt.is_set()), (Some(Cause::Deadline), false));
+        assert_eq!(past.child().wait(), Cause::Deadline, "a child is born set");
+        let stopped = Interrupt::with_deadline(Instant::now());
+        stopped.token.set(Cause::Stop);
+        assert_eq!(stopped.cause(), Some(Cause::Stop), "the first cause stays");
+    }
+
+    #[test]
+    fn defer_moves_a_deadline_on_and_not_back() {
+        if IN_MODEL {
+            return;
+        }
+        let now = Instant::now();
+        let hour = std::time::Duration::from_secs(3600);
+        let token = Interrupt::with_deadline(now + hour);
+        token.defer(now);
+        assert_eq!(token.deadline(), Some(now + hour));
+        token.defer(now + 2 * hour);
+        assert_eq!(token.deadline(), Some(now + 2 * hour));
+        let untimed = Interrupt::new();
+        untimed.defer(now);
+        assert!(!untimed.is_set());
+    }
+
+    #[test]
+    fn a_wait_that_began_before_a_deadline_was_moved_on_ends_at_the_later_one() {
+        if IN_MODEL {
+            return;
+        }
+        let ms = std::time::Duration::from_millis;
+        let (now, token) = (Instant::now(), Interrupt::with_deadline(Instant::now() + ms(30)));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| token.wait());
+            token.defer(now + ms(90));
+            assert_eq!(waiting.join().expect("it does not panic"), Cause::Deadline);
+        });
+        assert!(now.elapsed() >= ms(90));
+        // A deadline of the wait's own comes first.
+        let late = Interrupt::with_deadline(now + ms(3_600_000));
+        assert!(!late.triggered().wait_timeout(ms(5)).is_ready());
+    }
 }

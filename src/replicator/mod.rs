@@ -28,6 +28,7 @@
 //! | `backend-push-batch` | a push begins | `batch` |
 //! | `backend-push-error` | a push was not simply taken | `batch`, `error` |
 //! | `local-push-reject` | the log refused a commit | `error` |
+//! | `local-give-up` | the owner gave up pending events, or replaced one | `dropped`, `moved` |
 //! | `start`, `stop` | the pusher begins, ends | `counters` |
 //! | `park` | the pusher has nothing to do until another moves | `counters`, `cause`: a [`WaitingOn`] in words |
 //! | `resume` | it goes on | `counters`, `by` |
@@ -39,7 +40,8 @@
 //! `dropped` and `batch` count events of the log. A merge is `from` a `push` if that was accepted:
 //! its answer tells what its echo would. `by` is `pull-advance`, `pull-rebase` or `catch-up` if the
 //! puller woke the pusher, `clock` if a time came, or the method of the handle: `commit`, `resume`,
-//! `retry_now`, `restart`, `reset`, `stop`.
+//! `retry_now`, `reconnect`, `restart`, `reset`, `give_up`, `replace`, `retry_rejected`, `flush`,
+//! `stop`.
 //!
 //! An event is emitted by the thread that did what it tells of, soon after, without the lock: a
 //! subscriber may call the replicator, but must not wait for it ([`flush`](Replicator::flush),

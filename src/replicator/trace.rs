@@ -123,6 +123,10 @@ impl Traced {
                 let pushed = here(|here| here.doing) == Input::PushEnded.name();
                 let (from, generation) = if pushed { ("push", counters.pushes) } else { ("pull", counters.pulls) };
                 let facts = Facts::of(self, protocol, generation);
+                if new + confirmed == 0 {
+                    event!(DEBUG, "local-give-up", facts, { dropped, moved });
+                    return;
+                }
                 if rebase {
                     event!(DEBUG, "pull-rebase", facts, { from, new, confirmed, moved, dropped });
                 } else {

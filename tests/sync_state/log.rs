@@ -275,3 +275,43 @@ proptest! {
         prop_assert_eq!(&short, &long);
     }
 }
+
+proptest! {
+    /// What an owner gives up or replaces is gone, and nothing else: the rest keeps its order, and its numbers follow.
+    #[test]
+    fn give_up_and_replace_change_those_events_and_no_other(
+        history in vec(0_u32..200, 0..40),
+        local_only in any_local_only(),
+        from in 0_usize..40,
+        count in 1_usize..5,
+        replaces in any::<bool>(),
+    ) {
+        let mut log = SyncState::<Plain>::default().with_local_only(local_only);
+        log.append(history.iter().map(|id| Plain(*id)).collect()).expect("there are numbers");
+        let is_sent = |event: &Plain| local_only == LocalOnly::Shared || !event.is_local_only();
+        let before: Vec<_> = log.pending().map(|entry| entry.cloned()).collect();
+        let sent = before.iter().filter(|entry| is_sent(&entry.event)).count();
+        prop_assume!(from + count <= sent);
+        let meant: Vec<_> = before.iter().filter(|entry| is_sent(&entry.event)).skip(from).take(count).cloned().collect();
+        let mut expected: Vec<Plain> = before.iter().map(|entry| entry.event.clone()).collect();
+        if replaces {
+            let new = Plain(if meant[0].event.is_local_only() { 1000 } else { 50 });
+            prop_assert_eq!(Log::replace(&mut log, from, new.clone()), Ok(meant[0].clone()));
+            let place = before.iter().position(|entry| entry.seq == meant[0].seq).expect("it was pending");
+            expected[place] = new;
+            let other_kind = Plain(if meant[0].event.is_local_only() { 50 } else { 1000 });
+            prop_assert_eq!(Log::replace(&mut log, from, other_kind.clone()), Err(other_kind));
+        } else {
+            prop_assert_eq!(Log::give_up(&mut log, from..from + count), Some(meant.clone()));
+            let left = before.iter().filter(|entry| meant.iter().all(|gone| gone.seq != entry.seq));
+            expected = left.map(|entry| entry.event.clone()).collect();
+        }
+        // As a state of its own to which the rest was pushed.
+        let mut anew = SyncState::<Plain>::default().with_local_only(local_only);
+        let numbered = anew.number(expected).expect("there are numbers");
+        anew.append(numbered.iter().map(|entry| entry.event.clone()).collect()).expect("there are numbers");
+        let pending = |state: &SyncState<Plain>| state.pending().map(|entry| entry.cloned()).collect::<Vec<_>>();
+        prop_assert_eq!(pending(&log), pending(&anew));
+        prop_assert_eq!((log.local_head(), Log::pending(&log)), (anew.local_head(), Log::pending(&anew)));
+    }
+}
