@@ -43,6 +43,12 @@
 //! | **live pull** | A pull that waits for more when it has caught up. | Long polling, a subscription. |
 //! | **ticket**, **settle** | The receipt of a commit; a commit settles when its outcome is known: confirmed, rejected, closed. ([`Ticket`](crate::Ticket)) | A *promise* or *future* of a producer's `send` (Kafka). |
 //! | **owner** | The code that holds the replicator, and decides what it cannot. | |
+//! | **block**, **give up** | An event that upstream refuses for good keeps back those behind it; the owner takes it out of the log. ([`decide`](super::decide)) | matrix-rust-sdk's *wedged* and *unwedge*; a *poison message*, a *dead letter* (message queues). |
+//! | **decision**, **halted** | What only the owner can end; what waits for that, or for a replicator that has stopped. | |
+//! | **linger** | A push waits for more events than there are. | Kafka's `linger.ms`; Nagle's algorithm (RFC 896). |
+//! | **deadline** | When an interrupt is set without a setter. | Go's `context.WithDeadline`; gRPC. |
+//! | **caught up**, **progress** | A pull has had everything; how much is to come. | Realm's `downloadProgress`. |
+//! | **revision** | Counts the changes of what a status shows. | A *resource version* (Kubernetes watches). |
 //! | **gate** | What a paused direction waits at. | |
 //! | **journal** | What a crash cannot undo, written in order. | *Write-ahead log* (ARIES, Mohan et al. 1992). |
 //!
