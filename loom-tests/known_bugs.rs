@@ -735,7 +735,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "WentBackUnnoticed",
         story: "An upstream whose head stands before the batch's base is taken for one that is merely ahead.",
         source: Some("parsec-cloud #8257, libsql #1838, LiveStore #980"),
-        edits: &[replace("protocol/push.rs", "Protocol::behind", "*head < base", "false")],
+        edits: &[replace("protocol/push.rs", "Protocol::behind", "*head < call.base", "false")],
     },
     KnownBug {
         name: "CaughtUpForgetsFailures",

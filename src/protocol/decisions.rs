@@ -191,13 +191,16 @@ impl<L: Log> Protocol<L> {
     /// Upstream refuses an event of this push for good, which it has not taken.
     pub(super) fn rejects(&mut self, call: &Landed<L::Position>, index: usize, error: SharedError, at: Moment) {
         self.counters.rejected += 1;
+        if self.is_late(call) {
+            return;
+        }
         if let Err(failure) = contract::rejected(call.count, index) {
             self.course.push = Push::Failed { error: failure };
             return;
         }
         // What merges have confirmed meanwhile stands no more before it, or is it: then upstream has taken it all the same.
         match index.checked_sub(call.count - call.unconfirmed) {
-            Some(index) => self.blocks(call, index, error),
+            Some(index) => self.blocks(index, error),
             None => self.overtaken(at),
         }
     }
@@ -205,18 +208,18 @@ impl<L: Log> Protocol<L> {
     /// Upstream takes no push of so many events, which it has not taken.
     pub(super) fn too_large(&mut self, call: &Landed<L::Position>, error: SharedError) {
         self.counters.too_large += 1;
+        if self.is_late(call) {
+            return;
+        }
         self.course.fits = (call.count / 2).try_into().ok();
         if self.course.fits.is_none() {
             // It is one event that is too large; of batches that says nothing.
-            self.blocks(call, 0, error);
+            self.blocks(0, error);
         }
     }
 
-    fn blocks(&mut self, call: &Landed<L::Position>, index: usize, error: SharedError) {
-        // Of a call that does not know what the owner has changed it says nothing.
-        if call.ticket > self.before_restart.push {
-            self.course.blocked = Some(Blocked { index, failure: Failure::Rejected { error } });
-        }
+    fn blocks(&mut self, index: usize, error: SharedError) {
+        self.course.blocked = Some(Blocked { index, failure: Failure::Rejected { error } });
     }
 
     /// So many of the pending events are confirmed, and of the others these are given up: what is refused has moved, or is

@@ -353,8 +353,7 @@ impl<L: Log> Protocol<L> {
             // The present log may go on with what it carried.
             if self.is_open() { self.fence(Time::ZERO) } else { Effects::default() }
         } else if let Err(PushError::Fatal { kind, error }) = &outcome {
-            // Of a call that does not know what the owner has changed it says nothing.
-            if call.ticket > self.before_restart.push {
+            if !self.is_late(call) {
                 self.course.push = Push::Failed { error: Failure::Upstream { kind: *kind, error: error.clone() } };
             }
             Effects::default()
@@ -365,6 +364,12 @@ impl<L: Log> Protocol<L> {
         };
         effects.spent = spent(batch, outcome).spent;
         Ok(effects)
+    }
+
+    /// Whether this push was begun before the owner's last restart: that its events cannot be taken says nothing, for it does
+    /// not know what the owner has changed.
+    pub(super) fn is_late(&self, call: &Landed<L::Position>) -> bool {
+        call.ticket <= self.before_restart.push
     }
 
     /// What follows from an answer to a push about which nothing was decided: upstream has not taken it, or may have.
@@ -494,30 +499,23 @@ impl<L: Log> Protocol<L> {
         }
     }
 
-    fn behind(
-        &mut self,
-        &Landed { base, epoch, .. }: &Landed<L::Position>,
-        target: Option<L::Position>,
-        at: Moment,
-    ) -> Effects<L::Entry> {
+    fn behind(&mut self, call: &Landed<L::Position>, target: Option<L::Position>, at: Moment) -> Effects<L::Entry> {
         self.counters.behind += 1;
         self.course.rejected = self.course.rejected.saturating_add(1);
         self.course.overtaken = self.course.overtaken.saturating_add(1);
-        // As a fatal answer: one to a call of before the restart is followed by another try.
-        let late = self.begun.push <= self.before_restart.push;
-        if let Some(head) = target.filter(|head| *head < base && !late) {
-            self.course.push = Push::Failed { error: contract::went_back(base, head) };
+        if let Some(head) = target.filter(|head| *head < call.base && !self.is_late(call)) {
+            self.course.push = Push::Failed { error: contract::went_back(call.base, head) };
             return Effects::default();
         }
         // What it should wait for came while it was in flight; or it is not to be believed a second time.
-        let changed = self.epoch != epoch;
+        let changed = self.epoch != call.epoch;
         let reached = target.is_some_and(|target| self.log.upstream_head() >= target) && self.course.in_vain() == 1;
         if changed || reached {
             self.try_again(at);
             return Effects::default();
         }
         let until = if self.settings.live { at.now.saturating_add(self.settings.grace) } else { at.now };
-        self.course.push = Push::Behind { since: epoch, target, until: Some(until), pull: self.begun.pull + 1 };
+        self.course.push = Push::Behind { since: call.epoch, target, until: Some(until), pull: self.begun.pull + 1 };
         self.tick(at.now)
     }
 

@@ -282,3 +282,14 @@ fn reset_with_sends_nothing_again_that_upstream_may_have() {
     let _behind = protocol.answer(batch, behind(None), ms(0));
     assert_eq!(next(&protocol, ms(0)), [1, 2]);
 }
+
+#[test]
+fn what_an_answer_of_before_a_restart_says_holds_nothing_back() {
+    for answer in [rejected(0), rejected(7), too_large()] {
+        let mut protocol = live([1, 2]);
+        let batch = protocol.send(ms(0));
+        let _nothing = protocol.restart();
+        let _answered = protocol.answer(batch, answer.clone(), ms(0));
+        assert_eq!((protocol.failure(), next(&protocol, ms(0))), (None, vec![1, 2]), "{answer:?}");
+    }
+}
