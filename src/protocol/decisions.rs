@@ -189,37 +189,46 @@ impl<L: Log> Protocol<L> {
     }
 
     /// Upstream refuses an event of this push for good, which it has not taken.
-    pub(super) fn rejects(&mut self, call: &Landed<L::Position>, index: usize, error: SharedError, at: Moment) {
+    pub(super) fn rejects(
+        &mut self,
+        call: &Landed<L::Position>,
+        index: usize,
+        error: SharedError,
+        at: Moment,
+    ) -> Effects<L::Entry> {
         self.counters.rejected += 1;
         if self.is_late(call) {
-            return;
+            return Effects::default();
         }
         if let Err(failure) = contract::rejected(call.count, index) {
             self.course.push = Push::Failed { error: failure };
-            return;
+            return Effects::default();
         }
         // What merges have confirmed meanwhile stands no more before it, or is it: then upstream has taken it all the same.
         match index.checked_sub(call.count - call.unconfirmed) {
             Some(index) => self.blocks(index, error),
-            None => self.overtaken(at),
+            None => {
+                self.overtaken(at);
+                Effects::default()
+            }
         }
     }
 
     /// Upstream takes no push of so many events, which it has not taken.
-    pub(super) fn too_large(&mut self, call: &Landed<L::Position>, error: SharedError) {
+    pub(super) fn too_large(&mut self, call: &Landed<L::Position>, error: SharedError) -> Effects<L::Entry> {
         self.counters.too_large += 1;
         if self.is_late(call) {
-            return;
+            return Effects::default();
         }
         self.course.fits = (call.count / 2).try_into().ok();
-        if self.course.fits.is_none() {
-            // It is one event that is too large; of batches that says nothing.
-            self.blocks(0, error);
-        }
+        // If it is one event that is too large, that says nothing of batches.
+        if self.course.fits.is_none() { self.blocks(0, error) } else { Effects::default() }
     }
 
-    fn blocks(&mut self, index: usize, error: SharedError) {
+    fn blocks(&mut self, index: usize, error: SharedError) -> Effects<L::Entry> {
         self.course.blocked = Some(Blocked { index, failure: Failure::Rejected { error } });
+        // An earlier push may have been taken with it: the owner can decide once that is known.
+        if self.is_uncertain() { self.ask_for_catch_up() } else { Effects::default() }
     }
 
     /// So many of the pending events are confirmed, and of the others these are given up: what is refused has moved, or is

@@ -544,21 +544,20 @@ impl<L: Log> Protocol<L> {
     /// As [`reset`](Self::reset), with a log of the same upstream that goes on with what is pending in the present one, or
     /// with some of it. What upstream may have taken of that is not sent again before it is known.
     pub fn reset_with(&mut self, log: L) -> (L, Effects<L::Entry>) {
-        let doubt = match self.course.push {
-            Push::Sending { ticket, base, unconfirmed, fate: Fate::Open, .. } if ticket > self.former.push => {
-                Some((base, unconfirmed))
+        if let Push::Sending { ticket, count, unconfirmed, base, fate: Fate::Open, .. } = self.course.push {
+            if ticket > self.former.push {
+                self.may_have_been_taken(base, count, unconfirmed);
             }
-            _ => self.course.doubt.map(|Doubt { base, unconfirmed, .. }| (base, unconfirmed)),
-        };
+        }
+        let doubt = self.course.doubt;
         let (former, mut effects) = self.reset(log);
-        if let Some((base, unconfirmed)) = doubt {
-            self.doubt(base, unconfirmed);
-            if !self.is_open() {
-                // Another event stands where it was to stand, or it stands there.
-                self.course.doubt = None;
-            } else if !matches!(self.course.push, Push::Sending { .. }) {
-                effects.interrupt_pull |= self.fence(Time::ZERO).interrupt_pull;
-            }
+        // Also if the new log is past its base: that may have been made from the first of its events.
+        let pending = self.log.pending();
+        if let Some(Doubt { base, unconfirmed, .. }) = doubt.filter(|_| pending > 0) {
+            self.doubt(base, unconfirmed.min(pending));
+        }
+        if self.is_open() && !matches!(self.course.push, Push::Sending { .. }) {
+            effects.interrupt_pull |= self.fence(Time::ZERO).interrupt_pull;
         }
         (former, effects)
     }

@@ -350,8 +350,7 @@ impl<L: Log> Protocol<L> {
             return self.accepted(call, batch, at);
         }
         let mut effects = if call.ticket <= self.former.push {
-            // The present log may go on with what it carried.
-            if self.is_open() { self.fence(Time::ZERO) } else { Effects::default() }
+            self.former_lands()
         } else if let Err(PushError::Fatal { kind, error }) = &outcome {
             if !self.is_late(call) {
                 self.course.push = Push::Failed { error: Failure::Upstream { kind: *kind, error: error.clone() } };
@@ -387,8 +386,8 @@ impl<L: Log> Protocol<L> {
                 let until = at.now.saturating_add(self.failure_delay(at.random)).max(self.not_before.push);
                 self.course.push = Push::Waiting { until, asked: retry_after.is_some(), reason: Delay::Unavailable };
             }
-            Err(PushError::Rejected { index, error }) => self.rejects(call, *index, error.clone(), at),
-            Err(PushError::TooLarge { error }) => self.too_large(call, error.clone()),
+            Err(PushError::Rejected { index, error }) => return self.rejects(call, *index, error.clone(), at),
+            Err(PushError::TooLarge { error }) => return self.too_large(call, error.clone()),
             Err(PushError::Fatal { .. } | PushError::RetryAfter { .. }) | Ok(()) => {}
         }
         Effects::default()
@@ -421,17 +420,25 @@ impl<L: Log> Protocol<L> {
     pub fn push_panicked(&mut self, batch: Batch<L>, failure: Failure) -> Effects<L::Entry> {
         let Some(call) = self.lands(&batch) else { return spent(batch, Ok(())) };
         if call.fate == Fate::Open {
-            self.may_have_been_taken(&call);
+            self.may_have_been_taken(call.base, call.count, call.unconfirmed);
         }
         let present = call.ticket > self.former.push && call.ticket > self.before_restart.push;
         let mut effects = Effects::default();
         if let Some(error) = call.failed.or(Some(failure).filter(|_| present)) {
             self.course.push = Push::Failed { error };
-        } else if self.is_open() {
-            effects = self.fence(Time::ZERO);
+        } else {
+            effects = self.former_lands();
         }
         effects.spent = spent(batch, Ok(())).spent;
         effects
+    }
+
+    /// A push for a former log has ended, however it did. If the present log goes on with what it carried, a pull that
+    /// begins now shows whether it was taken.
+    fn former_lands(&mut self) -> Effects<L::Entry> {
+        let Some(doubt) = &mut self.course.doubt else { return Effects::default() };
+        doubt.pull = self.begun.pull + 1;
+        if self.is_open() { self.fence(Time::ZERO) } else { self.ask_for_catch_up() }
     }
 
     /// The pusher cannot go on, for a reason that is not upstream's. A push that is in flight goes on, and its outcome counts.
@@ -455,15 +462,17 @@ impl<L: Log> Protocol<L> {
         self.course.doubt.is_some_and(|doubt| self.log.upstream_head() <= doubt.base)
     }
 
-    /// A push that was made to follow this event may have been taken, and so many of its events have not been seen.
+    /// A push that was made to follow this event may have been taken, and so many of its events have not been seen: the first
+    /// that are pending. So are those of a push before it that nothing has decided.
     pub(super) fn doubt(&mut self, base: L::Position, unconfirmed: usize) {
-        self.course.doubt = Some(Doubt { base, unconfirmed, pull: self.begun.pull + 1 });
+        let before = self.course.doubt.map_or(0, |doubt| doubt.unconfirmed);
+        self.course.doubt = Some(Doubt { base, unconfirmed: unconfirmed.max(before), pull: self.begun.pull + 1 });
     }
 
-    /// A push about which nothing was decided has ended without an answer.
-    fn may_have_been_taken(&mut self, call: &Landed<L::Position>) {
-        self.doubt(call.base, call.unconfirmed);
-        if call.unconfirmed == call.count && !self.is_open() {
+    /// A push about which nothing was decided has ended without an answer, or its answer will be of no consequence.
+    pub(super) fn may_have_been_taken(&mut self, base: L::Position, count: usize, unconfirmed: usize) {
+        self.doubt(base, unconfirmed);
+        if unconfirmed == count && !self.is_open() {
             // Another event stands where it was to stand.
             self.course.doubt = None;
         }
@@ -478,6 +487,8 @@ impl<L: Log> Protocol<L> {
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         self.counters.accepted += 1;
         self.push_succeeded();
+        // What a push before this one may have been taken with.
+        let more = self.course.doubt.filter(|doubt| doubt.unconfirmed > call.unconfirmed);
         // Until the log has it.
         self.doubt(self.log.upstream_head(), call.unconfirmed);
         let merged = if self.epoch == call.epoch {
@@ -488,7 +499,8 @@ impl<L: Log> Protocol<L> {
         match merged {
             Ok(effects) => {
                 if !matches!(self.course.push, Push::Failed { .. }) {
-                    self.course.doubt = None;
+                    let left = |doubt: Doubt<_>| Doubt { unconfirmed: doubt.unconfirmed - call.unconfirmed, ..doubt };
+                    self.course.doubt = more.map(left);
                 }
                 Ok(effects)
             }
@@ -521,7 +533,7 @@ impl<L: Log> Protocol<L> {
 
     fn uncertain(&mut self, call: &Landed<L::Position>, at: Moment) -> Effects<L::Entry> {
         self.counters.uncertain += 1;
-        self.may_have_been_taken(call);
+        self.may_have_been_taken(call.base, call.count, call.unconfirmed);
         let until = at.now.saturating_add(self.failure_delay(at.random));
         if self.is_open() && self.settings.resend == Resend::AfterCatchUp {
             return self.fence(until);
@@ -693,7 +705,9 @@ impl<L: Log> Protocol<L> {
 
     /// A pull has caught up: it, or a later one, may be what the pusher waits for.
     pub(super) fn pusher_hears(&mut self, caught_up: u64, at: Moment) {
-        if self.course.doubt.is_some_and(|doubt| doubt.pull <= caught_up) {
+        // What is in flight for a former log may be taken yet, and shown by no pull of before.
+        let under_way = matches!(self.course.push, Push::Sending { ticket, .. } if ticket <= self.former.push);
+        if !under_way && self.course.doubt.is_some_and(|doubt| doubt.pull <= caught_up) {
             self.course.doubt = None;
         }
         match self.course.push {

@@ -283,6 +283,55 @@ fn reset_with_sends_nothing_again_that_upstream_may_have() {
     assert_eq!(next(&protocol, ms(0)), [1, 2]);
 }
 
+fn idempotent<const N: usize>(pending: [u64; N]) -> Core {
+    let settings = Settings { resend: crate::protocol::Resend::Idempotent, ..settings() };
+    Protocol::new(MemoryLog::new().with_pending(0, pending), settings)
+}
+
+#[test]
+fn reset_with_doubts_what_is_in_flight_until_a_pull_that_begins_after_its_end() {
+    let panics = |it: &mut Core, batch| it.push_panicked(batch, Failure::Panicked { message: "of before".into() });
+    let loses = |it: &mut Core, batch| it.answer(batch, uncertain(), ms(0));
+    for ends in [panics as fn(&mut Core, _) -> _, loses] {
+        let mut protocol = live([1, 2]);
+        let batch = protocol.send(ms(0));
+        let _former = protocol.reset_with(MemoryLog::new().with_pending(0, [1, 2]));
+        // Upstream may get it after this.
+        let during = protocol.begin_pull(ms(0));
+        let _nothing = protocol.receive(during, last_page(0, &[]), ms(0));
+        assert_eq!(protocol.give_up(0..1), Err(DecisionError::Sent(2)));
+        assert!(ends(&mut protocol, batch).interrupt_pull);
+        let _nothing = protocol.receive(during, last_page(0, &[]), ms(0));
+        assert_eq!(protocol.give_up(0..1), Err(DecisionError::Sent(2)));
+        let _ended = protocol.pull_ended(during, disconnected(), 0, ms(0));
+        protocol.pull_nothing(ms(0));
+        assert!(protocol.give_up(0..1).is_ok());
+    }
+}
+
+#[test]
+fn reset_with_doubts_the_rest_of_a_push_of_which_a_part_has_been_seen() {
+    let mut protocol = live([1, 2, 3]);
+    let (pull, batch) = (protocol.begin_pull(ms(0)), protocol.send(ms(0)));
+    let _confirms = protocol.receive(pull, page(0, &[1]), ms(0));
+    // With a push in flight, or one without an answer, and a log that stands there already.
+    let in_flight = protocol.clone().then(|it| it.reset_with(MemoryLog::new().with_pending(1, [2, 3])));
+    let lost = protocol.then(|it| it.answer(batch.clone(), uncertain(), ms(0)));
+    let lost = lost.then(|it| it.reset_with(MemoryLog::new().with_pending(1, [2, 3])));
+    for mut protocol in [in_flight, lost] {
+        assert_eq!(protocol.sent(), 2);
+        let _landed = protocol.answer(batch.clone(), uncertain(), ms(0));
+        assert!(protocol.would_send(ms(0)) || protocol.clone().then(Core::retry_now).would_send(ms(0)), "at its base");
+        let _ended = protocol.pull_ended(pull, disconnected(), 0, ms(0));
+        protocol.pull_nothing(ms(0));
+        assert_eq!(protocol.sent(), 0);
+    }
+    // What is in the new log already is not pending.
+    let mut protocol = live([1, 2]).then(|it| it.push_once(uncertain(), ms(0)));
+    let _former = protocol.reset_with(MemoryLog::new().with_pending(2, []));
+    assert!(!protocol.is_uncertain());
+}
+
 #[test]
 fn what_an_answer_of_before_a_restart_says_holds_nothing_back() {
     for answer in [rejected(0), rejected(7), too_large()] {
@@ -292,4 +341,36 @@ fn what_an_answer_of_before_a_restart_says_holds_nothing_back() {
         let _answered = protocol.answer(batch, answer.clone(), ms(0));
         assert_eq!((protocol.failure(), next(&protocol, ms(0))), (None, vec![1, 2]), "{answer:?}");
     }
+}
+
+#[test]
+fn a_refusal_asks_for_a_catch_up_while_an_earlier_push_may_have_been_taken() {
+    for answer in [rejected(0), too_large()] {
+        let mut protocol = idempotent([1]);
+        let pull = protocol.begin_pull(ms(0));
+        let _lost = protocol.push_once(uncertain(), ms(0));
+        assert_eq!(protocol.push_once(answer, ms(100)), ends_pull());
+        assert_eq!(protocol.give_up(0..1), Err(DecisionError::Sent(1)));
+        let _ended = protocol.pull_ended(pull, disconnected(), 0, ms(100));
+        protocol.pull_nothing(ms(100));
+        assert!(protocol.give_up(0..1).is_ok());
+    }
+    let _pull = live([1]).then(|it| assert_eq!(it.push_once(rejected(0), ms(0)), Effects::default()));
+}
+
+#[test]
+fn a_smaller_push_decides_no_more_of_an_earlier_one_than_it_carries() {
+    let mut protocol = idempotent([1, 2, 3]);
+    let _lost = protocol.push_once(uncertain(), ms(0));
+    let _halved = protocol.push_once(too_large(), ms(100));
+    let batch = protocol.send(ms(100));
+    assert_eq!(batch.entries.len(), 1);
+    // Neither by its loss nor by its acceptance.
+    assert_eq!(protocol.clone().then(|it| it.answer(batch.clone(), uncertain(), ms(100))).sent(), 3);
+    let _confirmed = protocol.answer(batch, Ok(()), ms(100));
+    assert_eq!((protocol.log().pending(), protocol.sent()), (2, 2));
+    assert_eq!(protocol.give_up(1..2), Err(DecisionError::Sent(2)));
+    let _confirmed = protocol.push_once(Ok(()), ms(100)).merged.expect("the second");
+    let _confirmed = protocol.push_once(Ok(()), ms(100)).merged.expect("the third");
+    assert!(!protocol.is_uncertain());
 }
