@@ -17,12 +17,36 @@ pub enum Answer {
     /// Unavailable, and not to be tried again before a time that it names.
     Busy,
     Uncertain,
+    /// The same, from what stands before upstream and names a time.
+    Timeout,
+    /// It refuses one event of the batch for good.
+    Rejected(usize),
+    TooLarge,
     Fatal,
 }
 
 impl Answer {
-    const ALL: [Self; 6] =
-        [Self::Taken, Self::Behind(None), Self::Unavailable, Self::Busy, Self::Uncertain, Self::Fatal];
+    const ALL: [Self; 9] = [
+        Self::Taken,
+        Self::Behind(None),
+        Self::Unavailable,
+        Self::Busy,
+        Self::Uncertain,
+        Self::Timeout,
+        Self::Rejected(0),
+        Self::TooLarge,
+        Self::Fatal,
+    ];
+
+    /// Whether it names a time.
+    fn names(self) -> bool {
+        matches!(self, Self::Busy | Self::Timeout)
+    }
+
+    /// Whether upstream may have the batch after all.
+    pub fn is_uncertain(self) -> bool {
+        matches!(self, Self::Uncertain | Self::Timeout)
+    }
 
     fn outcome(self) -> Result<(), PushError<u64>> {
         Err(match self {
@@ -31,6 +55,9 @@ impl Answer {
             Self::Unavailable => PushError::Unavailable { retry_after: None, error: "away".into() },
             Self::Busy => PushError::Unavailable { retry_after: Some(NAMED), error: "busy".into() },
             Self::Uncertain => PushError::Uncertain { error: "no answer".into() },
+            Self::Timeout => PushError::Uncertain { error: "504".into() }.retry_after(NAMED),
+            Self::Rejected(index) => PushError::Rejected { index, error: "invalid".into() },
+            Self::TooLarge => PushError::TooLarge { error: "413".into() },
             Self::Fatal => PushError::Fatal { kind: FatalKind::Other, error: "fatal".into() },
         })
     }
@@ -78,15 +105,21 @@ impl Client {
         };
         let base = self.cursor() as u64;
         let sent = batch.entries.iter().map(|entry| (entry.position, entry.event));
-        let is_first = sent.eq((base + 1..).zip(self.rest(world.upstream).take(world.config.batch)));
+        let most = self.fits.map_or(world.config.batch, |fits| fits.min(world.config.batch));
+        let may_be_sent = self.rest(world.upstream).take_while(|&event| self.refused != Some(event));
+        let is_first = sent.eq((base + 1..).zip(may_be_sent.take(most)));
         world.broken.unless(batch.base == base && is_first, Property::SendsPending);
+        let before = self.refused.map_or(usize::MAX, |refused| refused.place());
+        let passes = events(&batch).any(|event| event.place() >= before);
+        world.broken.unless(!passes, Property::RefusedBlocks);
         // Of a push that has been passed no event can be taken twice.
         let resolved = self.unresolved.as_ref().is_none_or(|push| push.base as u64 != base);
         world.broken.unless(resolved || world.config.idempotent, Property::PrefixIsResolved);
         world.broken.unless(now >= NAMED || !self.named[0], Property::NotBeforeNamed);
         self.named[0] = false;
         self.counts_call(0, world);
-        self.push = Some(PushCall { batch, answer: None, interrupted: false, former: false, restarted: false });
+        self.push =
+            Some(PushCall { batch, answer: None, hangs: false, interrupted: false, former: false, restarted: false });
     }
 
     pub(super) fn arrive(&mut self, world: &mut World<'_>) {
@@ -108,10 +141,10 @@ impl Client {
     /// Upstream has its events in the order in which they were committed, none twice and none left out.
     fn stands_in_order(&self, world: &mut World<'_>) {
         let own = || world.upstream.events.iter().filter(|event| event.author() == self.id);
-        let last = own().last().map_or(0, |last| last.number());
+        let last = own().last().map_or(0, |last| last.place());
         let there = |event: &_| own().any(|other| other == event);
         let complete = (0..last).map(|number| self.event(number)).all(|event| !self.owes(event) || there(&event));
-        world.broken.unless(own().is_sorted_by_key(|event| event.number()) && complete, Property::OnlyAcknowledged);
+        world.broken.unless(own().is_sorted_by_key(|event| event.place()) && complete, Property::OnlyAcknowledged);
         let once = own().zip(own().skip(1)).all(|(one, next)| one != next);
         world.broken.unless(once, Property::OnlyAcknowledged);
     }
@@ -122,7 +155,7 @@ impl Client {
             if call.answer.is_none() {
                 self.late.push(call.batch.clone());
             }
-            call.answer = Some(Answer::Uncertain);
+            (call.answer, call.hangs) = (Some(Answer::Uncertain), false);
         }
     }
 
@@ -132,15 +165,22 @@ impl Client {
         let open = !former && matches!(before.push(), Push::Sending { fate: Fate::Open, .. });
         // A head before the batch's base: upstream has lost events that it had given out.
         let went_back = open && matches!(answer, Answer::Behind(Some(head)) if head < batch.base);
-        let fatal = went_back || answer == Answer::Fatal && !former;
+        let refuses_none = open && matches!(answer, Answer::Rejected(index) if index >= batch.entries.len());
+        let fatal = went_back || refuses_none || answer == Answer::Fatal && !former;
         self.told = fatal && !restarted;
         self.halted[0] |= self.told;
-        self.named[0] |= answer == Answer::Busy;
+        self.named[0] |= answer.names();
+        // What a call of before a restart says is no reason to hold anything back.
+        if open && !restarted {
+            self.holds_back(&batch, answer);
+        }
+        // Whether it counts for the log that has taken the place of its own.
+        let kept = self.lands() || before.is_uncertain();
         let told = batch.clone();
         let lied =
             self.input(world, |protocol| protocol.push_ended(told, answer.outcome(), 0, NOW).unwrap_or_default());
         let unknown = match answer {
-            Answer::Uncertain => open,
+            _ if answer.is_uncertain() => open,
             // By upstream, and not by a log that has lied.
             Answer::Taken => open && lied,
             _ => false,
@@ -153,7 +193,7 @@ impl Client {
         if let Push::Behind { since, .. } = *self.protocol.push() {
             world.broken.unless(since == self.protocol.epoch(), Property::SameEpoch);
         }
-        if former {
+        if former && !kept {
             world.broken.unless(self.forgot_push(&before, &batch, answer), Property::FormerIsNothing);
         }
         world.broken.unless(self.ignores_push(&batch), Property::StaleChangesNothing);
@@ -171,10 +211,10 @@ impl Client {
             && before.pull() == self.protocol.pull()
             && before.epoch() == self.protocol.epoch()
             && before.is_uncertain() == self.protocol.is_uncertain();
-        let is_as_any_other = Answer::ALL.into_iter().filter(|&other| other != Answer::Busy).all(|other| {
+        let is_as_any_other = Answer::ALL.into_iter().filter(|other| !other.names()).all(|other| {
             let mut told = before.clone();
             let effects = told.push_ended(batch.clone(), other.outcome(), 0, NOW);
-            let same = answer == Answer::Busy || told.canonical() == self.protocol.canonical();
+            let same = answer.names() || told.canonical() == self.protocol.canonical();
             effects.is_ok_and(|effects| effects == Effects::default()) && same
         });
         waits && same && is_as_any_other
@@ -194,10 +234,33 @@ impl Client {
         })
     }
 
+    /// Notes what upstream's answer to a push that nothing has decided keeps from being sent.
+    fn holds_back(&mut self, batch: &Batch<Ledger>, answer: Answer) {
+        let count = batch.entries.len();
+        let refused = match answer {
+            Answer::Rejected(index) => batch.entries.get(index),
+            Answer::TooLarge => {
+                self.fits = Some(count / 2).filter(|&fits| fits > 0);
+                // It is the event that is too large, and not the batch.
+                batch.entries.first().filter(|_| count == 1)
+            }
+            _ => None,
+        };
+        if let Some(entry) = refused.filter(|entry| self.protocol.log().all().contains(&entry.event)) {
+            (self.refused, self.told) = (Some(entry.event), true);
+        }
+    }
+
+    /// The push has ended. Returns whether it may have been taken for a log that has been replaced by one that goes on with it.
+    fn lands(&mut self) -> bool {
+        self.unresolved.as_mut().is_some_and(|push| std::mem::take(&mut push.under_way))
+    }
+
     pub(super) fn panic_push(&mut self, world: &mut World<'_>) {
         self.lose_push();
         let Some(PushCall { batch, former, restarted, .. }) = self.push.take() else { return };
         let open = !former && matches!(self.protocol.push(), Push::Sending { fate: Fate::Open, .. });
+        self.lands();
         self.told = !former && !restarted;
         self.halted[0] |= self.told;
         if open {
@@ -211,8 +274,19 @@ impl Client {
 
     /// The outcome of this push is unknown, unless what has been applied meanwhile has decided it.
     fn doubts(&mut self, batch: &Batch<Ledger>, world: &World<'_>) {
-        let push = Unresolved::new(batch);
-        self.unresolved = push.is_open(self.cursor(), world.upstream).then_some(push);
+        self.may_be_taken(Unresolved::new(batch), world);
+    }
+
+    /// The outcome of this push is unknown, and that of an earlier one may be.
+    pub(super) fn may_be_taken(&mut self, push: Unresolved, world: &World<'_>) {
+        let cursor = self.cursor();
+        let pushes = [self.unresolved.take(), Some(push)].into_iter().flatten();
+        let pushes = pushes.filter(|push| push.is_open(cursor, world.upstream));
+        // The latest reaches as far as any, or is the first part of one before it.
+        self.unresolved = pushes.reduce(|before, push| {
+            let unsure = before.unsure || push.unsure;
+            Unresolved { unsure, ..if push.end() >= before.end() { push } else { before } }
+        });
     }
 
     /// The pull says that it has shown everything, or does not; and goes on, or does not.
@@ -234,7 +308,7 @@ impl Client {
         self.counts_call(1, world);
         self.pull = Some(PullCall { given, ..PullCall::default() });
         self.pull_ticket = ticket;
-        self.unresolved.iter_mut().for_each(|push| push.begun = true);
+        self.unresolved.iter_mut().for_each(|push| push.begun = !push.under_way);
     }
 
     /// Whether what an earlier pull brings is ignored.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use latchwork::Backoff;
 use latchwork::log::Log;
 use latchwork::protocol::{
-    Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push, Resend, Settings, Time,
+    Delay, Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push, Resend, Settings, Time,
 };
 use latchwork::upstream::{Batch, FatalKind};
 
@@ -42,6 +42,8 @@ pub enum Step {
     Answer,
     /// A push that was asked to end does so without an answer.
     GiveUp,
+    /// The owner has waited long enough for the answer to a push.
+    Reconnect,
     /// The puller begins a pull.
     BeginPull,
     /// A time has come that the puller waits for.
@@ -56,6 +58,10 @@ pub enum Step {
     Resume(Direction),
     /// The owner goes on after a failure: with a new log if upstream has lost events.
     OwnerActs,
+    /// The owner gives up the event that upstream refuses.
+    GiveUpRefused,
+    /// The owner puts another event in its place.
+    ReplaceRefused,
 }
 
 pub type Core = Protocol<Ledger>;
@@ -66,6 +72,8 @@ pub struct PushCall {
     pub batch: Batch<Ledger>,
     /// `None` while upstream has not got it.
     pub answer: Option<Answer>,
+    /// It has no end unless it is asked to end.
+    pub hangs: bool,
     pub interrupted: bool,
     /// The log that it was for has been replaced.
     pub former: bool,
@@ -95,20 +103,33 @@ pub struct PullCall {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Unresolved {
     pub base: usize,
-    events: Vec<Event>,
+    pub events: Vec<Event>,
     /// Whether a pull that may resolve it has begun.
     pub begun: bool,
+    /// Whether it is still in flight, for a log that has been replaced by one that goes on with it.
+    pub under_way: bool,
+    /// Whether that log stands where it may have been decided: until a pull has shown everything it is as good as open.
+    pub unsure: bool,
 }
 
 impl Unresolved {
     pub fn new(batch: &Batch<Ledger>) -> Self {
         let base = usize::try_from(batch.base).expect("few events");
-        Self { base, events: events(batch).collect(), begun: false }
+        Self { base, events: events(batch).collect(), begun: false, under_way: false, unsure: false }
+    }
+
+    /// The place of its last event.
+    pub fn end(&self) -> usize {
+        self.base + self.events.len()
+    }
+
+    pub fn contains(&self, event: Event) -> bool {
+        self.events.contains(&event)
     }
 
     /// Whether what has been applied up to `cursor` leaves it open: neither all of it, nor another event in its place.
     pub fn is_open(&self, cursor: usize, upstream: &Upstream) -> bool {
-        cursor <= self.base || upstream.has_had(self.base, self.events[0]) && cursor < self.base + self.events.len()
+        self.unsure || cursor <= self.base || upstream.has_had(self.base, self.events[0]) && cursor < self.end()
     }
 }
 
@@ -146,6 +167,17 @@ pub struct Client {
     /// Which of its events are pending no more though upstream has not ordered them: a log gave them up, or has been replaced
     /// by one without them. A bit for each.
     pub given_up: u8,
+    /// Which of its events the owner has put another one in the place of. A bit for each.
+    pub replaced: u8,
+    /// Which of its events the owner has given up or replaced that must never be upstream's. A bit for each.
+    pub gone: u8,
+    /// Whether the owner has given up one that upstream had or could get, in a way of which this protocol was not told. What
+    /// is confirmed of a push may be of another one then.
+    pub misled: bool,
+    /// The pending event that upstream has refused for good, until the owner decides.
+    pub refused: Option<Event>,
+    /// The most events of a push since upstream has found one too large.
+    pub fits: Option<usize>,
     pub push: Option<PushCall>,
     /// Pushes that are not waited for any more and that may still reach upstream.
     pub late: Vec<Batch<Ledger>>,
@@ -169,6 +201,8 @@ pub struct Client {
     pub calls: [u8; 2],
     /// The next input is one after which the protocol may fail. Not compared: false between steps.
     pub told: bool,
+    /// The next input is one that ends calls that go on. Not compared: false between steps.
+    pub ends_calls: bool,
     pub paused: [bool; 2],
 }
 
@@ -193,6 +227,11 @@ impl Client {
             uncommitted: events,
             committed: 0,
             given_up: 0,
+            replaced: 0,
+            gone: 0,
+            misled: false,
+            refused: None,
+            fits: None,
             push: None,
             late: Vec::new(),
             pull: None,
@@ -204,6 +243,7 @@ impl Client {
             halted: [false; 2],
             calls: [0; 2],
             told: false,
+            ends_calls: false,
             paused: [false; 2],
         }
     }
@@ -220,9 +260,15 @@ impl Client {
         self.paused[index(direction)]
     }
 
-    /// Its event with this number.
-    pub fn event(&self, number: usize) -> Event {
-        Event::new(self.id, number, self.locals >> number & 1 == 1)
+    /// How many of its pending events may be sent: those before one that upstream refuses.
+    pub fn sendable(&self) -> usize {
+        self.protocol.log().to_send().into_iter().take_while(|&event| self.refused != Some(event)).count()
+    }
+
+    /// What came with this commit of its, or stands in its place.
+    pub fn event(&self, place: usize) -> Event {
+        let event = Event::new(self.id, place, self.locals >> place & 1 == 1);
+        if self.replaced >> place & 1 == 1 { event.replacement() } else { event }
     }
 
     /// Whether upstream is to get this event of its sooner or later.
@@ -253,19 +299,25 @@ impl Client {
     pub fn steps(&self, config: &Config, upstream: &Upstream, steps: &mut Vec<Step>) {
         match (&self.push, self.protocol.push()) {
             (Some(call), _) => {
-                steps.push(if call.answer.is_none() { Step::Arrive } else { Step::Answer });
-                if call.interrupted && call.answer != Some(Answer::Uncertain) {
+                if call.answer.is_none() {
+                    steps.push(Step::Arrive);
+                } else if call.interrupted || !call.hangs {
+                    steps.push(Step::Answer);
+                }
+                if call.interrupted && !call.answer.is_some_and(Answer::is_uncertain) {
                     steps.push(Step::GiveUp);
+                } else if call.hangs && !call.interrupted && !self.protocol.is_stopped() {
+                    steps.push(Step::Reconnect);
                 }
             }
-            (None, Push::Idle) if self.pending() == 0 || self.asleep => {}
+            (None, Push::Idle) if self.sendable() == 0 || self.asleep => {}
             (None, state) => {
                 let mut asked = self.protocol.clone();
                 match asked.next_push(NOW) {
                     NextPush::Send(_) => steps.push(Step::Send),
+                    // It finds out something by asking, or begins to wait.
+                    NextPush::Wait(_) if asked.push() != state => steps.push(Step::Send),
                     NextPush::Wait(Some(until)) if until < Time::MAX => steps.push(Step::PushTimer),
-                    // It found out something by asking.
-                    NextPush::Wait(None) if asked.push() != state => steps.push(Step::Send),
                     NextPush::Wait(_) | NextPush::Stop => {}
                 }
             }
@@ -280,8 +332,8 @@ impl Client {
         }
         let paused = [Direction::Push, Direction::Pull].into_iter().filter(|&direction| self.is_paused(direction));
         steps.extend(paused.map(Step::Resume));
-        if self.protocol.failure().is_some() && !self.protocol.is_stopped() {
-            steps.push(Step::OwnerActs);
+        if !self.protocol.is_stopped() {
+            self.decisions(steps);
         }
     }
 
@@ -295,18 +347,20 @@ impl Client {
                 if backing_off {
                     self.calls = [0; 2];
                 }
+                let lingered = self.lingers();
                 self.named[0] &= until < NAMED;
                 self.input(world, |protocol| protocol.tick(until));
                 self.send(until, world);
-                let open = !self.is_paused(Direction::Push) && self.pending() > 0;
+                let open = !self.is_paused(Direction::Push) && self.sendable() > 0;
                 let failed = matches!(self.protocol.push(), Push::Failed { .. });
-                world
-                    .broken
-                    .unless(!backing_off || !open || failed || self.push.is_some(), Property::RetryLeadsToAttempt);
+                // What has waited for something else may wait for more events now.
+                let goes_on = self.push.is_some() || !lingered && self.lingers();
+                world.broken.unless(!backing_off || !open || failed || goes_on, Property::RetryLeadsToAttempt);
             }
             Step::Arrive => self.arrive(world),
             Step::Answer => self.answer(world),
             Step::GiveUp => self.lose_push(),
+            Step::Reconnect => self.reconnect(world),
             Step::BeginPull => self.begin_pull(NOW, world),
             Step::PullTimer => {
                 let NextPull::Wait(Some(until)) = self.protocol.clone().next_pull(NOW) else { return };
@@ -336,7 +390,52 @@ impl Client {
                 Some(Failure::Upstream { kind: FatalKind::WentBack, .. }) => self.reset(true, world),
                 _ => self.restart(world),
             },
+            Step::GiveUpRefused | Step::ReplaceRefused => {
+                let Some((index, _)) = self.protocol.rejected() else { return };
+                self.decide(index, step == Step::ReplaceRefused, world);
+            }
         }
+    }
+
+    /// What the owner can do about a failure, and about the event that upstream refuses.
+    fn decisions(&self, steps: &mut Vec<Step>) {
+        if failures(&self.protocol).iter().any(Option::is_some) {
+            steps.push(Step::OwnerActs);
+        }
+        let Some((index, _)) = self.protocol.rejected() else { return };
+        if self.lets(index, false) {
+            steps.push(Step::GiveUpRefused);
+        }
+        if self.may_replace(index) && self.lets(index, true) {
+            steps.push(Step::ReplaceRefused);
+        }
+    }
+
+    /// Whether the owner may put another event in the place of this one of those to be sent: once, and not while upstream may
+    /// get it in a way of which this protocol was not told.
+    pub fn may_replace(&self, index: usize) -> bool {
+        let event = self.protocol.log().to_send().get(index).copied();
+        event.is_some_and(|event| !event.is_replacement() && bits([event]) & self.untold() == 0)
+    }
+
+    /// Whether the protocol lets the owner give up this one of the events to be sent, or put another in its place.
+    pub fn lets(&self, index: usize, replaces: bool) -> bool {
+        let (mut trial, event) = (self.protocol.clone(), self.protocol.log().to_send()[index]);
+        if replaces {
+            trial.replace(index, event.replacement()).is_ok()
+        } else {
+            trial.give_up(index..index + 1).is_ok()
+        }
+    }
+
+    /// Which of its events upstream has, or may get, in a way of which this protocol was not told. A bit for each.
+    pub fn untold(&self) -> u8 {
+        self.late.iter().fold(self.untold, |all, batch| all | bits(events(batch)))
+    }
+
+    /// Whether a push waits for more events.
+    pub fn lingers(&self) -> bool {
+        matches!(self.protocol.push(), Push::Waiting { reason: Delay::Linger, .. })
     }
 }
 
@@ -368,6 +467,7 @@ fn settings(config: &Config) -> Settings {
     settings.grace = LATER;
     settings.backoff = Backoff::new(LATER, LATER).with_jitter(0.0);
     settings.live = config.live;
+    settings.linger = if config.lingers { LATER } else { Time::ZERO };
     settings.resend = if config.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
     settings
 }

@@ -38,6 +38,18 @@ faults! {
     DelayRequest,
     /// The connection dies before the answer to a push comes.
     LoseAnswer,
+    /// The connection dies under a push before upstream gets it, and what stands before upstream names a time.
+    Timeout,
+    /// A push has no end until it is asked to end, whether upstream gets it or not.
+    Hang,
+    /// Upstream refuses the first event of a push for good, rightly or not.
+    RejectFirst,
+    /// Upstream refuses the last event of a push for good, rightly or not.
+    RejectLast,
+    /// Upstream refuses an event that was not sent.
+    RejectNone,
+    /// Upstream finds a push too large.
+    TooLarge,
     /// Upstream says to a push that trying again cannot help.
     FatalPush,
     /// The call that pushes panics.
@@ -72,6 +84,22 @@ faults! {
     Override,
     /// The owner has changed something that a failure may be about, whether there is one or not.
     Restart,
+    /// The owner ends both calls.
+    Reconnect,
+    /// The owner will not wait for more events.
+    Hurry,
+    /// The owner gives up the first event that is to be sent.
+    GiveUpFirst,
+    /// The owner gives up the last event that is to be sent.
+    GiveUpLast,
+    /// The owner puts another event in the place of the last that is to be sent.
+    ReplaceLast,
+    /// The owner has the event tried again that upstream refuses.
+    RetryRejected,
+    /// The owner puts in a log that goes on from where the old one is, with what is pending.
+    ResetWith,
+    /// The owner puts in a log that goes on from where upstream is, with what is pending and not in it.
+    ResetToSnapshot,
     /// The owner puts in a log that begins anew, with all that upstream may lack.
     ResetKeeping,
     /// The owner puts in a log that goes on from where the old one is, without what is pending.
@@ -109,7 +137,10 @@ impl Client {
         match fault {
             Fault::Refuse | Fault::Busy | Fault::FatalPush => unanswered,
             Fault::RejectBlindly | Fault::RejectAtBase | Fault::RejectBeyond => unanswered,
-            Fault::LoseRequest | Fault::DelayRequest => unanswered,
+            Fault::LoseRequest | Fault::DelayRequest | Fault::Timeout => unanswered,
+            Fault::RejectFirst | Fault::RejectNone | Fault::TooLarge => unanswered,
+            Fault::RejectLast => unanswered && self.push.iter().any(|call| call.batch.entries.len() > 1),
+            Fault::Hang => unanswered && self.push.iter().any(|call| !call.hangs && !call.interrupted),
             Fault::LoseAnswer => self.push.as_ref().is_some_and(|call| match call.answer {
                 Some(answer) => matches!(answer, Answer::Taken | Answer::Behind(_)),
                 None => false,
@@ -124,7 +155,13 @@ impl Client {
             Fault::PausePush => running && !self.is_paused(Direction::Push),
             Fault::PausePull => running && !self.is_paused(Direction::Pull),
             Fault::RetryNow | Fault::Override | Fault::Restart | Fault::Crash | Fault::Stop => running,
-            Fault::ResetKeeping | Fault::ResetDropping => running,
+            Fault::ResetKeeping | Fault::ResetDropping | Fault::ResetWith | Fault::ResetToSnapshot => running,
+            Fault::Reconnect => running,
+            Fault::Hurry => running && config.lingers,
+            Fault::GiveUpFirst => running && self.pending() > 0,
+            Fault::GiveUpLast => running && self.pending() > 1,
+            Fault::ReplaceLast => running && self.pending() > 0 && self.may_replace(self.pending() - 1),
+            Fault::RetryRejected => running && self.refused.is_some(),
             Fault::LieInCommit => self.uncommitted > 0 && self.protocol.log().is_honest(),
             Fault::LieInBatch | Fault::LieInMerge | Fault::LieInConfirmed | Fault::LieInDropped => {
                 self.protocol.log().is_honest()
@@ -140,6 +177,14 @@ impl Client {
             Fault::RejectAtBase => self.is_told(Answer::Behind(self.push.as_ref().map(|call| call.batch.base))),
             Fault::RejectBeyond => self.is_told(Answer::Behind(Some(world.upstream.head() + 1))),
             Fault::LoseRequest | Fault::LoseAnswer => self.is_told(Answer::Uncertain),
+            Fault::Timeout => self.is_told(Answer::Timeout),
+            Fault::Hang => self.push.iter_mut().for_each(|call| call.hangs = true),
+            Fault::RejectFirst => self.is_told(Answer::Rejected(0)),
+            Fault::RejectLast | Fault::RejectNone => {
+                let count = self.push.as_ref().map_or(0, |call| call.batch.entries.len());
+                self.is_told(Answer::Rejected(count - usize::from(fault == Fault::RejectLast)));
+            }
+            Fault::TooLarge => self.is_told(Answer::TooLarge),
             Fault::FatalPush => self.is_told(Answer::Fatal),
             Fault::DelayRequest => self.lose_push(),
             Fault::PanicPush => self.panic_push(world),
@@ -176,6 +221,14 @@ impl Client {
             Fault::Restart => self.restart(world),
             Fault::ResetKeeping => self.reset(true, world),
             Fault::ResetDropping => self.reset(false, world),
+            Fault::ResetWith => self.reset_with(false, world),
+            Fault::ResetToSnapshot => self.reset_with(true, world),
+            Fault::Reconnect => self.reconnect(world),
+            Fault::Hurry => self.hurry(world),
+            Fault::GiveUpFirst => self.decide(0, false, world),
+            Fault::GiveUpLast => self.decide(self.pending() - 1, false, world),
+            Fault::ReplaceLast => self.decide(self.pending() - 1, true, world),
+            Fault::RetryRejected => self.retry_rejected(world),
             Fault::LieInBatch => self.protocol.log().will_tell(Lie::Batch),
             Fault::LieInCommit => {
                 self.protocol.log().will_tell(Lie::Commit);
@@ -192,7 +245,7 @@ impl Client {
     }
 
     fn is_told(&mut self, answer: Answer) {
-        self.push.iter_mut().for_each(|call| call.answer = Some(answer));
+        self.push.iter_mut().for_each(|call| (call.answer, call.hangs) = (Some(answer), false));
     }
 
     /// What is under way goes on without a caller that waits for it; what is in the log stays.
@@ -202,7 +255,8 @@ impl Client {
         let anew = Self::new(self.id, self.uncommitted, world.config);
         let log = self.protocol.log().clone();
         let protocol = Protocol::new(log, *self.protocol.settings());
-        *self = Self { protocol, committed: self.committed, given_up: self.given_up, late, ..anew };
+        let Self { committed, given_up, replaced, gone, misled, .. } = *self;
+        *self = Self { protocol, committed, given_up, replaced, gone, misled, late, ..anew };
         self.was_not_told(world);
     }
 }

@@ -3,7 +3,7 @@
 use latchwork::log::{Log, MemoryEntry, Merged};
 use latchwork::protocol::{Direction, Effects, Failure, Fate, NextPull, NextPush, Protocol, Push};
 
-use super::client::{Client, Core, NOW, World, bits, events, failures};
+use super::client::{Client, Core, NOW, Unresolved, World, bits, events, failures};
 use super::log::{Event, Ledger};
 use super::properties::{MOST_CALLS, Property};
 
@@ -57,10 +57,86 @@ impl Client {
 
     pub fn restart(&mut self, world: &mut World<'_>) {
         self.halted = [false; 2];
+        (self.refused, self.fits) = (None, None);
         self.push.iter_mut().for_each(|call| call.restarted = true);
         self.pull.iter_mut().for_each(|call| call.restarted = true);
         self.owner_says(world, Protocol::restart);
         world.broken.unless(self.has_looked() && self.protocol.failure().is_none(), Property::OwnerIsHeard);
+    }
+
+    /// Both calls end, however long upstream would have had them wait.
+    pub fn reconnect(&mut self, world: &mut World<'_>) {
+        self.ends_calls = true;
+        self.owner_says(world, Protocol::reconnect);
+        let ends = self.push.iter().all(|call| call.interrupted) && self.pull.iter().all(|call| call.interrupted);
+        world.broken.unless(self.has_looked() && ends, Property::OwnerIsHeard);
+    }
+
+    /// What is pending is sent without waiting for more.
+    pub fn hurry(&mut self, world: &mut World<'_>) {
+        self.owner_says(world, |protocol| {
+            protocol.hurry();
+            Effects::default()
+        });
+        self.asleep = false;
+        world.broken.unless(!self.lingers() || self.pending() == 0, Property::OwnerIsHeard);
+    }
+
+    /// The owner has the event that upstream refuses tried again.
+    pub fn retry_rejected(&mut self, world: &mut World<'_>) {
+        self.refused = None;
+        self.owner_says(world, Protocol::retry_rejected);
+        world.broken.unless(self.protocol.rejected().is_none(), Property::OwnerDecides);
+    }
+
+    /// The owner gives up this one of the events that are to be sent, or puts another in its place.
+    pub fn decide(&mut self, index: usize, replaces: bool, world: &mut World<'_>) {
+        let event = self.protocol.log().to_send()[index];
+        // Whether it may have been taken, or may be yet, and the protocol knows.
+        let is_out = self.push.iter().any(|call| events(&call.batch).any(|sent| sent == event));
+        let is_open = self.unresolved.as_ref().is_some_and(|push| push.unsure || push.contains(event));
+        let untold = self.untold() & bits([event]) != 0;
+        let done = self.lets(index, replaces);
+        world.broken.unless(done || is_out || is_open, Property::OwnerDecides);
+        if done {
+            self.replaced |= if replaces { bits([event]) } else { 0 };
+            self.gone |= if untold { 0 } else { bits([event]) };
+            self.misled |= untold;
+        }
+        self.owner_says(world, |protocol| {
+            let effects = if replaces {
+                protocol.replace(index, event.replacement()).map(|(_, effects)| effects).ok()
+            } else {
+                protocol.give_up(index..index + 1).map(|(_, effects)| effects).ok()
+            };
+            effects.unwrap_or_default()
+        });
+    }
+
+    /// The owner puts in another log of the same upstream that goes on with what is pending: from where the old one is, or
+    /// from where upstream is.
+    pub fn reset_with(&mut self, snapshot: bool, world: &mut World<'_>) {
+        let before = self.cursor();
+        let cursor = if snapshot { before.max(world.upstream.shown) } else { before };
+        let seen = &world.upstream.events[..cursor.min(world.upstream.events.len())];
+        let pending = self.protocol.log().all().into_iter().filter(|event| !seen.contains(event));
+        let log = Ledger::new(world.config.log, cursor as u64, pending.collect());
+        let open = matches!(self.protocol.push(), Push::Sending { fate: Fate::Open, .. });
+        let call = self.push.as_ref().filter(|call| open && !call.former);
+        let in_flight = call.map(|call| Unresolved { under_way: true, ..Unresolved::new(&call.batch) });
+        let (_former, effects) = self.protocol.reset_with(log);
+        // No merge has told what another place of the log may have decided.
+        let unsure = |push: Unresolved| Unresolved { begun: false, unsure: push.unsure || cursor > before, ..push };
+        self.unresolved = self.unresolved.take().map(unsure);
+        if let Some(push) = in_flight.map(unsure) {
+            self.may_be_taken(push, world);
+        }
+        (self.refused, self.fits) = (None, None);
+        (self.halted, self.calls, self.asleep) = ([false; 2], [0; 2], false);
+        self.push.iter_mut().for_each(|call| call.former = true);
+        self.pull.iter_mut().for_each(|call| call.former = true);
+        self.untold &= bits(self.protocol.log().all());
+        self.carry_out(&effects, world);
     }
 
     /// The owner puts in another log: one that begins anew, with all events that are owed, or one without any from where the
@@ -78,6 +154,7 @@ impl Client {
         };
         let (_former, effects) = self.protocol.reset(log);
         (self.unresolved, self.halted, self.calls, self.asleep) = (None, [false; 2], [0; 2], false);
+        (self.refused, self.fits) = (None, None);
         self.push.iter_mut().for_each(|call| call.former = true);
         self.pull.iter_mut().for_each(|call| call.former = true);
         self.was_not_told(world);
@@ -109,6 +186,8 @@ impl Client {
         let told = failed || self.told || lied;
         world.broken.unless(told || self.protocol.failure().is_none(), Property::FailsOnlyWhenTold);
         (self.asleep, self.told) = (false, false);
+        let pending = self.protocol.log().all();
+        self.refused = self.refused.filter(|event| pending.contains(event));
         let cursor = self.cursor();
         self.unresolved = self.unresolved.take().filter(|push| push.is_open(cursor, world.upstream));
         if effects.merged.is_some() {
@@ -118,6 +197,8 @@ impl Client {
             let breach = |failure: Option<&Failure>| matches!(failure, Some(Failure::Contract { .. }));
             let failed = failures(&self.protocol).map(breach);
             world.broken.unless([failed, had_failed].concat().contains(&true), Property::FailureIsSeen);
+            // Where it stands is not known.
+            self.refused = self.refused.filter(|_| self.protocol.rejected().is_some());
             (0..2).for_each(|direction| self.halted[direction] |= failed[direction]);
             let gone = before.all().into_iter().filter(|event| !self.protocol.log().all().contains(event));
             let unseen = gone.filter(|&event| !world.upstream.has_had_among_the_first(self.cursor(), event));
@@ -166,7 +247,7 @@ impl Client {
                 let is_dropped = |index: &usize| !local_only && merged.dropped().contains(index);
                 let (dropped, kept): (Vec<_>, Vec<_>) = (0..).zip(kept).partition(|(index, _)| is_dropped(index));
                 self.given_up |= bits(dropped.into_iter().map(|(_, event)| event));
-                accounted &= kept.into_iter().map(|(_, event)| event).eq(of(&now));
+                accounted &= kept.into_iter().map(|(_, event)| self.event(event.place())).eq(of(&now));
             }
             let apart = new.iter().all(|entry| !pending.contains(&entry.event));
             world.broken.unless(accounted && apart, Property::SettlesOnce);
@@ -180,11 +261,13 @@ impl Client {
     fn carry_out(&mut self, effects: &Effects<Entry>, world: &mut World<'_>) {
         if effects.interrupt_push {
             let decided = matches!(self.protocol.push(), Push::Sending { fate: Fate::Overtaken | Fate::Confirmed, .. });
-            world.broken.unless(decided || self.protocol.is_stopped(), Property::OnlyTheLostAreInterrupted);
+            let asked = self.ends_calls || self.protocol.is_stopped();
+            world.broken.unless(decided || asked, Property::OnlyTheLostAreInterrupted);
             self.push.iter_mut().for_each(|call| call.interrupted = true);
         }
         if effects.interrupt_pull {
             self.pull.iter_mut().for_each(|call| call.interrupted = true);
         }
+        self.ends_calls = false;
     }
 }

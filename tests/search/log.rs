@@ -3,25 +3,42 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use latchwork::log::{Log, MemoryEntry, MemoryLog, Merged};
 use latchwork::sync_state::{self, Entry, SeqNum, SyncState};
 
-/// An event: who committed it, as which of theirs, and whether it is kept in the log and never sent.
+/// An event: who committed it, as which of theirs, whether it is kept in the log and never sent, and whether the owner has put
+/// it in the place of another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event(u8);
 
 impl Event {
     pub fn new(author: u8, number: usize, local_only: bool) -> Self {
-        assert!(author < 16 && number < 8, "expected few clients and few events, got {author}, {number}");
+        assert!(author < 16 && number < 4, "expected few clients and few events, got {author}, {number}");
         Self(author << 4 | u8::from(local_only) << 3 | number as u8)
+    }
+
+    /// What the owner puts in its place.
+    pub fn replacement(self) -> Self {
+        Self(self.0 | 4)
+    }
+
+    /// Which of its author's commits it came with, or stands for.
+    pub fn place(self) -> usize {
+        usize::from(self.0 & 3)
+    }
+
+    pub fn is_replacement(self) -> bool {
+        self.0 & 4 != 0
     }
 
     pub fn author(self) -> u8 {
         self.0 >> 4
     }
 
+    /// Its number among its author's: another one than that of what it replaces.
     pub fn number(self) -> usize {
         usize::from(self.0 & 7)
     }
@@ -33,7 +50,8 @@ impl Event {
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}{}", self.author(), self.number(), if self.is_local_only() { " local" } else { "" })
+        let anew = if self.is_replacement() { "'" } else { "" };
+        write!(f, "{}.{}{anew}{}", self.author(), self.place(), if self.is_local_only() { " local" } else { "" })
     }
 }
 
@@ -125,6 +143,11 @@ impl Ledger {
             Inner::Memory(log) => log.batch(NonZeroUsize::MAX).into_iter().map(|entry| entry.event).collect(),
             Inner::Sync(state) => state.pending().map(|entry| *entry.event).collect(),
         }
+    }
+
+    /// Those of them that are to be sent.
+    pub fn to_send(&self) -> Vec<Event> {
+        self.all().into_iter().filter(|event| !event.is_local_only()).collect()
     }
 
     /// Lets its next answer be wrong to which this lie is one.
@@ -278,6 +301,23 @@ impl Log for Ledger {
             }
         };
         Ok(self.said(done))
+    }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<MemoryEntry<Event>>> {
+        match &mut self.inner {
+            Inner::Memory(log) => log.give_up(range),
+            Inner::Sync(state) => Log::give_up(state, range).map(placed),
+        }
+    }
+
+    fn replace(&mut self, index: usize, event: Event) -> Result<MemoryEntry<Event>, Event> {
+        match &mut self.inner {
+            Inner::Memory(log) => log.replace(index, event),
+            Inner::Sync(state) => {
+                let Entry { seq, event, .. } = Log::replace(state, index, event)?;
+                Ok(MemoryEntry { position: seq.global, event })
+            }
+        }
     }
 }
 

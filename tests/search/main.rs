@@ -18,13 +18,15 @@
 //!
 //! - a **commit**: at any time, up to three for each client;
 //! - a **step**, which is taken sooner or later: a push is sent, reaches upstream, is answered; a pull begins, a page is
-//!   made, arrives, the pull ends; a timer fires; the owner resumes what it has paused, and acts after a failure; the
-//!   replica that answers pulls gets what upstream has ordered. Each is an action of its own, so every answer and every
+//!   made, arrives, the pull ends; a timer fires; the owner resumes what it has paused, acts after a failure, gives up or
+//!   replaces an event that upstream refuses, and ends a call that hangs; the replica that answers pulls gets what upstream
+//!   has ordered. Each is an action of its own, so every answer and every
 //!   page may be as late as it likes: after a restart, or after the log has been replaced;
 //! - a **fault** (`faults.rs`): lost requests, answers, echoes and connections, refusals with a time and without, wrong
-//!   rejections, a request that arrives after its call was given up, a page that comes twice, an upstream that loses its
-//!   last event, failures, panics, a log that breaks its contract in one answer, crashes; and what owners may do at any
-//!   time: pause, retry, override, restart, stop, put in another log. A search has a few to spend, and some that cost
+//!   rejections, an event that is refused for good, rightly or not, a push that is too large or has no end, a request that
+//!   arrives after its call was given up, a page that comes twice, an upstream that loses its last event, failures, panics, a
+//!   log that breaks its contract in one answer, crashes; and what owners may do at any time: pause, retry, override,
+//!   reconnect, restart, stop, give up or replace an event, put in another log. A search has a few to spend, and some that cost
 //!   nothing: what an upstream says **for ever**.
 //!
 //! **Time** is in the actions: everything happens at zero, every timer is set for later, and that it fires is a step like
@@ -70,7 +72,8 @@
 //! Anything beyond the bounds. How long anything takes: traffic without end (I13) is there only as "nothing but a lost
 //! push is interrupted". Locks, threads and wakers (I2 beyond the epoch, I9). A stream that goes on after its upstream
 //! was restored, and an upstream that goes back and then orders other events under the same numbers: no number tells.
-//! A client that has nothing pending is not told that upstream has gone back. Where pulls never say that they have
+//! A client that has nothing pending is not told that upstream has gone back. An event that the owner replaces while a
+//! request of before may still reach upstream with it: which of the two upstream has then, no log can tell. Where pulls never say that they have
 //! shown everything, a push that got lost is not among the faults: nothing would show that it is. A client that begins
 //! anew, or is given another log, forgets that an outcome was unknown and sends at once: that nothing is taken twice
 //! then rests on upstream's looking at the batch's base.
@@ -142,6 +145,25 @@ const LYING_ALONE: &[Fault] = &[
     Busy, LoseAnswer, DelayRequest, PanicPush, BusyPull, Disconnect, RetryNow, Restart, ResetKeeping, Stop,
 ];
 
+/// What an upstream may find wrong with what it is sent, and with the wires, and what owners may decide about it.
+#[rustfmt::skip]
+const REFUSED: &[Fault] = &[
+    RejectFirst, RejectLast, RejectNone, TooLarge, LoseAnswer, Timeout, Hang,
+    Reconnect, GiveUpFirst, GiveUpLast, ReplaceLast, RetryRejected, ResetWith, ResetToSnapshot, Restart,
+];
+
+/// What owners may decide about pending events, whatever is under way.
+#[rustfmt::skip]
+const DECISIONS: &[Fault] = &[
+    Refuse, RejectBlindly, DelayRequest, LoseAnswer, FatalPush, PanicPush, RejectLast, TooLarge, Hang,
+    Disconnect, LoseEcho, FatalPull, PausePush, PausePull,
+    Reconnect, GiveUpFirst, GiveUpLast, ReplaceLast, RetryRejected, ResetWith, ResetToSnapshot, ResetKeeping, RetryNow, Restart, Crash, Stop,
+];
+
+/// What may meet pushes that wait for more events.
+#[rustfmt::skip]
+const LINGERING: &[Fault] = &[Refuse, Busy, RejectLast, TooLarge, LoseAnswer, PausePush, Hurry, RetryNow, GiveUpFirst, Restart, Crash, Stop];
+
 const ONE: Config = Config { events: &[2], budget: 3, ..Config::BASE };
 const TWO: Config = Config::BASE;
 
@@ -155,6 +177,16 @@ const SMALL: &[Config] = &[
     Config { name: "1 client, 1 event, refusals for ever", events: &[1], budget: 0, forever: REFUSALS, ..ONE },
     Config { name: "1 client, 1 event, refusals for ever, the owner acts once, on request", events: &[1], budget: 1, faults: OWNER, forever: REFUSALS, live: false, ..ONE },
     Config { name: "1 client, 1 event, any answers for ever, on request", events: &[1], budget: 0, forever: ANSWERS, live: false, ..ONE },
+    Config { name: "1 client, 2 events, 3 faults, events are refused", faults: REFUSED, ..ONE },
+    Config { name: "1 client, 2 events, 2 faults, events are refused, on request", budget: 2, faults: DECISIONS, live: false, ..ONE },
+    Config { name: "1 client, 2 events, 2 faults, events are refused, idempotent", budget: 2, faults: REFUSED, idempotent: true, ..ONE },
+    Config { name: "1 client, 2 events, 2 faults, the first event is refused for good", budget: 2, faults: DECISIONS, refuses: Some(0), ..ONE },
+    Config { name: "1 client, 3 events, 1 fault, the last event is refused for good", events: &[3], batch: 3, budget: 1, faults: DECISIONS, refuses: Some(2), ..ONE },
+    Config { name: "1 client, 3 events, 1 fault, pushes of one event fit", events: &[3], batch: 3, budget: 1, faults: DECISIONS, takes: 1, ..ONE },
+    Config { name: "1 client, 3 events, pushes are too large for ever", events: &[3], batch: 3, budget: 0, forever: &[TooLarge], ..ONE },
+    Config { name: "1 client, 2 events, 2 faults, pushes linger", budget: 2, faults: LINGERING, lingers: true, ..ONE },
+    Config { name: "2 clients, 1 event each, 1 fault, rebasing, events are refused", faults: REFUSED, log: Kind::Rebasing, refuses: Some(0), ..TWO },
+    Config { name: "2 clients, 1 event each and a local-only one, 1 fault, events are refused", events: &[2, 1], locals: 0b01, faults: REFUSED, log: Kind::Merging, refuses: Some(1), ..TWO },
     Config { name: "2 clients, 1 event each, 1 fault", ..TWO },
     Config { name: "2 clients, 1 event each, 1 fault, rebasing", log: Kind::Rebasing, ..TWO },
     Config { name: "2 clients, 1 event each, 1 fault, rebasing, on request", log: Kind::Rebasing, live: false, ..TWO },
@@ -180,6 +212,10 @@ const LARGE: &[Config] = &[
     Config { name: "1 client, 2 events, 3 faults, idempotent", idempotent: true, ..ONE },
     Config { name: "1 client, 1 event, any answers for ever", events: &[1], budget: 0, forever: ANSWERS, ..ONE },
     Config { name: "1 client, 1 event, refusals for ever, the owner acts once", events: &[1], budget: 1, faults: OWNER, forever: REFUSALS, ..ONE },
+    Config { name: "1 client, 3 events, 3 faults, events are refused", events: &[3], batch: 3, faults: REFUSED, ..ONE },
+    Config { name: "1 client, 2 events, 3 faults, the owner decides", faults: DECISIONS, refuses: Some(1), ..ONE },
+    Config { name: "1 client, 3 events, 3 faults, pushes linger", events: &[3], faults: LINGERING, lingers: true, ..ONE },
+    Config { name: "2 clients, 2 and 1 events, 1 fault, rebasing, events are refused", events: &[2, 1], faults: DECISIONS, log: Kind::Rebasing, refuses: Some(1), ..TWO },
     Config { name: "2 clients, 1 event each, 2 faults, rebasing", budget: 2, log: Kind::Rebasing, ..TWO },
     Config { name: "2 clients, 1 event each, 2 faults, on request, head untold", budget: 2, live: false, tells_head: false, ..TWO },
     Config { name: "2 clients, 1 event each, any fault, pulls lag", lags: true, ..TWO },
@@ -196,6 +232,8 @@ const VAST: &[Config] = &[
     Config { name: "3 clients, 3 events each, 4 faults", events: &[3, 3, 3], budget: 4, ..Config::BASE },
     Config { name: "3 clients, 3 events each, 4 faults, rebasing, on request", events: &[3, 3, 3], budget: 4, live: false, log: Kind::Rebasing, ..Config::BASE },
     Config { name: "3 clients, 3 events each, 4 faults, events are given up, pulls lag", events: &[3, 3, 3], budget: 4, log: Kind::GivingUp, lags: true, ..Config::BASE },
+    Config { name: "3 clients, 3 events each, 4 faults, events are refused", events: &[3, 3, 3], budget: 4, faults: DECISIONS, refuses: Some(1), ..Config::BASE },
+    Config { name: "3 clients, 3 events each, 4 faults, rebasing, pushes linger and are refused", events: &[3, 3, 3], budget: 4, faults: LINGERING, log: Kind::Rebasing, lingers: true, refuses: Some(2), ..Config::BASE },
     Config { name: "3 clients, 3 events each, some local-only, 4 faults", events: &[3, 3, 3], locals: 0b101, budget: 4, log: Kind::Merging, ..Config::BASE },
 ];
 

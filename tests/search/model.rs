@@ -9,7 +9,7 @@ use stateright::Model;
 use super::client::{Client, PushCall, Step, World};
 use super::faults::Fault;
 use super::graph::Graph;
-use super::log::Kind;
+use super::log::{Event, Kind};
 use super::properties::{Broken, Property};
 use super::upstream::Upstream;
 
@@ -41,6 +41,12 @@ pub struct Config {
     pub lags: bool,
     /// Whether upstream knows a batch that it has taken already, and clients rely on that.
     pub idempotent: bool,
+    /// The event of the first client's that upstream refuses for good, if there is one.
+    pub refuses: Option<usize>,
+    /// The most events of a push that upstream takes.
+    pub takes: usize,
+    /// Whether pushes wait for more events.
+    pub lingers: bool,
     /// An upstream that appends whatever it is given, and so breaks its contract.
     pub takes_anything: bool,
     /// The properties to look at; all if there are none.
@@ -64,9 +70,17 @@ impl Config {
         says_when_done: true,
         lags: false,
         idempotent: false,
+        refuses: None,
+        takes: usize::MAX,
+        lingers: false,
         takes_anything: false,
         properties: &[],
     };
+
+    /// Whether upstream refuses this event for good.
+    pub fn refuses(&self, event: Event) -> bool {
+        event.author() == 0 && self.refuses == Some(event.number())
+    }
 
     /// Whether calls are counted: where things go wrong for ever.
     pub fn counts_calls(&self) -> bool {
@@ -177,10 +191,11 @@ impl Client {
     fn fingerprint(&self, hasher: &mut impl Hasher) {
         (self.protocol.canonical(), self.uncommitted, self.given_up, self.asleep).hash(hasher);
         (&self.unresolved, self.untold).hash(hasher);
+        (self.replaced, self.gone, self.misled, self.refused, self.fits).hash(hasher);
         (self.named, self.halted, self.calls, self.paused).hash(hasher);
-        if let Some(PushCall { batch, answer, interrupted, former, restarted }) = &self.push {
+        if let Some(PushCall { batch, answer, hangs, interrupted, former, restarted }) = &self.push {
             let latest = self.protocol.is_sending(batch);
-            (batch.base, &batch.entries, answer, interrupted, former, restarted, latest).hash(hasher);
+            (batch.base, &batch.entries, answer, hangs, interrupted, former, restarted, latest).hash(hasher);
         }
         self.late.iter().for_each(|batch| (batch.base, &batch.entries).hash(hasher));
         (&self.pull, self.protocol.is_pulling(self.pull_ticket)).hash(hasher);

@@ -6,9 +6,9 @@
 use std::sync::atomic::Ordering;
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, NextPull, NextPush, Pull, Push, Time, WaitingOn};
+use latchwork::protocol::{Direction, Failure, NextPull, NextPush, Pull, Push, Time, WaitingOn};
 
-use super::client::{Client, NOW, Step, failures};
+use super::client::{Client, NOW, Step, bits, failures};
 use super::faults::Fault;
 use super::model::{Search, State};
 
@@ -54,7 +54,9 @@ properties! {
     DoubtStands = "I3: a push may have been taken exactly as long as nothing has decided it",
     NothingSwallowed = "I4: a direction that was told to wait is told so again while nothing happens",
     OnlyAcknowledged = "I5: only what upstream has is confirmed, and nothing is in it twice",
+    GivenUpIsGone = "I5: what the owner has given up or replaced is not upstream's, then or later",
     RetryLeadsToAttempt = "I6: the end of a backoff leads to an attempt",
+    LingersForMore = "I6: a push waits for more events only while there is room for them",
     PageIsApplied = "I7: a page is applied, or its pull is over and another one begins",
     SettlesOnce = "I8: every event committed is confirmed once, in its order, or still pending",
     CommitNeverWaits = "I10: a commit is admitted at any time",
@@ -65,10 +67,13 @@ properties! {
     OnlyTheLostAreInterrupted = "I13: a push is interrupted only if it can no longer be taken",
     ConfirmedIsEnded = "I13: a push whose events are all confirmed is asked to end",
     PrefixIsResolved = "I14: nothing is sent past a push whose outcome is unknown",
+    RefusedBlocks = "I14: nothing is sent from an event on that upstream refuses, until the owner decides",
     FenceIsAwaited = "I14: every fence names something that is still to come",
     CursorIsApplied = "I15: the cursor is what has been applied, and that is what upstream has",
     FailsOnlyWhenTold = "I16: no direction fails or stops unless upstream, the log or the owner gave a reason",
     FailureIsSeen = "I16: what trying again cannot help is a failure that the owner sees, until the owner acts",
+    RefusedIsNamed = "I16: an event that upstream refuses is shown, and waited on once nothing before it is left",
+    OwnerDecides = "I16: what the owner decides about an event is done, unless upstream may have it",
     FewCalls = "I19: without the end of a backoff, a merge, a commit or the owner's word, few calls begin",
     NotBeforeNamed = "I19: no call begins before the time that upstream has named, whatever has become of the call",
 }
@@ -93,6 +98,11 @@ impl Property {
             Self::DoubtStands => state.clients.iter().all(|client| doubts_what_is_open(search, state, client)),
             Self::ConfirmedIsEnded => state.clients.iter().all(|client| ends_what_is_confirmed(search, state, client)),
             Self::FailureIsSeen => state.clients.iter().all(shows_failures),
+            Self::RefusedIsNamed => state.clients.iter().all(names_what_is_refused),
+            Self::GivenUpIsGone => {
+                state.clients.iter().all(|client| bits(client.ahead(0, &state.upstream)) & client.gone == 0)
+            }
+            Self::LingersForMore => state.clients.iter().all(|client| lingers_for_more(search, client)),
             _ => true,
         }
     }
@@ -153,12 +163,24 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
         WaitingOn::Nothing => true,
         WaitingOn::Pusher => can(&[Step::Send]),
         WaitingOn::Puller => can(&[Step::BeginPull]),
-        WaitingOn::Upstream(Direction::Push) => can(&[Step::Arrive, Step::Answer]),
+        WaitingOn::Upstream(Direction::Push) => can(&[Step::Arrive, Step::Answer, Step::Reconnect]),
         WaitingOn::Upstream(Direction::Pull) => client.pull.is_some(),
         WaitingOn::Clock(until) | WaitingOn::Connectivity(until) => times.contains(&Some(until)),
         WaitingOn::Gate(direction) => can(&[Step::Resume(direction)]),
         // A failure is still told after a stop; what the owner can do then is to start anew.
-        WaitingOn::Owner(_) => can(&[Step::OwnerActs]) || protocol.is_stopped(),
+        WaitingOn::Owner(_) if protocol.is_stopped() => true,
+        // Or what will show whether upstream has it is on its way.
+        WaitingOn::Owner(Failure::Rejected { .. }) => can(&[
+            Step::GiveUpRefused,
+            Step::OwnerActs,
+            Step::BeginPull,
+            Step::PullTimer,
+            Step::MakePage,
+            Step::Page,
+            Step::EndPull,
+            Step::Resume(Direction::Pull),
+        ]),
+        WaitingOn::Owner(_) => can(&[Step::OwnerActs]),
         WaitingOn::Stopped => protocol.is_stopped(),
         _ => false,
     };
@@ -194,7 +216,9 @@ fn doubts_what_is_open(search: &Search, state: &State, client: &Client) -> bool 
     }
     // A replica that lags says that it has shown everything.
     let known = search.config.lags || client.knows_what_was_taken(&state.upstream);
-    client.protocol.is_uncertain() == client.unresolved.is_some() && known
+    let (doubts, open) = (client.protocol.is_uncertain(), client.unresolved.as_ref());
+    let unsure = open.is_some_and(|push| push.unsure) || doubts && client.misled;
+    (unsure || doubts == open.is_some()) && known
 }
 
 fn fence_is_awaited(search: &Search, state: &State, client: &Client) -> bool {
@@ -216,6 +240,22 @@ fn ends_what_is_confirmed(search: &Search, state: &State, client: &Client) -> bo
     }
     let is_confirmed = |event| state.upstream.has_had_among_the_first(client.cursor(), event);
     call.interrupted || call.batch.entries.iter().any(|entry| !is_confirmed(entry.event))
+}
+
+fn names_what_is_refused(client: &Client) -> bool {
+    let protocol = &client.protocol;
+    let pending = protocol.log().to_send();
+    let index = client.refused.and_then(|refused| pending.iter().position(|&event| event == refused));
+    let under_way = matches!(protocol.push(), Push::Sending { .. } | Push::Uncertain { .. });
+    let expected = index == Some(0) && !under_way && failures(protocol)[0].is_none();
+    protocol.rejected().map(|(index, _)| index) == index
+        && (index.is_none() || protocol.failure().is_some())
+        && expected == matches!(protocol.waiting_on(), WaitingOn::Owner(Failure::Rejected { .. }))
+}
+
+fn lingers_for_more(search: &Search, client: &Client) -> bool {
+    let most = client.fits.map_or(search.config.batch, |fits| fits.min(search.config.batch));
+    !client.lingers() || client.refused.is_none() && client.sendable() < most
 }
 
 fn shows_failures(client: &Client) -> bool {

@@ -46,6 +46,9 @@ impl Upstream {
     /// It gets a batch.
     pub fn take(&mut self, batch: &Batch<Ledger>, config: &Config) -> Answer {
         let events = batch.entries.iter().map(|entry| entry.event);
+        if events.len() > config.takes {
+            return Answer::TooLarge;
+        }
         let places = usize::try_from(batch.base).expect("few events")..;
         if config.idempotent && places.zip(events.clone()).all(|(place, event)| self.events.get(place) == Some(&event))
         {
@@ -53,6 +56,9 @@ impl Upstream {
         }
         if batch.base != self.head() && !config.takes_anything {
             return Answer::Behind(config.tells_head.then_some(self.head()));
+        }
+        if let Some(index) = events.clone().position(|event| config.refuses(event)) {
+            return Answer::Rejected(index);
         }
         self.events.extend(events);
         if !config.lags {
