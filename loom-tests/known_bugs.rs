@@ -905,6 +905,90 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             "asked: false, ..",
         )],
     },
+    KnownBug {
+        name: "SkipsWhatIsRefused",
+        story: "An event that upstream refuses for good is left out and what stands behind it is sent: it may rest on what upstream does not have.",
+        source: Some("matrix-rust-sdk #3539, #4389"),
+        edits: &[
+            replace(
+                "protocol/decisions.rs",
+                "Protocol::sendable",
+                "blocked.index.min(pending)",
+                "if blocked.index == 0 { pending - 1 } else { blocked.index }",
+            ),
+            replace(
+                "protocol/push.rs",
+                "Protocol::push_begins",
+                "self.log.batch(most)",
+                "self.log.batch(NonZeroUsize::MAX).into_iter()\
+                 .skip(usize::from(self.rejected().is_some_and(|(index, _)| index == 0))).take(most.get()).collect::<Vec<_>>()",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "RejectedIndexNotMoved",
+        story: "The event that upstream refuses is remembered by its place in the batch: once those before it are confirmed it is sent again, and another one is held back.",
+        source: None,
+        edits: &[replace(
+            "protocol/decisions.rs",
+            "Protocol::settles",
+            "blocked.index.checked_sub(confirmed)",
+            "blocked.index.checked_sub(confirmed).and(Some(blocked.index))",
+        )],
+    },
+    KnownBug {
+        name: "GivesUpWhatWasSent",
+        story: "The owner may give up what has been sent: upstream takes it all the same.",
+        source: None,
+        edits: &[begin("protocol/decisions.rs", "Protocol::sent", "return 0;")],
+    },
+    KnownBug {
+        name: "RetryOfRefusedIsLost",
+        story: "The owner has a refused event tried again, and it is held back all the same.",
+        source: None,
+        edits: &[begin("protocol/decisions.rs", "Protocol::retry_rejected", "return Effects::default();")],
+    },
+    KnownBug {
+        name: "RefusedInDoubt",
+        story: "An event is refused while an earlier push may have been taken with it, and no catch-up is asked for: the owner can never give it up.",
+        source: None,
+        edits: &[replace("protocol/decisions.rs", "Protocol::blocks", "self.is_uncertain()", "false")],
+    },
+    KnownBug {
+        name: "TooLargeForGood",
+        story: "A push that upstream finds too large is sent again as it is, for ever.",
+        source: Some("pouchdb #4210"),
+        edits: &[replace("protocol/decisions.rs", "Protocol::too_large", "(call.count / 2)", "call.count")],
+    },
+    KnownBug {
+        name: "ResetForgetsWhatWasSent",
+        story: "The log is replaced by one that goes on with what is pending, and what was in flight is sent again although upstream may have taken it.",
+        source: Some("replicache #335"),
+        edits: &[replace("protocol/mod.rs", "Protocol::reset_with", "|_| pending > 0", "|_| false")],
+    },
+    KnownBug {
+        name: "CatchUpDecidesWhatIsUnderWay",
+        story: "The log is replaced by one that goes on with what is in flight, and a pull that catches up before upstream has got that is taken as the word that it was not taken.",
+        source: None,
+        edits: &[replace("protocol/push.rs", "Protocol::pusher_hears", "!under_way && ", "")],
+    },
+    KnownBug {
+        name: "LingerOutlivesItsTime",
+        story: "The time for which a push waits for more events begins anew when it is over.",
+        source: None,
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::push_begins",
+            "!lingered && self.is_to_linger()",
+            "self.is_to_linger()",
+        )],
+    },
+    KnownBug {
+        name: "FullBatchLingers",
+        story: "A push that waits for more events goes on waiting when there are enough.",
+        source: None,
+        edits: &[begin("protocol/push.rs", "Protocol::lingers_no_more_if_full", "return;")],
+    },
 ];
 
 /// Engines that resume on news alone ask for no catch-up: a pusher that is behind waits for what upstream says by itself.

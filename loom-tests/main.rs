@@ -658,6 +658,16 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::DoubtEndsAtFirstEvent,
         KnownBug::FencedAlthoughDecided,
         KnownBug::FailureForgetsTheCall,
+        KnownBug::SkipsWhatIsRefused,
+        KnownBug::RejectedIndexNotMoved,
+        KnownBug::GivesUpWhatWasSent,
+        KnownBug::RetryOfRefusedIsLost,
+        KnownBug::RefusedInDoubt,
+        KnownBug::TooLargeForGood,
+        KnownBug::ResetForgetsWhatWasSent,
+        KnownBug::CatchUpDecidesWhatIsUnderWay,
+        KnownBug::LingerOutlivesItsTime,
+        KnownBug::FullBatchLingers,
     ];
     // A table of answers in a time of its own finds this one (answers.rs): it takes times that grow.
     const FOUND_BY_ANSWERS: &[KnownBug] = &[KnownBug::CaughtUpForgetsFailures];

@@ -114,6 +114,18 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::LateAnswerStopsRestarted, at: with(&[FatalPush, Restart], ONE), breaks: &[LateStopsNothing, FailsOnlyWhenTold] },
     Entry { bug: KnownBug::FormerAnswerCounts, at: with(&[FatalPush, ResetKeeping], ONE), breaks: &[FormerIsNothing, FailsOnlyWhenTold] },
     Entry { bug: KnownBug::ConfirmedPushGoesOn, at: ONE, breaks: &[ConfirmedIsEnded] },
+    // What upstream refuses for good, and what the owner decides about it.
+    Entry { bug: KnownBug::SkipsWhatIsRefused, at: Config { events: &[2], refuses: Some(0), ..ONE }, breaks: &[RefusedBlocks, OnlyAcknowledged] },
+    Entry { bug: KnownBug::RejectedIndexNotMoved, at: with(&[RejectLast], Config { events: &[2], batch: 2, ..ONE }), breaks: &[RefusedIsNamed, RefusedBlocks] },
+    Entry { bug: KnownBug::GivesUpWhatWasSent, at: with(&[GiveUpFirst], ONE), breaks: &[GivenUpIsGone] },
+    Entry { bug: KnownBug::RetryOfRefusedIsLost, at: with(&[RetryRejected], Config { refuses: Some(0), ..ONE }), breaks: &[OwnerDecides] },
+    Entry { bug: KnownBug::RefusedInDoubt, at: with(&[LoseRequest, RejectFirst], Config { idempotent: true, ..ONE }), breaks: &[Drains, Named] },
+    Entry { bug: KnownBug::TooLargeForGood, at: for_ever(&[TooLarge], ONE), breaks: &[FewCalls] },
+    // Whether the push that is in flight as the log is replaced has been taken.
+    Entry { bug: KnownBug::ResetForgetsWhatWasSent, at: with(&[ResetWith], ONE), breaks: &[DoubtStands, PrefixIsResolved] },
+    Entry { bug: KnownBug::CatchUpDecidesWhatIsUnderWay, at: with(&[ResetWith, GiveUpFirst], ONE), breaks: &[DoubtStands, GivenUpIsGone] },
+    Entry { bug: KnownBug::LingerOutlivesItsTime, at: Config { batch: 2, lingers: true, ..ONE }, breaks: &[RetryLeadsToAttempt] },
+    Entry { bug: KnownBug::FullBatchLingers, at: Config { events: &[2], batch: 2, lingers: true, ..ONE }, breaks: &[LingersForMore] },
 ];
 
 /// Searches, the nearest states first, until a property is broken: the path there is a shortest

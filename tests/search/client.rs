@@ -310,7 +310,7 @@ impl Client {
                     steps.push(Step::Reconnect);
                 }
             }
-            (None, Push::Idle) if self.sendable() == 0 || self.asleep => {}
+            (None, Push::Idle) if self.pending() == 0 || self.asleep => {}
             (None, state) => {
                 let mut asked = self.protocol.clone();
                 match asked.next_push(NOW) {
@@ -420,7 +420,8 @@ impl Client {
 
     /// Whether the protocol lets the owner give up this one of the events to be sent, or put another in its place.
     pub fn lets(&self, index: usize, replaces: bool) -> bool {
-        let (mut trial, event) = (self.protocol.clone(), self.protocol.log().to_send()[index]);
+        let Some(&event) = self.protocol.log().to_send().get(index) else { return false };
+        let mut trial = self.protocol.clone();
         if replaces {
             trial.replace(index, event.replacement()).is_ok()
         } else {

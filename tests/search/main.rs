@@ -73,10 +73,10 @@
 //! push is interrupted". Locks, threads and wakers (I2 beyond the epoch, I9). A stream that goes on after its upstream
 //! was restored, and an upstream that goes back and then orders other events under the same numbers: no number tells.
 //! A client that has nothing pending is not told that upstream has gone back. An event that the owner replaces while a
-//! request of before may still reach upstream with it: which of the two upstream has then, no log can tell. Where pulls never say that they have
-//! shown everything, a push that got lost is not among the faults: nothing would show that it is. A client that begins
-//! anew, or is given another log, forgets that an outcome was unknown and sends at once: that nothing is taken twice
-//! then rests on upstream's looking at the batch's base.
+//! request of before may still bring it to upstream: no log can tell which of the two upstream has then. Where pulls never
+//! say that they have shown everything, a push that got lost is not among the faults: nothing would show that it is. A
+//! client that begins anew, or is given a log that does not go on with the pending events of the one before, forgets that an
+//! outcome was unknown and sends at once: that nothing is taken twice then rests on upstream's looking at the batch's base.
 #![cfg(not(loom))]
 
 mod calls;
