@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, Pull, WaitingOn};
-use latchwork::replicator::{Status, Updates};
+use latchwork::protocol::{Direction, WaitingOn};
+use latchwork::replicator::{Matter, Status, Updates};
 use latchwork::sync_state::{Entry, Position, SeqNum, SyncState};
 use latchwork::upstream::{Batch, Fault, Memory, Page, PullError, PushError, Upstream};
-use latchwork::{Backoff, Interrupt, Replicator, Settled, Ticket, Waited};
+use latchwork::{Backoff, Cause, Interrupt, Replicator, Settled, Ticket, Waited};
 
 use item::Item;
 
@@ -54,8 +54,11 @@ impl Chance {
     }
 }
 
+/// How many kinds of faults there are of each direction.
+const KINDS: usize = 13;
+
 /// What may go wrong, how often in comparison.
-const PUSH_FAULTS: [(u64, Fault); 8] = [
+const PUSH_FAULTS: [(u64, Fault); KINDS] = [
     (20, Fault::Reject),
     (20, Fault::DisconnectBefore),
     (20, Fault::DisconnectAfter),
@@ -64,8 +67,13 @@ const PUSH_FAULTS: [(u64, Fault); 8] = [
     (10, Fault::Busy(Duration::from_millis(1))),
     (3, Fault::Panic),
     (3, Fault::OtherUpstream),
+    (3, Fault::Refuse),
+    (10, Fault::RejectEvent(0)),
+    (10, Fault::RejectEvent(3)),
+    (10, Fault::TooLarge),
+    (3, Fault::Hang),
 ];
-const PULL_FAULTS: [(u64, Fault); 8] = [
+const PULL_FAULTS: [(u64, Fault); KINDS] = [
     (20, Fault::DisconnectBefore),
     (20, Fault::DisconnectAfter),
     (20, Fault::DuplicatePage),
@@ -74,6 +82,12 @@ const PULL_FAULTS: [(u64, Fault); 8] = [
     (10, Fault::Busy(Duration::from_millis(1))),
     (3, Fault::Panic),
     (3, Fault::OtherUpstream),
+    (3, Fault::Refuse),
+    (3, Fault::Hang),
+    // These do nothing to a pull.
+    (0, Fault::Reject),
+    (0, Fault::TooLarge),
+    (0, Fault::LoseEcho),
 ];
 
 /// Shared by all clients.
@@ -81,7 +95,7 @@ struct Weather {
     bad: AtomicBool,
     chance: Chance,
     /// How often each fault was injected: into pushes, into pulls.
-    injected: [[AtomicUsize; 8]; 2],
+    injected: [[AtomicUsize; KINDS]; 2],
 }
 
 impl Weather {
@@ -159,6 +173,8 @@ impl World {
                 .max_unread(NonZeroUsize::MAX)
                 .backoff(Backoff::new(Duration::from_micros(200), Duration::from_millis(5)))
                 .catch_up_grace(Duration::from_millis(1))
+                .push_deadline(Duration::from_millis(20))
+                .pull_silence(Duration::from_millis(50))
                 .push_batch(NonZeroUsize::new([100, 20, 5, 100][client as usize]).unwrap());
             if one_shot { builder.one_shot_pull().spawn() } else { builder.spawn() }.unwrap()
         });
@@ -194,9 +210,13 @@ fn watch(world: &World, ended: &AtomicBool) -> u64 {
                 world.tell();
                 panic!("client {number}: {fault}: {status:#?}");
             }
-            let failed = matches!(status.pull, Pull::Failed { .. });
-            if failed || matches!(status.waiting_on, WaitingOn::Owner(_)) {
-                client.restart();
+            for decision in status.decisions {
+                match decision.matter {
+                    Matter::Rejected { .. } => client.retry_rejected(),
+                    Matter::Failed { .. } => client.restart(),
+                    // A committer has, and resumes it.
+                    _ => {}
+                }
             }
         }
         std::thread::sleep(Duration::from_micros(100));
@@ -251,7 +271,13 @@ fn commit(world: &World, client: u32, events: u64) -> Vec<(Position, u64)> {
 
 /// Where the last event of a commit was confirmed, if it had one that is sent.
 fn settle(client: u32, (ticket, last): Open) -> Option<(Position, u64)> {
-    let Waited::Ready(Settled::Confirmed(position)) = ticket.wait_timeout(2 * STALLED) else {
+    let mut waited = ticket.wait_timeout(2 * STALLED);
+    while waited == Waited::Interrupted(Cause::Owner) {
+        // It is for the watcher to act.
+        std::thread::sleep(Duration::from_micros(100));
+        waited = ticket.wait_timeout(2 * STALLED);
+    }
+    let Waited::Ready(Settled::Confirmed(position)) = waited else {
         panic!("client {client}: a commit was not confirmed: {:?}", ticket.settled());
     };
     last.map(|number| (position, number))
@@ -342,7 +368,8 @@ fn nothing_is_lost_applied_twice_or_stalls_whatever_goes_wrong() {
 /// Faults have stopped: everything is handed over and heard of.
 fn drain(world: &World) {
     for client in &world.clients {
-        client.flush(2 * STALLED).unwrap();
+        // The watcher acts after a failure; until then nothing settles.
+        assert!(matches!(client.flush_async().wait_timeout(2 * STALLED), Waited::Ready(Ok(()))), "{}", client.status());
     }
     let head = world.upstream.len() as u64;
     let deadline = Instant::now() + 2 * STALLED;

@@ -114,7 +114,10 @@ impl<P> fmt::Display for Status<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pending, waiting_on, waiting_for, .. } = self;
         match pending {
-            0 => return f.write_str("nothing is pending"),
+            0 => {
+                f.write_str("nothing is pending")?;
+                return self.decisions.first().map_or(Ok(()), |decision| write!(f, "; {decision}"));
+            }
             1 => f.write_str("1 event is pending")?,
             pending => write!(f, "{pending} events are pending")?,
         }
