@@ -119,6 +119,77 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # An upstream that has lost events, or is another one
+//!
+//! A head before an event that this log has from upstream can only mean that upstream was restored from a backup or made
+//! anew. (An upstream that can tell says so itself.) If the right one comes back, `restart` is enough; if this is the right
+//! one from now on, another log is.
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::log::{Log, MemoryLog};
+//! use latchwork::upstream::Memory;
+//! use latchwork::Replicator;
+//! use std::num::NonZeroUsize;
+//!
+//! let made_anew = Memory::new(0);
+//! let notes = MemoryLog::new().with_pending(5, ["milk"]); // upstream had five events when this was written
+//! let notes = Replicator::builder(notes, made_anew.clone()).spawn()?;
+//! let error = notes.flushed().wait().unwrap_err();
+//! assert!(error.to_string().contains("expected upstream's head to be 5 or later, as this log has been told, got 0"));
+//!
+//! // It is to have what is still here.
+//! notes.reset_with(|log| {
+//!     let pending = log.batch(NonZeroUsize::MAX).into_iter().map(|entry| entry.event);
+//!     (MemoryLog::new().with_pending(0, pending), Vec::new())
+//! })?;
+//! notes.flushed().wait()?;
+//! assert_eq!(made_anew.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A log that refuses what upstream sends
+//!
+//! A page that does not follow is asked for once more, since a stream may have lost one. If it does not follow then either,
+//! something is wrong that only the application can mend; so it is with a log that panics, or breaks its contract.
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::protocol::WaitingOn;
+//! use latchwork::upstream::Memory;
+//! use latchwork::Replicator;
+//!
+//! let server = Memory::new(0);
+//! server.append([MemoryEntry { position: 7, event: "tea" }]); // 1 to 6 have been archived
+//! let notes = Replicator::builder(MemoryLog::new(), server).spawn()?;
+//! let error = notes.caught_up().wait().unwrap_err();
+//! assert!(matches!(error.waiting_on, WaitingOn::Owner(_)));
+//! assert!(error.to_string().ends_with("the log refused what upstream sent: expected event 1 next, got 7"));
+//!
+//! // Once the application has read the archive:
+//! notes.reset(MemoryLog::new().with_pending(6, []));
+//! assert_eq!(notes.caught_up().wait()?, 7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A direction that is paused
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::protocol::Direction;
+//! use latchwork::{log::MemoryLog, upstream::Memory, Replicator};
+//!
+//! let notes = Replicator::builder(MemoryLog::new(), Memory::new(0)).spawn()?;
+//! notes.pause(Direction::Push); // a metered connection
+//! notes.commit(vec!["milk"])?;
+//! assert!(notes.flushed().wait().is_err());
+//! assert_eq!(notes.status().decisions[0].to_string(), "the push direction is paused");
+//! notes.resume(Direction::Push);
+//! notes.flushed().wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # To hear of it
 //!
 //! Nothing polls. [`status_when`] and [`status_changed`] wait, as a thread or as a task. [`flush`], [`flushed`], [`shutdown`],
