@@ -491,7 +491,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "replicator/ticket.rs",
             "Tickets::merged",
-            "settled.extend(merged.dropped().iter().rev().filter_map(|index| self.loses(*index, &lost)));",
+            "settled.extend(lost.filter_map(|index| self.loses(*index, Settled::Rejected, reason)));",
             "",
         )],
     },

@@ -75,7 +75,7 @@ type Group<P> = Monitor<Outcomes<P>>;
 struct Outcomes<P> {
     /// By their places: `None`, or absent, while undecided.
     settled: Vec<Option<Settled<P>>>,
-    /// What upstream said of those that are rejected because of it, with their places.
+    /// What upstream said of events that were given up because of it, with their commits' places.
     reasons: Vec<(usize, SharedError)>,
     /// Whether none settles before the owner has acted, as the replicator stands.
     halted: bool,
@@ -139,7 +139,8 @@ impl<P: Copy + Send + 'static> Ticket<P> {
         self.outcome()
     }
 
-    /// What upstream said, if the commit was rejected since [it refused](crate::upstream::PushError::Rejected) an event of it.
+    /// What upstream said of an event of the commit that was given up since [it refused it](crate::upstream::PushError::Rejected)
+    /// for good.
     #[must_use]
     pub fn rejection(&self) -> Option<SharedError> {
         self.group.look(|outcomes| {
@@ -237,20 +238,16 @@ pub(super) struct Tickets<P> {
     /// How many events of each commit are not settled. They add up to the log's pending events that are to be sent. The
     /// first of them is at least one; behind it there may be commits that have settled out of order.
     open: VecDeque<usize>,
-    /// Of the commits in `open` that have not settled, those that have lost an event: as what they will settle, and what
-    /// upstream said of it, if that was why.
-    lost: BTreeMap<u64, Lost<P>>,
+    /// Of the commits in `open` that have not settled, those that have lost an event: as what they will settle.
+    lost: BTreeMap<u64, Settled<P>>,
     /// Who is told: the group of `first`, and those up to the last commit's.
     groups: VecDeque<Arc<Group<P>>>,
     /// Whether none settles before the owner has acted; as all groups say.
     halted: bool,
 }
 
-/// What becomes of a commit that has lost an event; why, if upstream said so.
-type Lost<P> = (Settled<P>, Option<SharedError>);
-
-/// A commit, and what became of it; why, if upstream said so.
-type Outcome<P> = (u64, Settled<P>, Option<SharedError>);
+/// A commit, and what became of it.
+type Outcome<P> = (u64, Settled<P>);
 
 impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events.
@@ -291,8 +288,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// its group are looked for together.
     pub(super) fn issue(&mut self, count: usize, head: P) -> (Ticket<P>, Wakers) {
         let (number, ticket) = self.enter(count);
-        let wakers =
-            if count == 0 { self.settled(vec![(number, Settled::Confirmed(head), None)]) } else { Wakers::new() };
+        let wakers = if count == 0 { self.settled(&[(number, Settled::Confirmed(head))]) } else { Wakers::new() };
         (ticket, wakers)
     }
 
@@ -362,55 +358,58 @@ impl<P: Copy + Send + 'static> Tickets<P> {
                 last = Some(position);
             }
             let Some(last) = last.filter(|_| *remaining == 0) else { break };
-            let (outcome, reason) = self.lost.remove(&number).unwrap_or((Settled::Confirmed(last), None));
-            settled.push((number, outcome, reason));
+            settled.push((number, self.lost.remove(&number).unwrap_or(Settled::Confirmed(last))));
         }
         // The last first: an index counts those before it.
-        let lost: Lost<P> = (Settled::Rejected, reason.cloned());
-        settled.extend(merged.dropped().iter().rev().filter_map(|index| self.loses(*index, &lost)));
-        self.settled(settled)
+        let lost = merged.dropped().iter().rev();
+        settled.extend(lost.filter_map(|index| self.loses(*index, Settled::Rejected, reason)));
+        self.settled(&settled)
     }
 
     /// These pending events are not in the log any more that goes on with the others. Returns the tasks to wake.
     pub(super) fn close_some(&mut self, gone: &[usize]) -> Wakers {
-        let closed = gone.iter().rev().filter_map(|index| self.loses(*index, &(Settled::Closed, None))).collect();
-        self.settled(closed)
+        let lost = gone.iter().rev();
+        let closed: Vec<_> = lost.filter_map(|index| self.loses(*index, Settled::Closed, None)).collect();
+        self.settled(&closed)
     }
 
-    /// The pending event at `index` is lost to its commit, which settles as this once it has no other.
-    fn loses(&mut self, mut index: usize, lost: &Lost<P>) -> Option<Outcome<P>> {
+    /// The pending event at `index` is lost to its commit, which settles as this once it has no other; with what upstream said
+    /// of it, if that was why.
+    fn loses(&mut self, mut index: usize, lost: Settled<P>, reason: Option<&SharedError>) -> Option<Outcome<P>> {
         for (number, remaining) in (self.first..).zip(self.open.iter_mut()) {
             if index >= *remaining {
                 index -= *remaining;
                 continue;
             }
             *remaining -= 1;
-            let (outcome, reason) = self.lost.remove(&number).unwrap_or_else(|| lost.clone());
-            if *remaining == 0 {
-                return Some((number, outcome, reason));
+            let (left, outcome) = (*remaining, self.lost.remove(&number).unwrap_or(lost));
+            if let Some(reason) = reason {
+                self.groups[self.group(number)].look(|group| group.reasons.push((place(number), reason.clone())));
             }
-            self.lost.insert(number, (outcome, reason));
+            if left == 0 {
+                return Some((number, outcome));
+            }
+            self.lost.insert(number, outcome);
             return None;
         }
         None
     }
 
     /// These have no events left: tells their tickets. Returns the tasks to wake.
-    fn settled(&mut self, outcomes: Vec<Outcome<P>>) -> Wakers {
+    fn settled(&mut self, outcomes: &[Outcome<P>]) -> Wakers {
         let mut wakers = Wakers::new();
         // A group is locked, and those who wait for it woken, once for all of its commits that settle together.
-        for outcomes in outcomes.chunk_by(|(one, ..), (other, ..)| group(*one) == group(*other)) {
+        for outcomes in outcomes.chunk_by(|(one, _), (other, _)| group(*one) == group(*other)) {
             let told = &self.groups[self.group(outcomes[0].0)];
             let ((), mut present) = told.change_quietly(|group| {
-                let Outcomes { settled: group, reasons, .. } = group;
+                let group = &mut group.settled;
                 if group.is_empty() {
                     group.reserve_exact(GROUP as usize);
                 }
-                for (number, settled, reason) in outcomes {
+                for (number, settled) in outcomes {
                     let place = place(*number);
                     group.resize(group.len().max(place + 1), None);
                     group[place] = Some(*settled);
-                    reasons.extend(reason.iter().map(|reason| (place, reason.clone())));
                 }
                 ((), 1)
             });
@@ -451,10 +450,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
     pub(super) fn close(&mut self, pending: usize) -> Wakers {
         let open = (self.first..).zip(self.open.iter_mut().map(take));
-        let closed: Vec<_> =
-            open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed, None)).collect();
+        let closed: Vec<_> = open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed)).collect();
         self.lost.clear();
-        let wakers = self.settled(closed);
+        let wakers = self.settled(&closed);
         self.begin(pending);
         wakers
     }
