@@ -12,6 +12,10 @@
 //!   protocol compares the account with what was pending, and a log whose account does not add up
 //!   has [failed](crate::protocol::Failure::Contract).
 //!
+//! Three methods have a default that says "I cannot": [`give_up`] and [`replace`], by which an [owner](super::decide) takes
+//! out what upstream refuses, and [`weight`], for a limit in bytes. A log without the first two stays blocked until the event
+//! is taken after all, or the log is replaced.
+//!
 //! # Merging
 //!
 //! A page from upstream follows the upstream head. Walk it: an entry that *is* the first pending
@@ -160,6 +164,9 @@
 //! [`Memory::fail_pull`].
 //!
 //! [`Log`]: crate::log::Log
+//! [`give_up`]: crate::log::Log::give_up
+//! [`replace`]: crate::log::Log::replace
+//! [`weight`]: crate::log::Log::weight
 //! [`Merged`]: crate::log::Merged
 //! [`Memory::fail_push`]: crate::upstream::Memory::fail_push
 //! [`Memory::fail_pull`]: crate::upstream::Memory::fail_pull

@@ -155,8 +155,9 @@ pub enum Merged<T> {
         confirmed: Vec<T>,
         /// How many pending events, the last ones, were rolled back and now stand on top of `new` under new numbers.
         moved: usize,
-        /// Pending events that the log gave up because of what came in: indices into those that were to be sent once the
-        /// confirmed ones were gone, ascending. Their tickets settle as rejected.
+        /// Pending events that the log gave up because of what came in, or that [the owner](crate::Replicator::give_up) did:
+        /// indices into those that were to be sent once the confirmed ones were gone, ascending. Their tickets settle as
+        /// rejected.
         dropped: Vec<usize>,
     },
 }

@@ -32,7 +32,8 @@ pub enum Settled<P> {
     /// Of a commit with nothing to send, the number of its last event as it was committed: there is nothing for upstream to
     /// order, and what others do may renumber it.
     Confirmed(P),
-    /// The log gave up some of it, because of what others did.
+    /// Some of it was given up: by the log, because of what others did, or by [the owner](super::Replicator::give_up).
+    /// [`Ticket::rejection`] is what upstream said, if that was why.
     Rejected,
     /// The replicator was closed, or its log replaced, before upstream had ordered all of it. It may be ordered later
     /// if the log is kept.

@@ -115,7 +115,8 @@ pub enum LocalOnly {
 /// 1. **No event is lost.** What was pushed is pending until it is in exactly one `confirmed` (or in
 ///    [`Changes::passed`], if it never stays here); what upstream sent is either confirmed or in one `passed`.
 /// 2. **No event is both confirmed and pending.**
-/// 3. **Heads never move back**, in [`Position`]; the local head is never before the upstream head.
+/// 3. **Heads never move back**, in [`Position`], but for the local head when [an owner gives up](crate::log::Log::give_up)
+///    what is pending; the local head is never before the upstream head.
 /// 4. **The order of local events is kept**: they settle in the order in which they were pushed.
 /// 5. **Merging a confirmed prefix twice is an error**, and changes nothing.
 /// 6. **Chains stay contiguous**: each pending number is the one that follows the one before, each parent is what
