@@ -110,7 +110,7 @@
 //! let notes = Replicator::builder(MemoryLog::new(), server.clone()).spawn()?;
 //! notes.commit(vec!["milk"])?;
 //! let error = notes.flushed().wait().unwrap_err();
-//! assert!(error.to_string().starts_with("1 events are still pending; the next move is owed by the owner"));
+//! assert!(error.to_string().starts_with("1 event is pending; the next move is owed by the owner"));
 //! # assert_eq!(notes.status().decisions[0].choices()[0], Choice::Restart);
 //!
 //! // A new token, and then:

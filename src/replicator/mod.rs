@@ -76,7 +76,7 @@ use thiserror::Error;
 pub use self::builder::Builder;
 pub use self::choices::{Choice, Decision, GiveUp, Matter, OnRejected, Rejected, ResetError};
 use self::core::State;
-use self::owed::{Owed, waiting_on_from};
+use self::owed::{Owed, Pending, waiting_on_from};
 use self::shutdown::Owned;
 pub use self::shutdown::{Shutdown, Unfinished};
 pub use self::status::{LastError, Status};
@@ -158,7 +158,7 @@ pub enum CommitError<E> {
 
 /// Why a flush ended before everything was settled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{pending} events are still pending; the next move is owed by {}", Owed(waiting_on))]
+#[error("{}; the next move is owed by {}", Pending(*pending), Owed(waiting_on))]
 #[non_exhaustive]
 pub struct FlushError {
     /// How many events are pending, also those that were committed later.

@@ -5,6 +5,19 @@ use std::time::Duration;
 
 use crate::protocol::{Time, WaitingOn};
 
+/// How much is pending, in words.
+pub(super) struct Pending(pub usize);
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("nothing is pending"),
+            1 => f.write_str("1 event is pending"),
+            pending => write!(f, "{pending} events are pending"),
+        }
+    }
+}
+
 /// Who owes the next move, in words; times count from now.
 pub(super) struct Owed<'a>(pub &'a WaitingOn);
 
@@ -41,6 +54,12 @@ pub(super) fn waiting_on_from(now: Time, waiting_on: &WaitingOn) -> WaitingOn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_much_is_pending_is_said_in_words() {
+        let words = [0, 1, 2].map(|pending| Pending(pending).to_string());
+        assert_eq!(words, ["nothing is pending", "1 event is pending", "2 events are pending"]);
+    }
 
     #[test]
     fn who_owes_the_next_move_is_said_with_times_from_now() {

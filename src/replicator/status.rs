@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choices::Decision;
 use super::core::{Core, State};
-use super::owed::{Owed, from, in_milliseconds, waiting_on_from};
+use super::owed::{Owed, Pending, from, in_milliseconds, waiting_on_from};
 use crate::log::Log;
 use crate::protocol::{Counters, Direction, Next, Progress, Pull, Push, Time, WaitingOn};
 use crate::shared_error::SharedError;
@@ -113,13 +113,9 @@ impl<P: Copy + Ord> Status<P> {
 impl<P> fmt::Display for Status<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pending, waiting_on, waiting_for, .. } = self;
-        match pending {
-            0 => {
-                f.write_str("nothing is pending")?;
-                return self.decisions.first().map_or(Ok(()), |decision| write!(f, "; {decision}"));
-            }
-            1 => f.write_str("1 event is pending")?,
-            pending => write!(f, "{pending} events are pending")?,
+        write!(f, "{}", Pending(*pending))?;
+        if *pending == 0 {
+            return self.decisions.first().map_or(Ok(()), |decision| write!(f, "; {decision}"));
         }
         let (owed, waiting_for) = (Owed(waiting_on), in_milliseconds(*waiting_for));
         write!(f, "; for {waiting_for:?} the next move has been owed by {owed}")
