@@ -56,7 +56,9 @@ find! {
         PassiveAfterLostEcho, EmptyCatchUpWakesNone, CatchUpPolledAfterRun, RetryReturnsToIdle, LookAgainEndsNoWait,
         PageDroppedWhileBusy, RestartOnEveryAdvance, PrefixBypass, ResendUncertain, InferredSuccess, WentBackUnnoticed,
         OvertakenPushForgetsRetryAfter, EndingPullForgetsRetryAfter, RetryNowOverridesRetryAfter,
-        LateAnswerStopsRestarted, FormerAnswerCounts, UnknownForEver, ConfirmedPushGoesOn,
+        LateAnswerStopsRestarted, FormerAnswerCounts, UnknownForEver, ConfirmedPushGoesOn, SkipsWhatIsRefused,
+        RejectedIndexNotMoved, RetryOfRefusedIsLost, GivesUpWhatWasSent, TooLargeForGood, ResetForgetsWhatWasSent,
+        CatchUpDecidesWhatIsUnderWay,
     ];
     known_bugs_that_hammer_are_found: hammer::fuzzer, hammer::run, [
         ReachedTargetRetriesAtOnce, CaughtUpForgetsFailures, ReconnectCutsEveryBackoff, HeartbeatIsNews,

@@ -1,6 +1,7 @@
 //! The logs of the clients: the two that ship and one that gives up events, as one type that may panic when it is told to.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 
 use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged};
@@ -248,5 +249,12 @@ impl Log for AnyLog {
             Inner::Fragile(log) => any_merged(log.merge(memory(batch))?),
             Inner::State(state) => state.confirm(batch)?,
         })
+    }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry>> {
+        match &mut self.inner {
+            Inner::Memory(log) | Inner::Fragile(Fragile { log }) => log.give_up(range).map(any),
+            Inner::State(state) => Log::give_up(state, range),
+        }
     }
 }

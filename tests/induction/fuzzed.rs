@@ -11,6 +11,7 @@
 //!
 //! What cannot be looked for:
 //!
+//! - what no environment has: events that are refused and what is decided about them, pushes that are too large or hang;
 //! - where an owner, failures and lies meet: no environment has all three ([`LARGE`](super::environments::LARGE));
 //! - the end of a case, where owners resume, restart and override whatever there is;
 //! - in a world of lies, a page that begins before the cursor: it brings what a live pull had lost;
@@ -56,6 +57,7 @@ fn allowed(step: Step, config: &Config) -> Option<Step> {
             Owner::Restart => &[Kind::Restart],
             Owner::Reset => &[Kind::Reset],
             Owner::Stop => &[Kind::Stop],
+            Owner::ResetWith | Owner::Reconnect | Owner::GiveUp(_) | Owner::RetryRejected => return None,
         },
         Step::Panics { .. } => &[Kind::LogPanics],
         Step::Commit { .. } | Step::Stale { .. } | Step::Wait(_) => &[],
@@ -73,6 +75,7 @@ fn allows_answer(config: &Config, answer: Answer) -> bool {
         Answer::Late => Kind::LateTake,
         Answer::Fatal => Kind::PushFatal,
         Answer::Panics { .. } => Kind::PushPanics,
+        Answer::Timeout(_) | Answer::Hangs { .. } | Answer::Rejected(_) | Answer::TooLarge => return false,
     })
 }
 

@@ -23,7 +23,7 @@ impl Client {
                 self.sends_the_first(&batch)?;
                 self.watch.sends(self, world)?;
                 self.watch.begins(Direction::Push, world.now)?;
-                self.push = Some(PushCall { batch, answer: None, interrupted: false });
+                self.push = Some(PushCall { batch, answer: None, hangs: false, interrupted: false });
             }
             Ok(NextPush::Wait(until)) => {
                 let again = self.trial().next_push(now);
@@ -42,7 +42,8 @@ impl Client {
     /// What is sent is the first that is to be sent, as it follows the cursor.
     fn sends_the_first(&self, batch: &Batch<AnyLog>) -> TestCaseResult {
         let pending = self.protocol.log().events().into_iter().filter(|event| !event.local_only);
-        let first: Vec<_> = pending.take(self.setup.batch.into()).collect();
+        let most = self.fits.unwrap_or(usize::MAX).min(self.setup.batch.into());
+        let first: Vec<_> = pending.take_while(|event| self.refused != Some(*event)).take(most).collect();
         let sent: Vec<_> = batch.entries.iter().map(|entry| entry.event).collect();
         prop_assert_eq!(&sent, &first, "what is sent");
         prop_assert_eq!(batch.base, self.cursor(), "what it follows");
@@ -75,6 +76,14 @@ impl Client {
                 self.late.push(call.batch.clone());
                 lost()
             }
+            Answer::Timeout(millis) => lost().map_err(|error| error.retry_after(ms(millis.into()))),
+            Answer::Hangs { taken } => {
+                let _taken = taken && take(&mut world.upstream);
+                call.hangs = true;
+                lost()
+            }
+            Answer::Rejected(index) => Err(PushError::Rejected { index: index.into(), error: "invalid".into() }),
+            Answer::TooLarge => Err(PushError::TooLarge { error: "413".into() }),
             Answer::Fatal => Err(PushError::Fatal { kind: FatalKind::Other, error: "fatal".into() }),
             Answer::Panics { taken } => {
                 let _taken = taken && take(&mut world.upstream);
@@ -120,8 +129,11 @@ impl Client {
         count(&outcome, world);
         self.watch.push_ends(&batch, open, &outcome, &self.protocol, world);
         let expected = self.watch.must_fail(&batch, open, &outcome);
-        if expected && !matches!(outcome, Err(PushError::Fatal { .. })) {
+        if expected && matches!(outcome, Err(PushError::Behind { .. })) {
             world.seen.count("went back");
+        }
+        if open && self.watch.counts_now() {
+            self.is_held_back(&batch, &outcome);
         }
         let reported = (batch.clone(), outcome.clone());
         let ended = self.input(world, |protocol| match protocol.push_ended(reported.0, reported.1, random, now) {
@@ -139,6 +151,23 @@ impl Client {
         }
         prop_assert!(!expected || self.has_failed(), "{:?}, and it is not told: {}", outcome, self.told());
         self.after(world)
+    }
+
+    /// What an answer that says something of the events keeps from being sent.
+    fn is_held_back(&mut self, batch: &Batch<AnyLog>, outcome: &Outcome) {
+        let count = batch.entries.len();
+        let refused = match outcome {
+            Err(PushError::Rejected { index, .. }) => batch.entries.get(*index),
+            Err(PushError::TooLarge { .. }) => {
+                self.fits = Some(count / 2).filter(|fits| *fits > 0);
+                batch.entries.first().filter(|_| count == 1)
+            }
+            _ => None,
+        };
+        let pending = self.protocol.log().events();
+        if let Some(entry) = refused.filter(|entry| pending.contains(&entry.event)) {
+            self.refused = Some(entry.event);
+        }
     }
 
     pub fn ask_pull(&mut self, world: &mut World<'_>) -> TestCaseResult {
@@ -308,6 +337,9 @@ fn count(outcome: &Outcome, world: &World<'_>) {
         Err(PushError::Unavailable { .. }) => "unavailable",
         Err(PushError::Uncertain { .. }) => "uncertain",
         Err(PushError::Fatal { .. }) => "fatal",
+        Err(PushError::Rejected { .. }) => "event refused",
+        Err(PushError::TooLarge { .. }) => "too large",
+        Err(PushError::RetryAfter { .. }) => "uncertain, and asked to wait",
         Err(_) => "another error",
     });
     match outcome {

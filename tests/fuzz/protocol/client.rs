@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use latchwork::Backoff;
 use latchwork::log::{Log, Merged};
-use latchwork::protocol::{Direction, Effects, Failure, NextPull, NextPush, Protocol, Push, Resend, Settings, Time};
+use latchwork::protocol::{
+    DecisionError, Direction, Effects, Failure, NextPull, NextPush, Protocol, Push, Resend, Settings, Time,
+};
 use latchwork::sync_state::Position;
 use latchwork::upstream::{Batch, PushError};
 use proptest::prelude::*;
@@ -44,6 +46,8 @@ pub struct PushCall {
     pub batch: Batch<AnyLog>,
     /// `Err` if the call has panicked.
     pub answer: Option<Result<Outcome, ()>>,
+    /// It has no end unless it is asked to end.
+    pub hangs: bool,
     pub interrupted: bool,
 }
 
@@ -98,6 +102,10 @@ pub struct Client {
     next_number: u16,
     /// Confirmed in this life, in order.
     pub settled: Vec<Event>,
+    /// What upstream has refused for good, until the owner decides.
+    pub refused: Option<Event>,
+    /// The most events of a push, since upstream has found one too large.
+    pub fits: Option<usize>,
     pub push: Option<PushCall>,
     pub late: Vec<Batch<AnyLog>>,
     pub pull: Option<PullCall>,
@@ -136,6 +144,8 @@ impl Client {
             lives: vec![first],
             next_number: 0,
             settled: Vec::new(),
+            refused: None,
+            fits: None,
             push: None,
             late: Vec::new(),
             pull: None,
@@ -154,6 +164,11 @@ impl Client {
 
     pub fn has_failed(&self) -> bool {
         self.protocol.failure().is_some()
+    }
+
+    /// Whether its push has no end unless it is asked to end.
+    pub fn hangs(&self) -> bool {
+        self.push.as_ref().is_some_and(|call| call.hangs && !call.interrupted)
     }
 
     pub fn has_lost_something(&self) -> bool {
@@ -227,6 +242,7 @@ impl Client {
         let mut moves = Vec::new();
         match &self.push {
             None => moves.push(Move::AskPush),
+            Some(call) if call.hangs && !call.interrupted => {}
             Some(call) if call.answer.is_some() => moves.push(Move::Answer),
             Some(call) => {
                 moves.push(Move::Arrive);
@@ -311,7 +327,7 @@ impl Client {
         }
         // Whatever it is answered is known, or it can only be refused.
         let settled = |call: &PushCall| call.batch.entries.iter().all(|entry| self.settled.contains(&entry.event));
-        let rebased = merged.as_ref().is_some_and(Merged::is_rebase);
+        let rebased = merged.as_ref().is_some_and(Merged::is_rebase) && !self.watch.gives_up;
         let decided = self.push.as_ref().is_some_and(|call| rebased || settled(call));
         prop_assert!(
             !interrupt_push || decided || self.push.is_none() || self.watch.ends_calls,
@@ -367,7 +383,7 @@ impl Client {
         if !confirmed.is_empty() {
             world.seen.count("confirm");
         }
-        self.watch.has_merged(merged.is_rebase());
+        self.watch.has_merged(merged.is_rebase() && !self.watch.gives_up);
         Ok(())
     }
 
@@ -386,8 +402,19 @@ impl Client {
         Ok(())
     }
 
+    /// What upstream has refused is shown, as long as it is pending.
+    fn shows_what_is_refused(&mut self) -> TestCaseResult {
+        let pending: Vec<_> = self.protocol.log().events().into_iter().filter(|event| !event.local_only).collect();
+        self.refused = self.refused.filter(|refused| pending.contains(refused));
+        let index = self.refused.and_then(|refused| pending.iter().position(|event| *event == refused));
+        prop_assert_eq!(self.protocol.rejected().map(|(index, _)| index), index, "{}", self.told());
+        prop_assert!(index.is_none() || self.has_failed(), "it is not told: {}", self.told());
+        Ok(())
+    }
+
     /// Every input ends so.
     pub fn after(&mut self, world: &World<'_>) -> TestCaseResult {
+        self.shows_what_is_refused()?;
         self.look(world)?;
         self.watch.note(&self.protocol);
         Ok(())
@@ -448,11 +475,27 @@ impl Client {
                     world.seen.count("restart after a failure");
                 }
                 self.watch.restarts(matches!(self.protocol.push(), Push::Failed { .. }));
+                (self.refused, self.fits) = (None, None);
                 self.input(world, |protocol| ((), protocol.restart()))?.ok();
                 prop_assert!(!self.has_failed(), "it was restarted: {}", self.told());
                 self.both_look_again(world)?;
             }
             Owner::Reset => self.reset(world)?,
+            Owner::ResetWith => self.reset_with(world)?,
+            Owner::Reconnect => {
+                self.watch.ends_calls = true;
+                self.input(world, |protocol| ((), protocol.reconnect()))?.ok();
+                let ends =
+                    self.push.iter().all(|call| call.interrupted) && self.pull.iter().all(|call| call.interrupted);
+                prop_assert!(ends, "a call goes on: {}", self.told());
+                self.both_look_again(world)?;
+                self.watch.pull_is_owed(&self.protocol);
+            }
+            Owner::GiveUp(which) => self.give_up(which, world)?,
+            Owner::RetryRejected => {
+                self.refused = None;
+                self.input(world, |protocol| ((), protocol.retry_rejected()))?.ok();
+            }
             Owner::Stop => {
                 world.seen.count("stop");
                 self.watch.ends_calls = true;
@@ -477,12 +520,59 @@ impl Client {
         self.life += 1;
         self.lives.push(Life { number: self.life, committed: Vec::new(), given_up: Vec::new() });
         self.settled.clear();
+        (self.refused, self.fits) = (None, None);
         self.watch.begins_anew();
         let returned = self.input(world, |protocol| protocol.reset(anew))?.ok();
         prop_assert_eq!(returned.as_ref(), Some(&former), "the log as it was");
         // A lost echo was the former log's.
         self.pull.iter_mut().for_each(|call| call.lost = false);
         super::oracle::nothing_of_the_former_log_counts(self)
+    }
+
+    /// Another log goes on with what is pending, and with what may have been taken.
+    fn reset_with(&mut self, world: &mut World<'_>) -> TestCaseResult {
+        world.seen.count("reset, and goes on");
+        let open = self
+            .push
+            .as_ref()
+            .filter(|call| self.protocol.is_sending(&call.batch) && self.watch.is_open(&call.batch, &self.settled));
+        if open.is_some() {
+            world.seen.count("reset, and goes on with a push in flight");
+        }
+        self.watch.goes_on(open.map(|call| call.batch.base));
+        let (anew, former) = (self.protocol.log().clone(), self.protocol.log().clone());
+        (self.refused, self.fits) = (None, None);
+        let returned = self.input(world, |protocol| protocol.reset_with(anew))?.ok();
+        prop_assert_eq!(returned.as_ref(), Some(&former), "the log as it was");
+        self.pull.iter_mut().for_each(|call| call.lost = false);
+        Ok(())
+    }
+
+    /// The owner gives up one of the events that are to be sent. What is only said of them after a lie is not looked at.
+    fn give_up(&mut self, which: u8, world: &mut World<'_>) -> TestCaseResult {
+        let pending = self.protocol.log().pending();
+        if pending == 0 || self.watch.deceived || !self.late.is_empty() {
+            return Ok(());
+        }
+        let index = usize::from(which) % pending;
+        self.watch.gives_up = true;
+        let told = self.input(world, |protocol| match protocol.give_up(index..index + 1) {
+            Ok((given_up, effects)) => (Ok(given_up.len()), effects),
+            Err(error) => (Err(error), Effects::default()),
+        })?;
+        self.watch.gives_up = false;
+        match told {
+            Ok(Ok(count)) => {
+                prop_assert_eq!(count, 1);
+                world.seen.count("given up");
+            }
+            Ok(Err(DecisionError::Sent(sent))) => {
+                world.seen.count("not given up, for it may have been taken");
+                prop_assert!(index < sent && (self.push.is_some() || self.protocol.is_uncertain()), "{}", self.told());
+            }
+            other => return Err(TestCaseError::fail(format!("it is not given up: {other:?}"))),
+        }
+        Ok(())
     }
 
     /// When everything has come to rest.

@@ -102,6 +102,15 @@ pub enum Answer {
     },
     /// The answer gets lost, and it arrives later.
     Late,
+    /// The same, from what stands before upstream and asks for so many milliseconds.
+    Timeout(u16),
+    /// It has taken it if it followed, or not, and there is no end unless the call is asked to end.
+    Hangs {
+        taken: bool,
+    },
+    /// Refuses one of its events for good, if it is one of them.
+    Rejected(u8),
+    TooLarge,
     Fatal,
     Panics {
         taken: bool,
@@ -148,6 +157,12 @@ pub enum Owner {
     Override,
     Restart,
     Reset,
+    /// Goes on with what is pending.
+    ResetWith,
+    Reconnect,
+    /// One of the events that are to be sent.
+    GiveUp(u8),
+    RetryRejected,
     Stop,
 }
 
@@ -166,6 +181,10 @@ fn answers() -> impl Strategy<Value = Answer> {
         4 => delays().prop_map(Answer::Away),
         3 => any::<bool>().prop_map(|taken| Answer::Lost { taken }),
         1 => Just(Answer::Late),
+        1 => (0..2_000_u16).prop_map(Answer::Timeout),
+        1 => any::<bool>().prop_map(|taken| Answer::Hangs { taken }),
+        3 => (0..6_u8).prop_map(Answer::Rejected),
+        2 => Just(Answer::TooLarge),
         1 => Just(Answer::Fatal),
         1 => any::<bool>().prop_map(|taken| Answer::Panics { taken }),
     ]
@@ -204,6 +223,10 @@ fn owners() -> impl Strategy<Value = Owner> {
         2 => Just(Owner::Override),
         10 => Just(Owner::Restart),
         3 => Just(Owner::Reset),
+        3 => Just(Owner::ResetWith),
+        3 => Just(Owner::Reconnect),
+        6 => any::<u8>().prop_map(Owner::GiveUp),
+        3 => Just(Owner::RetryRejected),
         1 => Just(Owner::Stop),
     ]
 }
@@ -257,6 +280,13 @@ const REACHES: &[(&str, u64)] = &[
     ("went back", 60),
     ("uncertain", 5),
     ("unavailable", 10),
+    ("uncertain, and asked to wait", 40),
+    ("event refused", 10),
+    ("too large", 10),
+    ("given up", 10),
+    ("not given up, for it may have been taken", 60),
+    ("reset, and goes on", 10),
+    ("reset, and goes on with a push in flight", 60),
     ("asked to wait", 10),
     ("asked to wait for ever", 60),
     ("fatal", 40),

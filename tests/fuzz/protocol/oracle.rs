@@ -54,6 +54,8 @@ pub struct Watch {
     pub may_fail: bool,
     /// This input ends calls.
     pub ends_calls: bool,
+    /// In this input the owner gives up events: what is in flight is none of them.
+    pub gives_up: bool,
     /// Another pull is to begin than so many.
     pull_owed: Option<u64>,
     /// The log has just been replaced.
@@ -79,6 +81,7 @@ impl Watch {
             refused: false,
             may_fail: false,
             ends_calls: false,
+            gives_up: false,
             pull_owed: None,
             anew: false,
         }
@@ -129,15 +132,30 @@ impl Watch {
         protocol: &Core,
         world: &World<'_>,
     ) {
+        let pull = protocol.counters().pulls + 1;
+        // It was in flight for a log of before.
+        self.fence.iter_mut().filter(|fence| fence.pull == u64::MAX).for_each(|fence| fence.pull = pull);
         match outcome {
-            Err(PushError::Unavailable { retry_after: Some(rest), .. }) => {
+            Err(
+                PushError::Unavailable { retry_after: Some(rest), .. }
+                | PushError::RetryAfter { retry_after: rest, .. },
+            ) => {
                 self.asked(Direction::Push, world.now.saturating_add(*rest));
             }
-            Err(PushError::Uncertain { .. }) if open => {
-                self.fence = Some(Fence { base: batch.base, pull: protocol.counters().pulls + 1 });
+            // Fewer events are sent the next time.
+            Err(PushError::Rejected { .. } | PushError::TooLarge { .. }) => {
+                self.at_once[0].1 = self.at_once[0].1.saturating_sub(1);
             }
             _ => {}
         }
+        if open && matches!(outcome, Err(PushError::Uncertain { .. } | PushError::RetryAfter { .. })) {
+            self.fence = Some(Fence { base: batch.base, pull });
+        }
+    }
+
+    /// Whether what is said of the events of the latest push counts: it knows what the owner has changed.
+    pub fn counts_now(&self) -> bool {
+        self.calls[0] > self.restarted[0] && self.calls[0] > self.former[0]
     }
 
     /// Upstream has taken it, and the log does not know.
@@ -150,8 +168,10 @@ impl Watch {
         let fatal = match outcome {
             Err(PushError::Fatal { .. }) => true,
             Err(PushError::Behind { head: Some(head) }) => *head < batch.base,
+            Err(PushError::Rejected { index, .. }) => *index >= batch.entries.len(),
             _ => false,
         };
+        self.may_fail |= matches!(outcome, Err(PushError::Rejected { .. } | PushError::TooLarge { .. })) && open;
         let present = self.calls[0] > self.former[0];
         self.may_fail |= fatal && present;
         fatal && open && self.calls[0] > self.restarted[0]
@@ -215,6 +235,16 @@ impl Watch {
         (self.ends_calls, self.anew, self.deceived) = (true, true, false);
     }
 
+    /// Another log goes on with what is pending; of what is in flight, if nothing has decided it, with what was to follow this.
+    pub fn goes_on(&mut self, in_flight: Option<Position>) {
+        self.former = self.calls;
+        let anew = |fence| Fence { pull: self.calls[1] + 1, ..fence };
+        let in_flight = in_flight.map(|base| Fence { base, pull: u64::MAX });
+        self.fence = in_flight.or(self.fence.map(anew));
+        (self.refused, self.overtaken) = (false, false);
+        (self.ends_calls, self.anew) = (true, true);
+    }
+
     /// How it stands now is how it stood before the next input.
     pub fn note(&mut self, protocol: &Core) {
         (self.cursor, self.epoch) = (protocol.log().upstream_head(), protocol.epoch());
@@ -244,7 +274,8 @@ impl Watch {
         let goes = match direction {
             Direction::Push => {
                 let busy = matches!(trial.push(), Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. });
-                busy || trial.log().pending() == 0 || matches!(trial.next_push(world.now), NextPush::Send(_))
+                let blocked = trial.rejected().is_some_and(|(index, _)| index == 0);
+                busy || blocked || trial.log().pending() == 0 || matches!(trial.next_push(world.now), NextPush::Send(_))
             }
             Direction::Pull => {
                 let busy = matches!(trial.pull(), Pull::Pulling { .. } | Pull::Failed { .. });

@@ -142,6 +142,9 @@ fn end_trouble(clients: &mut [Client], world: &mut World<'_>) -> TestCaseResult 
                 prop_assert!(restarts <= 3 * 4, "it fails again and again: {}", client.told());
                 client.owner(Owner::Restart, world)?;
             }
+            if client.hangs() {
+                client.owner(Owner::Reconnect, world)?;
+            }
             if client.watch.rests_for_ever() {
                 client.owner(Owner::Override, world)?;
             }
