@@ -151,7 +151,7 @@ pub fn events(batch: &Batch<Ledger>) -> impl Iterator<Item = Event> {
 }
 
 /// A bit for each of these events.
-pub fn bits(events: impl IntoIterator<Item = Event>) -> u8 {
+pub fn bits(events: impl IntoIterator<Item = Event>) -> u16 {
     events.into_iter().fold(0, |all, event| all | 1 << event.number())
 }
 
@@ -166,11 +166,11 @@ pub struct Client {
     pub committed: usize,
     /// Which of its events are pending no more though upstream has not ordered them: a log gave them up, or has been replaced
     /// by one without them. A bit for each.
-    pub given_up: u8,
+    pub given_up: u16,
     /// Which of its events the owner has put another one in the place of. A bit for each.
-    pub replaced: u8,
+    pub replaced: u16,
     /// Which of its events the owner has given up or replaced that must never be upstream's. A bit for each.
-    pub gone: u8,
+    pub gone: u16,
     /// Whether the owner has given up one that upstream had or could get, in a way of which this protocol was not told. What
     /// is confirmed of a push may be of another one then.
     pub misled: bool,
@@ -191,7 +191,7 @@ pub struct Client {
     pub unresolved: Option<Unresolved>,
     /// Which of its pending events upstream has, or may get, in a way of which this protocol was not told: late, or from
     /// before a crash or a reset. A bit for each.
-    pub untold: u8,
+    pub untold: u16,
     /// In each direction, whether upstream has named a time that has not come yet.
     pub named: [bool; 2],
     /// In each direction, whether something has been said that trying again cannot help, and the owner has not acted since.
@@ -430,7 +430,7 @@ impl Client {
     }
 
     /// Which of its events upstream has, or may get, in a way of which this protocol was not told. A bit for each.
-    pub fn untold(&self) -> u8 {
+    pub fn untold(&self) -> u16 {
         self.late.iter().fold(self.untold, |all, batch| all | bits(events(batch)))
     }
 

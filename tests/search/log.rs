@@ -15,32 +15,32 @@ use latchwork::sync_state::{self, Entry, SeqNum, SyncState};
 pub struct Event(u8);
 
 impl Event {
-    pub fn new(author: u8, number: usize, local_only: bool) -> Self {
-        assert!(author < 16 && number < 4, "expected few clients and few events, got {author}, {number}");
-        Self(author << 4 | u8::from(local_only) << 3 | number as u8)
+    pub fn new(author: u8, place: usize, local_only: bool) -> Self {
+        assert!(author < 8 && place < 8, "expected few clients and few events, got {author}, {place}");
+        Self(author << 5 | u8::from(local_only) << 3 | place as u8)
     }
 
     /// What the owner puts in its place.
     pub fn replacement(self) -> Self {
-        Self(self.0 | 4)
+        Self(self.0 | 16)
+    }
+
+    pub fn is_replacement(self) -> bool {
+        self.0 & 16 != 0
+    }
+
+    pub fn author(self) -> u8 {
+        self.0 >> 5
     }
 
     /// Which of its author's commits it came with, or stands for.
     pub fn place(self) -> usize {
-        usize::from(self.0 & 3)
-    }
-
-    pub fn is_replacement(self) -> bool {
-        self.0 & 4 != 0
-    }
-
-    pub fn author(self) -> u8 {
-        self.0 >> 4
+        usize::from(self.0 & 7)
     }
 
     /// Its number among its author's: another one than that of what it replaces.
     pub fn number(self) -> usize {
-        usize::from(self.0 & 7)
+        self.place() + if self.is_replacement() { 8 } else { 0 }
     }
 
     pub fn is_local_only(self) -> bool {
