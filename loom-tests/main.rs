@@ -588,6 +588,23 @@ meetings! {
             pull_resume_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
             pull_resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
         }
+        "The owner's reconnect" (OWNER_RECONNECT, "I1, I6") {
+            owner_reconnect_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait };
+        }
+        "Another log that goes on with what is pending" (RESET_WITH, "I5, I12") {
+            reset_with_meets_backing_off: BackingOff, exhaustive, finds {};
+        }
+        "Giving up what was committed" (GiveUp, "I5, I8") {
+            give_up_meets_idle: Idle, exhaustive,
+                finds { GivesUpWhatWasSent: "given up, and upstream has it" };
+            give_up_meets_accepted: Accepted, exhaustive,
+                finds { GivesUpWhatWasSent: "given up, and upstream has it" };
+            give_up_meets_rejected: Rejected, exhaustive, finds {};
+            give_up_meets_behind: Behind, exhaustive, finds {};
+            give_up_meets_lost: Lost, exhaustive, finds {};
+            give_up_meets_uncertain: Uncertain, exhaustive, finds {};
+            give_up_meets_refused: Refused, exhaustive, finds {};
+        }
         "A restart" (RESTART, "I1, I12") {
             restart_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher };
             restart_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher };
@@ -660,7 +677,6 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::FailureForgetsTheCall,
         KnownBug::SkipsWhatIsRefused,
         KnownBug::RejectedIndexNotMoved,
-        KnownBug::GivesUpWhatWasSent,
         KnownBug::RetryOfRefusedIsLost,
         KnownBug::RefusedInDoubt,
         KnownBug::TooLargeForGood,

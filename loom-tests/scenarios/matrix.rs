@@ -7,8 +7,8 @@
 //! has settled, all that is held is let go at once, and main causes what it is to cause.
 //!
 //! The events that upstream causes are the puller's doing, the others are main's. Two of the states, `Lost` and `Refused`, and
-//! two of the events, a resume of pulls and `retry_now`, are not in the theorem's matrix; where they would take too long they
-//! have a bound.
+//! of the events a resume of pulls, `retry_now`, `reconnect`, `reset_with` and `give_up` are not in the theorem's matrix; where
+//! they would take too long they have a bound.
 //!
 //! Threads: main, the pusher, the puller. Time stands still unless it is what happens, or what is needed at the end.
 
@@ -19,7 +19,7 @@ use super::upstream::{Answer, Event, Feed, Scripted};
 use super::{latchwork, unexplored};
 use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
-use latchwork::replicator::Status;
+use latchwork::replicator::{self, Status};
 use latchwork::sync::model::end_time;
 use latchwork::{Replicator, Settled, Ticket};
 
@@ -149,6 +149,10 @@ pub const PULL_RESUME: Happening = Happening {
     })
 };
 pub const RESTART: Happening = done(|replicator| replicator.restart());
+pub const OWNER_RECONNECT: Happening = done(|replicator| replicator.reconnect());
+/// Main puts in a log that goes on with what is pending.
+pub const RESET_WITH: Happening =
+    done(|replicator| drop(replicator.reset_with(|log| (log.clone(), Vec::new())).unwrap()));
 /// The first pull is over; another one brings nothing, and ends when it is told to.
 const STOP: Happening =
     Happening { feeds: (&[Feed::Page], Feed::Silence), heedful: true, held_pull: usize::MAX, ..done(|_| ()) };
@@ -217,6 +221,34 @@ impl Happening {
         events.sort_unstable();
         assert!(events == self.events, "not everything is at upstream once");
         assert_eq!(replicator.status().waiting_on, WaitingOn::Nothing);
+        upstream.close();
+    }
+}
+
+/// Main gives up what it has committed, unless upstream may have it.
+pub struct GiveUp;
+
+impl GiveUp {
+    pub fn meets(self, pusher: Pusher) {
+        let way = unexplored();
+        let happening = done(|_| ());
+        let (replicator, upstream, ticket) = happening.staged(pusher);
+        upstream.release();
+        drop(way);
+        let ticket = ticket.unwrap_or_else(|| replicator.commit(vec!["a"]).unwrap());
+        let given_up = replicator.give_up(replicator::GiveUp::Commit(&ticket)).is_ok();
+        if pusher == Paused {
+            replicator.resume(Direction::Push);
+        }
+        if (happening.needs_time)(pusher) {
+            end_time();
+        }
+        let settled = ticket.wait();
+        loom::stop_exploring();
+        loom::thread::yield_now();
+        assert!(!given_up || upstream.events().is_empty(), "given up, and upstream has it");
+        let expected = if given_up { Settled::Rejected } else { Settled::Confirmed(1) };
+        assert!(settled == expected, "given up: {given_up}, and the ticket says {settled:?}");
         upstream.close();
     }
 }
