@@ -867,6 +867,37 @@ fn what_another_log_does_not_carry_on_is_closed_and_what_does_not_fit_is_refused
     assert_eq!(settled, [Settled::Confirmed(2), Settled::Closed, Settled::Closed]);
 }
 
+/// An event that is being sent is upstream's to decide, unless the snapshot knows what became of it.
+#[test]
+fn a_log_that_is_no_newer_carries_on_what_has_been_sent() {
+    let memory = Memory::new(0);
+    let gate = Arc::new(Latch::new());
+    let held = Arc::clone(&gate);
+    let upstream = Scripted::new(&memory).on_push(move |_, memory, batch, interrupt| {
+        let taken = memory.push(batch, interrupt);
+        held.opened().wait();
+        taken
+    });
+    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    replicator.pause(Direction::Pull);
+    eventually("there is no pull", || replicator.status().pull == Pull::Idle);
+    let tickets = [vec![1, 2], vec![3]].map(|events| replicator.commit(events).unwrap());
+    eventually("the first two are at upstream", || memory.len() >= 2);
+    let log = |head, pending: &[u64]| Numbers::new().with_pending(head, pending.iter().copied());
+    let sent = memory.len();
+    let refused = replicator.reset_with(|_| (log(0, &[2, 3]), vec![0])).unwrap_err();
+    assert_eq!(refused, ResetError::Sent(sent));
+    // The snapshot has them all.
+    let head = sent as u64;
+    let rest: Vec<u64> = (head + 1..=3).collect();
+    let _former = replicator.reset_with(|_| (log(head, &rest), (0..sent).collect())).unwrap();
+    gate.open();
+    replicator.resume(Direction::Pull);
+    replicator.flush(LONG).unwrap();
+    assert_eq!(ordered(&memory), [1, 2, 3]);
+    assert_eq!(tickets[0].settled(), Some(Settled::Closed));
+}
+
 /// dynamo #10382, LiveStore #360.
 #[test]
 fn a_bound_on_what_is_pending_refuses_or_waits() {

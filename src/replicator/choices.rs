@@ -181,6 +181,12 @@ pub enum ResetError {
         /// Which were said to be gone.
         gone: Vec<usize>,
     },
+    /// Upstream may have some of the events that it was said not to have, and it is no newer than the present log: it cannot
+    /// know what became of them.
+    #[error(
+        "expected a log with the first {0} events, which have been sent, or one that has more of upstream's events"
+    )]
+    Sent(usize),
     /// What was to replace it panicked, or one of the two logs.
     #[error("what was to replace the log panicked: {0}")]
     Panicked(String),
@@ -196,5 +202,10 @@ impl ResetError {
             return Err(Self::Pending { pending, gone: gone.len(), got });
         }
         Ok(())
+    }
+
+    /// Upstream may have so many of the first events; the log is newer than the one before, or not.
+    pub(super) fn unless_sent(sent: usize, gone: &[usize], newer: bool) -> Result<(), Self> {
+        if newer || gone.iter().all(|gone| *gone >= sent) { Ok(()) } else { Err(Self::Sent(sent)) }
     }
 }

@@ -166,8 +166,10 @@ impl<L: Log> State<L> {
     ) -> (Result<L, ResetError>, Effects<L::Entry>) {
         let pending = self.protocol.log().pending();
         let (log, gone) = replace(self.protocol.log());
-        let got = log.pending();
-        if let Err(error) = ResetError::unless_it_goes_on(pending, &gone, got) {
+        let (got, sent) = (log.pending(), self.protocol.sent());
+        let newer = log.upstream_head() > self.protocol.log().upstream_head();
+        let fits = ResetError::unless_it_goes_on(pending, &gone, got);
+        if let Err(error) = fits.and_then(|()| ResetError::unless_sent(sent, &gone, newer)) {
             self.after.discard_log(log);
             return (Err(error), Effects::default());
         }

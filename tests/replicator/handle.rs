@@ -336,3 +336,18 @@ fn the_threads_are_called_by_the_name_of_the_replicator() {
     names.sort();
     assert_eq!(names, ["ocuments/7 pull", "ocuments/7 push"], "the last ten bytes of it");
 }
+
+#[test]
+fn status_when_hears_of_a_backoff_that_ends_behind_a_gate() {
+    let upstream = empty_upstream();
+    let ms = Duration::from_millis;
+    let replicator =
+        Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(ms(40), ms(40))).spawn().unwrap();
+    upstream.fail_push(Fault::DisconnectBefore);
+    replicator.commit(items(1, 0..1)).unwrap();
+    let backs_off = replicator.status_when(|status| matches!(status.push, Push::Waiting { .. })).wait_timeout(LONG);
+    assert!(backs_off.is_ready());
+    replicator.pause(Direction::Push);
+    let idle = replicator.status_when(|status| status.push == Push::Idle).wait_timeout(LONG);
+    assert!(idle.ready().flatten().is_some_and(|status| status.waiting_on == WaitingOn::Gate(Direction::Push)));
+}
