@@ -589,9 +589,25 @@ meetings! {
             pull_resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
         }
         "The owner's reconnect" (OWNER_RECONNECT, "I1, I6") {
+            owner_reconnect_meets_idle: Idle, exhaustive, finds {};
+            owner_reconnect_meets_accepted: Accepted, 4, finds {};
+            owner_reconnect_meets_rejected: Rejected, 4, finds {};
+            owner_reconnect_meets_behind: Behind, 4, finds {};
+            owner_reconnect_meets_lost: Lost, 4, finds {};
+            owner_reconnect_meets_uncertain: Uncertain, 4, finds {};
+            owner_reconnect_meets_refused: Refused, 4, finds {};
+            owner_reconnect_meets_paused: Paused, exhaustive, finds {};
             owner_reconnect_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait };
         }
         "Another log that goes on with what is pending" (RESET_WITH, "I5, I12") {
+            reset_with_meets_idle: Idle, 4, finds {};
+            reset_with_meets_accepted: Accepted, 4, finds {};
+            reset_with_meets_rejected: Rejected, 4, finds {};
+            reset_with_meets_behind: Behind, 4, finds {};
+            reset_with_meets_lost: Lost, 4, finds {};
+            reset_with_meets_uncertain: Uncertain, 4, finds {};
+            reset_with_meets_refused: Refused, 4, finds {};
+            reset_with_meets_paused: Paused, exhaustive, finds {};
             reset_with_meets_backing_off: BackingOff, exhaustive, finds {};
         }
         "Giving up what was committed" (GiveUp, "I5, I8") {
