@@ -105,6 +105,7 @@ impl Kind {
                      edit TEXT NOT NULL);
                  CREATE TABLE pending (number INTEGER PRIMARY KEY, todo TEXT NOT NULL, edit TEXT NOT NULL, undo TEXT);
                  CREATE INDEX pending_of_todo ON pending (todo, number);
+                 CREATE TABLE given_up (number INTEGER PRIMARY KEY, edit TEXT NOT NULL);
                  CREATE TABLE todos (todo TEXT PRIMARY KEY, title TEXT NOT NULL, done INTEGER NOT NULL) WITHOUT ROWID;"
             }
         }
@@ -141,6 +142,19 @@ fn header(path: &Path) -> io::Result<Vec<u8>> {
     let mut header = Vec::new();
     fs::File::open(path)?.take(100).read_to_end(&mut header)?;
     Ok(header)
+}
+
+/// The head of an upstream's file, by its identity and last event, as the file itself says. Nothing is written, here or
+/// beside it, and what is beside it is not looked at. Not to be asked of a file that this process has open.
+pub(crate) fn glance(path: &Path) -> rusqlite::Result<(String, u64)> {
+    let uri = format!(
+        "file:{}?immutable=1",
+        path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+    );
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(uri, flags)?;
+    let head = "SELECT id, (SELECT coalesce(max(seq), 0) FROM log) FROM identity";
+    db.query_row(head, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Opens a file of this kind, or makes one where there is none.

@@ -13,22 +13,29 @@
 //! past what it read.
 //!
 //! A process that dies between commit and bell has not rung, and not every file system tells of writes. Therefore a pull
-//! that hears nothing looks again after [`LOOK_AGAIN`].
+//! that hears nothing looks again after [`LOOK_AGAIN`]. It then gives out an empty page, for a client that counts how long a
+//! pull has been silent.
+//!
+//! # A file that is older than it was
+//!
+//! Restored from a backup, the file lacks events that clients have. So each push and each pull looks first: the file must be
+//! the one that was opened, have the same identity, and reach as far as the client has been told. Otherwise it is fatal, with
+//! a sentence that says which of these it is. It goes unnoticed if the older file has grown past that again meanwhile.
 //!
 //! # A disk that is full, or broken
 //!
 //! It is the commit that fails, and then it cannot be said whether it will be found in the file: the outcome is unknown. Once
 //! a pull has shown it, the next push is not tried but says what was wrong, for the owner to decide.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
 use latchwork::sync_state::Position;
-use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
+use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, SharedError, Upstream};
 use latchwork::{Epoch, Interrupt, Waited};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -45,6 +52,8 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct SqliteUpstream {
     path: PathBuf,
     id: String,
+    /// Which file on the disk it is, where the system tells.
+    on_disk: Option<OnDisk>,
     page: usize,
     look_again: Duration,
     pushing: Mutex<Pushing>,
@@ -55,6 +64,16 @@ pub struct SqliteUpstream {
     /// `None` where the system does not tell of changes, or not any more: then only looking again is left.
     _watcher: Option<Mutex<RecommendedWatcher>>,
     trail: Arc<Trail>,
+}
+
+/// A device, and a file on it.
+type OnDisk = (u64, u64);
+
+/// Why there can be no push and no pull.
+enum Unfit {
+    /// Another attempt may find it better.
+    Now(SharedError),
+    ForGood(FatalKind, SharedError),
 }
 
 #[derive(Debug)]
@@ -72,6 +91,7 @@ impl SqliteUpstream {
     /// If it is no upstream, or cannot be written.
     pub fn open(path: &Path, page: usize) -> Result<Self, FileError> {
         let db = file::open(path, Kind::Upstream)?;
+        let on_disk = on_disk(path).map_err(|error| file::explain_io(path, &error))?;
         let pulling = file::open(path, Kind::Upstream)?;
         let id = identity(&db).map_err(|error| file::explain(path, &error))?;
         let bell_path = bell_path(path);
@@ -81,6 +101,7 @@ impl SqliteUpstream {
         Ok(Self {
             path: path.to_owned(),
             id,
+            on_disk,
             page: page.max(1),
             look_again: LOOK_AGAIN,
             pushing: Mutex::new(Pushing { db, failed: None }),
@@ -121,11 +142,7 @@ impl SqliteUpstream {
     where
         L: Log<Entry = Entry, Position = Position>,
     {
-        if identity(db).map_err(|error| self.not_applied(error))? != self.id {
-            let error = "the file is another upstream than before".into();
-            return Err(PushError::Fatal { kind: FatalKind::IdentityMismatch, error });
-        }
-        let head = head(db).map_err(|error| self.not_applied(error))?;
+        let head = self.look(db, batch.base)?;
         if batch.base != head {
             return Err(PushError::Behind { head: Some(head) });
         }
@@ -135,38 +152,47 @@ impl SqliteUpstream {
                 let error = format!("{} does not follow {previous}", entry.seq).into();
                 return Err(PushError::Fatal { kind: FatalKind::Other, error });
             }
-            file::append(db, entry).map_err(|error| self.not_applied(error))?;
+            file::append(db, entry).map_err(|error| self.unfit(&error))?;
             previous = entry.seq.position();
         }
         Ok(())
     }
 
-    /// An error before the commit.
-    fn not_applied(&self, error: rusqlite::Error) -> PushError<Position> {
-        let (passes, error) = (may_pass(&error), file::explain(&self.path, &error).into());
-        match passes {
-            true => PushError::Unavailable { retry_after: None, error },
-            false => PushError::Fatal { kind: FatalKind::Other, error },
+    /// Where the file ends, if it still is what it was when a client was told of the event `known`.
+    fn look(&self, db: &Connection, known: Position) -> Result<Position, Unfit> {
+        let path = self.path.display();
+        if on_disk(&self.path).map_err(|error| Unfit::Now(file::explain_io(&self.path, &error).into()))? != self.on_disk
+        {
+            return Err(match file::glance(&self.path) {
+                Ok((id, head)) if id == self.id && head < known.global => went_back(&path, head, known),
+                Ok((id, _)) if id != self.id => another(&path),
+                Ok(_) | Err(_) => Unfit::ForGood(
+                    FatalKind::Other,
+                    format!("{path} was swapped for another file while it was open").into(),
+                ),
+            });
         }
+        if identity(db).map_err(|error| self.unfit(&error))? != self.id {
+            return Err(another(&path));
+        }
+        let head = head(db).map_err(|error| self.unfit(&error))?;
+        if head < known { Err(went_back(&path, head.global, known)) } else { Ok(head) }
     }
 
-    fn unreadable(&self, error: rusqlite::Error) -> PullError {
-        let (passes, error) = (may_pass(&error), file::explain(&self.path, &error).into());
-        match passes {
-            true => PullError::Unavailable { retry_after: None, error },
-            false => PullError::Fatal { kind: FatalKind::Other, error },
-        }
+    /// What SQLite's error comes to, unless a commit failed.
+    fn unfit(&self, error: &rusqlite::Error) -> Unfit {
+        let (passes, error) = (may_pass(error), file::explain(&self.path, error).into());
+        if passes { Unfit::Now(error) } else { Unfit::ForGood(FatalKind::Other, error) }
     }
 
     /// What follows `cursor`, and how much is beyond.
-    fn read(&self, cursor: Position) -> rusqlite::Result<Page<Entry>> {
+    fn read(&self, cursor: Position) -> Result<Page<Entry>, Unfit> {
+        let unfit = |error| self.unfit(&error);
         let db = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
-        // One transaction, so that both queries see the same events.
-        let snapshot = db.unchecked_transaction()?;
-        let head = head(&snapshot)?;
-        let mut select = db.prepare_cached("SELECT * FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-        let entries = select.query_map((cursor.global, self.page), file::entry)?;
-        let entries = entries.collect::<rusqlite::Result<Vec<_>>>()?;
+        // One transaction, so that all queries see the same events.
+        let snapshot = db.unchecked_transaction().map_err(unfit)?;
+        let head = self.look(&snapshot, cursor)?;
+        let entries = follow(&snapshot, cursor, self.page).map_err(unfit)?;
         let last = entries.last().map_or(cursor.global, |entry| entry.seq.global);
         let more = match head.global.saturating_sub(last) {
             0 => More::None,
@@ -176,13 +202,31 @@ impl SqliteUpstream {
     }
 }
 
+impl From<Unfit> for PushError<Position> {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Now(error) => Self::Unavailable { retry_after: None, error },
+            Unfit::ForGood(kind, error) => Self::Fatal { kind, error },
+        }
+    }
+}
+
+impl From<Unfit> for PullError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Now(error) => Self::Unavailable { retry_after: None, error },
+            Unfit::ForGood(kind, error) => Self::Fatal { kind, error },
+        }
+    }
+}
+
 impl<L> Upstream<L> for SqliteUpstream
 where
     L: Log<Entry = Entry, Position = Position>,
 {
     fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<Position>> {
         if let Err(interrupted) = interrupt.check() {
-            return Err(PushError::Unavailable { retry_after: None, error: interrupted.into() });
+            return Err(Unfit::Now(interrupted.into()).into());
         }
         let Pushing { db, failed } = &mut *self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failed.take() {
@@ -190,13 +234,13 @@ where
         }
         let immediate = TransactionBehavior::Immediate;
         let transaction = self.trail.time(Activity::AwaitingLock, || db.transaction_with_behavior(immediate));
-        let transaction = transaction.map_err(|error| self.not_applied(error))?;
+        let transaction = transaction.map_err(|error| self.unfit(&error))?;
         self.trail.time(Activity::Pushing, || {
             self.take(&transaction, batch)?;
             self.trail.at(Point::PushWritten);
             transaction.commit().map_err(|error| match error.sqlite_error_code() {
                 // Of these SQLite promises that the transaction is still open; dropping it has rolled it back.
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => self.not_applied(error),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => self.unfit(&error).into(),
                 _ => {
                     let error = failed.insert(file::explain(&self.path, &error)).clone();
                     PushError::Uncertain { error: error.into() }
@@ -241,17 +285,19 @@ impl Iterator for Pages<'_> {
             let SqliteUpstream { rung, trail, look_again, .. } = self.upstream;
             let page = match trail.time(Activity::Reading, || self.upstream.read(self.cursor)) {
                 Ok(page) => page,
-                Err(error) => {
+                Err(unfit) => {
                     self.ended = true;
-                    return Some(Err(self.upstream.unreadable(error)));
+                    return Some(Err(unfit.into()));
                 }
             };
             if page.entries.is_empty() && self.caught_up {
                 let until = Instant::now() + *look_again;
                 let listen = || rung.past(seen).wait_or(self.interrupt, Some(until));
-                let (Waited::Ready(_) | Waited::TimedOut | Waited::Interrupted(_)) =
-                    trail.time(Activity::Listening, listen);
-                continue;
+                match trail.time(Activity::Listening, listen) {
+                    // The file answers, and has nothing.
+                    Waited::TimedOut => return Some(Ok(page)),
+                    Waited::Ready(_) | Waited::Interrupted(_) => continue,
+                }
             }
             if !page.entries.is_empty() {
                 trail.at(Point::PageRead);
@@ -293,6 +339,32 @@ fn identity(db: &Connection) -> rusqlite::Result<String> {
 fn head(db: &Connection) -> rusqlite::Result<Position> {
     let global = db.prepare_cached("SELECT max(seq) FROM log")?.query_row([], |row| row.get::<_, Option<u64>>(0))?;
     Ok(Position { global: global.unwrap_or(0), client: 0 })
+}
+
+fn follow(db: &Connection, cursor: Position, most: usize) -> rusqlite::Result<Vec<Entry>> {
+    let mut select = db.prepare_cached("SELECT * FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    select.query_map((cursor.global, most), file::entry)?.collect()
+}
+
+/// Which file on the disk this is, where the system tells. It is not opened.
+fn on_disk(path: &Path) -> std::io::Result<Option<OnDisk>> {
+    let metadata = fs::metadata(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Ok(Some((metadata.dev(), metadata.ino())))
+    }
+    #[cfg(not(unix))]
+    Ok(None.filter(|_| metadata.is_file()))
+}
+
+fn went_back(path: &Display<'_>, head: u64, known: Position) -> Unfit {
+    let error = format!("{path} ends at event {head}, and event {} had been there", known.global);
+    Unfit::ForGood(FatalKind::WentBack, error.into())
+}
+
+fn another(path: &Display<'_>) -> Unfit {
+    Unfit::ForGood(FatalKind::IdentityMismatch, format!("{path} is not the one that the clients belong to").into())
 }
 
 /// Whether another attempt may find it better.

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use latchwork::protocol::{Failure, WaitingOn};
 use latchwork::sync_state::{Position, SyncState};
-use latchwork::upstream::{Batch, FatalKind, PushError, Upstream};
+use latchwork::upstream::{Batch, FatalKind, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
 use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
 use node_sync::file::{self, FileError, Kind};
@@ -82,10 +83,8 @@ fn a_push_into_a_locked_file_is_unavailable_and_goes_through_afterwards() {
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let ticket = client.commit(vec![event("alice", 0)]).unwrap();
-    while client.status().counters.unavailable == 0 {
-        std::thread::yield_now();
-    }
-    assert_eq!((client.status().counters.uncertain, log(&path).len()), (0, 0));
+    let status = client.status_when(|status| status.counters.unavailable > 0).wait().unwrap();
+    assert_eq!((status.counters.uncertain, log(&path).len()), (0, 0));
     other.execute_batch("COMMIT").unwrap();
     assert!(matches!(ticket.wait(), Settled::Confirmed(_)));
     assert_eq!(log(&path).len(), 1);
@@ -98,14 +97,26 @@ fn an_upstream_that_became_another_one_is_fatal() {
     let client = client(&path);
     Connection::open(&path).unwrap().execute_batch("UPDATE identity SET id = 'another'").unwrap();
     drop(client.commit(vec![event("alice", 0)]).unwrap());
-    let is_mismatch = |waiting_on: &latchwork::protocol::WaitingOn| {
-        use latchwork::protocol::{Failure, WaitingOn};
-        matches!(waiting_on, WaitingOn::Owner(Failure::Upstream { kind: FatalKind::IdentityMismatch, .. }))
-    };
-    while !is_mismatch(&client.status().waiting_on) {
-        std::thread::yield_now();
-    }
+    let status = client.status_when(|status| status.waiting_on.is_halted()).wait().unwrap();
+    let WaitingOn::Owner(failure) = status.waiting_on else { panic!("{status:?}") };
+    assert!(matches!(failure, Failure::Upstream { kind: FatalKind::IdentityMismatch, .. }), "{failure}");
     assert!(log(&path).is_empty());
+}
+
+/// Others may have pushed since: the file is not empty, and still lacks what this client has been told.
+#[test]
+fn a_push_and_a_pull_behind_the_end_of_the_file_are_fatal() {
+    let dir = tempfile::tempdir().unwrap();
+    let upstream = SqliteUpstream::open(&dir.path().join("upstream.db"), 10).unwrap();
+    let entries = SyncState::default().number((0..3).map(|number| event("alice", number))).unwrap();
+    let position = |global| Position { global, client: 0 };
+    let batch = |base: u64, entries: &[_]| Batch::<SyncState<SharedEvent>>::new(position(base), entries.to_vec());
+    upstream.push(&batch(0, &entries[..1]), &Interrupt::new()).unwrap();
+    let pushed = upstream.push(&batch(2, &entries[2..]), &Interrupt::new());
+    assert!(matches!(pushed, Err(PushError::Fatal { kind: FatalKind::WentBack, .. })), "{pushed:?}");
+    let interrupt = Interrupt::new();
+    let pulled = Upstream::<SyncState<SharedEvent>>::pull(&upstream, position(2), &interrupt).next().unwrap();
+    assert!(matches!(pulled, Err(PullError::Fatal { kind: FatalKind::WentBack, .. })), "{pulled:?}");
 }
 
 #[test]
