@@ -39,14 +39,23 @@ pub struct Contents {
 ///
 /// If it cannot be read.
 pub fn contents(path: &Path, kind: Kind) -> Result<Contents, FileError> {
-    let db = file::open(path, kind)?;
-    read(&db, kind).map_err(|error| file::explain(path, &error))
+    contents_without(path, kind, |_, _| false)
 }
 
-fn read(db: &Connection, kind: Kind) -> rusqlite::Result<Contents> {
+/// The same, if upstream has `refused` some events for good, by their authors and numbers: those must not be there.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn contents_without(path: &Path, kind: Kind, refused: impl Fn(&str, u64) -> bool) -> Result<Contents, FileError> {
+    let db = file::open(path, kind)?;
+    read(&db, kind, &refused).map_err(|error| file::explain(path, &error))
+}
+
+fn read(db: &Connection, kind: Kind, refused: &dyn Fn(&str, u64) -> bool) -> rusqlite::Result<Contents> {
     let mut contents =
         Contents { events: 0, log: 0, todos: 0, todo_count: 0, authors: BTreeMap::new(), wrong: Vec::new() };
-    read_log(db, &mut contents)?;
+    read_log(db, refused, &mut contents)?;
     let mut pending = 0;
     if kind == Kind::Client {
         pending = db.query_row("SELECT count(*) FROM pending", [], |row| row.get(0))?;
@@ -66,8 +75,9 @@ impl Contents {
     }
 }
 
-fn read_log(db: &Connection, contents: &mut Contents) -> rusqlite::Result<()> {
+fn read_log(db: &Connection, refused: &dyn Fn(&str, u64) -> bool, contents: &mut Contents) -> rusqlite::Result<()> {
     let mut hasher = DefaultHasher::new();
+    let mut next_of = BTreeMap::<String, u64>::new();
     let mut select = db.prepare("SELECT * FROM log ORDER BY seq")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -75,9 +85,12 @@ fn read_log(db: &Connection, contents: &mut Contents) -> rusqlite::Result<()> {
         contents.events += 1;
         let number = contents.events;
         contents.note(seq.global != number, || format!("expected e{number} next, got {seq}"));
-        let next = contents.authors.entry(event.client.clone()).or_default();
+        *contents.authors.entry(event.client.clone()).or_default() += 1;
+        let next = next_of.entry(event.client.clone()).or_default();
         let expected = std::mem::replace(next, event.number + 1);
-        contents.note(event.number != expected, || {
+        let is_refused = |number| refused(&event.client, number);
+        let skipped_right = (expected..event.number).all(is_refused) && !is_refused(event.number);
+        contents.note(event.number < expected || !skipped_right, || {
             format!("{seq} is event {} of {}: expected event {expected}", event.number, event.client)
         });
         (seq, parent, &event.client, event.number, file::edit_to_text(&event.edit)?).hash(&mut hasher);

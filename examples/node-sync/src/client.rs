@@ -10,9 +10,15 @@
 //! pending. Each pending event has its undo beside it, the todo as it was before. Changes of different todos commute;
 //! rolled back, from the last one, and applied again are therefore the pending events whose todo upstream's events touch,
 //! and no others.
+//!
+//! # What is given up
+//!
+//! An event that upstream refuses for good leaves the log and the todos, and is kept aside, for its user to see. Its number is
+//! not used again, so the numbers of a client's events may have gaps.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -146,6 +152,23 @@ impl SqliteLog {
         self.reapplied
     }
 
+    /// Whether it has given up what upstream has `refused` for good, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn gave_up(&self, refused: impl Fn(u64) -> bool) -> Result<bool, FileError> {
+        let numbers = || {
+            let mut select = self.db.prepare("SELECT number FROM given_up")?;
+            select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<BTreeSet<u64>>>()
+        };
+        let given_up = numbers().map_err(|error| file::explain(&self.path, &error))?;
+        // Of what is pending upstream has not said.
+        let settled = self.state.pending().next().map_or(self.committed, |first| first.event.number);
+        let missed = (0..settled).any(|number| refused(number) && !given_up.contains(&number));
+        Ok(!missed && given_up.into_iter().all(refused))
+    }
+
     /// Whether these are this client's next events.
     fn are_next(&self, entries: &[Entry]) -> Result<(), ClientLogError> {
         for (expected, entry) in (self.committed..).zip(entries) {
@@ -180,19 +203,14 @@ impl SqliteLog {
         for entry in confirmed {
             file::append(&self.db, entry)?;
         }
-        let pending = self.state.pending_len() as u64;
-        if !confirmed.is_empty() {
-            let mut delete = self.db.prepare_cached("DELETE FROM pending WHERE number < ?1")?;
-            delete.execute([self.committed - pending])?;
+        if let Some(last) = confirmed.last() {
+            let mut delete = self.db.prepare_cached("DELETE FROM pending WHERE number <= ?1")?;
+            delete.execute([last.event.number])?;
         }
-        let touched: BTreeSet<&str> = match pending {
-            0 => BTreeSet::new(),
-            _ => new.iter().map(|entry| entry.event.edit.todo.as_str()).collect(),
+        let undone = match self.state.pending_len() {
+            0 => Vec::new(),
+            _ => roll_back(&self.db, new)?,
         };
-        let mut undone = Vec::new();
-        for todo in touched {
-            undone.extend(roll_back(&self.db, todo)?);
-        }
         if !undone.is_empty() {
             self.trail.at(Point::RolledBack);
         }
@@ -200,17 +218,27 @@ impl SqliteLog {
             apply(&self.db, &entry.event.edit)?;
             file::append(&self.db, entry)?;
         }
-        undone.sort_unstable_by_key(|(number, _)| *number);
-        let mut update = self.db.prepare_cached("UPDATE pending SET undo = ?2 WHERE number = ?1")?;
-        for (number, edit) in &undone {
-            let undo = apply(&self.db, edit)?;
-            update.execute((number, undo.map(|todo| todo_to_text(&todo)).transpose()?))?;
-        }
+        apply_again(&self.db, &undone)?;
         self.write_heads(self.committed)?;
         self.trail.at(if merged.is_rebase() { Point::RebaseWritten } else { Point::AdvanceWritten });
         transaction.commit()?;
         self.trail.at(Point::MergeDurable);
         Ok(undone.len() as u64)
+    }
+
+    fn write_given_up(&self, given_up: &[Entry]) -> rusqlite::Result<()> {
+        let transaction = self.db.unchecked_transaction()?;
+        let mut undone = roll_back(&self.db, given_up)?;
+        let mut delete = self.db.prepare_cached("DELETE FROM pending WHERE number = ?1")?;
+        let mut insert = self.db.prepare_cached("INSERT INTO given_up VALUES (?1, ?2)")?;
+        for TodoEvent { number, edit, .. } in given_up.iter().map(|entry| &*entry.event) {
+            delete.execute([number])?;
+            insert.execute((number, file::edit_to_text(edit)?))?;
+            undone.retain(|(undone, _)| undone != number);
+        }
+        apply_again(&self.db, &undone)?;
+        self.write_heads(self.committed)?;
+        transaction.commit()
     }
 
     fn write_heads(&self, committed: u64) -> rusqlite::Result<()> {
@@ -296,6 +324,17 @@ impl Log for SqliteLog {
         self.trail.took(activity, begun.elapsed());
         Ok(merged)
     }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry>> {
+        let (heads, pending) =
+            (Heads::of(&self.state), self.state.pending().map(|entry| entry.event.clone()).collect());
+        let given_up = Log::give_up(&mut self.state, range)?;
+        if self.write_given_up(&given_up).is_err() {
+            self.put_back(heads, pending);
+            return None;
+        }
+        Some(given_up)
+    }
 }
 
 /// What the file says, and how many events were ever committed.
@@ -338,18 +377,32 @@ fn set(db: &Connection, todo: &str, to: Option<Todo>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes back the pending events of this todo, from the last one. Returns them with their numbers.
-fn roll_back(db: &Connection, todo: &str) -> rusqlite::Result<Vec<(u64, Edit)>> {
+/// Takes back the pending events of the todos that these touch, from the last one. Returns them with their numbers, in order.
+fn roll_back(db: &Connection, entries: &[Entry]) -> rusqlite::Result<Vec<(u64, Edit)>> {
+    let touched: BTreeSet<&str> = entries.iter().map(|entry| entry.event.edit.todo.as_str()).collect();
     let mut select =
         db.prepare_cached("SELECT number, edit, undo FROM pending WHERE todo = ?1 ORDER BY number DESC")?;
-    let mut rows = select.query([todo])?;
     let mut undone = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (edit, undo): (String, Option<String>) = (row.get(1)?, row.get(2)?);
-        set(db, todo, undo.as_deref().map(todo_from_text).transpose()?)?;
-        undone.push((row.get(0)?, file::edit_from_text(&edit)?));
+    for todo in touched {
+        let mut rows = select.query([todo])?;
+        while let Some(row) = rows.next()? {
+            let (edit, undo): (String, Option<String>) = (row.get(1)?, row.get(2)?);
+            set(db, todo, undo.as_deref().map(todo_from_text).transpose()?)?;
+            undone.push((row.get(0)?, file::edit_from_text(&edit)?));
+        }
     }
+    undone.sort_unstable_by_key(|(number, _)| *number);
     Ok(undone)
+}
+
+/// Applies pending events again that were taken back, in order.
+fn apply_again(db: &Connection, undone: &[(u64, Edit)]) -> rusqlite::Result<()> {
+    let mut update = db.prepare_cached("UPDATE pending SET undo = ?2 WHERE number = ?1")?;
+    for (number, edit) in undone {
+        let undo = apply(db, edit)?;
+        update.execute((number, undo.map(|todo| todo_to_text(&todo)).transpose()?))?;
+    }
+    Ok(())
 }
 
 fn todo_to_text(todo: &Todo) -> rusqlite::Result<String> {

@@ -1,7 +1,8 @@
 //! An upstream at which things go wrong, as often as it is told to.
 //!
 //! Whether the tenth push of a client goes wrong, and how, follows from the seed, the client and the number ten. So one
-//! seed has the same faults each time; what they meet is up to the threads.
+//! seed has the same faults each time; what they meet is up to the threads. Which events are [refused](Fault::Refuse) is up to
+//! nothing: it follows from the seed, the author and the event's number, so all know how many there will be.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,17 +11,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use latchwork::Interrupt;
 use latchwork::log::Log;
-use latchwork::upstream::{Batch, More, Page, PullError, PushError, SharedError, Upstream};
+use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, SharedError, Upstream};
+use latchwork::{Interrupt, Interrupted};
 use serde::{Deserialize, Serialize};
 
 use crate::chance;
 use crate::event::Entry;
 use crate::job::{Job, Share};
 
-/// The longest delay that [`Fault::Delay`] makes.
+/// The longest delay that [`Fault::Delay`] makes, and for how long [`Fault::Busy`] asks.
 pub const LONGEST_DELAY: Duration = Duration::from_millis(15);
+
+/// A push of more events may be [too large](Fault::TooLarge).
+pub const LARGE: usize = 10;
+
+/// What upstream says that has no time.
+const BUSY: &str = "too many requests";
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,6 +47,18 @@ pub enum Fault {
     Duplicate,
     /// A pull that has caught up ends.
     End,
+    /// Upstream asks not to be tried again for [`LONGEST_DELAY`].
+    Busy,
+    /// A push of more than [`LARGE`] events is too large.
+    TooLarge,
+    /// A todo is refused for good, each time that it is sent: of all events, not of all pushes, so many.
+    Refuse,
+    /// Nothing comes of a push or a pull until it is interrupted.
+    Hang,
+    /// Upstream refuses the client.
+    Deny,
+    /// Upstream says that it has lost events.
+    GoBack,
 }
 
 /// How often each goes wrong: parts of 1, from 0 to [`Faults::MOST`].
@@ -52,8 +71,26 @@ pub struct Injected([AtomicU64; Fault::ALL.len()]);
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Reject, Self::Disconnect, Self::LoseAnswer, Self::LoseEcho, Self::Delay, Self::Duplicate, Self::End];
+    pub const ALL: [Self; 13] = [
+        Self::Reject,
+        Self::Disconnect,
+        Self::LoseAnswer,
+        Self::LoseEcho,
+        Self::Delay,
+        Self::Duplicate,
+        Self::End,
+        Self::Busy,
+        Self::TooLarge,
+        Self::Refuse,
+        Self::Hang,
+        Self::Deny,
+        Self::GoBack,
+    ];
+
+    /// Whether `all` means it too: it takes no long time and does not end the run.
+    const fn is_in_all(self) -> bool {
+        !matches!(self, Self::Hang | Self::Deny | Self::GoBack)
+    }
 
     /// As it is called in options.
     #[must_use]
@@ -71,6 +108,12 @@ impl Fault {
             Self::Delay => ("delay", "a push or a page takes up to 15 ms longer"),
             Self::Duplicate => ("duplicate", "a page is given out twice"),
             Self::End => ("end", "a live pull ends"),
+            Self::Busy => ("busy", "upstream asks not to be tried again for 15 ms"),
+            Self::TooLarge => ("too-large", "a push of more than 10 events is too large: smaller ones follow"),
+            Self::Refuse => ("refuse", "a todo is refused for good: its client gives it up, and the rest arrives"),
+            Self::Hang => ("hang", "a push or a pull never answers: it is ended after --patience"),
+            Self::Deny => ("deny", "upstream refuses the client: a sentence says so, and the run ends"),
+            Self::GoBack => ("go-back", "upstream has lost events: a sentence says so, and the run ends"),
         }
     }
 }
@@ -83,10 +126,30 @@ impl Faults {
     #[must_use]
     pub fn help() -> String {
         let mut help = "What goes wrong, and how often: NAME=PROBABILITY,…\n".to_owned();
-        for (name, what) in Fault::ALL.map(Fault::described).into_iter().chain([("all", "each of them")]) {
+        let (each, others): (Vec<_>, Vec<_>) = Fault::ALL.into_iter().partition(|fault| fault.is_in_all());
+        let [each, others] = [each, others].map(|faults| faults.into_iter().map(Fault::described));
+        for (name, what) in each.chain([("all", "each of these")]).chain(others) {
             help += &format!("\n  {name:<12} {what}");
         }
         help
+    }
+
+    /// How often this is to go wrong.
+    fn probability(&self, fault: Fault) -> f64 {
+        self.0.get(&fault).copied().unwrap_or(0.0)
+    }
+
+    /// Whether any event may be refused for good.
+    #[must_use]
+    pub fn refuse_some(&self) -> bool {
+        self.probability(Fault::Refuse) > 0.0
+    }
+
+    /// Whether upstream refuses the event of this number for good, of the author with this index.
+    #[must_use]
+    pub fn refuse(&self, seed: u64, author: usize, number: u64) -> bool {
+        let probability = self.probability(Fault::Refuse);
+        probability > 0.0 && chance::part(seed, &[author as u64, 2, number, Fault::Refuse as u64]) < probability
     }
 }
 
@@ -104,7 +167,10 @@ impl FromStr for Faults {
             }
             match Fault::ALL.into_iter().find(|fault| fault.name() == name) {
                 Some(fault) => drop(faults.insert(fault, probability)),
-                None if name == "all" => faults.extend(Fault::ALL.map(|fault| (fault, probability))),
+                None if name == "all" => {
+                    let each = Fault::ALL.into_iter().filter(|fault| fault.is_in_all());
+                    faults.extend(each.map(|fault| (fault, probability)));
+                }
                 None => {
                     let names = Fault::ALL.map(Fault::name).join(", ");
                     return Err(format!("{name:?} is no fault: those are {names}, and all"));
@@ -128,9 +194,10 @@ impl Injected {
 #[derive(Debug)]
 pub struct Faulty<U> {
     upstream: U,
-    faults: Faults,
+    job: Job,
+    share: Share,
+    /// Chooses this client's faults.
     seed: u64,
-    client: String,
     pushes: AtomicU64,
     pages: AtomicU64,
     injected: Arc<Injected>,
@@ -156,20 +223,39 @@ impl<U> Faulty<U> {
     /// The upstream with the job's faults, as the client with this share meets them.
     pub fn new(upstream: U, job: &Job, share: &Share, injected: Arc<Injected>) -> Self {
         let seed = chance::mix(job.seed, &[share.index as u64]);
-        let (faults, client) = (job.faults.clone(), share.client.clone());
-        Self { upstream, faults, seed, client, pushes: AtomicU64::new(0), pages: AtomicU64::new(0), injected }
+        let (job, share) = (job.clone(), share.clone());
+        Self { upstream, job, share, seed, pushes: AtomicU64::new(0), pages: AtomicU64::new(0), injected }
     }
 
     /// Whether this goes wrong now.
     fn strikes(&self, call: Call, fault: Fault) -> bool {
-        let probability = self.faults.0.get(&fault).copied().unwrap_or(0.0);
-        let strikes = chance::part(self.seed, &call.numbers(fault, 0)) < probability;
+        let strikes = chance::part(self.seed, &call.numbers(fault, 0)) < self.job.faults.probability(fault);
+        self.struck(fault, strikes)
+    }
+
+    fn struck(&self, fault: Fault, strikes: bool) -> bool {
         self.injected.0[fault as usize].fetch_add(u64::from(strikes), Ordering::Relaxed);
         strikes
     }
 
+    /// Whether upstream has nothing more to do with this client, and why.
+    fn ends(&self, call: Call) -> Option<(FatalKind, SharedError)> {
+        if self.strikes(call, Fault::Deny) {
+            return Some((FatalKind::Other, "the client is not allowed".into()));
+        }
+        self.strikes(call, Fault::GoBack).then(|| (FatalKind::WentBack, "it was restored from a backup".into()))
+    }
+
+    /// The first of these events that upstream refuses for good.
+    fn refused(&self, entries: &[Entry]) -> Option<usize> {
+        let refused = |entry: &Entry| self.share.is_refused(&self.job, entry.event.number);
+        let index = entries.iter().position(refused);
+        self.struck(Fault::Refuse, index.is_some());
+        index
+    }
+
     /// Goes on after a while; `Err` if it is to end instead.
-    fn delay(&self, call: Call, interrupt: &Interrupt) -> Result<(), latchwork::Interrupted> {
+    fn delay(&self, call: Call, interrupt: &Interrupt) -> Result<(), Interrupted> {
         let part = chance::part(self.seed, &call.numbers(Fault::Delay, 1));
         interrupt.sleep(LONGEST_DELAY.mul_f64(part))
     }
@@ -192,6 +278,22 @@ where
             let unsent =
                 |interrupted| PushError::Unavailable { retry_after: None, error: SharedError::from(interrupted) };
             self.delay(call, interrupt).map_err(unsent)?;
+        }
+        if self.strikes(call, Fault::Busy) {
+            return Err(PushError::Unavailable { retry_after: Some(LONGEST_DELAY), error: BUSY.into() });
+        }
+        if batch.entries.len() > LARGE && self.strikes(call, Fault::TooLarge) {
+            return Err(PushError::TooLarge { error: format!("it has more than {LARGE} events").into() });
+        }
+        if self.strikes(call, Fault::Hang) {
+            let cause = interrupt.wait();
+            return Err(PushError::Uncertain { error: Interrupted { cause }.into() });
+        }
+        if let Some((kind, error)) = self.ends(call) {
+            return Err(PushError::Fatal { kind, error });
+        }
+        if let Some(index) = self.refused(&batch.entries) {
+            return Err(PushError::Rejected { index, error: "it is not allowed".into() });
         }
         self.upstream.push(batch, interrupt)?;
         if self.strikes(call, Fault::LoseAnswer) {
@@ -237,23 +339,34 @@ impl<U, I: Iterator<Item = Result<Page<Entry>, PullError>>> Iterator for FaultyP
         };
         let faulty = self.faulty;
         let call = Call::Page(faulty.pages.fetch_add(1, Ordering::Relaxed));
-        let mut died = |error: SharedError| {
+        let mut fails = |error| {
             self.ended = true;
-            Some(Err(PullError::Unavailable { retry_after: None, error }))
+            Some(Err(error))
         };
+        let died = |error: SharedError| PullError::Unavailable { retry_after: None, error };
         if faulty.strikes(call, Fault::Disconnect) {
-            return died("the connection died".into());
+            return fails(died("the connection died".into()));
         }
         if faulty.strikes(call, Fault::Delay) {
             if let Err(interrupted) = faulty.delay(call, self.interrupt) {
-                return died(interrupted.into());
+                return fails(died(interrupted.into()));
             }
+        }
+        if faulty.strikes(call, Fault::Busy) {
+            return fails(PullError::Unavailable { retry_after: Some(LONGEST_DELAY), error: BUSY.into() });
+        }
+        if faulty.strikes(call, Fault::Hang) {
+            let cause = self.interrupt.wait();
+            return fails(died(Interrupted { cause }.into()));
+        }
+        if let Some((kind, error)) = faulty.ends(call) {
+            return fails(PullError::Fatal { kind, error });
         }
         if self.caught_up && faulty.strikes(call, Fault::End) {
             self.ended = true;
             return None;
         }
-        let own = |entry: &Entry| entry.event.client == faulty.client;
+        let own = |entry: &Entry| entry.event.client == faulty.share.client;
         if self.caught_up && page.entries.iter().any(own) && faulty.strikes(call, Fault::LoseEcho) {
             page.entries.retain(|entry| !own(entry));
         }

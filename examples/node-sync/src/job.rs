@@ -1,6 +1,7 @@
 //! What is to be done: how many todos by whom, and in what steps. The same job has the same events each time.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -30,9 +31,12 @@ pub struct Job {
     /// The most events in a page of a pull.
     #[arg(long, value_name = "N", default_value = "100")]
     pub page: NonZeroUsize,
-    /// With so many events pending a client waits before it commits more. What is pending is kept in memory.
+    /// The most events that may be pending: a client waits for room before it commits more. They are kept in memory.
     #[arg(long, value_name = "N", default_value = "1000")]
     pub max_pending: NonZeroUsize,
+    /// How long a push may take, and a pull be silent, before it is ended and tried again.
+    #[arg(long, value_name = "MILLISECONDS", default_value = "2000")]
+    pub patience: NonZeroU64,
     /// What goes wrong, and how often.
     #[arg(long, value_name = "FAULTS", default_value = "none", long_help = Faults::help())]
     pub faults: Faults,
@@ -57,6 +61,18 @@ impl Job {
         self.shares().iter().map(|share| share.events(self)).sum()
     }
 
+    /// Those of them that upstream orders: all but the ones that it refuses for good.
+    #[must_use]
+    pub fn ordered(&self) -> u64 {
+        self.shares().iter().map(|share| share.ordered(self)).sum()
+    }
+
+    /// How long a push may take, and a pull be silent.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.get())
+    }
+
     /// Every client's part.
     #[must_use]
     pub fn shares(&self) -> Vec<Share> {
@@ -70,6 +86,22 @@ impl Share {
     pub fn events(&self, job: &Job) -> u64 {
         let todos = job.todos[self.index];
         todos + todos.checked_div(job.edit_every).unwrap_or(0)
+    }
+
+    /// Those of them that upstream orders.
+    #[must_use]
+    pub fn ordered(&self, job: &Job) -> u64 {
+        let events = self.events(job);
+        if !job.faults.refuse_some() {
+            return events;
+        }
+        (0..events).filter(|number| !self.is_refused(job, *number)).count() as u64
+    }
+
+    /// Whether upstream refuses its event of this number for good.
+    #[must_use]
+    pub fn is_refused(&self, job: &Job, number: u64) -> bool {
+        job.faults.refuse(job.seed, self.index, number)
     }
 
     /// Its event of this number.

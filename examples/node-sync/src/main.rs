@@ -60,6 +60,10 @@ Examples:
       node-sync --todos 50,50,50,50,50,50,50,50,50,50,50,50 --edit-every 1 --processes one
   Every tenth push is refused, and what became of every twentieth is not known:
       node-sync --faults reject=0.1,lose-answer=0.05
+  Every hundredth todo is refused for good:
+      node-sync --faults refuse=0.01
+  Every twentieth push or page never comes back, and is ended after a tenth of a second:
+      node-sync --faults hang=0.05 --patience 100
   Everything goes wrong, another way with each seed:
       node-sync --faults all=0.1 --seed 7
   The stall that this is about, how it comes, and that it is gone:
@@ -116,6 +120,9 @@ impl Args {
             }
             () if self.job.todos.len() > 64 => Some("more than 64 clients are too many"),
             () if self.job.todos.iter().any(|&todos| todos > MANY) => Some("more than 100000000 todos are too many"),
+            () if self.job.max_pending < self.job.commit_batch => {
+                Some("a commit has more events than may be pending: --max-pending must be --commit-batch or more")
+            }
             () if self.time_limit == 0 || self.time_limit > 1_000_000 => {
                 Some("the time limit must be from 1 to 1000000 seconds")
             }

@@ -1,25 +1,30 @@
 //! One client at work: commits its share, and goes on until it has everybody's events.
+//!
+//! It is the owner of its replicator, and waits for two things at once with one wait for a status: for events to come in, and
+//! for a decision to be needed. What upstream refuses for good it gives up, and tells; with all else it ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use latchwork::protocol::{Failure, Pull, Push};
-use latchwork::replicator::{RecvError, Status};
+use latchwork::protocol::{DecisionError, Failure};
+use latchwork::replicator::{CommitError, GiveUp, Matter, Status};
 use latchwork::sync_state::Position;
-use latchwork::upstream::Upstream;
-use latchwork::{Backoff, Cause, Interrupt, Replicator, Ticket, Waited};
+use latchwork::upstream::{FatalKind, SharedError, Upstream};
+use latchwork::{Backoff, Cause, Interrupt, Replicator, Waited};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::client::SqliteLog;
+use crate::event::Entry;
 use crate::faults::{Fault, Faulty, Injected};
 use crate::file::FileError;
 use crate::job::{Job, Share};
 use crate::trail::{Activity, Trail};
-use crate::upstream::SqliteUpstream;
+use crate::upstream::{LOOK_AGAIN, SqliteUpstream};
 
 /// How long to wait after failures. Upstream is a file on this machine: what kept it busy is soon over.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
@@ -27,8 +32,8 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_m
 /// How long a client that is behind waits for news before it asks for them.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// How often a client that hears nothing looks whether there is still anything to hear.
-const LOOK: Duration = Duration::from_millis(200);
+/// How many of the events that were given up are told in words.
+const TOLD: usize = 5;
 
 /// One client's work.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +96,12 @@ pub struct Report {
     pub uncertain: u64,
     /// Calls that could not reach upstream.
     pub unavailable: u64,
+    /// Pushes that were too large.
+    pub too_large: u64,
+    /// Events that upstream refused for good, and that were given up.
+    pub given_up: u64,
+    /// The first few of them, a sentence each.
+    pub refusals: Vec<String>,
     /// Pages applied.
     pub pages: u64,
     /// Merges that left what was pending as it was.
@@ -131,14 +142,36 @@ pub enum NodeError {
         /// Why.
         error: String,
     },
+    /// An event that upstream refuses could not be given up.
+    #[error("{client} cannot give up what upstream refuses: {error}")]
+    GiveUp {
+        /// Which one.
+        client: String,
+        /// Why.
+        error: DecisionError,
+    },
     /// Pushing or pulling has failed, and trying again cannot help.
-    #[error("{client}: {failure}")]
+    #[error("{client}: {failure}{}", Remedy(.failure))]
     Failed {
         /// Which one.
         client: String,
         /// Why.
         failure: Failure,
     },
+}
+
+/// What can be done about a failure, if that is not what the failure says.
+struct Remedy<'a>(&'a Failure);
+
+impl fmt::Display for Remedy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure::Upstream { kind, .. } = self.0 else { return Ok(()) };
+        f.write_str(match kind {
+            FatalKind::WentBack => "; put the newer file back and run it again, or begin anew in another directory",
+            FatalKind::IdentityMismatch => "; put their file back and run it again, or begin anew in another directory",
+            _ => "",
+        })
+    }
 }
 
 /// The upstream's file in this directory.
@@ -159,7 +192,9 @@ pub fn client_path(dir: &Path, client: &str) -> PathBuf {
 ///
 /// If it cannot begin or cannot go on. What did not arrive in time is in the report.
 pub fn work_in(dir: &Path, trail: Arc<Trail>, task: Task<'_>) -> Result<Report, NodeError> {
-    let upstream = SqliteUpstream::open(&upstream_path(dir), task.job.page.get())?.with_trail(Arc::clone(&trail));
+    let upstream = SqliteUpstream::open(&upstream_path(dir), task.job.page.get())?
+        .with_look_again(LOOK_AGAIN.min(task.job.patience() / 2))
+        .with_trail(Arc::clone(&trail));
     let log = SqliteLog::open(&client_path(dir, &task.share.client), &task.share.client, upstream.id())?;
     work(log.with_trail(Arc::clone(&trail)), upstream, &trail, task)
 }
@@ -181,7 +216,11 @@ where
     let injected = Arc::new(Injected::default());
     let upstream = Faulty::new(upstream, job, share, Arc::clone(&injected));
     let replicator = Replicator::builder(log, upstream)
+        .name(&client)
         .push_batch(job.push_batch)
+        .max_pending(job.max_pending)
+        .push_deadline(job.patience())
+        .pull_silence(job.patience())
         .backoff(BACKOFF)
         .catch_up_grace(GRACE)
         .spawn()
@@ -196,13 +235,13 @@ where
         let followed = follow(&replicator, task, &over).inspect_err(failed);
         (committing.join().expect("committing does not panic"), followed)
     });
-    let (committed, ()) = (halves.0?, halves.1?);
+    let (committed, refusals) = (halves.0?, halves.1?);
     let (status, reapplied) = (replicator.status(), replicator.with_log(SqliteLog::reapplied));
     drop(replicator);
     let counters = status.counters;
     Ok(Report {
         client,
-        complete: status.pending == 0 && status.upstream_head.global == job.events(),
+        complete: status.pending == 0 && status.upstream_head.global == job.ordered(),
         waiting_on: status.waiting_on.to_string(),
         last_error: status.last_error.map(|error| error.to_string()),
         committed,
@@ -211,6 +250,9 @@ where
         behind: counters.behind,
         uncertain: counters.uncertain,
         unavailable: counters.unavailable,
+        too_large: counters.too_large,
+        given_up: counters.given_up,
+        refusals,
         pages: counters.pages,
         advances: counters.advances,
         rebases: counters.rebases,
@@ -231,62 +273,86 @@ fn commit(
     over: &Interrupt,
 ) -> Result<u64, NodeError> {
     let Task { job, share, deadline, progress, .. } = task;
-    let (total, batch) = (share.events(job), job.commit_batch.get());
-    // What was pending from the start is not among these.
-    let mut pending = VecDeque::<Ticket<Position>>::new();
+    let (total, batch) = (share.events(job), job.commit_batch.get() as u64);
     let mut next = already;
     while next < total && Instant::now() < deadline && !over.is_set() {
-        if (pending.len() + 1) * batch > job.max_pending.get() {
-            if let Some(oldest) = pending.front() {
-                if let Waited::TimedOut = trail.time(Activity::AwaitingRoom, || oldest.wait_timeout(LOOK)) {
-                    continue;
-                }
-                pending.pop_front();
-            }
-        }
-        let until = total.min(next + batch as u64);
+        let until = total.min(next + batch);
         let edits = (next..until).map(|number| share.edit(job, number)).collect();
         let (begun, writing) = (Instant::now(), trail.so_far(Activity::Committing));
-        let ticket = replicator.commit(edits);
+        let committed = replicator.commit(edits);
         let writing = trail.so_far(Activity::Committing) - writing;
         trail.took(Activity::AwaitingTurn, begun.elapsed().saturating_sub(writing));
-        let refused = |error| NodeError::Commit { client: share.client.clone(), error };
-        pending.push_back(ticket.map_err(|error| refused(error.to_string()))?);
-        next = until;
+        match committed {
+            Ok(_) => next = until,
+            Err(CommitError::Full { count, max, .. }) => {
+                // Not `commit_within`: that ends when the owner must decide, which is this client, in its other half.
+                let has_room = |status: &Status<Position>| status.pending + count <= max;
+                let room = replicator.status_when(has_room);
+                // However it ends, the loop sees.
+                let _ended = trail.time(Activity::AwaitingRoom, || room.wait_or(over, Some(deadline)));
+            }
+            Err(error) => return Err(NodeError::Commit { client: share.client.clone(), error: error.to_string() }),
+        }
         progress.committed.store(next, Ordering::Relaxed);
     }
     Ok(next - already)
 }
 
-/// Returns once everybody's events are here, the time is over, or it is to end.
-fn follow(replicator: &Replicator<SqliteLog>, task: Task<'_>, over: &Interrupt) -> Result<(), NodeError> {
+/// Returns once everybody's events are here and its own are settled, the time is over, or it is to end. Returns what was given
+/// up, a sentence each.
+fn follow(replicator: &Replicator<SqliteLog>, task: Task<'_>, over: &Interrupt) -> Result<Vec<String>, NodeError> {
     let Task { job, share, deadline, progress, .. } = task;
-    let mut updates = replicator.updates();
-    let mut head = updates.snapshot.upstream_head.global;
-    progress.applied.store(head, Ordering::Relaxed);
-    while head < job.events() && Instant::now() < deadline && !over.is_set() {
-        // Not for ever: a failure is no update.
-        match updates.receiver.recv_timeout(LOOK) {
-            Ok(update) => head = update.upstream_head.global,
-            Err(RecvError::Empty) => {
-                if let Some(failure) = failure(replicator.status()) {
-                    return Err(NodeError::Failed { client: share.client.clone(), failure });
+    let (own, all) = (share.events(job), job.ordered());
+    let is_done = |status: &Status<Position>| {
+        let all_came = status.pending == 0 && status.upstream_head.global >= all;
+        // Also with nothing to do it asks upstream once: that may have lost what this client has.
+        all_came && status.progress.caught_up.is_some() && replicator.with_log(SqliteLog::committed) >= own
+    };
+    let (mut refusals, mut applied) = (Vec::new(), None);
+    loop {
+        let news = |status: &Status<Position>| {
+            applied != Some(status.upstream_head.global) || !status.decisions.is_empty() || is_done(status)
+        };
+        let Waited::Ready(Some(status)) = replicator.status_when(news).wait_or(over, Some(deadline)) else {
+            return Ok(refusals);
+        };
+        applied = Some(status.upstream_head.global);
+        progress.applied.store(status.upstream_head.global, Ordering::Relaxed);
+        for decision in &status.decisions {
+            match &decision.matter {
+                Matter::Rejected { failure: Failure::Rejected { error }, .. } => {
+                    give_up(replicator, share, error, &mut refusals)?;
                 }
-            }
-            // Too slow: it goes on from where the log stands.
-            Err(_) => {
-                updates = replicator.updates();
-                head = updates.snapshot.upstream_head.global;
+                Matter::Failed { failure, .. } => {
+                    return Err(NodeError::Failed { client: share.client.clone(), failure: failure.clone() });
+                }
+                _ => {}
             }
         }
-        progress.applied.store(head, Ordering::Relaxed);
+        if is_done(&status) {
+            return Ok(refusals);
+        }
     }
-    Ok(())
 }
 
-fn failure(status: Status<Position>) -> Option<Failure> {
-    match (status.push, status.pull) {
-        (Push::Failed { error, .. }, _) | (_, Pull::Failed { error }) => Some(error),
-        _ => None,
-    }
+/// Gives up the event that upstream refuses for good, and says so.
+fn give_up(
+    replicator: &Replicator<SqliteLog>,
+    share: &Share,
+    reason: &SharedError,
+    refusals: &mut Vec<String>,
+) -> Result<(), NodeError> {
+    let client = &share.client;
+    let entries = match replicator.give_up(GiveUp::Rejected) {
+        // It was confirmed meanwhile.
+        Err(DecisionError::NothingRejected) => return Ok(()),
+        entries => entries.map_err(|error| NodeError::GiveUp { client: client.clone(), error })?,
+    };
+    let sentence = |entry: &Entry| {
+        let (number, todo) = (entry.event.number, &entry.event.edit.todo);
+        format!("{client} gives up event {number}, of the todo {todo}: upstream refuses it for good: {reason}")
+    };
+    let room = TOLD.saturating_sub(refusals.len());
+    refusals.extend(entries.iter().take(room).map(sentence));
+    Ok(())
 }

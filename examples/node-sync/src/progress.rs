@@ -84,7 +84,7 @@ fn bars(all: &MultiProgress, job: &Job, progress: &[Progress], ended: &Latch) {
 fn rows(job: &Job, progress: &[Progress]) -> Vec<Row> {
     let row = |(share, progress): (Share, &Progress)| {
         let (committed, applied) = progress.get();
-        Row { committed: (committed, share.events(job)), applied: (applied, job.events()), name: share.client }
+        Row { committed: (committed, share.events(job)), applied: (applied, job.ordered()), name: share.client }
     };
     let rows: Vec<_> = job.shares().into_iter().zip(progress).map(row).collect();
     if rows.len() <= MANY {
@@ -102,7 +102,7 @@ fn rows(job: &Job, progress: &[Progress]) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
+    use std::num::{NonZeroU64, NonZeroUsize};
     use std::thread;
 
     use indicatif::{InMemoryTerm, ProgressDrawTarget};
@@ -114,7 +114,9 @@ mod tests {
         let one = NonZeroUsize::MIN;
         let todos = vec![10; clients];
         let faults = Faults::default();
-        Job { todos, edit_every: 0, commit_batch: one, push_batch: one, page: one, max_pending: one, faults, seed: 1 }
+        let patience = NonZeroU64::MIN;
+        let (commit_batch, push_batch, page, max_pending) = (one, one, one, one);
+        Job { todos, edit_every: 0, commit_batch, push_batch, page, max_pending, patience, faults, seed: 1 }
     }
 
     /// Shows bars until this is to be seen.

@@ -89,6 +89,12 @@ fn prepare(args: &Args, dir: &Path) -> Result<String> {
         if log.committed() > share.events(&args.job) {
             return Err(format!("{} has more events than this job", path.display()).into());
         }
+        if !log.gave_up(|number| share.is_refused(&args.job, number))? {
+            let path = path.display();
+            return Err(
+                format!("{path} has given up other todos than this job: say the same --faults and --seed").into()
+            );
+        }
     }
     Ok(id)
 }

@@ -50,14 +50,16 @@ impl Summary {
         if args.upstream == Place::File {
             paths.push((node::upstream_path(dir), Kind::Upstream));
         }
-        let read = |(path, kind): &(PathBuf, Kind)| check::contents(path, *kind);
+        let is_refused =
+            |author: &str, number| shares.iter().any(|share| share.client == author && share.is_refused(&job, number));
+        let read = |(path, kind): &(PathBuf, Kind)| check::contents_without(path, *kind, is_refused);
         let files = paths.iter().map(read).collect::<std::result::Result<Vec<_>, _>>()?;
         let mut wrong = Vec::new();
         for ((path, _), file) in paths.iter().zip(&files) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             wrong.extend(file.wrong.iter().map(|what| format!("{name}: {what}")));
             for share in &shares {
-                let (expected, found) = (share.events(&job), file.authors.get(&share.client).copied().unwrap_or(0));
+                let (expected, found) = (share.ordered(&job), file.authors.get(&share.client).copied().unwrap_or(0));
                 if found != expected {
                     wrong.push(format!("{name}: expected {expected} events of {}, got {found}", share.client));
                 }
@@ -113,16 +115,17 @@ impl fmt::Display for Summary {
         if !faults.is_empty() {
             writeln!(f, "\nfaults: {}", faults.join(", "))?;
         }
+        self.write_refusals(f)?;
         writeln!(f)?;
         for wrong in &self.wrong {
             writeln!(f, "wrong: {wrong}")?;
         }
-        let files = self.files.len();
+        let (files, ordered) = (self.files.len(), self.job.ordered());
         if self.is_good() {
             let todos = self.files.first().map_or(0, |file| file.todo_count);
             writeln!(f, "equal: the logs of all {files} files ({} events) and their todos ({todos})", self.events)?;
         } else {
-            writeln!(f, "NOT everything arrived everywhere: expected {events} events in each of {files} files")?;
+            writeln!(f, "NOT everything arrived everywhere: expected {ordered} events in each of {files} files")?;
         }
         let (elapsed, speed) = (self.elapsed_ms, self.events_per_second);
         writeln!(f, "{} events everywhere in {elapsed} ms: {speed} a second", self.events)
@@ -147,6 +150,22 @@ impl Summary {
                 let error =
                     client.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
                 writeln!(f, "{:<10} not complete: waiting on {}{error}", "", client.waiting_on)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What upstream has refused for good.
+    fn write_refusals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, client) in self.clients.iter().filter(|client| client.given_up > 0).enumerate() {
+            if number == 0 {
+                writeln!(f)?;
+            }
+            let Report { client: name, given_up, refusals, .. } = client;
+            refusals.iter().try_for_each(|refusal| writeln!(f, "{refusal}"))?;
+            let more = given_up.saturating_sub(refusals.len() as u64);
+            if more > 0 {
+                writeln!(f, "{name} gives up {more} more")?;
             }
         }
         Ok(())

@@ -64,6 +64,8 @@ fn impossible_options() {
         ("--faults reject=2", "a probability must be from 0 to 0.9, not 2"),
         ("--faults reject=NaN", "a probability must be from 0 to 0.9, not NaN"),
         ("--faults reject", "\"reject\" is not NAME=PROBABILITY"),
+        ("--max-pending 9 --commit-batch 10", "--max-pending must be --commit-batch or more"),
+        ("--patience 0", "invalid value '0' for '--patience"),
         ("--faults rain=0.1", "\"rain\" is no fault: those are reject, disconnect, lose-answer, lose-echo, delay"),
         ("--processes some", "invalid value 'some' for '--processes"),
         ("--frobnicate", "unexpected argument '--frobnicate' found"),

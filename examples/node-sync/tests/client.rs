@@ -95,6 +95,47 @@ fn a_log_that_is_opened_again_is_the_same() {
 }
 
 #[test]
+fn an_event_that_is_given_up_leaves_the_log_and_the_todos() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("alice.db");
+    let mut log = SqliteLog::open(&path, "alice", "id").unwrap();
+    let edits = vec![put("a", "0"), put("b", "1"), put("shared", "2"), put("shared", "3"), put("mine", "4")];
+    let first = commit(&mut log, edits);
+    let before = shape(&log);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!((log.give_up(2..3), shape(&log)), (None, before), "the file could not be written");
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    // From under a later change of the same todo, and with some before it that are still pending.
+    assert_eq!(log.give_up(2..3).unwrap(), first[2..3]);
+    assert_eq!((log.pending(), title(&path, "shared").unwrap()), (4, "3".to_owned()));
+    assert!(log.gave_up(|number| number == 2).unwrap());
+    assert!(!log.gave_up(|_| false).unwrap());
+    let open = |log: SqliteLog| {
+        let now = shape(&log);
+        drop(log);
+        let log = SqliteLog::open(&path, "alice", "id").unwrap();
+        assert_eq!(shape(&log), now);
+        log
+    };
+    log = open(log);
+    // It is the first that is confirmed, and none of those before the gap besides.
+    log.merge(first[..1].to_vec()).unwrap();
+    log = open(log);
+    assert_eq!(log.give_up(1..2).unwrap()[0].event.number, 3);
+    assert_eq!((title(&path, "shared"), title(&path, "mine").unwrap()), (None, "4".to_owned()));
+    assert!(!log.gave_up(|number| number == 2).unwrap());
+    let rest = log.batch(std::num::NonZeroUsize::MAX);
+    assert_eq!(rest.iter().map(|entry| entry.event.number).collect::<Vec<_>>(), [1, 4]);
+    log.merge(rest).unwrap();
+    drop(log);
+    let is_refused = |_: &str, number| number == 2 || number == 3;
+    assert!(check::contents_without(&path, Kind::Client, is_refused).unwrap().wrong.is_empty());
+    assert!(!check::contents(&path, Kind::Client).unwrap().wrong.is_empty());
+}
+
+#[test]
 fn a_transaction_that_fails_leaves_state_and_file_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("alice.db");

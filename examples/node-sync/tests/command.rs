@@ -85,7 +85,7 @@ fn everything_arrives_whatever_goes_wrong() {
     for fault in ["reject", "disconnect", "lose-answer", "delay", "duplicate"] {
         assert!(met(fault) > 0, "no {fault}: {summary}");
     }
-    finishes(&["--processes", "one", "--upstream", "memory", "--todos", "90,80", "--faults", "all=0.2"], "\nfaults: ");
+    finishes(&["--processes", "one", "--upstream", "memory", "--todos", "90,80", "--faults", "all=0.1"], "\nfaults: ");
     finishes(&["--todos", "20,20", "--faults", "reject=0.9,lose-answer=0.9"], "equal: ");
 }
 

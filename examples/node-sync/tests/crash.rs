@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -37,6 +37,7 @@ fn endless() -> Job {
         push_batch: some(20),
         page: some(20),
         max_pending: some(200),
+        patience: NonZeroU64::new(2000).unwrap(),
         faults: Faults::default(),
         seed: 1,
     }

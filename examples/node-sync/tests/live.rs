@@ -1,14 +1,20 @@
 //! Live pulls: news comes by the bell, and without it all the same; and while there is none, nothing is done.
 
 use std::fs;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::Duration;
 
 use latchwork::Replicator;
 use latchwork::replicator::{Update, Updates};
 use latchwork::sync_state::{Entry, Position, SyncState};
 use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
+use node_sync::faults::Faults;
+use node_sync::job::Job;
+use node_sync::node::Report;
+use node_sync::process::{ClientProcess, Message, Messages, Order};
 use node_sync::upstream::{SqliteUpstream, bell_path};
 use rusqlite::Connection;
 
@@ -84,17 +90,8 @@ fn a_bell_that_is_taken_away_makes_news_late_and_loses_none() {
     }
 }
 
-/// Of a client process that waits for what no client commits.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_client_without_news_burns_no_time() {
-    use std::num::NonZeroUsize;
-    use std::thread::sleep;
-
-    use node_sync::faults::Faults;
-    use node_sync::job::Job;
-    use node_sync::process::{ClientProcess, Message, Order};
-
+/// A client process that waits for what no client commits.
+fn without_news(dir: &Path, patience: u64) -> (ClientProcess, Messages) {
     let one = NonZeroUsize::MIN;
     let job = Job {
         todos: vec![3, 1],
@@ -103,12 +100,12 @@ fn a_client_without_news_burns_no_time() {
         push_batch: one,
         page: one,
         max_pending: one,
+        patience: NonZeroU64::new(patience).unwrap(),
         faults: Faults::default(),
         seed: 1,
     };
-    let dir = tempfile::tempdir().unwrap();
     let order = Order {
-        dir: dir.path().to_owned(),
+        dir: dir.to_owned(),
         job,
         index: 0,
         time_limit: Duration::from_secs(60),
@@ -116,9 +113,40 @@ fn a_client_without_news_burns_no_time() {
         hold: None,
     };
     let program = Path::new(env!("CARGO_BIN_EXE_node-sync"));
-    let (mut client, mut messages) = ClientProcess::start(program, &order).unwrap();
+    let (client, mut messages) = ClientProcess::start(program, &order).unwrap();
     let synced = |message| matches!(message, Message::Progress { applied: 3, .. });
     assert!(messages.any(|message| synced(message.unwrap())), "it did not sync what it has");
+    (client, messages)
+}
+
+/// It is asked to end. Returns what it says then.
+fn report(mut client: ClientProcess, messages: Messages) -> Report {
+    client.ask_to_end();
+    let mut reports = messages.filter_map(|message| match message.unwrap() {
+        Message::Report(report) => Some(*report),
+        _ => None,
+    });
+    let report = reports.next().expect("it ended without a report");
+    client.wait().unwrap();
+    report
+}
+
+/// A pull that hears nothing says so, before the client takes it for dead.
+#[test]
+fn a_pull_without_news_is_not_ended_as_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let (client, messages) = without_news(dir.path(), 400);
+    // Time is what is measured: more than twice as long as a pull may be silent.
+    sleep(Duration::from_secs(1));
+    let report = report(client, messages);
+    assert_eq!((report.unavailable, report.last_error), (0, None));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_without_news_burns_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (client, messages) = without_news(dir.path(), 2000);
     // User and system time, in hundredths of a second.
     let stat = format!("/proc/{}/stat", client.id());
     let burnt = || -> u64 {
@@ -132,7 +160,5 @@ fn a_client_without_news_burns_no_time() {
     let burnt = burnt() - before;
     println!("{burnt} hundredths of a second in 2 seconds");
     assert!(burnt <= 4, "expected next to nothing, got {burnt} hundredths of a second in 2 seconds");
-    client.ask_to_end();
-    assert!(messages.any(|message| matches!(message.unwrap(), Message::Report(_))), "it ended without a report");
-    client.wait().unwrap();
+    report(client, messages);
 }

@@ -40,3 +40,14 @@ fn the_readme_shows_what_the_command_says() {
     let shown = blocks(&readme, "text").into_iter().find(|block| block.contains("2 clients (")).unwrap();
     assert_eq!(shape(shown), shape(&said), "the README shows what is not said any more:\n{said}");
 }
+
+#[test]
+fn the_readme_shows_what_is_said_of_a_todo_that_is_refused() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let command = blocks(&readme, "sh").into_iter().find(|block| block.contains("-- --faults refuse=")).unwrap();
+    let options = command.trim().rsplit_once("-- ").unwrap().1.split(' ');
+    let output = Command::new(env!("CARGO_BIN_EXE_node-sync")).args(options).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let shown = blocks(&readme, "text").into_iter().find(|block| block.contains(" gives up ")).unwrap();
+    assert!(said.contains(shown), "the README shows what is not said any more:\n{said}");
+}

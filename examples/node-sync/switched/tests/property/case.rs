@@ -1,6 +1,6 @@
 //! What is drawn from a seed.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
@@ -64,6 +64,7 @@ impl Case {
             page: number(self.page),
             // The test has its own faults, and commits without a limit.
             max_pending: NonZeroUsize::MAX,
+            patience: NonZeroU64::MAX,
             faults: Faults::default(),
             seed: self.seed,
         }
