@@ -114,7 +114,7 @@ fn end(client: &Client, world: &Arc<World>, deadline: Instant) -> TestCaseResult
         }
         Ends::Stopped => {
             let replicator = client.handle().expect("it has not ended");
-            replicator.stop();
+            world.patiently("a waker's panic in a call", || replicator.stop());
             let event = Event { client: client.id, life: 9, number: 0, local_only: false, fragile: false };
             let loud = LoudEvent { event, bell: Bell::new(&client.ring) };
             let refused = matches!(replicator.commit(vec![loud]), Err(CommitError::Stopped));
