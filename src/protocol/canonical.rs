@@ -1,6 +1,6 @@
 //! What a protocol will do, without what it has done.
 
-use super::push::OVERTAKEN_MOST;
+use super::push::{OVERTAKEN_MOST, overtaken_delay};
 use super::{Both, Course, Doubt, Progress, Protocol, Pull, Push, Settings, Time};
 use crate::backoff::Backoff;
 use crate::log::Log;
@@ -35,7 +35,7 @@ impl<L: Log> Protocol<L> {
     /// - the epoch, by whether it is still what it was before the push in flight;
     /// - the tickets, by [`is_sending`](Self::is_sending) and [`is_pulling`](Self::is_pulling), which see the latest only;
     /// - the pull that must have caught up, by whether it is yet to begin;
-    /// - the failures in a row, once more of them would not lengthen the delay.
+    /// - the failures in a row, and the pushes that others overtake, once more of them would not lengthen the delay.
     ///
     /// Times are as they are.
     pub fn canonical(&self) -> Canonical<'_, L> {
@@ -104,7 +104,7 @@ impl<L: Log> Protocol<L> {
                 doubt: doubt.map(|doubt| Doubt { pull: yet_to_begin(doubt.pull), ..doubt }),
                 push_failures: distinct(push_failures),
                 rejected: distinct(rejected),
-                overtaken: overtaken.min(OVERTAKEN_MOST),
+                overtaken: distinct_overtaken(settings.backoff, overtaken),
                 pull_failures: distinct(pull_failures),
                 pull_proven,
                 unreached,
@@ -141,11 +141,21 @@ fn distinct(backoff: Backoff, attempts: u32) -> u32 {
     attempts
 }
 
+/// The smallest number of pushes in a row that others overtook from which on everything is as after `overtaken`.
+fn distinct_overtaken(backoff: Backoff, overtaken: u32) -> u32 {
+    let delay = |overtaken| overtaken_delay(backoff, overtaken, 0);
+    let mut overtaken = overtaken.min(OVERTAKEN_MOST);
+    while delay(overtaken).is_some() && delay(overtaken) == delay(overtaken - 1) {
+        overtaken -= 1;
+    }
+    overtaken
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::distinct;
+    use super::{distinct, distinct_overtaken};
     use crate::backoff::Backoff;
 
     #[test]
@@ -155,5 +165,17 @@ mod tests {
         assert_eq!([0, 1, 2, 3, 4, 100, u32::MAX].map(|n| distinct(growing, n)), [0, 1, 2, 3, 3, 3, 3]);
         let constant = Backoff::new(ms(1), ms(1));
         assert_eq!([0, 1, 2, 3, u32::MAX].map(|n| distinct(constant, n)), [0, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn overtaken_pushes_count_until_the_delay_stops_growing() {
+        let ms = Duration::from_millis;
+        let overtaken = [0, 1, 4, 5, 6, 7, 8, 9, u32::MAX];
+        let growing = Backoff::new(ms(1), ms(1000));
+        assert_eq!(overtaken.map(|n| distinct_overtaken(growing, n)), [0, 1, 4, 5, 6, 7, 8, 8, 8]);
+        let soon_greatest = Backoff::new(ms(1), ms(2));
+        assert_eq!(overtaken.map(|n| distinct_overtaken(soon_greatest, n)), [0, 1, 4, 5, 6, 6, 6, 6, 6]);
+        let constant = Backoff::new(ms(1), ms(1));
+        assert_eq!(overtaken.map(|n| distinct_overtaken(constant, n)), [0, 1, 4, 5, 5, 5, 5, 5, 5]);
     }
 }

@@ -9,6 +9,7 @@ use super::contract;
 use super::messages::{Batch, PushError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Spent, Time};
+use crate::backoff::Backoff;
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -550,10 +551,9 @@ impl<L: Log> Protocol<L> {
 
     /// The pusher goes on; not at once if others have been faster too often.
     fn try_again(&mut self, at: Moment) {
-        self.course.push = match self.course.overtaken.checked_sub(OVERTAKEN_AT_ONCE + 1) {
+        self.course.push = match overtaken_delay(self.settings.backoff, self.course.overtaken, at.random) {
             None => Push::Idle,
-            Some(more) => {
-                let delay = self.settings.backoff.delay(more.min(OVERTAKEN_DOUBLINGS), at.random);
+            Some(delay) => {
                 Push::Waiting { until: at.now.saturating_add(delay), asked: false, reason: Delay::Overtaken }
             }
         };
@@ -764,6 +764,12 @@ impl<T: fmt::Debug> Error for Refused<T> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(self.error.get())
     }
+}
+
+/// How long the next push waits after so many in a row that others overtook; `None` if it does not.
+pub(super) fn overtaken_delay(backoff: Backoff, overtaken: u32, random: u64) -> Option<Duration> {
+    let more = overtaken.checked_sub(OVERTAKEN_AT_ONCE + 1)?;
+    Some(backoff.delay(more.min(OVERTAKEN_DOUBLINGS), random))
 }
 
 /// A call is over, and what it held is not needed any more.

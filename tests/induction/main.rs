@@ -47,8 +47,8 @@
 //!
 //! # Why the abstraction is one
 //!
-//! - **Twins**: states of one form are one. Of every twenty states that were known, one is taken
-//!   all the steps of anyway, and has the very steps of the first of its form.
+//! - **Twins**: states of one form are one. Of every hundred steps to a state that was known, the
+//!   state of one is taken all the steps of anyway, and has the very steps of the first of its form.
 //! - **Containment** (`contained.rs`): every state of concrete clients, with a log of events,
 //!   numbers and an upstream that keeps what it has taken, is among the abstract ones; and so is
 //!   every state of the fuzzers' clients (`fuzzed.rs`), with pages that overlap and a clock that
@@ -124,9 +124,9 @@ type Closed = (Config, usize, &'static [Within]);
 
 #[rustfmt::skip]
 const CLOSED: &[Closed] = &[
-    (LIVE, 20, contained::LIVE),
-    (REQUEST, 20, contained::REQUEST),
-    (IDEMPOTENT, 20, contained::IDEMPOTENT),
+    (LIVE, 100, contained::LIVE),
+    (REQUEST, 100, contained::REQUEST),
+    (IDEMPOTENT, 100, contained::IDEMPOTENT),
     (OWNED, 0, &[]),
     (FAILING, 0, contained::FAILING),
     (LYING, 0, contained::LYING),

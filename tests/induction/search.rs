@@ -48,9 +48,7 @@ pub struct Seen {
     pub forms: Forms,
     /// Whether there is nothing new any more.
     pub whole: bool,
-    /// How many states of a known form were found.
-    known: usize,
-    /// How many of them were compared with the first of that form.
+    /// How many states of a known form were compared with the first of that form.
     pub twins: usize,
     pub time: Duration,
     /// What was broken first, and after which state.
@@ -66,7 +64,9 @@ struct Found {
     label: Label,
     fingerprint: u64,
     step: u16,
-    /// The state that it leads to, unless it was known.
+    /// Whether the state that it leads to is compared with the first of its form.
+    is_twin: bool,
+    /// That state, unless it was known and is not compared.
     state: Option<Box<State>>,
 }
 
@@ -91,9 +91,16 @@ pub struct Asked {
 
 impl Asked {
     pub const ALL: Self = Self { property: None, form: None, twins: 0 };
+
+    /// Whether the state that a step of this one leads to is compared, if it is known: any choice is as good that does not
+    /// favour some kind of steps.
+    const fn compares(&self, from: u64, step: u16) -> bool {
+        self.twins > 0
+            && (from.rotate_left(16) ^ step as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 % self.twins as u64 == 0
+    }
 }
 
-fn expand(state: &State, config: &Config, mut keep: impl FnMut(u64) -> bool) -> Expanded {
+fn expand(state: &State, config: &Config, asked: Asked, is_new: impl Fn(u64) -> bool) -> Expanded {
     let steps = state.steps(config);
     let mut breaches = Vec::new();
     state.broken(config, &steps, |property| breaches.push((property, None)));
@@ -109,10 +116,11 @@ fn expand(state: &State, config: &Config, mut keep: impl FnMut(u64) -> bool) -> 
         if to == fingerprint && !label.is_idle() {
             continue;
         }
-        let state = keep(to).then(|| Box::new(taken.state));
-        found.push(Found { label, fingerprint: to, step: number, state });
+        let is_twin = asked.compares(fingerprint, number);
+        let state = (is_twin || is_new(to)).then(|| Box::new(taken.state));
+        found.push(Found { label, fingerprint: to, step: number, is_twin, state });
     }
-    Expanded { may_stay: state.may_stay(), found, breaches, form: None }
+    Expanded { may_stay: state.may_stay(), found, breaches, form: asked.form.map(|form| form(state)) }
 }
 
 /// The steps as a set.
@@ -155,7 +163,6 @@ impl Seen {
             forms: Forms::default(),
             origins: vec![Origin { from: 0, step: 0 }],
             whole: false,
-            known: 0,
             twins: 0,
             time: Duration::ZERO,
             breaches: Vec::new(),
@@ -182,9 +189,7 @@ impl Seen {
     fn next_level(&mut self, level: Vec<State>, asked: Asked, twins: &mut Vec<(u32, Box<State>)>) -> Vec<State> {
         let (config, numbers) = (self.config, &self.numbers);
         let expanded = in_parallel(level, |state| {
-            let expanded =
-                expand(&state, &config, |fingerprint| asked.twins > 0 || !numbers.contains_key(&fingerprint));
-            Expanded { form: asked.form.map(|form| form(&state)), ..expanded }
+            expand(&state, &config, asked, |fingerprint| !numbers.contains_key(&fingerprint))
         });
         let mut next = Vec::new();
         for Expanded { may_stay, found, breaches, form } in expanded {
@@ -192,7 +197,7 @@ impl Seen {
             let from = u32::try_from(self.graph.states()).expect("few states");
             self.breaches.extend(breaches.into_iter().map(|(property, step)| (property, from, step)));
             let mut steps = Vec::with_capacity(found.len());
-            for Found { label, fingerprint, step, state } in found {
+            for Found { label, fingerprint, step, is_twin, state } in found {
                 let new = u32::try_from(self.numbers.len()).expect("few states");
                 let to = *self.numbers.entry(fingerprint).or_insert(new);
                 match state {
@@ -200,13 +205,8 @@ impl Seen {
                         self.origins.push(Origin { from, step });
                         next.push(*state);
                     }
-                    Some(state) => {
-                        self.known += 1;
-                        if asked.twins > 0 && self.known % asked.twins == 0 {
-                            twins.push((to, state));
-                        }
-                    }
-                    None => {}
+                    Some(state) if is_twin => twins.push((to, state)),
+                    Some(_) | None => {}
                 }
                 steps.push((to, label));
             }
@@ -225,7 +225,7 @@ impl Seen {
         self.a_twin = self.a_twin.take().or_else(|| twins.last().cloned());
         let (config, numbers, graph) = (self.config, &self.numbers, &self.graph);
         let unlike = in_parallel(twins, |(first, twin)| {
-            let found = expand(&twin, &config, |_| false).found;
+            let found = expand(&twin, &config, Asked::ALL, |_| false).found;
             let steps: Option<Vec<_>> =
                 found.iter().map(|found| Some((*numbers.get(&found.fingerprint)?, found.label))).collect();
             let same = steps.is_some_and(|steps| as_set(steps) == graph.steps(first));
