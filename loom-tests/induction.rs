@@ -72,7 +72,7 @@ const fn live(kinds: &[Kind]) -> Config {
 
 /// With an owner who speaks at any time.
 const fn impatient(kinds: &[Kind]) -> Config {
-    Config { loops: IMPATIENT, batch: 1, ..live(kinds) }
+    Config { loops: IMPATIENT, batch: 1, counts: false, ..live(kinds) }
 }
 
 const fn on_request(kinds: &[Kind]) -> Config {

@@ -1,6 +1,6 @@
 //! That the checks can fail.
 
-use latchwork::protocol::{Direction, WaitingOn};
+use latchwork::protocol::{Delay, Direction, Push, WaitingOn};
 
 use super::contained;
 use super::environments::{FAILURES, LIVE, OWNER, REQUEST};
@@ -39,6 +39,33 @@ fn waiting_on_names_the_party_whose_steps_are_taken_away() {
         let named = [protocol.waiting_on(), protocol.pull_waiting_on()];
         assert!(named.iter().any(is_party), "without {kinds:?} it named {named:?}");
     }
+}
+
+#[test]
+fn forget_overtaken_makes_no_difference_until_a_push_is_delayed() {
+    let _alone = alone();
+    let delayed = |state: &State| matches!(state.protocol.push(), Push::Waiting { reason: Delay::Overtaken, .. });
+    let forgotten = |mut state: State| {
+        state.protocol.forget_overtaken();
+        state.fingerprint()
+    };
+    let seen = Seen::of(SMALL, Asked::ALL);
+    let mut counts = 0;
+    for number in (0..seen.graph.states()).step_by(50) {
+        let counted = seen.state(u32::try_from(number).expect("few states"));
+        let mut without = counted.clone();
+        without.protocol.forget_overtaken();
+        counts += usize::from(counted.fingerprint() != without.fingerprint());
+        let steps = counted.steps(&SMALL).all;
+        assert_eq!(steps, without.steps(&SMALL).all);
+        for (_, step) in steps {
+            let [one, other] = [&counted, &without].map(|state| state.take(step, &SMALL).state);
+            if delayed(&counted) == delayed(&one) {
+                assert_eq!(forgotten(one), forgotten(other), "{step:?} of {counted:?}");
+            }
+        }
+    }
+    assert!(counts > 0, "some are counted");
 }
 
 /// A small one.

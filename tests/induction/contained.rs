@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use latchwork::log::Log;
-use latchwork::protocol::Protocol;
+use latchwork::protocol::{Delay, Protocol, Push};
 use serde_json::json;
 use stateright::Model;
 
@@ -25,7 +25,7 @@ use super::concrete::model::{self, Search};
 use super::data;
 use super::oracle::MOST;
 use super::search::Seen;
-use super::state::{Part, State};
+use super::state::{Config, Part, State};
 use super::verdict::say;
 
 /// A state as both kinds have it.
@@ -72,8 +72,18 @@ fn without_clients(text: &str) -> String {
     text.replace("Position { global: ", "").replace(", client: 0 }", "")
 }
 
+/// Whether such states are among the abstract ones: where it is not counted how often others overtake a push, the delay is
+/// left out that follows.
+pub fn is_followed<L: Log>(protocol: &Protocol<L>, config: &Config) -> bool {
+    config.counts || !matches!(protocol.push(), Push::Waiting { reason: Delay::Overtaken, .. })
+}
+
+/// As often as others can overtake a push before it makes no difference any more.
+const OVERTAKEN: [&str; 7] = ["0", "1", "2", "3", "4", "5", "6"];
+
 /// A protocol's canonical form in words, but for its log and its settings.
-pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) -> String {
+/// How often others have overtaken a push is among them if it [counts](Config::counts).
+pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64, counts: bool) -> String {
     let canonical = format!("{:?}", protocol.canonical());
     let (_, course) = canonical.split_once("course: ").expect("a shape prints its course");
     let mut words = String::with_capacity(course.len());
@@ -92,6 +102,8 @@ pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64) ->
             ("push_failures:" | "rejected:" | "pull_failures:", Ok(count)) => {
                 Some(["0", "1", "2"][usize::try_from(count.min(2)).expect("a count")])
             }
+            ("overtaken:", Ok(count)) if counts => Some(OVERTAKEN[usize::try_from(count).expect("a count").min(6)]),
+            ("overtaken:", Ok(_)) => Some("0"),
             // Of all that is printed, times alone begin with a digit and end with their unit.
             _ if number.starts_with(|first: char| first.is_ascii_digit()) && number.ends_with('s') => {
                 Some(if number == "0ns" { "past" } else { "later" })
@@ -111,12 +123,13 @@ pub fn fingerprint(state: &State) -> u64 {
     let push =
         push.map(|call| (call.batch.entries.len(), call.taken, call.interrupted, protocol.is_sending(&call.batch)));
     let pull = pull.as_ref().map(|call| (call.lost, call.interrupted, protocol.is_pulling(call.ticket)));
-    let (pending, protocol) = (state.pending(), canonical(protocol, state.head().0));
+    let (pending, protocol) = (state.pending(), canonical(protocol, state.head().0, true));
     Form { protocol, pending, own: *own, foreign: *foreign, late: *late, push, pull }.fingerprint()
 }
 
 /// The forms that a client may have, with what else there is.
-fn forms(client: &Client, upstream: &[Event], batch: usize) -> Vec<Form> {
+fn forms(client: &Client, upstream: &[Event], config: &Config) -> Vec<Form> {
+    let batch = config.batch;
     let head = client.cursor();
     let beyond = &upstream[head..];
     // What a log that was put in does not have is another's to it, also if this client committed it.
@@ -152,7 +165,7 @@ fn forms(client: &Client, upstream: &[Event], batch: usize) -> Vec<Form> {
     });
     let push = push.map_or(vec![None], |calls| calls.into_iter().flatten().map(Some).collect());
     let with = |push| Form {
-        protocol: canonical(&client.protocol, i64::try_from(head).expect("few events")),
+        protocol: canonical(&client.protocol, i64::try_from(head).expect("few events"), config.counts),
         pending: client.pending().min(batch),
         own: own.min(batch),
         foreign: own < beyond.len(),
@@ -239,8 +252,8 @@ impl Within {
         let search = Search { walks: true, ..Search::new(self.space) };
         let mut missing = None;
         let mut visit = |state: &model::State| {
-            for client in &state.clients {
-                let forms = forms(client, &state.upstream.events, self.space.batch);
+            for client in state.clients.iter().filter(|client| is_followed(&client.protocol, &seen.config)) {
+                let forms = forms(client, &state.upstream.events, &seen.config);
                 if !forms.iter().any(|form| seen.forms.contains(&form.fingerprint())) {
                     missing.get_or_insert(format!("{forms:?}\nof {client:?}\nwith {:?}", state.upstream.events));
                 }

@@ -22,7 +22,7 @@ use latchwork::log::Log;
 use latchwork::protocol::{Direction, Failure, Settings};
 use proptest::strategy::Strategy;
 
-use super::contained::{Form, canonical};
+use super::contained::{Form, canonical, is_followed};
 use super::environments::{FAILING, IDEMPOTENT, LARGE, LIVE, LYING, OWNED, REQUEST};
 use super::fuzz::client::{Client, PushCall};
 use super::fuzz::world::{World, begin, take};
@@ -99,7 +99,8 @@ fn allows_end(config: &Config, end: End) -> bool {
 }
 
 /// The forms that a client may have, with what else there is.
-fn forms(client: &Client, world: &World<'_>, batch: usize) -> Vec<Form> {
+fn forms(client: &Client, world: &World<'_>, config: &Config) -> Vec<Form> {
+    let batch = config.batch;
     let (cursor, upstream) = (client.cursor(), &world.upstream);
     let beyond = &upstream.entries[upstream.after(cursor)..];
     let is_own = |entry: &&_| client.is_own(entry);
@@ -129,7 +130,7 @@ fn forms(client: &Client, world: &World<'_>, batch: usize) -> Vec<Form> {
         all.into_iter().flatten().map(|is| Some(taken(is))).collect()
     });
     let with = |push| Form {
-        protocol: canonical(&client.protocol, i64::try_from(cursor.global).expect("few events")),
+        protocol: canonical(&client.protocol, i64::try_from(cursor.global).expect("few events"), config.counts),
         pending: client.protocol.log().pending().min(batch),
         own: own.min(batch),
         foreign: own < beyond.len(),
@@ -187,8 +188,9 @@ impl Fuzzed {
             Self::Worlds(cases) => each(fuzzer("worlds"), cases, |case| {
                 quietly_run(case, &seen.config, |client, world| {
                     count += 1;
-                    let forms = forms(client, world, seen.config.batch);
-                    if !forms.iter().any(|form| seen.forms.contains(&form.fingerprint())) {
+                    let forms = forms(client, world, &seen.config);
+                    let is_followed = is_followed(&client.protocol, &seen.config);
+                    if is_followed && !forms.iter().any(|form| seen.forms.contains(&form.fingerprint())) {
                         missing = Some(format!("{forms:?}\nof {}\nwith {:?}", client.told(), world.upstream.entries));
                     }
                     missing.is_none()
@@ -204,9 +206,16 @@ impl Fuzzed {
                     let pull = pulls.then_some((Part::Nothing, false, true));
                     let head = i64::try_from(protocol.log().upstream_head()).expect("a small one");
                     let (pending, own, foreign, late) = (protocol.log().pending().min(batch), 0, false, [false; MOST]);
-                    let form =
-                        Form { protocol: canonical(protocol, head), pending, own, foreign, late, push: None, pull };
-                    if !seen.forms.contains(&form.fingerprint()) {
+                    let form = Form {
+                        protocol: canonical(protocol, head, seen.config.counts),
+                        pending,
+                        own,
+                        foreign,
+                        late,
+                        push: None,
+                        pull,
+                    };
+                    if is_followed(protocol, &seen.config) && !seen.forms.contains(&form.fingerprint()) {
                         missing = Some(format!("{form:?}\nof {protocol:?}"));
                     }
                     missing.is_none()
@@ -274,7 +283,7 @@ fn a_forged_state_is_missing() {
     let _alone = alone();
     let seen = small(SMALL);
     let is_known = |client: &Client, world: &World<'_>| {
-        forms(client, world, SMALL.batch).iter().any(|form| seen.forms.contains(&form.fingerprint()))
+        forms(client, world, &SMALL).iter().any(|form| seen.forms.contains(&form.fingerprint()))
     };
     type Forge = fn(&mut Client);
     let forged: [Forge; 4] = [

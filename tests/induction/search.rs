@@ -95,8 +95,8 @@ impl Asked {
     /// Whether the state that a step of this one leads to is compared, if it is known: any choice is as good that does not
     /// favour some kind of steps.
     const fn compares(&self, from: u64, step: u16) -> bool {
-        self.twins > 0
-            && (from.rotate_left(16) ^ step as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 % self.twins as u64 == 0
+        let mixed = (from ^ (step as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        self.twins > 0 && mixed % self.twins as u64 == 0
     }
 }
 

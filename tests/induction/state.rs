@@ -37,6 +37,8 @@ pub struct Config {
     /// Whether pushes with an unknown outcome are sent again, to an upstream that knows what it has
     /// taken.
     pub idempotent: bool,
+    /// Whether it is counted how often others overtake a push, until that is followed by a delay.
+    pub counts: bool,
     /// The kinds of steps, a bit for each.
     pub kinds: u64,
     /// The calls that may follow each other for ever while no time passes.

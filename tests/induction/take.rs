@@ -69,6 +69,9 @@ impl State {
         }
         state.protocol.log().will(Manner::Advance);
         state.settle();
+        if !config.counts {
+            state.protocol.forget_overtaken();
+        }
         taken
     }
 }
