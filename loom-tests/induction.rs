@@ -75,6 +75,11 @@ const fn impatient(kinds: &[Kind]) -> Config {
     Config { loops: IMPATIENT, batch: 1, counts: false, ..live(kinds) }
 }
 
+/// With pushes of two, and an owner who decides about pending events.
+const fn deciding(kinds: &[Kind]) -> Config {
+    Config { loops: IMPATIENT, counts: false, ..live(kinds) }
+}
+
 const fn on_request(kinds: &[Kind]) -> Config {
     REQUEST.without(SUPPLY).with(kinds)
 }
@@ -126,6 +131,19 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::ReconnectCutsOnceForEver, at: live(&[PushUnavailable, PullUnavailable]), breaks: &[CutsOnce] },
     Entry { bug: KnownBug::NewsShortOfTheHead, at: live(&[Another]), breaks: &[WaitsForHead] },
     Entry { bug: KnownBug::BlamesTheConnection, at: impatient(&[FalseReject, Restart]), breaks: &[CanMove] },
+    // What upstream refuses for good, and what the owner decides.
+    Entry { bug: KnownBug::GivenUpEventStillBlocks, at: deciding(&[PushRejected, GiveUp, RetryRejected]), breaks: &[HeldBack] },
+    Entry { bug: KnownBug::SkipsWhatIsRefused, at: deciding(&[PushRejected, RetryRejected]), breaks: &[SendsPending] },
+    Entry { bug: KnownBug::RejectedIndexNotMoved, at: deciding(&[PushRejected, RetryRejected]), breaks: &[HeldBack] },
+    Entry { bug: KnownBug::GivesUpWhatWasSent, at: deciding(&[PushLost, GiveUp]), breaks: &[GivenUpRightly] },
+    Entry { bug: KnownBug::RetryOfRefusedIsLost, at: deciding(&[PushRejected, RetryRejected]), breaks: &[HeldBack] },
+    Entry { bug: KnownBug::RefusedInDoubt, at: deciding(&[PushRejected, RetryRejected, PushLost]), breaks: &[CatchUpOwed] },
+    Entry { bug: KnownBug::TooLargeForGood, at: deciding(&[PushTooLarge, RetryRejected]), breaks: &[NoStorm, HeldBack] },
+    Entry { bug: KnownBug::ResetForgetsWhatWasSent, at: deciding(&[PushLost, ResetWith, GiveUp]), breaks: &[DoubtStands, GivenUpRightly] },
+    Entry { bug: KnownBug::CatchUpDecidesWhatIsUnderWay, at: deciding(&[PushLost, ResetWith, GiveUp]), breaks: &[DoubtStands, GivenUpRightly] },
+    // Waiting for more.
+    Entry { bug: KnownBug::LingerOutlivesItsTime, at: Config { lingers: true, ..deciding(&[RetryNow]) }, breaks: &[RetryLeadsToAttempt] },
+    Entry { bug: KnownBug::FullBatchLingers, at: Config { lingers: true, ..deciding(&[RetryNow]) }, breaks: &[LingersForMore] },
 ];
 
 #[test]

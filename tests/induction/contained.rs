@@ -241,6 +241,22 @@ pub const LYING: &[Within] = &[
     Within { name: "1 client, 2 events, 2 faults", space: model::Config { faults: LIES, ..ONE }, walks: None },
     Within { name: "2 clients, 1 event each, 1 fault", space: model::Config { faults: LIES, batch: 1, ..BASE }, walks: None },
 ];
+/// What upstream refuses for good, and what the owner decides then. A push that is asked to end may come after a catch-up that
+/// does not show it, which the set leaves out: so not what asks it to.
+#[rustfmt::skip]
+const DECISIONS: &[Fault] = &[
+    Refuse, LoseAnswer, Disconnect, RejectFirst, RejectLast, TooLarge,
+    GiveUpFirst, GiveUpLast, ReplaceLast, RetryRejected, Restart,
+];
+#[rustfmt::skip]
+pub const REFUSING: &[Within] = &[
+    Within { name: "1 client, 3 events, 2 faults", space: model::Config { faults: DECISIONS, events: &[3], budget: 2, ..BASE }, walks: None },
+    Within { name: "3 clients, 5 events each, 12 faults", space: model::Config { faults: DECISIONS, ..WIDE }, walks: Some(50_000) },
+];
+#[rustfmt::skip]
+pub const LINGERING: &[Within] = &[
+    Within { name: "2 clients, 1 event each, 1 fault", space: model::Config { faults: &[Refuse, TooLarge, RetryNow, Restart], lingers: true, ..BASE }, walks: None },
+];
 /// For a look at whether it notices anything.
 pub const SMALL: Within =
     Within { name: "1 client, 2 events, 1 fault", space: model::Config { budget: 1, live: false, ..ONE }, walks: None };

@@ -44,7 +44,12 @@ fn setup(setup: Setup, config: &Config) -> Setup {
 fn allowed(step: Step, config: &Config) -> Option<Step> {
     let needs: &[Kind] = match step {
         Step::Move { client, which, answer, page, end } => {
-            let answer = if allows_answer(config, answer) { answer } else { Answer::Honest };
+            let answer = match answer {
+                // Of a push there is always a first event.
+                Answer::Rejected(_) if config.allows(Kind::PushRejected) => Answer::Rejected(0),
+                answer if allows_answer(config, answer) => answer,
+                _ => Answer::Honest,
+            };
             let trouble = if allows_trouble(config, page.trouble) { page.trouble } else { Trouble::Nothing };
             let end = if allows_end(config, end) { end } else { End::InTime };
             return Some(Step::Move { client, which, answer, page: Page { trouble, ..page }, end });
@@ -57,7 +62,10 @@ fn allowed(step: Step, config: &Config) -> Option<Step> {
             Owner::Restart => &[Kind::Restart],
             Owner::Reset => &[Kind::Reset],
             Owner::Stop => &[Kind::Stop],
-            Owner::ResetWith | Owner::Reconnect | Owner::GiveUp(_) | Owner::RetryRejected => return None,
+            Owner::ResetWith => &[Kind::ResetWith],
+            Owner::Reconnect => &[Kind::Reconnect],
+            Owner::GiveUp(_) => &[Kind::GiveUp],
+            Owner::RetryRejected => &[Kind::RetryRejected],
         },
         Step::Panics { .. } => &[Kind::LogPanics],
         Step::Commit { .. } | Step::Stale { .. } | Step::Wait(_) => &[],
@@ -66,7 +74,10 @@ fn allowed(step: Step, config: &Config) -> Option<Step> {
 }
 
 fn allows_answer(config: &Config, answer: Answer) -> bool {
+    // What comes when a catch-up has not shown it cannot be protected from the owner.
+    let may_be_late = !config.allows(Kind::GiveUp);
     config.allows(match answer {
+        Answer::Late if !may_be_late => return false,
         Answer::Honest | Answer::HeadUntold | Answer::HeadLags => Kind::Reject,
         Answer::Blind { .. } | Answer::WentBack => Kind::FalseReject,
         Answer::Away(None) => Kind::PushUnavailable,
@@ -75,7 +86,9 @@ fn allows_answer(config: &Config, answer: Answer) -> bool {
         Answer::Late => Kind::LateTake,
         Answer::Fatal => Kind::PushFatal,
         Answer::Panics { .. } => Kind::PushPanics,
-        Answer::Timeout(_) | Answer::Hangs { .. } | Answer::Rejected(_) | Answer::TooLarge => return false,
+        Answer::Rejected(_) => Kind::PushRejected,
+        Answer::TooLarge => Kind::PushTooLarge,
+        Answer::Timeout(_) | Answer::Hangs { .. } => return false,
     })
 }
 
@@ -161,7 +174,10 @@ pub enum Fuzzed {
 /// What is looked for in this environment.
 pub fn of(config: &Config) -> &'static [Fuzzed] {
     let name = config.name;
-    if [LIVE, REQUEST, IDEMPOTENT, OWNED, FAILING].iter().any(|config| config.name == name) {
+    if config.lingers {
+        // Those do not wait for more events.
+        &[]
+    } else if [LIVE, REQUEST, IDEMPOTENT, OWNED, FAILING].iter().any(|config| config.name == name) {
         &[Fuzzed::Worlds(400)]
     } else if name == LYING.name {
         &[Fuzzed::Worlds(400), Fuzzed::Hammers(100)]

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use latchwork::log::{Log, Merged};
 
@@ -154,6 +155,15 @@ impl Log for Oracle {
     fn batch(&self, max: NonZeroUsize) -> Vec<Entry> {
         let count = if self.manner() == Manner::Break { 0 } else { max.get().min(self.pending.get()) };
         (1..=count).map(|place| Entry { position: self.head.plus(place), own: true }).collect()
+    }
+
+    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry>> {
+        self.pending.set(self.pending.get() - range.len());
+        Some(range.map(|index| Entry { position: self.head.plus(index + 1), own: true }).collect())
+    }
+
+    fn replace(&mut self, index: usize, (): ()) -> Result<Entry, ()> {
+        Ok(Entry { position: self.head.plus(index + 1), own: true })
     }
 
     fn merge(&mut self, page: Vec<Entry>) -> Result<Merged<Entry>, Refused> {

@@ -8,7 +8,7 @@ use latchwork::upstream::{PullError, PushError};
 
 use super::oracle::Manner;
 use super::state::{Config, LATER, NOW, Part, PullCall, PushCall, State, index};
-use super::steps::{Answer, Head, Kind, PullEnd, Step, Steps};
+use super::steps::{Answer, Goes, Head, Kind, PullEnd, Step, Steps};
 use super::take::Taken;
 
 macro_rules! properties {
@@ -51,7 +51,10 @@ properties! {
     RightlyInterrupted = "I13: a push is interrupted if, and only if, its outcome is decided; and a pull by what makes it pointless",
     DoubtStands = "I14: a push is in doubt exactly as long as upstream may have taken it, and nothing is sent meanwhile",
     FencedRightly = "I14: a push without an answer is fenced only if upstream may take it, or have taken it, after the head",
+    HeldBack = "I14: what upstream refuses for good blocks what stands behind it, until it is confirmed or the owner decides; nothing else does",
+    GivenUpRightly = "I5: the owner can give up exactly what upstream cannot have, and it is counted once",
     FailsOnlyWhenTold = "I16: a direction fails if, and only if, upstream or the log says that trying again cannot help",
+    LingersForMore = "I6: a push waits for more events only if more could go with it",
     Ends = "I19: steps that consume nothing come to an end",
     NoStorm = "I19: calls that follow each other for ever pass through time, unless something is merged or the owner speaks",
     BackoffGrows = "I19: a failure after a failure is waited out for longer, and so is a rejection after a rejection; a first one is not",
@@ -87,6 +90,8 @@ impl Transition<'_> {
         unless(self.rightly_interrupted() && self.pull_is_asked_to_end(), Property::RightlyInterrupted);
         unless(self.doubt_stands(), Property::DoubtStands);
         unless(self.fenced_rightly(), Property::FencedRightly);
+        unless(self.held_back(), Property::HeldBack);
+        unless(!self.taken.miscounted, Property::GivenUpRightly);
         unless(self.fails_only_when_told(), Property::FailsOnlyWhenTold);
         unless(self.backoff_grows(), Property::BackoffGrows);
     }
@@ -117,7 +122,7 @@ impl Transition<'_> {
         match self.step {
             Step::Resume(Direction::Push) => pusher,
             Step::Resume(Direction::Pull) => puller,
-            Step::RetryNow => pusher && puller && self.pull_begins(),
+            Step::RetryNow | Step::Reconnect => pusher && puller && self.pull_begins(),
             Step::Restart => pusher && puller,
             Step::OverrideRetryAfter => {
                 let push_rests = matches!(protocol.clone().next_push(NOW), NextPush::Wait(Some(_)));
@@ -143,6 +148,7 @@ impl Transition<'_> {
         let pointless = match self.step {
             Step::Pause(direction) => direction == Direction::Pull,
             Step::RetryNow | Step::OverrideRetryAfter | Step::Stop | Step::Reset { .. } => true,
+            Step::Reconnect | Step::ResetWith(_) => true,
             // It need not give out any more.
             Step::Page(page) if matches!(page.manner, Manner::Refuse | Manner::Break) => self.pulls_present(),
             _ => return true,
@@ -215,6 +221,8 @@ impl Transition<'_> {
             }
             Step::Answer(Answer::Accepted { .. }) => same,
             Step::Commit(..) | Step::Reset { .. } => same,
+            Step::GiveUp { rest, .. } => same && after.pending() == rest.min(after.more()),
+            Step::ResetWith(Goes::Ahead(rest)) => after.pending() == rest,
             _ => same && all,
         }
     }
@@ -223,8 +231,12 @@ impl Transition<'_> {
         let before = self.before;
         let owed = matches!(before.protocol.push(), Push::Waiting { .. })
             && before.pending() > 0
+            && before.blocked != Some(0)
             && !before.is_paused(Direction::Push);
-        self.step != Step::PushTime || !owed || self.after().push.is_some()
+        // Or to a wait for more events, unless it was for those.
+        let lingers = |state: &State| matches!(state.protocol.push(), Push::Waiting { reason: Delay::Linger, .. });
+        let waits = lingers(self.after()) && !lingers(before);
+        self.step != Step::PushTime || !owed || waits || self.after().push.is_some()
     }
 
     fn retry_after_kept(&self) -> bool {
@@ -242,11 +254,14 @@ impl Transition<'_> {
 
     fn sends_pending(&self) -> bool {
         let after = self.after();
-        let sent = match (&self.before.push, &after.push) {
+        let before = self.before;
+        let sent = match (&before.push, &after.push) {
             (None, Some(call)) => {
                 let batch = &call.batch;
                 let first = batch.entries.first().is_some_and(|entry| entry.position == after.head().plus(1));
-                first && batch.base == after.head() && batch.entries.len() == after.pending().min(after.more())
+                let most = if before.fits_one { 1 } else { after.more() };
+                let most = before.blocked.map_or(most, |blocked| most.min(blocked));
+                first && batch.base == after.head() && batch.entries.len() == after.pending().min(most)
             }
             _ => true,
         };
@@ -261,7 +276,7 @@ impl Transition<'_> {
                     (Push::Sending { failed: Some(before), .. }, Push::Failed { error }) => before == error,
                     (_, now) => *now == Push::Idle,
                 };
-                left && !after.protocol.is_uncertain()
+                call.carried || left && !after.protocol.is_uncertain()
             }
             (Step::Answer(_), Some(call)) if !before.is_present(call) => before.protocol == after.protocol,
             _ => true,
@@ -300,7 +315,8 @@ impl Transition<'_> {
     }
 
     fn step_resets_push(&self) -> bool {
-        matches!(self.step, Step::Reset { .. }) && matches!(self.before.protocol.push(), Push::Sending { .. })
+        matches!(self.step, Step::Reset { .. } | Step::ResetWith(_) | Step::Reconnect)
+            && matches!(self.before.protocol.push(), Push::Sending { .. })
     }
 
     fn doubt_stands(&self) -> bool {
@@ -313,6 +329,11 @@ impl Transition<'_> {
     fn fenced_rightly(&self) -> bool {
         let Step::Answer(Answer::Uncertain(_) | Answer::Panic(_)) = self.step else { return true };
         !matches!(self.after().protocol.push(), Push::Uncertain { .. }) || self.after().doubt.open
+    }
+
+    fn held_back(&self) -> bool {
+        let after = self.after();
+        after.protocol.rejected().map(|(index, _)| index) == after.blocked
     }
 
     fn fails_only_when_told(&self) -> bool {
@@ -337,7 +358,7 @@ impl Transition<'_> {
                 Manner::Break | Manner::Panic => (false, self.pulls_present()),
                 Manner::Advance | Manner::Rebase { .. } => (false, false),
             },
-            Step::Restart | Step::Reset { .. } | Step::Crash(_) => return !is.0 && !is.1,
+            Step::Restart | Step::Reset { .. } | Step::ResetWith(_) | Step::Crash(_) => return !is.0 && !is.1,
             _ => (false, false),
         };
         is == (was.0 || told.0, was.1 || told.1)
@@ -379,8 +400,17 @@ impl State {
         if !names.iter().zip([true, false]).all(|(party, pushes)| self.can_move(party, pushes, steps)) {
             tell(Property::CanMove);
         }
-        if !self.owes_catch_up() {
+        if !self.owes_catch_up() || !self.owes_catch_up_to_owner() {
             tell(Property::CatchUpOwed);
+        }
+        // Of what was sent by another process, or for another log, the client does not know.
+        if config.allows(Kind::GiveUp) && !self.protects_sent() {
+            tell(Property::GivenUpRightly);
+        }
+        let most = if self.fits_one { 1 } else { self.more() };
+        let lingers = matches!(self.protocol.push(), Push::Waiting { reason: Delay::Linger, .. });
+        if lingers && (self.pending() >= most || self.blocked.is_some()) {
+            tell(Property::LingersForMore);
         }
         if !self.is_quiet(steps) {
             return;
@@ -447,7 +477,12 @@ impl State {
             }
             WaitingOn::Gate(direction) => self.is_paused(direction) && steps.has(&[Kind::Resume]),
             // A failure is still told after a stop; what the owner can do then is to start anew.
-            WaitingOn::Owner(_) => steps.has(&[Kind::Restart]) || self.protocol.is_stopped(),
+            WaitingOn::Owner(_) => {
+                let sends = matches!(self.protocol.clone().next_push(LATER), NextPush::Send(_));
+                let decides =
+                    steps.has(&[Kind::Restart]) || self.blocked.is_some() && steps.has(&[Kind::RetryRejected]);
+                !(pushes && sends) && (decides || self.protocol.is_stopped())
+            }
             WaitingOn::Stopped => self.protocol.is_stopped(),
             // A party that this does not know.
             _ => false,
@@ -463,8 +498,34 @@ impl State {
         if pushes && waits { push } else { pull }
     }
 
+    /// Whether what upstream may have is protected from the owner's decisions, and nothing else.
+    fn protects_sent(&self) -> bool {
+        let sent = self.protocol.sent();
+        let call = self.push.as_ref().filter(|call| !call.former || call.carried);
+        let may_be_taken = call.filter(|call| self.may_come_late(call)).map_or(0, |call| call.batch.entries.len());
+        let in_flight = self.push.as_ref().map_or(0, |call| call.batch.entries.len());
+        self.own.max(may_be_taken) <= sent && sent <= in_flight.max(self.doubt.unseen)
+    }
+
     fn lost_echo(&self) -> bool {
         self.pull.as_ref().is_some_and(|call| call.lost != Part::Nothing)
+    }
+
+    /// Whether what is refused, and may have been taken with a push of before, is shown by a catch-up that is under way or
+    /// owed: the owner can decide then.
+    fn owes_catch_up_to_owner(&self) -> bool {
+        let in_flight = matches!(self.protocol.push(), Push::Sending { .. });
+        if self.blocked != Some(0) || in_flight || self.doubt.unseen == 0 || self.protocol.is_stopped() {
+            return true;
+        }
+        match *self.protocol.pull() {
+            Pull::Pulling { ending, .. } => ending || self.pull.as_ref().is_some_and(|pull| pull.after_doubt),
+            Pull::Failed { .. } => true,
+            _ => {
+                let begins = matches!(self.protocol.clone().next_pull(LATER), NextPull::Pull { .. });
+                begins || self.is_paused(Direction::Pull)
+            }
+        }
     }
 
     fn owes_catch_up(&self) -> bool {

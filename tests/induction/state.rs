@@ -37,6 +37,8 @@ pub struct Config {
     /// Whether pushes with an unknown outcome are sent again, to an upstream that knows what it has
     /// taken.
     pub idempotent: bool,
+    /// Whether a push waits for more events.
+    pub lingers: bool,
     /// Whether it is counted how often others overtake a push, until that is followed by a delay.
     pub counts: bool,
     /// The kinds of steps, a bit for each.
@@ -84,6 +86,8 @@ pub struct PushCall {
     pub before_restart: bool,
     /// For a log that has been replaced.
     pub former: bool,
+    /// By one that goes on with what it carries.
+    pub carried: bool,
 }
 
 /// A pull under way.
@@ -159,6 +163,10 @@ pub struct State {
     pub unreached: bool,
     /// Whether a reconnect has cut a push's delay short, and nothing has succeeded since.
     pub has_cut: bool,
+    /// Which pending event upstream has refused for good, if none of those who may has decided about it.
+    pub blocked: Option<usize>,
+    /// Whether upstream has found a push of two events too large.
+    pub fits_one: bool,
 }
 
 pub const fn index(direction: Direction) -> usize {
@@ -175,6 +183,7 @@ pub fn settings(config: &Config) -> Settings {
     settings.backoff = Backoff::new(SHORT, LATER).with_jitter(0.0);
     settings.resend = if config.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
     settings.live = config.live;
+    settings.linger = if config.lingers { SHORT } else { Time::ZERO };
     settings
 }
 
@@ -195,6 +204,8 @@ impl State {
             rejected: Rejected::default(),
             unreached: false,
             has_cut: false,
+            blocked: None,
+            fits_one: false,
         }
     }
 
@@ -232,7 +243,7 @@ impl State {
 
     /// Whether upstream may still get this push, and take it, if it is given up.
     pub fn may_come_late(&self, call: &PushCall) -> bool {
-        !call.taken && !call.former && !self.is_ahead_of(call.batch.base)
+        !call.taken && (!call.former || call.carried) && !self.is_ahead_of(call.batch.base)
     }
 
     /// How many events of the batch are not applied yet.
@@ -256,8 +267,11 @@ impl State {
     }
 
     /// A push is in doubt, and a pull that is going on began before that.
+    ///
+    /// So may be those of a push before it.
     pub fn is_in_doubt(&mut self, doubt: Doubt) {
-        self.doubt = doubt;
+        let before = if doubt.unseen > 0 { self.doubt.unseen } else { 0 };
+        self.doubt = Doubt { unseen: doubt.unseen.max(before), ..doubt };
         self.pull.iter_mut().for_each(|pull| pull.after_doubt = false);
     }
 
@@ -292,11 +306,11 @@ impl State {
         let mut hasher = Fingerprint::new(self.head());
         self.protocol.canonical().hash(&mut hasher);
         (self.own, self.foreign, self.late, self.paused, self.failed, self.rejected).hash(&mut hasher);
-        (self.unreached, self.has_cut).hash(&mut hasher);
+        (self.unreached, self.has_cut, self.blocked, self.fits_one).hash(&mut hasher);
         (self.named, self.doubt, self.refused, self.push.is_some(), self.pull.is_some()).hash(&mut hasher);
-        if let Some(PushCall { batch, taken, interrupted, before_restart, former }) = &self.push {
+        if let Some(PushCall { batch, taken, interrupted, before_restart, former, carried }) = &self.push {
             (batch.entries.len(), batch.base, self.protocol.is_sending(batch)).hash(&mut hasher);
-            (taken, interrupted, before_restart, former).hash(&mut hasher);
+            (taken, interrupted, before_restart, former, carried).hash(&mut hasher);
         }
         if let Some(PullCall { ticket, owes, after_doubt, lost, interrupted, before_restart, former }) = &self.pull {
             (self.protocol.is_pulling(*ticket), owes, after_doubt).hash(&mut hasher);

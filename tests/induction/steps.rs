@@ -3,7 +3,7 @@
 use latchwork::protocol::{Direction, Fate, NextPull, NextPush, Pull, Push};
 use latchwork::upstream::More;
 
-use super::oracle::Manner;
+use super::oracle::{MOST, Manner};
 use super::state::{Config, NOW, Part, PullCall, PushCall, State};
 
 macro_rules! kinds {
@@ -85,6 +85,10 @@ kinds! {
     Supply StreamEnds,
     /// A pull says again that there is nothing, or says nothing.
     Supply Chatter,
+    /// An event of a push is refused for good.
+    Supply PushRejected,
+    /// A push is found too large.
+    Supply PushTooLarge,
 
     // ---- lies ------------------------------------------------------------------------------------------------------
     /// "Behind", as it comes.
@@ -117,6 +121,15 @@ kinds! {
     Owner OverrideRetryAfter,
     Owner Reset,
     Owner Stop,
+    /// Pending events are given up.
+    Owner GiveUp,
+    /// Another event is put in the place of a pending one.
+    Owner Replace,
+    /// An event that was refused for good is tried once more.
+    Owner RetryRejected,
+    Owner Reconnect,
+    /// Another log goes on with what is pending.
+    Owner ResetWith,
     /// The process ends; another one goes on with the log.
     Owner Crash,
 }
@@ -148,7 +161,26 @@ pub enum Step {
         foreign: bool,
     },
     Stop,
+    /// So many events, behind so many; and so many are left.
+    GiveUp {
+        from: usize,
+        count: usize,
+        rest: usize,
+    },
+    Replace(usize),
+    RetryRejected,
+    Reconnect,
+    ResetWith(Goes),
     Crash(Gone),
+}
+
+/// Where a log goes on that is put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goes {
+    /// At the same head, with all that is pending.
+    On,
+    /// It has all that upstream has, and so many are pending besides.
+    Ahead(usize),
 }
 
 /// Whether all times that the protocol has noted are past.
@@ -167,6 +199,9 @@ pub enum Answer {
     /// Not to be tried again for so long.
     Busy(Wait),
     Uncertain(Gone),
+    /// This event is refused for good.
+    Rejected(usize),
+    TooLarge,
     Fatal,
     Panic(Gone),
 }
@@ -261,8 +296,11 @@ impl State {
             Some(call) => self.reports(call, &mut steps),
             None => self.looks_of_puller(&mut steps),
         }
+        // What comes when a catch-up has begun that does not show it, the client cannot protect from the owner.
+        let is_shown = self.pull.as_ref().is_some_and(|pull| pull.after_doubt);
+        let comes = |count| !config.allows(Kind::GiveUp) || count <= self.doubt.unseen && !is_shown;
         (1..=self.more())
-            .filter(|&count| self.late[count - 1])
+            .filter(|&count| comes(count) && self.late[count - 1])
             .for_each(|count| steps.add(Kind::LateTake, Step::LateTake(count)));
         steps.add(Kind::Another, Step::Another);
         self.words(&mut steps);
@@ -270,11 +308,16 @@ impl State {
     }
 
     fn looks_of_pusher(&self, steps: &mut Steps<'_>) {
-        match self.protocol.clone().next_push(NOW) {
+        let mut protocol = self.protocol.clone();
+        match protocol.next_push(NOW) {
             NextPush::Send(_) => {
                 steps.add(Kind::Send, Step::Send(Manner::Advance));
                 steps.add(Kind::LogBreaks, Step::Send(Manner::Break));
                 steps.add(Kind::LogPanics, Step::Send(Manner::Panic));
+            }
+            // From now on it waits for more events.
+            NextPush::Wait(Some(_)) if self.protocol.push() != protocol.push() => {
+                steps.add(Kind::Send, Step::Send(Manner::Advance));
             }
             NextPush::Wait(Some(_)) => steps.add(Kind::PushTime, Step::PushTime),
             // What has come to nothing is looked at as well: it may have changed the state.
@@ -305,6 +348,11 @@ impl State {
             answer(Kind::PushBusy, Answer::Busy(Wait::Long));
             answer(Kind::PushBusy, Answer::Busy(Wait::Nothing));
             answer(Kind::PushFatal, Answer::Fatal);
+            answer(Kind::PushRejected, Answer::Rejected(0));
+            if call.batch.entries.len() > 1 {
+                answer(Kind::PushRejected, Answer::Rejected(call.batch.entries.len() - 1));
+            }
+            answer(Kind::PushTooLarge, Answer::TooLarge);
         }
         for gone in self.ways_to_give_up() {
             answer(unless_asked(Kind::PushLost), Answer::Uncertain(gone));
@@ -314,6 +362,9 @@ impl State {
             // Upstream may have taken it for a log that is no more.
             answer(Kind::Accept, Answer::Accepted { rest: 0, manner: Manner::Advance });
             answer(Kind::Reject, Answer::Behind(Head::Untold));
+            if call.carried && !call.taken && !self.is_ahead_of(call.batch.base) {
+                steps.add(Kind::Take, Step::Take);
+            }
             return;
         }
         if call.taken {
@@ -423,7 +474,11 @@ impl State {
             let page = Page { own, foreign, ..empty };
             if call.lost != Part::Nothing {
                 let rest = self.rests(own).last().expect("what upstream has of it is pending");
-                steps.add(Kind::Gap, Step::Page(Page { rest, manner: Manner::Refuse, ..page }));
+                for (kind, manner) in
+                    [(Kind::Gap, Manner::Refuse), (Kind::LogBreaks, Manner::Break), (Kind::LogPanics, Manner::Panic)]
+                {
+                    steps.add(kind, Step::Page(Page { rest, manner, ..page }));
+                }
                 continue;
             }
             let all: &[bool] = match (foreign, call.owes) {
@@ -508,8 +563,14 @@ impl State {
             (Kind::Restart, Step::Restart),
             (Kind::OverrideRetryAfter, Step::OverrideRetryAfter),
             (Kind::Stop, Step::Stop),
+            (Kind::Reconnect, Step::Reconnect),
+            (Kind::ResetWith, Step::ResetWith(Goes::On)),
         ] {
             steps.add(kind, step);
+        }
+        self.decisions(steps);
+        if self.has_more() {
+            self.rests(self.own).for_each(|rest| steps.add(Kind::ResetWith, Step::ResetWith(Goes::Ahead(rest))));
         }
         for pending in 0..=self.more() {
             for own in 0..=pending {
@@ -517,6 +578,20 @@ impl State {
                     steps.add(Kind::Reset, Step::Reset { pending, own, foreign });
                 }
             }
+        }
+    }
+
+    /// What the owner may decide about pending events: what upstream cannot have.
+    fn decisions(&self, steps: &mut Steps<'_>) {
+        let sent = self.protocol.sent();
+        for count in 1..=MOST {
+            for rest in self.rests(count) {
+                (sent..=rest.min(MOST)).for_each(|from| steps.add(Kind::GiveUp, Step::GiveUp { from, count, rest }));
+            }
+        }
+        (sent..self.pending()).for_each(|index| steps.add(Kind::Replace, Step::Replace(index)));
+        if self.blocked.is_some() {
+            steps.add(Kind::RetryRejected, Step::RetryRejected);
         }
     }
 }

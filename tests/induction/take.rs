@@ -1,14 +1,16 @@
 //! What a step does: the calls of a driver, and what becomes of upstream.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use latchwork::protocol::{Effects, Failure, Fate, NextPull, NextPush, Protocol, Pull, Push};
+use latchwork::log::{Log as _, Merged};
+use latchwork::protocol::{Delay, Effects, Failure, Fate, NextPull, NextPush, Protocol, Pull, Push};
 use latchwork::upstream::{FatalKind, More, Page as UpstreamPage, PullError, PushError};
 
-use super::oracle::{Entry, Manner, Oracle, Position};
+use super::oracle::{Entry, MOST, Manner, Oracle, Position};
 use super::state::{Config, Doubt, LATER, NOW, Part, PullCall, PushCall, Rejected, State, index, settings};
-use super::steps::{Answer, Foreign, Head, Page, PullEnd, Step, Wait};
+use super::steps::{Answer, Foreign, Goes, Head, Page, PullEnd, Step, Wait};
 use latchwork::protocol::Direction::{self, Pull as Pulling, Push as Pushing};
 
 /// A number that no page of a few events comes to.
@@ -31,6 +33,8 @@ pub struct Taken {
     pub page_end: Option<Position>,
     /// What the puller was told to begin from.
     pub cursor: Option<Position>,
+    /// What was given up was told or counted wrongly.
+    pub miscounted: bool,
 }
 
 fn time_of(late: bool) -> Duration {
@@ -49,6 +53,18 @@ fn panicked() -> Failure {
 }
 
 impl State {
+    /// So many of the first pending events are confirmed, and of the others so many of the first are given up.
+    fn settles(&mut self, confirmed: usize, dropped: usize) {
+        self.blocked = self.blocked.and_then(|blocked| blocked.checked_sub(confirmed + dropped));
+    }
+
+    /// What the owner decides about is not what a push carried that may come late, unless that is in doubt.
+    fn forgets_late(&mut self) {
+        if self.doubt.unseen == 0 {
+            self.late = [false; MOST];
+        }
+    }
+
     /// Takes a step.
     pub fn take(&self, step: Step, config: &Config) -> Taken {
         let mut taken = Taken {
@@ -60,6 +76,7 @@ impl State {
             uncut: false,
             page_end: None,
             cursor: None,
+            miscounted: false,
         };
         let head = self.head();
         taken.step(step, config);
@@ -129,13 +146,34 @@ impl Taken {
             }
             Step::Restart => {
                 let state = &mut self.state;
-                (state.failed, state.rejected) = Default::default();
+                (state.failed, state.rejected, state.blocked, state.fits_one) = Default::default();
                 state.push.iter_mut().for_each(|call| call.before_restart = true);
                 state.pull.iter_mut().for_each(|call| call.before_restart = true);
                 self.input(Protocol::restart);
             }
             Step::Reset { pending, own, foreign } => self.reset(pending, own, foreign),
             Step::Stop => self.input(Protocol::stop),
+            Step::GiveUp { from, count, rest } => self.give_up(from..from + count, rest),
+            Step::Replace(index) => {
+                self.state.forgets_late();
+                let mut moved = None;
+                self.state.blocked = self.state.blocked.filter(|blocked| *blocked != index);
+                self.input(|protocol| {
+                    let (_former, effects) = protocol.replace(index, ()).expect("upstream cannot have it");
+                    moved.clone_from(&effects.merged);
+                    effects
+                });
+                self.miscounted = !matches!(moved, Some(Merged::Rebase { dropped, .. }) if dropped.is_empty());
+            }
+            Step::RetryRejected => {
+                self.state.blocked = None;
+                self.input(Protocol::retry_rejected);
+            }
+            Step::Reconnect => {
+                (self.state.failed, self.state.rejected) = Default::default();
+                self.input(Protocol::reconnect);
+            }
+            Step::ResetWith(goes) => self.reset_with(goes),
             Step::Crash(gone) => self.crash(gone, config),
         }
     }
@@ -178,10 +216,12 @@ impl Taken {
         });
         let state = &mut self.state;
         if let NextPush::Send(batch) = next {
-            let (taken, interrupted, before_restart, former) = (false, false, false, false);
-            state.push = Some(PushCall { batch, taken, interrupted, before_restart, former });
+            let (taken, interrupted, before_restart, former, carried) = (false, false, false, false, false);
+            state.push = Some(PushCall { batch, taken, interrupted, before_restart, former, carried });
         } else {
-            self.swallowed = matches!(state.protocol.clone().next_push(now), NextPush::Send(_));
+            // A wait for more events that begins at the end of time ends there.
+            let begins = now == LATER && matches!(state.protocol.push(), Push::Waiting { reason: Delay::Linger, .. });
+            self.swallowed = !begins && matches!(state.protocol.clone().next_push(now), NextPush::Send(_));
         }
     }
 
@@ -197,7 +237,9 @@ impl Taken {
             (false, 0) => Part::Nothing,
             (false, _) => Part::Own,
         };
-        let after_doubt = state.protocol.is_uncertain();
+        // One that the former log has sent, and this one goes on with, is still to end.
+        let is_to_end = state.push.as_ref().is_some_and(|call| call.carried);
+        let after_doubt = state.protocol.is_uncertain() && !is_to_end;
         let (lost, interrupted, before_restart, former) = (Part::Nothing, false, false, false);
         state.pull = Some(PullCall { ticket, owes, after_doubt, lost, interrupted, before_restart, former });
     }
@@ -228,8 +270,11 @@ impl Taken {
                     let confirmed = state.news_in(&call);
                     state.protocol.log().holds(confirmed + rest);
                     (state.failed[index(Pushing)], state.rejected, state.has_cut) = Default::default();
-                    state.doubt = Doubt::default();
+                    // A push before it may have been taken with more events.
+                    let left = state.doubt.unseen.saturating_sub(confirmed);
+                    state.doubt = Doubt { unseen: left, open: false };
                     if manner == Manner::Advance {
+                        state.settles(confirmed, 0);
                         state.own = 0;
                     } else {
                         // The log has not got it.
@@ -268,6 +313,22 @@ impl Taken {
                 given_up(state, gone);
                 state.failed[index(Pushing)] |= open;
                 Err(PushError::Uncertain { error: "lost".into() })
+            }
+            Answer::Rejected(index) => {
+                let confirmed = call.batch.entries.len() - unseen;
+                if open && !call.before_restart && index >= confirmed {
+                    state.blocked = Some(index - confirmed);
+                }
+                Err(PushError::Rejected { index, error: "not this".into() })
+            }
+            Answer::TooLarge => {
+                if open && !call.before_restart {
+                    state.fits_one = call.batch.entries.len() > 1;
+                    if !state.fits_one {
+                        state.blocked = Some(0);
+                    }
+                }
+                Err(PushError::TooLarge { error: "too much".into() })
             }
             Answer::Fatal => Err(PushError::Fatal { kind: FatalKind::Other, error: "no".into() }),
             Answer::Panic(gone) => {
@@ -321,6 +382,7 @@ impl Taken {
         }
         let state = &mut self.state;
         state.refused = false;
+        state.settles(page.own, if let Manner::Rebase { dropped } = page.manner { dropped } else { 0 });
         state.own -= page.own;
         state.foreign &= page.foreign != Foreign::Rest;
         state.failed[index(Pulling)] = false;
@@ -407,13 +469,69 @@ impl Taken {
         let log = Oracle::new(state.head(), pending, state.more());
         (state.own, state.foreign) = (own, foreign);
         (state.late, state.failed, state.rejected, state.doubt, state.refused) = Default::default();
-        (state.unreached, state.has_cut) = Default::default();
-        state.push.iter_mut().for_each(|call| (call.taken, call.former) = (false, true));
+        (state.unreached, state.has_cut, state.blocked, state.fits_one) = Default::default();
+        state.push.iter_mut().for_each(|call| (call.taken, call.former, call.carried) = (false, true, false));
         state
             .pull
             .iter_mut()
             .for_each(|call| (call.owes, call.lost, call.former) = (Part::Nothing, Part::Nothing, true));
         self.input(|protocol| protocol.reset(log).1);
+    }
+
+    fn reset_with(&mut self, goes: Goes) {
+        let state = &mut self.state;
+        let (head, mut doubt) = (state.head(), state.doubt);
+        if let (Some(call), &Push::Sending { fate: Fate::Open, unconfirmed, .. }) = (&state.push, state.protocol.push())
+        {
+            let open = call.batch.base == head;
+            if !call.former && (open || unconfirmed < call.batch.entries.len()) {
+                doubt = Doubt { unseen: unconfirmed.max(doubt.unseen), open };
+            } else if !call.former {
+                doubt = Doubt::default();
+            }
+        }
+        let log = match goes {
+            Goes::On => Oracle::new(head, state.pending(), state.more()),
+            Goes::Ahead(rest) => {
+                (state.own, state.foreign) = (0, false);
+                Oracle::new(head.plus(1), rest, state.more())
+            }
+        };
+        let goes_on = goes == Goes::On;
+        (state.failed, state.rejected, state.refused) = Default::default();
+        (state.unreached, state.has_cut, state.blocked, state.fits_one) = Default::default();
+        state.push.iter_mut().for_each(|call| (call.carried, call.former) = (call.carried || !call.former, true));
+        state
+            .pull
+            .iter_mut()
+            .for_each(|call| (call.owes, call.lost, call.former) = (Part::Nothing, Part::Nothing, true));
+        // What is in the new log already is not among what is pending there, yet the client cannot know which that is.
+        let unseen = doubt.unseen.min(log.pending());
+        state.doubt = Doubt::default();
+        state.is_in_doubt(Doubt { unseen, open: unseen > 0 && doubt.open && goes_on });
+        self.input(|protocol| protocol.reset_with(log).1);
+    }
+
+    fn give_up(&mut self, range: Range<usize>, rest: usize) {
+        let state = &mut self.state;
+        state.forgets_late();
+        let pending = range.len() + rest;
+        state.protocol.log().holds(pending);
+        let counted = state.protocol.counters().given_up + range.len() as u64;
+        state.blocked = match state.blocked {
+            Some(blocked) if range.contains(&blocked) => None,
+            Some(blocked) if blocked >= range.end => Some(blocked - range.len()),
+            blocked => blocked,
+        };
+        let mut told = None;
+        self.input(|protocol| {
+            let (_entries, effects) = protocol.give_up(range.clone()).expect("upstream cannot have them");
+            told.clone_from(&effects.merged);
+            effects
+        });
+        let is_so = matches!(told, Some(Merged::Rebase { new, confirmed, moved, dropped })
+            if new.is_empty() && confirmed.is_empty() && moved == pending - range.end && dropped.iter().copied().eq(range));
+        self.miscounted = !is_so || self.state.protocol.counters().given_up != counted;
     }
 
     /// What is under way goes on without anyone who waits for it; what is in the log stays.
