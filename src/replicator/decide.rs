@@ -97,6 +97,9 @@ impl<L: Log> Replicator<L> {
     /// [updates](Self::updates) is told of a rebase. So a commit that is not wanted any more is **cancelled** before it is
     /// sent.
     ///
+    /// What was sent by a process that has crashed since is not known here to have been: a log that is opened again is first
+    /// to catch up.
+    ///
     /// # Errors
     ///
     /// See [`DecisionError`]: above all if upstream may have them. Nothing has changed then.
