@@ -142,8 +142,9 @@ impl Interrupt {
     ///
     /// ```
     /// # if latchwork::sync::IN_MODEL { return }
+    /// use latchwork::sync::Instant;
     /// use latchwork::{Cause, Interrupt, Latch, Waited};
-    /// use std::time::{Duration, Instant};
+    /// use std::time::Duration;
     ///
     /// let request = Interrupt::with_deadline(Instant::now() + Duration::from_millis(5));
     /// assert_eq!(Latch::new().opened().wait_or(&request.child(), None), Waited::Interrupted(Cause::Deadline));
