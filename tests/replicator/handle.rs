@@ -113,7 +113,7 @@ fn a_flush_that_times_out_says_who_owes_the_next_move() {
     assert_eq!((error.pending, &error.waiting_on), (3, &WaitingOn::Gate(Direction::Push)));
     assert_eq!(
         error.to_string(),
-        "3 events are still pending; the next move is owed by the owner, who paused the push direction"
+        "3 events are pending; the next move is owed by the owner, who paused the push direction"
     );
     replicator.resume(Direction::Push);
     replicator.flush(LONG).unwrap();
