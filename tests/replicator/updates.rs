@@ -138,9 +138,11 @@ fn an_update_alone_is_never_too_much() {
 fn an_update_that_is_not_read_goes_with_its_receiver() {
     let upstream = Memory::new(0);
     let replicator = quick(MemoryLog::new(), upstream.clone()).spawn().unwrap();
-    let [reads, leaves] = [replicator.updates(), replicator.updates()];
+    // Told in this order: once `reads` has it, so has `leaves`.
+    let [leaves, reads] = [replicator.updates(), replicator.updates()];
     arrive(&upstream, 1);
     let update = reads.receiver.recv_timeout(LONG).unwrap();
+    // The puller lets go of its own.
     eventually(|| Arc::strong_count(&update) == 2);
     drop(leaves);
     assert_eq!(Arc::strong_count(&update), 1, "it is kept");
