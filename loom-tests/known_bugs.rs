@@ -639,11 +639,11 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[
             replace(
                 "replicator/shutdown.rs",
-                "Replicator::shutdown",
+                "Replicator::report",
                 "self.core.workers.lock()",
                 "take(&mut *self.core.workers.lock())",
             ),
-            replace("replicator/shutdown.rs", "Replicator::shutdown", "&mut *workers", "&mut workers"),
+            replace("replicator/shutdown.rs", "Replicator::report", "&mut *workers", "&mut workers"),
         ],
     },
     KnownBug {
@@ -1018,7 +1018,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
             before(
                 "replicator/work.rs",
                 "pull",
-                "puller.report(",
+                "let woken = puller.report(",
                 "crate::sync_points::SyncPoint::BeforeQueueChange.reach();",
             ),
         ],

@@ -202,22 +202,8 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
         waker: Option<Waker>,
     ) -> Option<T> {
         let mut locked = self.lock();
-        let inner = &mut *locked.inner;
-        let found = look(&mut inner.state);
-        let slot = &mut inner.waiting[topic];
-        let former = match waker.filter(|_| found.is_none()) {
-            None => place.take().and_then(|place| slot.as_mut()?.leave(&place)),
-            Some(waker) => {
-                let waiting = slot.get_or_insert_default();
-                match place.as_ref().and_then(|place| waiting.at(place)) {
-                    Some(present) => present.replace(waker),
-                    None => {
-                        *place = Some(waiting.join(waker));
-                        None
-                    }
-                }
-            }
-        };
+        let found = look(&mut locked);
+        let former = locked.join_or_leave(topic, place, waker.filter(|_| found.is_none()));
         drop(locked);
         drop(former);
         found
@@ -225,9 +211,11 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
 
     /// Gives up a place in the queue, as a wait is dropped.
     pub(crate) fn leave(&self, topic: usize, place: &mut Option<Place>) {
-        let Some(place) = place.take() else { return };
+        if place.is_none() {
+            return;
+        }
         let mut locked = self.lock();
-        let former = locked.inner.waiting[topic].as_mut().and_then(|waiting| waiting.leave(&place));
+        let former = locked.join_or_leave(topic, place, None);
         drop(locked);
         drop(former);
     }
@@ -255,6 +243,23 @@ impl<S: Shown, const TOPICS: usize> Locked<'_, S, TOPICS> {
         let found = look(self);
         probe!(Looked { monitor: self.monitor.inner.thing(), state: &self.inner.state });
         found
+    }
+
+    /// Joins the queue of this topic with this waker, or leaves it without one. Returns the waker that had the place: to be
+    /// dropped once the lock has been given up, since it is user code.
+    #[must_use = "it is dropped without the lock"]
+    pub(crate) fn join_or_leave(
+        &mut self,
+        topic: usize,
+        place: &mut Option<Place>,
+        waker: Option<Waker>,
+    ) -> Option<Waker> {
+        // No queue is made for one who leaves.
+        let waiting = match (&mut self.inner.waiting[topic], &waker) {
+            (None, None) => return None,
+            (slot, _) => slot.get_or_insert_default(),
+        };
+        waiting.join_or_leave(place, waker)
     }
 
     /// Gives up the lock until a change of this topic, until `deadline`, or for no reason. Says whether the deadline has

@@ -166,6 +166,18 @@ impl Waiting {
         waker
     }
 
+    /// Joins with this waker, keeping a place that is still there, or leaves without one. Returns the waker that had the
+    /// place: to be dropped once the lock has been given up, since it is user code.
+    #[must_use = "it is dropped without the lock"]
+    pub(crate) fn join_or_leave(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<Waker> {
+        let Some(waker) = waker else { return place.take().and_then(|place| self.leave(&place)) };
+        if let Some(present) = place.as_ref().and_then(|place| self.at(place)) {
+            return present.replace(waker);
+        }
+        *place = Some(self.join(waker));
+        None
+    }
+
     fn is_empty(&self) -> bool {
         self.vacant.len() == self.wakers.len()
     }

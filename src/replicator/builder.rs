@@ -6,19 +6,20 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::choices::OnRejected;
-use super::core::{Core, Limits};
+use super::core::{Clock, Core, Limits};
+use super::driver::{Driver, Timer};
 use super::shutdown::Owned;
-use super::upstream::Upstream;
-use super::{Replicator, work};
+use super::upstream::{AsyncUpstream, Upstream};
+use super::{Replicator, driver, work};
 use crate::backoff::Backoff;
 use crate::log::Log;
-use crate::platform::Arc;
 use crate::platform::event::Input;
+use crate::platform::{Arc, Instant};
 use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
 /// Configures and starts a [`Replicator`]; see [`Replicator::builder`].
-#[must_use = "a replicator is started by `spawn`"]
+#[must_use = "a replicator is started by `spawn` or `build_async`"]
 pub struct Builder<L, U> {
     log: L,
     upstream: U,
@@ -155,12 +156,9 @@ impl<L: Log, U> Builder<L, U> {
     where
         U: Upstream<L>,
     {
-        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines } = self;
-        let lingers = !settings.linger.is_zero();
-        let limits = Limits { max_unread: max_unread.get(), max_pending, lingers, deadlines, on_rejected };
-        let [push, pull] = [Direction::Push, Direction::Pull].map(|direction| thread_name(name.as_deref(), direction));
-        let core = Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), limits));
-        let upstream = Arc::new(upstream);
+        let [push, pull] =
+            [Direction::Push, Direction::Pull].map(|direction| thread_name(self.name.as_deref(), direction));
+        let (core, upstream) = self.build(Clock::Since(Instant::now()));
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
             Worker::spawn(push, move |_run| work::push(&core, &*upstream))?
@@ -170,7 +168,50 @@ impl<L: Log, U> Builder<L, U> {
             Worker::spawn(pull, move |_run| work::pull(&core, &*upstream))
         };
         let puller = started.inspect_err(|_| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop()))))?;
-        Ok(Replicator { core: Arc::new(Owned::new(core, [pusher, puller])) })
+        Ok(Replicator { core: Arc::new(Owned::new(core, [Some(pusher), Some(puller)])) })
+    }
+
+    /// Makes a replicator without threads, and the [`Driver`] that is its pusher and its puller: a future, to be spawned on
+    /// any executor. Events that are pending in the log are pushed.
+    ///
+    /// `timer` sleeps, and may be the function of the executor's library that does: `tokio::time::sleep`, or see [`Timer`].
+    ///
+    /// ```
+    /// # if latchwork::sync::IN_MODEL { return Ok(()) }
+    /// use latchwork::log::MemoryLog;
+    /// use latchwork::upstream::Memory;
+    /// use latchwork::{Replicator, Settled};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let (replicator, driver) =
+    ///     Replicator::builder(MemoryLog::new(), Memory::new(0)).build_async(tokio::time::sleep);
+    /// tokio::spawn(driver);
+    /// let ticket = replicator.commit(vec!["milk"])?;
+    /// assert!(matches!(ticket.await, Settled::Confirmed(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn build_async<T: Timer>(
+        mut self,
+        timer: T,
+    ) -> (Replicator<L>, Driver<impl Future<Output = ()>, impl Future<Output = ()>>)
+    where
+        U: AsyncUpstream<L>,
+    {
+        // The driver looks to them.
+        let deadlines = std::mem::take(&mut self.deadlines);
+        let (core, upstream) = self.build(Clock::Timer(Box::new(timer.clock())));
+        let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None])) };
+        (replicator, driver::new(core, upstream, timer, deadlines))
+    }
+
+    fn build(self, clock: Clock) -> (Arc<Core<L>>, Arc<U>) {
+        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines } = self;
+        let lingers = !settings.linger.is_zero();
+        let limits = Limits { max_unread: max_unread.get(), max_pending, lingers, deadlines, on_rejected };
+        let core = Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock);
+        (Arc::new(core), Arc::new(upstream))
     }
 }
 

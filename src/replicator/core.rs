@@ -39,8 +39,7 @@ use crate::shared_error::SharedError;
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
     pub limits: Limits,
-    /// The origin of the protocol's time.
-    origin: Instant,
+    clock: Clock,
     pub name: Option<Arc<str>>,
 }
 
@@ -79,6 +78,14 @@ pub(super) struct State<L: Log> {
     pub traced: Traced,
 }
 
+/// What tells the protocol's time.
+pub(super) enum Clock {
+    /// The time since then.
+    Since(Instant),
+    /// What the [timer](super::Timer) of a replicator for tasks says.
+    Timer(Box<dyn Fn() -> Time + Send + Sync>),
+}
+
 /// What the owner has chosen that is no concern of the protocol's.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
@@ -102,7 +109,7 @@ pub(super) struct Call {
 }
 
 impl<L: Log> Core<L> {
-    pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, limits: Limits) -> Self {
+    pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, limits: Limits, clock: Clock) -> Self {
         let state = State {
             tickets: Tickets::new(protocol.log().pending()),
             told: Told::new(protocol.push_due(), protocol.pull_due()),
@@ -124,12 +131,20 @@ impl<L: Log> Core<L> {
             #[cfg(feature = "tracing")]
             traced: Traced::new(name.clone()),
         };
-        Self { state: Monitor::new(state, "the replicator:"), limits, origin: Instant::now(), name }
+        Self { state: Monitor::new(state, "the replicator:"), limits, clock, name }
     }
 
     /// The protocol's time now.
     pub(super) fn now(&self) -> Time {
-        self.origin.elapsed()
+        match &self.clock {
+            Clock::Since(origin) => origin.elapsed(),
+            Clock::Timer(now) => now(),
+        }
+    }
+
+    /// Whether a [driver](super::Driver) drives it, and no threads.
+    pub(super) fn is_for_tasks(&self) -> bool {
+        matches!(self.clock, Clock::Timer(_))
     }
 
     /// When a call in this direction is interrupted that has just begun, or has shown that it goes on.
@@ -139,7 +154,11 @@ impl<L: Log> Core<L> {
 
     /// The instant of a protocol's time; `None` if no clock can show it.
     pub(super) fn instant(&self, time: Time) -> Option<Instant> {
-        self.origin.checked_add(time)
+        match &self.clock {
+            Clock::Since(origin) => origin.checked_add(time),
+            // No thread waits for it.
+            Clock::Timer(_) => None,
+        }
     }
 
     /// A transition: `step` under the lock, then whatever follows from it, then what is left once the lock has been given
@@ -149,8 +168,11 @@ impl<L: Log> Core<L> {
         input: Input,
         step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
     ) -> (Result<T, String>, FirstPanic) {
+        // A timer's clock is the user's, and not read under the lock.
+        let early = self.is_for_tasks().then(|| self.now());
+        let now = || early.unwrap_or_else(|| self.now());
         let ((result, after), wakers) = self.state.change_quietly(|state| {
-            let (result, after, topics) = state.transition(input, step, |_, _| (), || self.now());
+            let (result, after, topics) = state.transition(input, step, |_, _| (), now);
             ((result, after), topics)
         });
         let panicked = self.finish(after, wakers);
@@ -498,7 +520,8 @@ mod tests {
             deadlines: [None; 2],
             on_rejected: OnRejected::Block,
         };
-        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, limits)
+        let clock = Clock::Timer(Box::new(|| Time::ZERO));
+        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, limits, clock)
     }
 
     /// Who is woken by this step.

@@ -1,18 +1,22 @@
 //! The end, and what is left behind.
 
+use std::future::{Future, poll_fn};
 use std::mem::take;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Replicator;
 use super::core::{Core, State};
+use super::driver::Timer;
 use super::told::topic;
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Mutex, is_unwinding};
 use crate::primitives::panics::FirstPanic;
-use crate::primitives::wait::deadline;
+use crate::primitives::wait::{Wait, Waitable, deadline};
 use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Failure, Fate, Push, Time};
 
@@ -54,13 +58,13 @@ impl<E> Shutdown<E> {
 /// What the handles share: the core, and the workers that drive it. The last handle ends them.
 pub(super) struct Owned<L: Log> {
     core: Arc<Core<L>>,
-    /// Those whose threads have not been waited for.
+    /// Those whose threads have not been waited for. A replicator for tasks has none.
     workers: Mutex<[Option<Worker>; 2]>,
 }
 
 impl<L: Log> Owned<L> {
-    pub(super) fn new(core: Arc<Core<L>>, workers: [Worker; 2]) -> Self {
-        Self { core, workers: Mutex::new(workers.map(Some)) }
+    pub(super) fn new(core: Arc<Core<L>>, workers: [Option<Worker>; 2]) -> Self {
+        Self { core, workers: Mutex::new(workers) }
     }
 }
 
@@ -85,6 +89,10 @@ impl<L: Log> Drop for Owned<L> {
         });
         // A drop does not panic.
         panicked.message();
+        if self.core.is_for_tasks() {
+            // Its driver ends, and closes then.
+            return;
+        }
         let workers = take(&mut *self.workers.lock());
         for (worker, in_vain) in workers.into_iter().zip(in_vain) {
             match worker {
@@ -94,6 +102,21 @@ impl<L: Log> Drop for Owned<L> {
         }
         self.core.close(|_| ()).1.message();
     }
+}
+
+/// Whether both directions have ended.
+fn ended<L: Log>(state: &mut State<L>) -> Option<()> {
+    DIRECTIONS.iter().all(|direction| state.has_ended(*direction)).then_some(())
+}
+
+/// Awaits this, until that is over.
+async fn within(wait: Wait<impl Waitable<Output = ()>>, limit: impl Future<Output = ()>) {
+    let (mut wait, mut limit) = (wait, pin!(limit));
+    poll_fn(|context| match Pin::new(&mut wait).poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => limit.as_mut().poll(context),
+    })
+    .await;
 }
 
 impl<L: Log> Core<L> {
@@ -115,9 +138,24 @@ impl<L: Log> Replicator<L> {
     /// the direction that one call has left behind may have ended before the next.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown<L::Entry> {
         let _drained = self.settled(true, |_| ()).wait_timeout(timeout);
-        let mut panicked = self.core.stop();
-        let ended = |state: &mut State<L>| DIRECTIONS.iter().all(|direction| state.has_ended(*direction)).then_some(());
+        let panicked = self.core.stop();
         let _ended = self.core.state.block(topic::SETTLED, deadline(timeout), ended);
+        self.report(panicked)
+    }
+
+    /// As [`shutdown`](Self::shutdown), for a task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has stopped the replicator or has not; another call reports.
+    pub async fn shutdown_async(&self, timeout: Duration, timer: impl Timer) -> Shutdown<L::Entry> {
+        within(self.settled(true, |_| ()), timer.sleep(timeout)).await;
+        let panicked = self.core.stop();
+        within(self.core.state.wait_topic(topic::SETTLED, ended, |()| ()), timer.sleep(timeout)).await;
+        self.report(panicked)
+    }
+
+    fn report(&self, mut panicked: FirstPanic) -> Shutdown<L::Entry> {
         let now = self.core.now();
         // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
         let (mut report, closed) = self.core.close(|state| Shutdown::of(state, now));

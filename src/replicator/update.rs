@@ -11,13 +11,17 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::after::AfterUnlock;
 use crate::log::Merged;
-use crate::platform::{AtomicU8, AtomicU64, Ordering, channel};
+use crate::platform::{AtomicU8, AtomicU64, Instant, Mutex, Ordering, channel};
+use crate::primitives::interrupt::Interrupt;
+use crate::primitives::wait::{Wait, Waitable, Waited};
+use crate::primitives::wait_queue::{Place, Waiting};
 
 /// A merge: an advance or a rebase, and how the log stood afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +65,8 @@ pub struct Updates<E, P> {
     pub receiver: Receiver<E, P>,
 }
 
-/// Where updates arrive. Dropping it ends the subscription. (In a model build only what does not block may be called: loom
-/// does not know the channel.)
+/// Where updates arrive. Dropping it ends the subscription. (In a model build [`recv`](Self::recv) and
+/// [`recv_timeout`](Self::recv_timeout) must not be called: loom does not know the channel. [`next`](Self::next) may.)
 pub struct Receiver<E, P> {
     updates: channel::Receiver<Arc<Update<E, P>>>,
     tail: Arc<Tail>,
@@ -134,6 +138,13 @@ impl<E, P> Receiver<E, P> {
         }
     }
 
+    /// A wait for the next update: for a task, or for a thread that has a deadline or an interrupt.
+    ///
+    /// Its outcome is an error if there will be none; never [`RecvError::Empty`]. Dropping it takes no update.
+    pub fn next(&self) -> Wait<impl Waitable<Output = Result<Arc<Update<E, P>>, RecvError>>> {
+        Wait::new(NextUpdate(self))
+    }
+
     /// The updates until it ends. Blocks for each of them.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Update<E, P>>> + '_ {
         std::iter::from_fn(|| self.recv().ok())
@@ -145,17 +156,53 @@ impl<E, P> Receiver<E, P> {
     }
 }
 
+/// What a wait for an update waits for. Looking and joining the queue are one critical section, and what comes is in the
+/// channel before the queue is emptied.
+struct NextUpdate<'a, E, P>(&'a Receiver<E, P>);
+
+impl<E, P> Waitable for NextUpdate<'_, E, P> {
+    type Output = Result<Arc<Update<E, P>>, RecvError>;
+
+    fn look(&mut self, place: &mut Option<Place>, waker: Option<Waker>) -> Option<Self::Output> {
+        let mut waiting = self.0.tail.waiting.lock();
+        let come = match self.0.try_recv() {
+            Err(RecvError::Empty) => None,
+            come => Some(come),
+        };
+        let former = waiting.join_or_leave(place, waker.filter(|_| come.is_none()));
+        drop(waiting);
+        drop(former);
+        come
+    }
+
+    fn leave(&self, place: &mut Option<Place>) {
+        let former = self.0.tail.waiting.lock().join_or_leave(place, None);
+        drop(former);
+    }
+
+    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<Self::Output> {
+        wait.drive(interrupt, deadline)
+    }
+}
+
 /// What a receiver and the replicator share beside the channel.
 struct Tail {
     /// How many events its updates bring that have not been read.
     unread: AtomicU64,
     /// A [`RecvError`]: `Empty` while more may come. Written once, by the replicator, before it drops the sender.
     end: AtomicU8,
+    /// Those who [wait](Receiver::next) for more.
+    waiting: Mutex<Waiting>,
 }
 
 impl Tail {
     fn new(end: RecvError) -> Self {
-        Self { unread: AtomicU64::new(0), end: AtomicU8::new(end as u8) }
+        Self { unread: AtomicU64::new(0), end: AtomicU8::new(end as u8), waiting: Mutex::new(Waiting::default()) }
+    }
+
+    /// Something has come, or the end.
+    fn wake(&self, after: &mut AfterUnlock) {
+        after.wakers.append(&mut self.waiting.lock().take());
     }
 
     fn end(&self) -> RecvError {
@@ -173,20 +220,24 @@ struct Subscriber<E, P> {
 
 impl<E, P> Subscriber<E, P> {
     /// One more, unless that is too much, or it has gone. One is never too much. Whether it goes on.
-    fn tell(&self, update: &Arc<Update<E, P>>, limit: u64) -> bool {
+    fn tell(&self, update: &Arc<Update<E, P>>, limit: u64, after: &mut AfterUnlock) -> bool {
         let Some(tail) = self.tail.upgrade() else { return false };
         let unread = tail.unread.load(Ordering::Relaxed);
-        if unread > 0 && unread.saturating_add(update.events()) > limit {
+        let lags = unread > 0 && unread.saturating_add(update.events()) > limit;
+        if lags {
             tail.end.store(RecvError::Lagged as u8, Ordering::Release);
-            return false;
+        } else {
+            tail.unread.fetch_add(update.events(), Ordering::Relaxed);
         }
-        tail.unread.fetch_add(update.events(), Ordering::Relaxed);
-        self.updates.send(Arc::clone(update)).is_ok()
+        let told = !lags && self.updates.send(Arc::clone(update)).is_ok();
+        tail.wake(after);
+        told
     }
 
-    fn end(&self, end: RecvError) {
+    fn end(&self, end: RecvError, after: &mut AfterUnlock) {
         if let Some(tail) = self.tail.upgrade() {
             tail.end.store(end as u8, Ordering::Release);
+            tail.wake(after);
         }
     }
 }
@@ -229,7 +280,7 @@ impl<E: Send + Sync + 'static, P: Send + Sync + 'static> Subscribers<E, P> {
         let (update, limit) = (Arc::new(update), self.limit);
         let mut at = 0;
         while let Some(subscriber) = self.all.get(at) {
-            if subscriber.tell(&update, limit) {
+            if subscriber.tell(&update, limit, after) {
                 at += 1;
             } else {
                 // The last to let go of a channel drops what is in it.
@@ -242,7 +293,7 @@ impl<E: Send + Sync + 'static, P: Send + Sync + 'static> Subscribers<E, P> {
     /// Tells all of them that there will be no more.
     pub(super) fn end(&mut self, end: RecvError, after: &mut AfterUnlock) {
         for subscriber in self.all.drain(..) {
-            subscriber.end(end);
+            subscriber.end(end, after);
             after.discard_events::<E>(subscriber.updates);
         }
     }

@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::mem::take;
+use std::task::Waker;
 
 use super::after::AfterUnlock;
 use super::core::{Call, Core, State};
@@ -19,27 +20,52 @@ use crate::platform::{Instant, catch_panic, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
+use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, Page, PullError, PushError};
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Pull, Time};
 use crate::shared_error::SharedError;
 
 /// A call to upstream.
-struct Begun {
-    interrupt: Interrupt,
+pub(super) struct Begun {
+    pub interrupt: Interrupt,
     /// How many logs there were before the one that it belongs to.
-    replaced: u64,
+    pub replaced: u64,
 }
 
 /// A party: what it asks of the protocol, and how it fails.
-struct Party<'a, L: Log, T> {
-    core: &'a Core<L>,
-    direction: Direction,
+pub(super) struct Party<'a, L: Log, T> {
+    pub core: &'a Core<L>,
+    pub direction: Direction,
     /// What it is to do now.
     begins: fn(&mut State<L>, Time) -> Next<T>,
     /// A time has come that it was told to wait for.
     tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
     /// The log panicked under it.
     fail: fn(&mut Protocol<L>, Failure),
+}
+
+impl<'a, L: Log> Party<'a, L, Batch<L>> {
+    pub(super) fn pusher(core: &'a Core<L>) -> Self {
+        Self {
+            core,
+            direction: Direction::Push,
+            begins: |state, now| state.protocol.push_begins(now, |most| state.tickets.cut(most)),
+            tick: Protocol::tick,
+            fail: Protocol::push_unsent,
+        }
+    }
+}
+
+impl<'a, L: Log> Party<'a, L, (u64, L::Position)> {
+    pub(super) fn puller(core: &'a Core<L>) -> Self {
+        Self {
+            core,
+            direction: Direction::Pull,
+            begins: |state, now| state.protocol.pull_begins(now),
+            tick: |_, _| Effects::default(),
+            fail: Protocol::pull_failed,
+        }
+    }
 }
 
 impl<L: Log, T> Party<'_, L, T> {
@@ -91,13 +117,48 @@ impl<L: Log, T> Party<'_, L, T> {
             }
             now = core.now();
             state = core.state.lock();
-            let tick = |state: &mut State<L>, now| (self.tick)(&mut state.protocol, now);
-            (after, topics) = self.transition(&mut state, Input::Clock, tick, now);
+            (after, topics) = self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now);
         }
     }
 
+    /// Reports what came of the last call, if there is something to report, and looks. If there is nothing to do it leaves the
+    /// waker in the queue, in the same critical section. What has begun, or for what it waits; and since when.
+    pub(super) fn poll(
+        &self,
+        report: Option<(Input, impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>)>,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> (Next<(T, Begun)>, Time) {
+        let core = self.core;
+        let now = core.now();
+        // No waker is cloned or dropped under the lock: it is user code.
+        let mut waker = Some(waker.clone());
+        let mut state = core.state.lock();
+        let (after, mut wakers) = match report {
+            Some((input, report)) => {
+                let (after, topics) = self.transition(&mut state, input, report, now);
+                (after, state.notify(topics))
+            }
+            None => (AfterUnlock::default(), Wakers::new()),
+        };
+        let (next, topics) = state.look(|state| self.look(state, now));
+        if topics != 0 {
+            wakers.append(&mut state.notify(topics));
+        }
+        let joins = if let Next::Wait { .. } = next { waker.take() } else { None };
+        let former = state.join_or_leave(topic_of(self.direction), place, joins);
+        let last = matches!(next, Next::Stop) && state.ends(self.direction);
+        drop(state);
+        self.finish(after, wakers);
+        if last {
+            self.show(core.close(|_| ()).1.message());
+        }
+        drop((former, waker));
+        (next, now)
+    }
+
     /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
-    fn look(&self, state: &mut State<L>, now: Time) -> (Next<(T, Begun)>, Topics) {
+    pub(super) fn look(&self, state: &mut State<L>, now: Time) -> (Next<(T, Begun)>, Topics) {
         let next = state.catch_panic(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
@@ -113,28 +174,24 @@ impl<L: Log, T> Party<'_, L, T> {
         (next, topics)
     }
 
-    /// Reports without asking. If that has woken the pusher, it goes first: on one processor it would wait until this
-    /// thread has nothing to do.
-    fn report(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) {
+    /// Reports without asking. Who was woken.
+    pub(super) fn report(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) -> Topics {
         let now = self.core.now();
         let mut state = self.core.state.lock();
         let (after, topics) = self.transition(&mut state, input, report, now);
         let wakers = state.notify(topics);
         drop(state);
         self.finish(after, wakers);
-        // Mutants `replace & with`, `replace != with ==`: it is a matter of time alone.
-        if topics & only(topic::PUSHER) != 0 {
-            yield_now();
-        }
+        topics
     }
 
     /// Does what is left once the lock has been given up. A panic is shown as this direction's last error, and changes
     /// nothing else.
-    fn finish(&self, after: AfterUnlock, wakers: Wakers) {
+    pub(super) fn finish(&self, after: AfterUnlock, wakers: Wakers) {
         self.show(self.core.finish(after, wakers).message());
     }
 
-    fn show(&self, panicked: Option<String>) {
+    pub(super) fn show(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
             let now = self.core.now();
             let ((), wakers) = self.core.state.change_quietly(|state| {
@@ -146,8 +203,13 @@ impl<L: Log, T> Party<'_, L, T> {
         }
     }
 
+    /// A time has come that it was told to wait for.
+    pub(super) fn tick(&self, state: &mut State<L>, now: Time) -> Effects<L::Entry> {
+        (self.tick)(&mut state.protocol, now)
+    }
+
     /// A report under the lock. A panic of the log's is this party's failure.
-    fn transition(
+    pub(super) fn transition(
         &self,
         state: &mut State<L>,
         input: Input,
@@ -196,12 +258,12 @@ impl<L: Log> State<L> {
     }
 }
 
-fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
+pub(super) fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
     Effects::default()
 }
 
 /// What came of a call, or what a panic in it said; and the error for those who look.
-fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
+pub(super) fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
     what: &str,
     outcome: Result<Result<(), T>, Payload>,
 ) -> (Result<Result<(), T>, String>, Option<SharedError>) {
@@ -220,13 +282,7 @@ fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
 
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let pusher = Party {
-        core,
-        direction: Direction::Push,
-        begins: |state, now| state.protocol.push_begins(now, |most| state.tickets.cut(most)),
-        tick: Protocol::tick,
-        fail: Protocol::push_unsent,
-    };
+    let pusher = Party::pusher(core);
     let mut next = pusher.next(Input::Pusher, nothing);
     while let Some((batch, Begun { interrupt, replaced })) = next {
         let (outcome, error) = called("Upstream::push", catch_panic(|| upstream.push(&batch, &interrupt)));
@@ -236,7 +292,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     Ok(())
 }
 
-fn push_ended<L: Log>(
+pub(super) fn push_ended<L: Log>(
     state: &mut State<L>,
     batch: Batch<L>,
     replaced: u64,
@@ -275,33 +331,27 @@ fn push_ended<L: Log>(
 
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let puller = Party {
-        core,
-        direction: Direction::Pull,
-        begins: |state, now| state.protocol.pull_begins(now),
-        tick: |_, _| Effects::default(),
-        fail: Protocol::pull_failed,
-    };
+    let puller = Party::puller(core);
     let mut next = puller.next(Input::Puller, nothing);
     while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
         let outcome = catch_panic(|| {
-            let asked = || {
-                let late = interrupt.cause() == Some(Cause::Deadline);
-                let error = if late { "nothing has come of the pull in time" } else { "the pull was asked to end" };
-                PullError::Unavailable { retry_after: None, error: error.into() }
-            };
             for page in upstream.pull(cursor, &interrupt) {
                 let page = page?;
                 let brings = Input::Page(page.entries.len());
-                puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
-                if interrupt.is_set() {
-                    return Err(asked());
+                let woken = puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
+                // On one processor the pusher would wait until this thread has nothing to do.
+                // Mutants `replace & with`, `replace != with ==`: it is a matter of time alone.
+                if woken & only(topic::PUSHER) != 0 {
+                    yield_now();
+                }
+                if let Some(cause) = interrupt.cause() {
+                    return Err(cut_short(cause));
                 }
                 if let Some(deadline) = core.deadline(Direction::Pull) {
                     interrupt.defer(deadline);
                 }
             }
-            if interrupt.is_set() { Err(asked()) } else { Ok(()) }
+            interrupt.cause().map_or(Ok(()), |cause| Err(cut_short(cause)))
         });
         let (outcome, error) = called("Upstream::pull", outcome);
         next = puller.next(Input::PullEnded(ticket), |state, now| pull_ended(state, ticket, outcome, error, now));
@@ -310,7 +360,21 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     Ok(())
 }
 
-fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, now: Time) -> Effects<L::Entry> {
+/// What has come of a pull whose interrupt is set.
+pub(super) fn cut_short(cause: Cause) -> PullError {
+    let error = match cause {
+        Cause::Deadline => "nothing has come of the pull in time",
+        _ => "the pull was asked to end",
+    };
+    PullError::Unavailable { retry_after: None, error: error.into() }
+}
+
+pub(super) fn page_pulled<L: Log>(
+    state: &mut State<L>,
+    ticket: u64,
+    page: Page<L::Entry>,
+    now: Time,
+) -> Effects<L::Entry> {
     let present = state.protocol.is_pulling(ticket);
     match state.protocol.page_pulled(ticket, page, random(), now) {
         Ok(effects) => {
@@ -326,7 +390,7 @@ fn page_pulled<L: Log>(state: &mut State<L>, ticket: u64, page: Page<L::Entry>, 
     }
 }
 
-fn pull_ended<L: Log>(
+pub(super) fn pull_ended<L: Log>(
     state: &mut State<L>,
     ticket: u64,
     outcome: Result<Result<(), PullError>, String>,

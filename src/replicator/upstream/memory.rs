@@ -5,13 +5,14 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::Upstream;
+use super::{AsyncPull, AsyncUpstream, Upstream};
 use crate::log::Log;
-use crate::platform::Arc;
 use crate::platform::event::Shown;
+use crate::platform::{Arc, thread};
 use crate::primitives::interrupt::{Interrupt, Interrupted};
+use crate::primitives::latch::Latch;
 use crate::primitives::monitor::Monitor;
-use crate::primitives::wait::Waited;
+use crate::primitives::wait::{Wait, Waitable, Waited};
 use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
 
 /// An upstream in memory. Clones are the same upstream.
@@ -163,55 +164,73 @@ impl<L: Log> State<L> {
     }
 }
 
+/// What goes wrong with a push before it is applied; `Err` is its answer.
+fn before_push<L: Log>(fault: Option<Fault>, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
+    Err(match fault {
+        Some(Fault::Reject) => PushError::Behind { head: None },
+        Some(Fault::DisconnectBefore) => {
+            PushError::Unavailable { retry_after: None, error: "the connection died".into() }
+        }
+        Some(Fault::Busy(time)) => {
+            PushError::Unavailable { retry_after: Some(time), error: "too many requests".into() }
+        }
+        Some(Fault::OtherUpstream) => {
+            PushError::Fatal { kind: FatalKind::IdentityMismatch, error: "the log belongs to another upstream".into() }
+        }
+        Some(Fault::Refuse) => PushError::Fatal { kind: FatalKind::Other, error: REFUSED.into() },
+        Some(Fault::RejectEvent(index)) => {
+            PushError::Rejected { index: index.min(batch.entries.len() - 1), error: "the event is not valid".into() }
+        }
+        Some(Fault::TooLarge) => PushError::TooLarge { error: "the request is too large".into() },
+        Some(Fault::Panic) => panic!("injected"),
+        Some(
+            Fault::Delay(_)
+            | Fault::Hang
+            | Fault::DisconnectAfter
+            | Fault::LoseEcho
+            | Fault::DuplicatePage
+            | Fault::EndStream,
+        )
+        | None => return Ok(()),
+    })
+}
+
+impl<L: Log> State<L> {
+    fn push(&mut self, batch: &Batch<L>, fault: Option<Fault>) -> Result<(), PushError<L::Position>> {
+        let head = self.head();
+        if batch.base != head {
+            return Err(PushError::Behind { head: Some(head) });
+        }
+        let from = self.entries.len();
+        self.entries.extend(batch.entries.iter().cloned());
+        match fault {
+            Some(Fault::LoseEcho) => self.lost_echoes.push(from..self.entries.len()),
+            Some(Fault::DisconnectAfter) => {
+                return Err(PushError::Uncertain { error: "the connection died before the answer came".into() });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 impl<L: Log> Upstream<L> for Memory<L> {
     fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<L::Position>> {
         let fault = self.shared.look(|state| state.push_faults.pop_front());
+        before_push(fault, batch)?;
         match fault {
-            Some(Fault::Reject) => return Err(PushError::Behind { head: None }),
-            Some(Fault::DisconnectBefore) => {
-                return Err(PushError::Unavailable { retry_after: None, error: "the connection died".into() });
-            }
-            Some(Fault::Busy(time)) => {
-                return Err(PushError::Unavailable { retry_after: Some(time), error: "too many requests".into() });
-            }
-            Some(Fault::OtherUpstream) => {
-                let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
-                return Err(PushError::Fatal { kind, error });
-            }
-            Some(Fault::Refuse) => return Err(PushError::Fatal { kind: FatalKind::Other, error: REFUSED.into() }),
-            Some(Fault::RejectEvent(index)) => {
-                let index = index.min(batch.entries.len() - 1);
-                return Err(PushError::Rejected { index, error: "the event is not valid".into() });
-            }
-            Some(Fault::TooLarge) => return Err(PushError::TooLarge { error: "the request is too large".into() }),
             Some(Fault::Hang) => {
                 let cause = interrupt.wait();
                 return Err(PushError::Uncertain { error: Interrupted { cause }.into() });
             }
-            Some(Fault::Panic) => panic!("injected"),
             Some(Fault::Delay(time)) => {
                 if let Err(interrupted) = interrupt.sleep(time) {
                     return Err(PushError::Unavailable { retry_after: None, error: interrupted.into() });
                 }
             }
-            Some(Fault::DisconnectAfter | Fault::LoseEcho | Fault::DuplicatePage | Fault::EndStream) | None => {}
+            _ => {}
         }
-        self.shared.change(|state| {
-            let head = state.head();
-            if batch.base != head {
-                return Err(PushError::Behind { head: Some(head) });
-            }
-            let from = state.entries.len();
-            state.entries.extend(batch.entries.iter().cloned());
-            match fault {
-                Some(Fault::LoseEcho) => state.lost_echoes.push(from..state.entries.len()),
-                Some(Fault::DisconnectAfter) => {
-                    return Err(PushError::Uncertain { error: "the connection died before the answer came".into() });
-                }
-                _ => {}
-            }
-            Ok(())
-        })
+        self.shared.change(|state| state.push(batch, fault))
     }
 
     fn pull<'a>(
@@ -219,63 +238,125 @@ impl<L: Log> Upstream<L> for Memory<L> {
         cursor: L::Position,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
-        let past_losses = self.shared.look(|state| state.lost_echoes.len());
-        Pages { upstream: self, interrupt, cursor, past_losses, caught_up: false, next: None, ended: false }
+        let mut pages = self.pages(cursor);
+        let interrupted = || Some(Err(PullError::Unavailable { retry_after: None, error: INTERRUPTED.into() }));
+        std::iter::from_fn(move || {
+            if let Some(known) = pages.known() {
+                return known;
+            }
+            let Waited::Ready((page, fault)) = pages.page().wait_or(interrupt, None) else {
+                pages.ended = true;
+                return interrupted();
+            };
+            let ended = match fault {
+                Some(Fault::Hang) => {
+                    interrupt.wait();
+                    true
+                }
+                Some(Fault::Delay(time)) => interrupt.sleep(time).is_err(),
+                _ => false,
+            };
+            if ended {
+                pages.ended = true;
+                return interrupted();
+            }
+            pages.give(page, fault)
+        })
     }
 }
 
+/// For tasks. A [delay](Fault::Delay) sleeps in a thread of its own.
+impl<L: Log> AsyncUpstream<L> for Memory<L> {
+    type Pull<'a> = Pages<'a, L>;
+
+    async fn push(&self, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
+        let fault = self.shared.look(|state| state.push_faults.pop_front());
+        before_push(fault, batch)?;
+        wait_out(fault).await;
+        self.shared.change(|state| state.push(batch, fault))
+    }
+
+    fn pull(&self, cursor: L::Position) -> Pages<'_, L> {
+        self.pages(cursor)
+    }
+}
+
+/// Waits as long as this fault does.
+async fn wait_out(fault: Option<Fault>) {
+    match fault {
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Delay(time)) => {
+            let over = Arc::new(Latch::new());
+            let opens = Arc::clone(&over);
+            let sleep = move || {
+                _ = Interrupt::new().sleep(time);
+                opens.open();
+            };
+            thread::Builder::new().spawn(sleep).expect("a thread for a delay");
+            over.opened().await;
+        }
+        _ => {}
+    }
+}
+
+const INTERRUPTED: &str = "the pull was interrupted";
+
 /// A pull from a [`Memory`] upstream.
-struct Pages<'a, L: Log> {
+pub struct Pages<'a, L: Log> {
     upstream: &'a Memory<L>,
-    interrupt: &'a Interrupt,
     cursor: L::Position,
     /// How many echoes had been lost when it began. Those are given.
     past_losses: usize,
     /// Whether a page has said that there is no more.
     caught_up: bool,
     /// What comes next, whatever else there is: the page once more, or the connection's end.
-    next: Option<Result<Page<L::Entry>, PullError>>,
+    next: Option<Item<L>>,
     ended: bool,
 }
 
+/// What a pull gives out.
+type Item<L> = Result<Page<<L as Log>::Entry>, PullError>;
+
+impl<L: Log> Memory<L> {
+    fn pages(&self, cursor: L::Position) -> Pages<'_, L> {
+        let past_losses = self.shared.look(|state| state.lost_echoes.len());
+        Pages { upstream: self, cursor, past_losses, caught_up: false, next: None, ended: false }
+    }
+}
+
 impl<L: Log> Pages<'_, L> {
-    fn end<T>(&mut self, retry_after: Option<Duration>, error: &'static str) -> Option<Result<T, PullError>> {
+    fn end(&mut self, retry_after: Option<Duration>, error: &'static str) -> Item<L> {
         self.ended = true;
-        Some(Err(PullError::Unavailable { retry_after, error: error.into() }))
+        Err(PullError::Unavailable { retry_after, error: error.into() })
     }
 
-    /// Waits until there is a page, or a fault, to give out.
-    fn wait(&self) -> Waited<(Page<L::Entry>, Option<Fault>)> {
+    /// What comes next, if upstream need not be asked.
+    fn known(&mut self) -> Option<Option<Item<L>>> {
+        match self.next.take() {
+            Some(next) => Some(Some(next)),
+            None => (self.ended || (self.caught_up && !self.upstream.live)).then_some(None),
+        }
+    }
+
+    /// A wait until there is a page, or a fault, to give out.
+    fn page(&self) -> Wait<impl Waitable<Output = (Page<L::Entry>, Option<Fault>)>> {
         let (cursor, caught_up, past_losses) = (self.cursor, self.caught_up, self.past_losses);
         let Memory { live, page: size, .. } = *self.upstream;
-        let look = |state: &mut State<L>| {
+        self.upstream.shared.wait(move |state: &mut State<L>| {
             let lost = if live { &state.lost_echoes[past_losses..] } else { &[] };
             let page = state.page(cursor, size, lost);
             if caught_up && page.entries.is_empty() && state.pull_faults.is_empty() {
                 return None;
             }
             Some((page, state.pull_faults.pop_front()))
-        };
-        self.upstream.shared.wait(look).wait_or(self.interrupt, None)
+        })
     }
-}
 
-impl<L: Log> Iterator for Pages<'_, L> {
-    type Item = Result<Page<L::Entry>, PullError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(next) = self.next.take() {
-            return Some(next);
-        }
-        if self.ended || (self.caught_up && !self.upstream.live) {
-            return None;
-        }
-        let Waited::Ready((page, fault)) = self.wait() else {
-            return self.end(None, "the pull was interrupted");
-        };
+    /// Gives out a page, or what goes wrong with it.
+    fn give(&mut self, page: Page<L::Entry>, fault: Option<Fault>) -> Option<Item<L>> {
         match fault {
-            Some(Fault::DisconnectBefore | Fault::Reject) => return self.end(None, "the connection died"),
-            Some(Fault::Busy(time)) => return self.end(Some(time), "too many requests"),
+            Some(Fault::DisconnectBefore | Fault::Reject) => return Some(self.end(None, "the connection died")),
+            Some(Fault::Busy(time)) => return Some(self.end(Some(time), "too many requests")),
             Some(Fault::OtherUpstream) => {
                 self.ended = true;
                 let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
@@ -285,29 +366,37 @@ impl<L: Log> Iterator for Pages<'_, L> {
                 self.ended = true;
                 return Some(Err(PullError::Fatal { kind: FatalKind::Other, error: REFUSED.into() }));
             }
-            Some(Fault::Hang) => {
-                self.interrupt.wait();
-                return self.end(None, "the pull was interrupted");
-            }
             Some(Fault::EndStream) => {
                 self.ended = true;
                 return None;
             }
             Some(Fault::Panic) => panic!("injected"),
-            Some(Fault::Delay(time)) => {
-                if self.interrupt.sleep(time).is_err() {
-                    return self.end(None, "the pull was interrupted");
-                }
-            }
-            Some(Fault::DisconnectAfter) => self.next = self.end(None, "the connection died"),
+            Some(Fault::DisconnectAfter) => self.next = Some(self.end(None, "the connection died")),
             Some(Fault::DuplicatePage) => self.next = Some(Ok(page.clone())),
-            Some(Fault::LoseEcho | Fault::RejectEvent(_) | Fault::TooLarge) | None => {}
+            Some(Fault::Hang | Fault::Delay(_) | Fault::LoseEcho | Fault::RejectEvent(_) | Fault::TooLarge) | None => {}
         }
         if let Some(last) = page.entries.last() {
             self.cursor = L::position(last);
         }
         self.caught_up |= page.more == More::None;
         Some(Ok(page))
+    }
+}
+
+impl<L: Log> AsyncPull<L> for Pages<'_, L> {
+    async fn next_page(&mut self) -> Option<Item<L>> {
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let (page, fault) = self.page().await;
+        wait_out(fault).await;
+        self.give(page, fault)
+    }
+}
+
+impl<L: Log> fmt::Debug for Pages<'_, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a backend implements, and an upstream in memory.
 
 mod memory;
+mod tasks;
 
 pub use self::memory::{Fault, Memory};
+pub use self::tasks::{AsyncPull, AsyncUpstream};
 use crate::log::Log;
 use crate::primitives::interrupt::Interrupt;
 use crate::protocol::messages::{Batch, Page, PullError, PushError};

@@ -1,0 +1,403 @@
+//! The driver: the pusher and the puller as futures, for any executor.
+//!
+//! It asks and reports through the same [`Party`] as the two threads do, and calls upstream without the lock as they do.
+//! What is different is how it waits: looking, finding nothing and leaving its waker are one critical section, as looking
+//! and parking are for a thread. So what is [argued](super::told) of a party that waits holds for it.
+//!
+//! A poll that nothing asked for looks again and finds what is there. A poll with another waker leaves that one instead. A
+//! timer is asked anew whenever the time has changed that the party was told to wait for.
+//!
+//! Dropping the driver is a stop. The call that is going on goes with it, and its outcome is reported as not known.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::core::{Core, State};
+use super::told::topic_of;
+use super::upstream::{AsyncPull, AsyncUpstream};
+use super::work::{Begun, Party, called, cut_short, nothing, page_pulled, pull_ended, push_ended};
+use crate::log::Log;
+use crate::platform::event::Input;
+use crate::platform::{Arc, Instant, catch_panic, is_unwinding};
+use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
+use crate::primitives::panics::Payload;
+use crate::primitives::wait_queue::Place;
+use crate::protocol::messages::{Batch, PullError, PushError};
+use crate::protocol::{Direction, Effects, Next, Time};
+
+/// What sleeps for a [`Driver`], and tells it the time.
+///
+/// A function that returns a future is one: `tokio::time::sleep`, `smol::Timer::after` with its outcome dropped, and so on.
+/// Where there is no clock of the standard library, or a test has its own, implement it.
+pub trait Timer: 'static {
+    /// A sleep.
+    type Sleep: Future<Output = ()>;
+
+    /// Sleeps for this long, at least: from the call on, whenever it is polled first.
+    ///
+    /// # Panics
+    ///
+    /// One comes out of the driver, which has ended then.
+    fn sleep(&self, duration: Duration) -> Self::Sleep;
+
+    /// A clock that agrees with the sleeps: the time since some moment. It never goes back. By default the standard one.
+    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
+        let origin = Instant::now();
+        move || origin.elapsed()
+    }
+}
+
+impl<F: Fn(Duration) -> S + 'static, S: Future<Output = ()>> Timer for F {
+    type Sleep = S;
+
+    fn sleep(&self, duration: Duration) -> S {
+        self(duration)
+    }
+}
+
+/// Pushes and pulls for a replicator without threads: see [`Builder::build_async`](super::Builder::build_async).
+///
+/// It is over once the replicator has been [stopped](super::Replicator::stop), which the drop of the last handle does, and
+/// each call to upstream that was going on has been dropped.
+///
+/// Nothing is pushed or pulled unless it is polled. It makes itself heard only if there is something to do: a replicator that
+/// is idle costs no poll.
+///
+/// # Cancel safety
+///
+/// Dropping it stops the replicator. What has not settled is [closed](super::Settled::Closed); of a push that was going on
+/// the outcome is not known, as a [shutdown](super::Shutdown) says.
+#[must_use = "nothing is pushed or pulled unless it is polled"]
+pub struct Driver<P, Q> {
+    push: Half<P>,
+    pull: Half<Q>,
+}
+
+/// A direction; `None` once it has ended.
+type Half<F> = Option<Pin<Box<F>>>;
+
+impl<P: Future<Output = ()>, Q: Future<Output = ()>> Driver<P, Q> {
+    /// The pusher and the puller apart, to run at the same time. Dropping one of them ends the other.
+    pub fn split(self) -> (impl Future<Output = ()> + use<P, Q>, impl Future<Output = ()> + use<P, Q>) {
+        let Self { mut push, mut pull } = self;
+        (poll_fn(move |context| poll_half(&mut push, context)), poll_fn(move |context| poll_half(&mut pull, context)))
+    }
+}
+
+impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { push, pull } = &mut *self;
+        match (poll_half(push, context), poll_half(pull, context)) {
+            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+fn poll_half<F: Future<Output = ()>>(half: &mut Half<F>, context: &mut Context<'_>) -> Poll<()> {
+    if let Some(running) = half {
+        if running.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        *half = None;
+    }
+    Poll::Ready(())
+}
+
+impl<P, Q> fmt::Debug for Driver<P, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer>(
+    core: Arc<Core<L>>,
+    upstream: Arc<U>,
+    timer: T,
+    [push_deadline, pull_silence]: [Option<Duration>; 2],
+) -> Driver<impl Future<Output = ()>, impl Future<Output = ()>> {
+    let timer = Arc::new(timer);
+    let half = |direction| (Ends { core: Arc::clone(&core), direction }, Arc::clone(&upstream), Arc::clone(&timer));
+    let (ends, upstream_, timer_) = half(Direction::Push);
+    let push = push(ends, upstream_, timer_, push_deadline);
+    let (ends, upstream_, timer_) = half(Direction::Pull);
+    let pull = pull(ends, upstream_, timer_, pull_silence);
+    Driver { push: Some(Box::pin(push)), pull: Some(Box::pin(pull)) }
+}
+
+/// Ends its direction as it is dropped, unless that has ended; and with it the other.
+struct Ends<L: Log> {
+    core: Arc<Core<L>>,
+    direction: Direction,
+}
+
+impl<L: Log> Drop for Ends<L> {
+    fn drop(&mut self) {
+        if is_unwinding() || self.core.look(|state| state.has_ended(self.direction)) {
+            return;
+        }
+        // A drop does not panic.
+        self.core.stop().message();
+        let ((last, after), wakers) = self.core.state.change_quietly(|state| {
+            let last = state.ends(self.direction);
+            ((last, std::mem::take(&mut state.after)), state.changed())
+        });
+        self.core.finish(after, wakers).message();
+        if last {
+            self.core.close(|_| ()).1.message();
+        }
+    }
+}
+
+/// How many calls or pages in a row may be over at once before other tasks get their turn.
+const MOST_AT_ONCE: u8 = 32;
+
+/// Counts them.
+struct Turn(u8);
+
+impl Turn {
+    /// Lets other tasks run, now and then.
+    async fn pass(&mut self) {
+        self.0 += 1;
+        if self.0 < MOST_AT_ONCE {
+            return;
+        }
+        self.0 = 0;
+        let mut passed = false;
+        let pass = |context: &mut Context<'_>| match std::mem::replace(&mut passed, true) {
+            true => Poll::Ready(()),
+            false => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        };
+        poll_fn(pass).await;
+    }
+}
+
+/// The pusher.
+async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
+    ends: Ends<L>,
+    upstream: Arc<U>,
+    timer: Arc<T>,
+    limit: Option<Duration>,
+) {
+    let pusher = Party::pusher(&ends.core);
+    let mut turn = Turn(0);
+    let mut next = pusher.next_of_task(&*timer, Input::Pusher, nothing).await;
+    while let Some((batch, Begun { interrupt, replaced })) = next {
+        let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
+        let outcome = match &sending.batch {
+            Some(batch) => call(|| upstream.push(batch), &interrupt, limit, &*timer).await,
+            None => unreachable!("it is taken below"),
+        };
+        let Some(batch) = sending.batch.take() else { unreachable!("it is taken here") };
+        let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
+        let (outcome, error) = called("AsyncUpstream::push", outcome);
+        let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
+        next = pusher.next_of_task(&*timer, Input::PushEnded, report).await;
+        let _caught = catch_panic(|| drop(interrupt));
+        turn.pass().await;
+    }
+}
+
+/// A push that is going on, and the batch, until it has ended. As it is dropped it reports that the outcome is not known.
+struct Sending<'a, L: Log> {
+    pusher: &'a Party<'a, L, Batch<L>>,
+    replaced: u64,
+    batch: Option<Batch<L>>,
+}
+
+impl<L: Log> Drop for Sending<'_, L> {
+    fn drop(&mut self) {
+        let Some(batch) = self.batch.take().filter(|_| !is_unwinding()) else { return };
+        let outcome = PushError::Uncertain { error: DROPPED.into() };
+        let (outcome, error) = called("", Ok(Err(outcome)));
+        let report = |state: &mut State<L>, now| push_ended(state, batch, self.replaced, outcome, error, now);
+        self.pusher.report(Input::PushEnded, report);
+    }
+}
+
+/// What came of a call that was going on as the driver was dropped.
+const DROPPED: &str = "the driver was dropped during the call";
+
+/// The puller.
+async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
+    ends: Ends<L>,
+    upstream: Arc<U>,
+    timer: Arc<T>,
+    silence: Option<Duration>,
+) {
+    let puller = Party::puller(&ends.core);
+    let mut turn = Turn(0);
+    let mut next = puller.next_of_task(&*timer, Input::Puller, nothing).await;
+    while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
+        let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
+        let outcome = match catch_panic(|| upstream.pull(cursor)) {
+            Err(payload) => Err(payload),
+            Ok(mut pull) => {
+                let outcome = loop {
+                    let page = match call(|| pull.next_page(), &interrupt, silence, &*timer).await {
+                        Err(payload) => break Err(payload),
+                        Ok(Err(cut)) => break Ok(Err(cut_short(cut.cause))),
+                        Ok(Ok(None)) => break Ok(Ok(())),
+                        Ok(Ok(Some(Err(error)))) => break Ok(Err(error)),
+                        Ok(Ok(Some(Ok(page)))) => page,
+                    };
+                    let brings = Input::Page(page.entries.len());
+                    puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
+                    if let Some(cause) = interrupt.cause() {
+                        break Ok(Err(cut_short(cause)));
+                    }
+                    turn.pass().await;
+                };
+                catch_panic(|| drop(pull)).and(outcome)
+            }
+        };
+        pulling.ticket = None;
+        let (outcome, error) = called("AsyncUpstream::pull", outcome);
+        let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
+        next = puller.next_of_task(&*timer, Input::PullEnded(ticket), report).await;
+        let _caught = catch_panic(|| drop(interrupt));
+        turn.pass().await;
+    }
+}
+
+/// A pull that is going on, until it has ended. As it is dropped it reports that it has not caught up.
+struct Pulling<'a, L: Log> {
+    puller: &'a Party<'a, L, (u64, L::Position)>,
+    ticket: Option<u64>,
+}
+
+impl<L: Log> Drop for Pulling<'_, L> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.filter(|_| !is_unwinding()) else { return };
+        let outcome = PullError::Unavailable { retry_after: None, error: DROPPED.into() };
+        let (outcome, error) = called("", Ok(Err(outcome)));
+        let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
+        self.puller.report(Input::PullEnded(ticket), report);
+    }
+}
+
+/// A call that has been dropped, or not even been begun.
+struct Cut {
+    cause: Cause,
+    begun: bool,
+}
+
+impl Cut {
+    fn of_push<P>(self) -> PushError<P> {
+        let error = Interrupted { cause: self.cause }.into();
+        match self.begun {
+            true => PushError::Uncertain { error },
+            false => PushError::Unavailable { retry_after: None, error },
+        }
+    }
+}
+
+/// Makes a call and drops it, by its end at the latest: when its interrupt is set or it has taken longer than `limit`. What
+/// has come by then counts. An error if it panics, also as it is dropped.
+async fn call<F: Future, T: Timer>(
+    begin: impl FnOnce() -> F,
+    interrupt: &Interrupt,
+    limit: Option<Duration>,
+    timer: &T,
+) -> Result<Result<F::Output, Cut>, Payload> {
+    if let Some(cause) = interrupt.cause() {
+        return Ok(Err(Cut { cause, begun: false }));
+    }
+    let mut future = pin!(Some(catch_panic(begin)?));
+    let mut interrupted = interrupt.triggered();
+    let mut late = pin!(limit.map(|limit| timer.sleep(limit)));
+    let outcome = poll_fn(|context| {
+        let Some(running) = future.as_mut().as_pin_mut() else { unreachable!("it is dropped below") };
+        let cause = match catch_panic(|| running.poll(context)) {
+            Err(payload) => return Poll::Ready(Err(payload)),
+            Ok(Poll::Ready(output)) => return Poll::Ready(Ok(Ok(output))),
+            Ok(Poll::Pending) => match Pin::new(&mut interrupted).poll(context) {
+                Poll::Ready(cause) => cause,
+                Poll::Pending => match late.as_mut().as_pin_mut().map(|late| late.poll(context)) {
+                    Some(Poll::Ready(())) => Cause::Deadline,
+                    Some(Poll::Pending) | None => return Poll::Pending,
+                },
+            },
+        };
+        Poll::Ready(Ok(Err(Cut { cause, begun: true })))
+    })
+    .await;
+    catch_panic(|| future.set(None)).and(outcome)
+}
+
+impl<L: Log, T> Party<'_, L, T> {
+    /// As [`next`](Self::next), for a task.
+    async fn next_of_task(
+        &self,
+        timer: &impl Timer,
+        input: Input,
+        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+    ) -> Option<(T, Begun)> {
+        let mut queued = Queued { core: self.core, topic: topic_of(self.direction), place: None };
+        let mut report = Some(report);
+        let mut sleep = pin!(None);
+        let mut sleeps_until = None;
+        poll_fn(|context| {
+            let waker = context.waker();
+            let mut next = match report.take() {
+                Some(report) => self.poll(Some((input, report)), &mut queued.place, waker),
+                None => self.poll(no_report(), &mut queued.place, waker),
+            };
+            let mut ticked = false;
+            loop {
+                let (until, now) = match next {
+                    (Next::Do(call), _) => return Poll::Ready(Some(call)),
+                    (Next::Stop, _) => return Poll::Ready(None),
+                    (Next::Wait { until }, now) => (until.filter(|time| *time != Time::MAX), now),
+                };
+                if until != sleeps_until {
+                    sleep.set(until.map(|time| timer.sleep(time.saturating_sub(now))));
+                    sleeps_until = until;
+                }
+                match sleep.as_mut().as_pin_mut().map(|sleep| sleep.poll(context)) {
+                    Some(Poll::Ready(())) => {
+                        sleep.set(None);
+                        sleeps_until = None;
+                    }
+                    Some(Poll::Pending) | None => return Poll::Pending,
+                }
+                if std::mem::replace(&mut ticked, true) {
+                    // A timer that is ahead of its clock: other tasks run meanwhile.
+                    waker.wake_by_ref();
+                    return Poll::Pending;
+                }
+                let tick = |state: &mut State<L>, now| self.tick(state, now);
+                next = self.poll(Some((Input::Clock, tick)), &mut queued.place, waker);
+            }
+        })
+        .await
+    }
+}
+
+/// A poll that reports nothing.
+const fn no_report<L: Log>() -> Option<(Input, fn(&mut State<L>, Time) -> Effects<L::Entry>)> {
+    None
+}
+
+/// A place in the queue of those who wait for something to do in a direction.
+struct Queued<'a, L: Log> {
+    core: &'a Core<L>,
+    topic: usize,
+    place: Option<Place>,
+}
+
+impl<L: Log> Drop for Queued<'_, L> {
+    fn drop(&mut self) {
+        if !is_unwinding() {
+            self.core.state.leave(self.topic, &mut self.place);
+        }
+    }
+}

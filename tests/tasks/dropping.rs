@@ -1,0 +1,103 @@
+//! How it ends: a driver that is dropped, or never polled.
+
+use latchwork::Settled;
+use latchwork::protocol::Push;
+use latchwork::replicator::CommitError;
+use latchwork::upstream::Fault;
+
+use super::*;
+
+#[test]
+fn dropping_a_driver_that_was_never_polled_closes_what_has_not_settled() {
+    let (replicator, driver) = quick(Memory::new(0)).build_async(|_| std::future::pending());
+    let ticket = replicator.commit(vec![1]).unwrap();
+    drop(driver);
+    assert_eq!(ticket.wait(), Settled::Closed);
+    assert!(matches!(replicator.commit(vec![2]), Err(CommitError::Stopped)));
+    let report = replicator.shutdown(LONG);
+    assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (1, false, 0));
+    assert!(replicator.into_log().is_some());
+}
+
+#[test]
+fn dropping_a_driver_during_a_push_says_that_its_outcome_is_not_known() {
+    let upstream = Memory::new(0);
+    let (replicator, mut driver) = quick(upstream.clone()).build_async(|_| std::future::pending());
+    upstream.fail_push(Fault::Hang);
+    let ticket = replicator.commit(vec![1]).unwrap();
+    assert!(poll_once(&mut driver).is_pending());
+    assert!(matches!(replicator.status().push, Push::Sending { .. }));
+    drop(driver);
+    assert_eq!(ticket.wait(), Settled::Closed);
+    let report = replicator.shutdown(LONG);
+    assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (1, true, 0));
+    assert!(replicator.status().last_error.is_some());
+}
+
+#[test]
+fn dropping_one_half_ends_the_other() {
+    for first in [true, false] {
+        let (replicator, driver) = quick(Memory::new(0)).build_async(|_| std::future::pending());
+        let (push, pull) = driver.split();
+        let (mut push, mut pull) = (Box::pin(push), Box::pin(pull));
+        assert!(poll_once(&mut push).is_pending() && poll_once(&mut pull).is_pending());
+        let ticket = replicator.commit(vec![1]).unwrap();
+        if first {
+            drop(push);
+            assert!(poll_once(&mut pull).is_ready());
+        } else {
+            drop(pull);
+            assert!(poll_once(&mut push).is_ready());
+        }
+        assert_eq!(ticket.wait(), Settled::Closed);
+    }
+}
+
+#[test]
+fn a_shutdown_of_a_driver_that_is_never_polled_says_what_has_not_ended() {
+    let (replicator, driver) = quick(Memory::new(0)).build_async(|_| std::future::pending());
+    drop(replicator.commit(vec![1]).unwrap());
+    let report = replicator.shutdown(SHORT);
+    assert_eq!((report.pending.len(), report.unfinished.len()), (1, 2));
+    assert!(report.unfinished.iter().all(|unfinished| unfinished.calling_for.is_none()));
+    drop(driver);
+    assert!(replicator.shutdown(SHORT).unfinished.is_empty());
+}
+
+#[test]
+fn the_drop_of_the_last_handle_ends_the_driver_and_drops_its_calls() {
+    run(async {
+        let upstream = Memory::new(0);
+        let (replicator, driver) = quick(upstream.clone()).build_async(tokio::time::sleep);
+        let driver = tokio::task::spawn_local(driver);
+        upstream.fail_push(Fault::Hang);
+        let ticket = replicator.commit(vec![1]).unwrap();
+        replicator.status_when(|status| matches!(status.push, Push::Sending { .. })).await;
+        drop(replicator);
+        driver.await.unwrap();
+        assert_eq!(ticket.await, Settled::Closed);
+    });
+}
+
+#[test]
+fn shutdown_async_hands_over_what_it_can_and_reports_the_rest() {
+    run(async {
+        for hangs in [false, true] {
+            let upstream = Memory::new(0);
+            let (replicator, driver) = quick(upstream.clone()).build_async(tokio::time::sleep);
+            let driver = tokio::task::spawn_local(driver);
+            if hangs {
+                upstream.fail_push(Fault::Hang);
+            }
+            drop(replicator.commit(vec![1]).unwrap());
+            let report = replicator.shutdown_async(SHORT, tokio::time::sleep).await;
+            assert_eq!((report.pending.len(), report.uncertain), (usize::from(hangs), hangs));
+            assert!(report.unfinished.is_empty());
+            driver.await.unwrap();
+        }
+        // One that is never polled.
+        let (replicator, _driver) = quick(Memory::new(0)).build_async(tokio::time::sleep);
+        let report = replicator.shutdown_async(SHORT, tokio::time::sleep).await;
+        assert_eq!(report.unfinished.len(), 2);
+    });
+}
