@@ -147,6 +147,10 @@ impl Waiting {
                 index
             }
             None => {
+                // Most queues have one waiter, and there may be very many of them.
+                if self.wakers.capacity() == 0 {
+                    self.wakers.reserve_exact(1);
+                }
                 self.wakers.push(Some(waker));
                 self.wakers.len() - 1
             }

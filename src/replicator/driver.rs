@@ -1,7 +1,8 @@
 //! The driver: the pusher and the puller as futures, for any executor.
 //!
 //! It asks and reports through the same [`Party`] as the two threads do, and calls upstream without the lock as they do.
-//! What is different is how it waits: looking, finding nothing and leaving its waker are one critical section, as looking
+//! (Each in a critical section of its own: what is kept across an await takes room in each replicator.) What is different is
+//! how it waits: looking, finding nothing and leaving its waker are one critical section, as looking
 //! and parking are for a thread. So what is [argued](super::told) of a party that waits holds for it.
 //!
 //! A poll that nothing asked for looks again and finds what is there. A poll with another waker leaves that one instead. A
@@ -26,7 +27,7 @@ use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
 use crate::primitives::panics::Payload;
 use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, PullError, PushError};
-use crate::protocol::{Direction, Effects, Next, Time};
+use crate::protocol::{Direction, Next, Time};
 
 /// What sleeps for a [`Driver`], and tells it the time.
 ///
@@ -189,8 +190,8 @@ async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
 ) {
     let pusher = Party::pusher(&ends.core);
     let mut turn = Turn(0);
-    let mut next = pusher.next_of_task(&*timer, Input::Pusher, nothing).await;
-    while let Some((batch, Begun { interrupt, replaced })) = next {
+    pusher.report(Input::Pusher, nothing);
+    while let Some((batch, Begun { interrupt, replaced })) = pusher.next_of_task(&*timer).await {
         let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
         let outcome = match &sending.batch {
             Some(batch) => call(|| upstream.push(batch), &interrupt, limit, &*timer).await,
@@ -200,7 +201,7 @@ async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
         let (outcome, error) = called("AsyncUpstream::push", outcome);
         let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
-        next = pusher.next_of_task(&*timer, Input::PushEnded, report).await;
+        pusher.report(Input::PushEnded, report);
         let _caught = catch_panic(|| drop(interrupt));
         turn.pass().await;
     }
@@ -235,8 +236,8 @@ async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
 ) {
     let puller = Party::puller(&ends.core);
     let mut turn = Turn(0);
-    let mut next = puller.next_of_task(&*timer, Input::Puller, nothing).await;
-    while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
+    puller.report(Input::Puller, nothing);
+    while let Some(((ticket, cursor), Begun { interrupt, .. })) = puller.next_of_task(&*timer).await {
         let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
         let outcome = match catch_panic(|| upstream.pull(cursor)) {
             Err(payload) => Err(payload),
@@ -262,7 +263,7 @@ async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
         pulling.ticket = None;
         let (outcome, error) = called("AsyncUpstream::pull", outcome);
         let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
-        next = puller.next_of_task(&*timer, Input::PullEnded(ticket), report).await;
+        puller.report(Input::PullEnded(ticket), report);
         let _caught = catch_panic(|| drop(interrupt));
         turn.pass().await;
     }
@@ -313,7 +314,7 @@ async fn call<F: Future, T: Timer>(
     }
     let mut future = pin!(Some(catch_panic(begin)?));
     let mut interrupted = interrupt.triggered();
-    let mut late = pin!(limit.map(|limit| timer.sleep(limit)));
+    let mut late = limit.map(|limit| Box::pin(timer.sleep(limit)));
     let outcome = poll_fn(|context| {
         let Some(running) = future.as_mut().as_pin_mut() else { unreachable!("it is dropped below") };
         let cause = match catch_panic(|| running.poll(context)) {
@@ -321,7 +322,7 @@ async fn call<F: Future, T: Timer>(
             Ok(Poll::Ready(output)) => return Poll::Ready(Ok(Ok(output))),
             Ok(Poll::Pending) => match Pin::new(&mut interrupted).poll(context) {
                 Poll::Ready(cause) => cause,
-                Poll::Pending => match late.as_mut().as_pin_mut().map(|late| late.poll(context)) {
+                Poll::Pending => match late.as_mut().map(|late| late.as_mut().poll(context)) {
                     Some(Poll::Ready(())) => Cause::Deadline,
                     Some(Poll::Pending) | None => return Poll::Pending,
                 },
@@ -334,57 +335,36 @@ async fn call<F: Future, T: Timer>(
 }
 
 impl<L: Log, T> Party<'_, L, T> {
-    /// As [`next`](Self::next), for a task.
-    async fn next_of_task(
-        &self,
-        timer: &impl Timer,
-        input: Input,
-        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
-    ) -> Option<(T, Begun)> {
+    /// As [`next`](Self::next), for a task that has reported: until there is something to do, and begins it; `None` once there
+    /// will be nothing any more.
+    async fn next_of_task(&self, timer: &impl Timer) -> Option<(T, Begun)> {
         let mut queued = Queued { core: self.core, topic: topic_of(self.direction), place: None };
-        let mut report = Some(report);
-        let mut sleep = pin!(None);
-        let mut sleeps_until = None;
+        // What it sleeps until, and the sleep. Few directions sleep, so that a sleep of the common size would be room lost.
+        let mut sleep: Option<(Time, Pin<Box<_>>)> = None;
         poll_fn(|context| {
-            let waker = context.waker();
-            let mut next = match report.take() {
-                Some(report) => self.poll(Some((input, report)), &mut queued.place, waker),
-                None => self.poll(no_report(), &mut queued.place, waker),
-            };
-            let mut ticked = false;
+            let mut ticks = false;
             loop {
-                let (until, now) = match next {
+                let (until, now) = match self.poll(ticks, &mut queued.place, context.waker()) {
                     (Next::Do(call), _) => return Poll::Ready(Some(call)),
                     (Next::Stop, _) => return Poll::Ready(None),
                     (Next::Wait { until }, now) => (until.filter(|time| *time != Time::MAX), now),
                 };
-                if until != sleeps_until {
-                    sleep.set(until.map(|time| timer.sleep(time.saturating_sub(now))));
-                    sleeps_until = until;
+                if until != sleep.as_ref().map(|(time, _)| *time) {
+                    sleep = until.map(|time| (time, Box::pin(timer.sleep(time.saturating_sub(now)))));
                 }
-                match sleep.as_mut().as_pin_mut().map(|sleep| sleep.poll(context)) {
-                    Some(Poll::Ready(())) => {
-                        sleep.set(None);
-                        sleeps_until = None;
-                    }
+                match sleep.as_mut().map(|(_, sleep)| sleep.as_mut().poll(context)) {
+                    Some(Poll::Ready(())) => sleep = None,
                     Some(Poll::Pending) | None => return Poll::Pending,
                 }
-                if std::mem::replace(&mut ticked, true) {
+                if std::mem::replace(&mut ticks, true) {
                     // A timer that is ahead of its clock: other tasks run meanwhile.
-                    waker.wake_by_ref();
+                    context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                let tick = |state: &mut State<L>, now| self.tick(state, now);
-                next = self.poll(Some((Input::Clock, tick)), &mut queued.place, waker);
             }
         })
         .await
     }
-}
-
-/// A poll that reports nothing.
-const fn no_report<L: Log>() -> Option<(Input, fn(&mut State<L>, Time) -> Effects<L::Entry>)> {
-    None
 }
 
 /// A place in the queue of those who wait for something to do in a direction.

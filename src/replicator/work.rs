@@ -121,25 +121,19 @@ impl<L: Log, T> Party<'_, L, T> {
         }
     }
 
-    /// Reports what came of the last call, if there is something to report, and looks. If there is nothing to do it leaves the
-    /// waker in the queue, in the same critical section. What has begun, or for what it waits; and since when.
-    pub(super) fn poll(
-        &self,
-        report: Option<(Input, impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>)>,
-        place: &mut Option<Place>,
-        waker: &Waker,
-    ) -> (Next<(T, Begun)>, Time) {
+    /// Looks, for a task, once its time has come if it `ticks`. If there is nothing to do it leaves the waker in the queue, in
+    /// the same critical section. What has begun, or for what it waits; and since when.
+    pub(super) fn poll(&self, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<(T, Begun)>, Time) {
         let core = self.core;
         let now = core.now();
         // No waker is cloned or dropped under the lock: it is user code.
         let mut waker = Some(waker.clone());
         let mut state = core.state.lock();
-        let (after, mut wakers) = match report {
-            Some((input, report)) => {
-                let (after, topics) = self.transition(&mut state, input, report, now);
-                (after, state.notify(topics))
-            }
-            None => (AfterUnlock::default(), Wakers::new()),
+        let (after, mut wakers) = if ticks {
+            let (after, topics) = self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now);
+            (after, state.notify(topics))
+        } else {
+            (AfterUnlock::default(), Wakers::new())
         };
         let (next, topics) = state.look(|state| self.look(state, now));
         if topics != 0 {
@@ -158,7 +152,7 @@ impl<L: Log, T> Party<'_, L, T> {
     }
 
     /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
-    pub(super) fn look(&self, state: &mut State<L>, now: Time) -> (Next<(T, Begun)>, Topics) {
+    fn look(&self, state: &mut State<L>, now: Time) -> (Next<(T, Begun)>, Topics) {
         let next = state.catch_panic(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
@@ -187,11 +181,11 @@ impl<L: Log, T> Party<'_, L, T> {
 
     /// Does what is left once the lock has been given up. A panic is shown as this direction's last error, and changes
     /// nothing else.
-    pub(super) fn finish(&self, after: AfterUnlock, wakers: Wakers) {
+    fn finish(&self, after: AfterUnlock, wakers: Wakers) {
         self.show(self.core.finish(after, wakers).message());
     }
 
-    pub(super) fn show(&self, panicked: Option<String>) {
+    fn show(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
             let now = self.core.now();
             let ((), wakers) = self.core.state.change_quietly(|state| {
@@ -204,12 +198,12 @@ impl<L: Log, T> Party<'_, L, T> {
     }
 
     /// A time has come that it was told to wait for.
-    pub(super) fn tick(&self, state: &mut State<L>, now: Time) -> Effects<L::Entry> {
+    fn tick(&self, state: &mut State<L>, now: Time) -> Effects<L::Entry> {
         (self.tick)(&mut state.protocol, now)
     }
 
     /// A report under the lock. A panic of the log's is this party's failure.
-    pub(super) fn transition(
+    fn transition(
         &self,
         state: &mut State<L>,
         input: Input,
