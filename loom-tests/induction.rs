@@ -137,6 +137,7 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::RejectedIndexNotMoved, at: deciding(&[PushRejected, RetryRejected]), breaks: &[HeldBack] },
     Entry { bug: KnownBug::GivesUpWhatWasSent, at: deciding(&[PushLost, GiveUp]), breaks: &[GivenUpRightly] },
     Entry { bug: KnownBug::RetryOfRefusedIsLost, at: deciding(&[PushRejected, RetryRejected]), breaks: &[HeldBack] },
+    Entry { bug: KnownBug::DecisionsForgetNoFailure, at: deciding(&[PushRejected, PushUnavailable, GiveUp, RetryRejected]), breaks: &[BackoffGrows] },
     Entry { bug: KnownBug::RefusedInDoubt, at: deciding(&[PushRejected, RetryRejected, PushLost]), breaks: &[CatchUpOwed] },
     Entry { bug: KnownBug::TooLargeForGood, at: deciding(&[PushTooLarge, RetryRejected]), breaks: &[NoStorm, HeldBack] },
     Entry { bug: KnownBug::ResetForgetsWhatWasSent, at: deciding(&[PushLost, ResetWith, GiveUp]), breaks: &[DoubtStands, GivenUpRightly] },

@@ -698,7 +698,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: Some("matrix-rust-sdk #3539"),
         edits: &[replace(
             "protocol/decisions.rs",
-            "Protocol::give_up",
+            "Protocol::owner_decided",
             "range.contains(&blocked.index)",
             "range.contains(&blocked.index) && false",
         )],
@@ -947,6 +947,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         story: "The owner has a refused event tried again, and it is held back all the same.",
         source: None,
         edits: &[begin("protocol/decisions.rs", "Protocol::retry_rejected", "return Effects::default();")],
+    },
+    KnownBug {
+        name: "DecisionsForgetNoFailure",
+        story: "The owner has decided about an event that upstream refuses, and the failures before count on: the next is waited out for too long.",
+        source: None,
+        edits: &[replace("protocol/decisions.rs", "Protocol::refusal_is_decided", "self.push_forgets();", "")],
     },
     KnownBug {
         name: "RefusedInDoubt",

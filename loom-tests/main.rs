@@ -711,6 +711,7 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::ReconnectCutsOnceForEver,
         KnownBug::NewsShortOfTheHead,
         KnownBug::BlamesTheConnection,
+        KnownBug::DecisionsForgetNoFailure,
     ];
     let elsewhere = [FOUND_BY_SEARCH, FOUND_BY_ANSWERS, FOUND_BY_INDUCTION].concat();
     let found: Vec<_> = INDEX.models().flat_map(|model| model.known_bugs).map(|(bug, _)| bug).collect();

@@ -121,23 +121,7 @@ impl<L: Log> Protocol<L> {
         let before = self.decidable(&range)?;
         let given_up = self.log.give_up(range.clone()).ok_or(DecisionError::Unsupported)?;
         self.counters.given_up += range.len() as u64;
-        let mut effects = Effects::default();
-        let left = self.course.blocked.take_if(|blocked| range.contains(&blocked.index));
-        effects.spent.error(left.and_then(|blocked| blocked.failure.shared()));
-        if let Some(blocked) = &mut self.course.blocked {
-            if blocked.index >= range.end {
-                blocked.index -= range.len();
-            }
-        }
-        if let Err(failure) = contract::given_up(before, range.len(), self.log.pending()) {
-            self.push_unsent(failure);
-        }
-        effects.merged = Some(Merged::Rebase {
-            new: Vec::new(),
-            confirmed: Vec::new(),
-            moved: before - range.end,
-            dropped: range.collect(),
-        });
+        let effects = self.owner_decided(before, &range, range.clone().collect());
         Ok((given_up, effects))
     }
 
@@ -152,22 +136,40 @@ impl<L: Log> Protocol<L> {
             Err(error) => return Err((error, event)),
         };
         let former = self.log.replace(index, event).map_err(|event| (DecisionError::Unsupported, event))?;
-        let mut effects = Effects::default();
-        let left = self.course.blocked.take_if(|blocked| blocked.index == index);
-        effects.spent.error(left.and_then(|blocked| blocked.failure.shared()));
-        if let Err(failure) = contract::given_up(before, 0, self.log.pending()) {
-            self.push_unsent(failure);
-        }
-        // It stands there anew, and so does what is behind it.
-        effects.merged =
-            Some(Merged::Rebase { new: Vec::new(), confirmed: Vec::new(), moved: before - index, dropped: Vec::new() });
+        let effects = self.owner_decided(before, &(index..index + 1), Vec::new());
         Ok((former, effects))
     }
 
     /// The owner has the event that upstream refuses tried once more, as it is. Without one nothing changes.
     pub fn retry_rejected(&mut self) -> Effects<L::Entry> {
+        self.refusal_is_decided()
+    }
+
+    /// The owner has decided about some of the `before` events that were pending: these have left the log, or others stand in
+    /// their place.
+    fn owner_decided(&mut self, before: usize, range: &Range<usize>, dropped: Vec<usize>) -> Effects<L::Entry> {
         let mut effects = Effects::default();
-        effects.spent.error(self.unblock());
+        match &mut self.course.blocked {
+            Some(blocked) if range.contains(&blocked.index) => effects = self.refusal_is_decided(),
+            Some(blocked) if blocked.index >= range.end => blocked.index -= dropped.len(),
+            _ => {}
+        }
+        if let Err(failure) = contract::given_up(before, dropped.len(), self.log.pending()) {
+            self.push_unsent(failure);
+        }
+        // What stands there anew has moved too.
+        let moved = before - range.start - dropped.len();
+        effects.merged = Some(Merged::Rebase { new: Vec::new(), confirmed: Vec::new(), moved, dropped });
+        effects
+    }
+
+    /// What was refused is tried again, or gone: whatever has gone wrong before says nothing of the next push.
+    fn refusal_is_decided(&mut self) -> Effects<L::Entry> {
+        let mut effects = Effects::default();
+        if let Some(said) = self.unblock() {
+            self.push_forgets();
+            effects.spent.error(Some(said));
+        }
         effects
     }
 

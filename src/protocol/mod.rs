@@ -47,7 +47,8 @@
 //!   told.
 //! - A success that brought nothing forgets no failure at once. A pull's failures are forgotten
 //!   when one has brought something, or has succeeded after their last delay has passed a second
-//!   time; a push's when one is accepted.
+//!   time; a push's when one is accepted, or the owner has decided about what
+//!   [upstream refuses](Protocol::rejected).
 //! - A reconnect cuts a push's delay short, once for each success.
 //! - Pushes that others overtake are sent again at once [a few times](Delay::Overtaken), then after
 //!   a short delay.
@@ -166,11 +167,11 @@ struct Course<P> {
     catch_up: u64,
     /// A push that may have been taken, which nothing has decided yet.
     doubt: Option<Doubt<P>>,
-    /// Pushes that could not reach upstream or had no answer, since one was accepted or the owner asked to look again.
+    /// Pushes that could not reach upstream or had no answer, since one was accepted or the owner said to go on.
     push_failures: u32,
-    /// Pushes that were rejected since the last merge, or the owner asked to look again.
+    /// Pushes that were rejected since the last merge, or the owner said to go on.
     rejected: u32,
-    /// Pushes that others overtook since one was accepted, or the owner asked to look again.
+    /// Pushes that others overtook since one was accepted, or the owner said to go on.
     overtaken: u32,
     /// Pulls that failed, or ended without news, since one brought something or lived long enough.
     pull_failures: u32,

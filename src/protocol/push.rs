@@ -567,7 +567,7 @@ impl<L: Log> Protocol<L> {
     }
 
     /// Whatever has gone wrong with pushes counts no more.
-    fn push_forgets(&mut self) {
+    pub(super) fn push_forgets(&mut self) {
         (self.course.push_failures, self.course.rejected, self.course.overtaken) = (0, 0, 0);
     }
 

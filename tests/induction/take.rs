@@ -58,6 +58,13 @@ impl State {
         self.blocked = self.blocked.and_then(|blocked| blocked.checked_sub(confirmed + dropped));
     }
 
+    /// The owner has decided about this one of the pending events: if it was refused, a push is as the first.
+    fn is_decided(&mut self, event: usize) {
+        if self.blocked.take_if(|blocked| *blocked == event).is_some() {
+            (self.failed[index(Pushing)], self.rejected) = Default::default();
+        }
+    }
+
     /// What the owner decides about is not what a push carried that may come late, unless that is in doubt.
     fn forgets_late(&mut self) {
         if self.doubt.unseen == 0 {
@@ -157,7 +164,7 @@ impl Taken {
             Step::Replace(index) => {
                 self.state.forgets_late();
                 let mut moved = None;
-                self.state.blocked = self.state.blocked.filter(|blocked| *blocked != index);
+                self.state.is_decided(index);
                 self.input(|protocol| {
                     let (_former, effects) = protocol.replace(index, ()).expect("upstream cannot have it");
                     moved.clone_from(&effects.merged);
@@ -166,7 +173,9 @@ impl Taken {
                 self.miscounted = !matches!(moved, Some(Merged::Rebase { dropped, .. }) if dropped.is_empty());
             }
             Step::RetryRejected => {
-                self.state.blocked = None;
+                if let Some(blocked) = self.state.blocked {
+                    self.state.is_decided(blocked);
+                }
                 self.input(Protocol::retry_rejected);
             }
             Step::Reconnect => {
@@ -518,11 +527,8 @@ impl Taken {
         let pending = range.len() + rest;
         state.protocol.log().holds(pending);
         let counted = state.protocol.counters().given_up + range.len() as u64;
-        state.blocked = match state.blocked {
-            Some(blocked) if range.contains(&blocked) => None,
-            Some(blocked) if blocked >= range.end => Some(blocked - range.len()),
-            blocked => blocked,
-        };
+        range.clone().for_each(|index| state.is_decided(index));
+        state.blocked.iter_mut().filter(|blocked| **blocked >= range.end).for_each(|blocked| *blocked -= range.len());
         let mut told = None;
         self.input(|protocol| {
             let (_entries, effects) = protocol.give_up(range.clone()).expect("upstream cannot have them");

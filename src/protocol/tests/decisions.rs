@@ -132,6 +132,33 @@ fn replace_and_retry_rejected_and_restart_let_it_be_sent_again() {
 }
 
 #[test]
+fn give_up_and_replace_and_retry_rejected_forget_the_failures_before() {
+    // The first waits out its failures, and then upstream refuses it.
+    let refused = || {
+        let failed = live([1, 2]).then(|it| it.push_once(unavailable(None), ms(0)));
+        let failed = failed.then(|it| it.push_once(unavailable(None), ms(100)));
+        failed.then(|it| it.push_once(rejected(0), ms(300)))
+    };
+    let delay = |protocol: &mut Core| {
+        let _backs_off = protocol.push_once(unavailable(None), ms(1_000));
+        (1_000..).find(|&now| protocol.would_send(ms(now))).map(|now| now - 1_000)
+    };
+    let decisions: [fn(&mut Core); 3] = [
+        |it| drop(it.give_up(0..1).expect("it is not in flight")),
+        |it| drop(it.replace(0, 10).expect("it is not in flight")),
+        |it| drop(it.retry_rejected()),
+    ];
+    for decide in decisions {
+        assert_eq!(delay(&mut refused().then(decide)), Some(100));
+    }
+    // What else is given up, or replaced, or tried again says nothing of what the failures were about.
+    let mut cancelled = live([1, 2, 3]).then(|it| it.push_once(unavailable(None), ms(0)));
+    assert!(cancelled.give_up(2..3).is_ok() && cancelled.replace(1, 20).is_ok());
+    let _nothing = cancelled.retry_rejected();
+    assert_eq!(delay(&mut cancelled), Some(200));
+}
+
+#[test]
 fn replace_puts_the_event_under_the_same_number() {
     let mut protocol = refused(1);
     let (former, effects) = protocol.replace(1, 20).expect("it is not in flight");
