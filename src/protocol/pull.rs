@@ -217,7 +217,7 @@ impl<L: Log> Protocol<L> {
                 self.not_before.pull = now.saturating_add(*asked);
             }
             self.pull_answered(ticket, &outcome, Moment { now, random });
-            if !self.settings.live {
+            if !self.settings.live && ticket > self.former.pull {
                 self.course.poll = self.settings.pull_interval.map(|interval| now.saturating_add(interval));
             }
         }
