@@ -47,7 +47,7 @@ mod edits;
 use latchwork::known_bugs::KnownBug;
 use serde_json::json;
 
-use environments::{IMPATIENT, LIVE, REQUEST};
+use environments::{HEAVY, IMPATIENT, LIVE, POLLING, REQUEST};
 use properties::Property::{self, *};
 use search::{Asked, Seen};
 use state::Config;
@@ -135,6 +135,7 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::GivenUpEventStillBlocks, at: deciding(&[PushRejected, GiveUp, RetryRejected]), breaks: &[HeldBack] },
     Entry { bug: KnownBug::SkipsWhatIsRefused, at: deciding(&[PushRejected, RetryRejected]), breaks: &[SendsPending] },
     Entry { bug: KnownBug::RejectedIndexNotMoved, at: deciding(&[PushRejected, RetryRejected]), breaks: &[HeldBack] },
+    Entry { bug: KnownBug::DroppedEventNotCounted, at: deciding(&[PushRejected, RetryRejected, Another]), breaks: &[HeldBack] },
     Entry { bug: KnownBug::GivesUpWhatWasSent, at: deciding(&[PushLost, GiveUp]), breaks: &[GivenUpRightly] },
     Entry { bug: KnownBug::RetryOfRefusedIsLost, at: deciding(&[PushRejected, RetryRejected]), breaks: &[HeldBack] },
     Entry { bug: KnownBug::DecisionsForgetNoFailure, at: deciding(&[PushRejected, PushUnavailable, GiveUp, RetryRejected]), breaks: &[BackoffGrows] },
@@ -145,6 +146,9 @@ const ENTRIES: &[Entry] = &[
     // Waiting for more.
     Entry { bug: KnownBug::LingerOutlivesItsTime, at: Config { lingers: true, ..deciding(&[RetryNow]) }, breaks: &[RetryLeadsToAttempt] },
     Entry { bug: KnownBug::FullBatchLingers, at: Config { lingers: true, ..deciding(&[RetryNow]) }, breaks: &[LingersForMore] },
+    // What pushes weigh, and when pulls begin.
+    Entry { bug: KnownBug::ResendIgnoresWeight, at: HEAVY, breaks: &[SendsPending] },
+    Entry { bug: KnownBug::FailureEndsTheInterval, at: POLLING, breaks: &[PollsAgain] },
 ];
 
 #[test]

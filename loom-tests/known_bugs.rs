@@ -937,6 +937,17 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
+        name: "DroppedEventNotCounted",
+        story: "A log gives up an event before the one that upstream refuses, which is remembered by its former place: another one is held back.",
+        source: None,
+        edits: &[replace(
+            "protocol/decisions.rs",
+            "Protocol::settles",
+            " - dropped.iter().filter(|dropped| **dropped < index).count()",
+            "",
+        )],
+    },
+    KnownBug {
         name: "GivesUpWhatWasSent",
         story: "The owner may give up what has been sent: upstream takes it all the same.",
         source: None,
@@ -994,6 +1005,28 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         story: "A push that waits for more events goes on waiting when there are enough.",
         source: None,
         edits: &[begin("protocol/push.rs", "Protocol::lingers_no_more_if_full", "return;")],
+    },
+    KnownBug {
+        name: "ResendIgnoresWeight",
+        story: "What a push carries is bounded by weight, and what is sent again after it has failed is not.",
+        source: Some("pouchdb #4210"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::push_begins",
+            "self.light(&entries)",
+            "self.light(&entries).filter(|_| self.course.in_vain() == 0)",
+        )],
+    },
+    KnownBug {
+        name: "FailureEndsTheInterval",
+        story: "Pulls follow each other in an interval, and none follows one that fails when it has shown everything.",
+        source: None,
+        edits: &[replace(
+            "protocol/pull.rs",
+            "Protocol::pull_ended",
+            "!self.settings.live",
+            "!self.settings.live && outcome.is_ok()",
+        )],
     },
 ];
 

@@ -693,6 +693,7 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::FailureForgetsTheCall,
         KnownBug::SkipsWhatIsRefused,
         KnownBug::RejectedIndexNotMoved,
+        KnownBug::DroppedEventNotCounted,
         KnownBug::RetryOfRefusedIsLost,
         KnownBug::RefusedInDoubt,
         KnownBug::TooLargeForGood,
@@ -712,6 +713,8 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::NewsShortOfTheHead,
         KnownBug::BlamesTheConnection,
         KnownBug::DecisionsForgetNoFailure,
+        KnownBug::ResendIgnoresWeight,
+        KnownBug::FailureEndsTheInterval,
     ];
     let elsewhere = [FOUND_BY_SEARCH, FOUND_BY_ANSWERS, FOUND_BY_INDUCTION].concat();
     let found: Vec<_> = INDEX.models().flat_map(|model| model.known_bugs).map(|(bug, _)| bug).collect();

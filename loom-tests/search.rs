@@ -117,6 +117,7 @@ const ENTRIES: &[Entry] = &[
     // What upstream refuses for good, and what the owner decides about it.
     Entry { bug: KnownBug::SkipsWhatIsRefused, at: Config { events: &[2], refuses: Some(0), ..ONE }, breaks: &[RefusedBlocks, OnlyAcknowledged] },
     Entry { bug: KnownBug::RejectedIndexNotMoved, at: with(&[RejectLast], Config { events: &[2], batch: 2, ..ONE }), breaks: &[RefusedIsNamed, RefusedBlocks] },
+    Entry { bug: KnownBug::DroppedEventNotCounted, at: Config { events: &[2, 1], batch: 2, log: Kind::GivingUp, refuses: Some(1), ..TWO }, breaks: &[RefusedIsNamed] },
     Entry { bug: KnownBug::GivesUpWhatWasSent, at: with(&[GiveUpFirst], ONE), breaks: &[GivenUpIsGone] },
     Entry { bug: KnownBug::RetryOfRefusedIsLost, at: with(&[RetryRejected], Config { refuses: Some(0), ..ONE }), breaks: &[OwnerDecides] },
     Entry { bug: KnownBug::RefusedInDoubt, at: with(&[LoseRequest, RejectFirst], Config { idempotent: true, ..ONE }), breaks: &[Drains, Named] },

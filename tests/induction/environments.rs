@@ -106,6 +106,8 @@ pub const LIVE: Config = Config {
     batch: 2,
     idempotent: false,
     lingers: false,
+    heavy: false,
+    polls: false,
     counts: true,
     kinds: CONTRACT,
     loops: &[ACCEPTED, NEWS, OWN],
@@ -153,6 +155,27 @@ pub const LINGERING: Config = Config {
         RetryNow,
         Restart,
     ])
+};
+
+/// Two events weigh too much for one push.
+pub const HEAVY: Config = Config {
+    name: "and two events weigh too much for one push, live",
+    heavy: true,
+    loops: &[ACCEPTED, PUSHED_NOW, OVERTAKEN],
+    ..TWO.without(&[PushBusy, PullBusy, LateTake, Chatter, StreamEnds]).with(&[
+        PushRejected,
+        PushTooLarge,
+        RetryRejected,
+    ])
+};
+
+/// Pulls follow each other in an interval, and may fail, be paused, and be replaced by those of another log.
+pub const POLLING: Config = Config {
+    name: "and pulls follow each other in an interval, pushes of one",
+    polls: true,
+    ..ONE_ON_REQUEST
+        .without(&[PushBusy, LateTake, PushLost])
+        .with(&[PollTime, Pause, Resume, PullFatal, Restart, Reset])
 };
 
 /// Up to minutes each, and gigabytes. All nine were closed, with optimisation, on two cores that others used as well:

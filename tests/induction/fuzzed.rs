@@ -174,8 +174,8 @@ pub enum Fuzzed {
 /// What is looked for in this environment.
 pub fn of(config: &Config) -> &'static [Fuzzed] {
     let name = config.name;
-    if config.lingers {
-        // Those do not wait for more events.
+    if config.lingers || config.heavy || config.polls {
+        // Those have no such settings.
         &[]
     } else if [LIVE, REQUEST, IDEMPOTENT, OWNED, FAILING].iter().any(|config| config.name == name) {
         &[Fuzzed::Worlds(400)]

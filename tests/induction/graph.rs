@@ -33,7 +33,7 @@ impl Label {
         let foreign = matches!(step, Step::Page(page) if page.foreign != super::steps::Foreign::None);
         let mut label = 0;
         for (is_so, bits) in [
-            (kind.class() == Class::Time || late, Self::TIME),
+            (kind.class() == Class::Time || kind == Kind::PollTime || late, Self::TIME),
             (kind == Kind::PushTime || late, Self::PUSH_TIME),
             (before.push.is_none() && after.push.is_some(), Self::PUSH_BEGINS),
             (before.pull.is_none() && after.pull.is_some(), Self::PULL_BEGINS),

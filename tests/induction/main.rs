@@ -76,8 +76,8 @@
 //! batch sizes, one and two: in a larger batch there is more of the middle, and nothing else.
 //! Where there are owners, failures or lies it is not counted how often others overtake a push in a row, and the
 //! delay after the fifth is left out ([`counts`](state::Config::counts)). Where owners decide about pending events, a push
-//! that was given up does not come after a catch-up that has not shown it: the client cannot protect it. Of other settings
-//! it has `linger` in a small set, and neither `pull_interval` nor a limit of weight.
+//! that was given up does not come after a catch-up that has not shown it: the client cannot protect it. `linger`,
+//! a limit of weight and `pull_interval` are in a small set each.
 //! It sees no locks and no threads: those are the models'.
 #![cfg(not(loom))]
 
@@ -107,7 +107,7 @@ mod take;
 mod verdict;
 
 use contained::Within;
-use environments::{FAILING, IDEMPOTENT, LARGE, LINGERING, LIVE, LYING, OWNED, REFUSING, REQUEST};
+use environments::{FAILING, HEAVY, IDEMPOTENT, LARGE, LINGERING, LIVE, LYING, OWNED, POLLING, REFUSING, REQUEST};
 use properties::Property;
 use search::Asked;
 use serde_json::json;
@@ -136,6 +136,8 @@ const CLOSED: &[Closed] = &[
     (LYING, 0, contained::LYING),
     (REFUSING, 0, contained::REFUSING),
     (LINGERING, 0, contained::LINGERING),
+    (HEAVY, 0, &[]),
+    (POLLING, 0, &[]),
 ];
 
 #[test]

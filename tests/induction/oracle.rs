@@ -157,6 +157,10 @@ impl Log for Oracle {
         (1..=count).map(|place| Entry { position: self.head.plus(place), own: true }).collect()
     }
 
+    fn weight(_: &Entry) -> usize {
+        1
+    }
+
     fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry>> {
         self.pending.set(self.pending.get() - range.len());
         Some(range.map(|index| Entry { position: self.head.plus(index + 1), own: true }).collect())

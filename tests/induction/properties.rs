@@ -44,6 +44,7 @@ properties! {
     DrainedRightly = "I5: the head moves, and what is pending becomes less, by what upstream has and the log gives up",
     RetryLeadsToAttempt = "I6: the end of a backoff leads to an attempt",
     RetryAfterKept = "I6: no call begins before the time that upstream has named, unless the owner overrides it",
+    PollsAgain = "I6: where pulls follow each other in an interval, one is under way, due, or waits for its time",
     PageIsApplied = "I7: a page is applied, or its pull is over",
     SendsPending = "I11: what is sent is the first that is pending, as it follows the head; pulls begin at the head",
     BeginsAnew = "I12: after a reset, and the end of the former calls, everything is as with a new protocol",
@@ -259,7 +260,8 @@ impl Transition<'_> {
             (None, Some(call)) => {
                 let batch = &call.batch;
                 let first = batch.entries.first().is_some_and(|entry| entry.position == after.head().plus(1));
-                let most = if before.fits_one { 1 } else { after.more() };
+                let heavy = before.protocol.settings().batch_weight.is_some();
+                let most = if before.fits_one || heavy { 1 } else { after.more() };
                 let most = before.blocked.map_or(most, |blocked| most.min(blocked));
                 first && batch.base == after.head() && batch.entries.len() == after.pending().min(most)
             }
@@ -403,6 +405,9 @@ impl State {
         if !self.owes_catch_up() || !self.owes_catch_up_to_owner() {
             tell(Property::CatchUpOwed);
         }
+        if config.polls && !self.polls_again() {
+            tell(Property::PollsAgain);
+        }
         // Of what was sent by another process, or for another log, the client does not know.
         if config.allows(Kind::GiveUp) && !self.protects_sent() {
             tell(Property::GivenUpRightly);
@@ -472,7 +477,7 @@ impl State {
                     NextPull::Pull { .. } | NextPull::Stop => None,
                 };
                 push == Some(until) && steps.has(&[Kind::PushTime])
-                    || pull == Some(until) && steps.has(&[Kind::PullTime])
+                    || pull == Some(until) && steps.has(&[Kind::PullTime, Kind::PollTime])
                     || until == NOW && steps.has(&[Kind::Send, Kind::BeginPull])
             }
             WaitingOn::Gate(direction) => self.is_paused(direction) && steps.has(&[Kind::Resume]),
@@ -505,6 +510,12 @@ impl State {
         let may_be_taken = call.filter(|call| self.may_come_late(call)).map_or(0, |call| call.batch.entries.len());
         let in_flight = self.push.as_ref().map_or(0, |call| call.batch.entries.len());
         self.own.max(may_be_taken) <= sent && sent <= in_flight.max(self.doubt.unseen)
+    }
+
+    fn polls_again(&self) -> bool {
+        let rests = self.is_paused(Direction::Pull) || self.protocol.is_stopped();
+        let comes = !matches!(self.protocol.clone().next_pull(NOW), NextPull::Wait(None));
+        rests || comes || self.pull.is_some() || matches!(self.protocol.pull(), Pull::Failed { .. })
     }
 
     fn lost_echo(&self) -> bool {

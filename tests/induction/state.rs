@@ -39,6 +39,10 @@ pub struct Config {
     pub idempotent: bool,
     /// Whether a push waits for more events.
     pub lingers: bool,
+    /// Whether two events weigh too much for one push.
+    pub heavy: bool,
+    /// Whether pulls that are not live follow each other in an interval.
+    pub polls: bool,
     /// Whether it is counted how often others overtake a push, until that is followed by a delay.
     pub counts: bool,
     /// The kinds of steps, a bit for each.
@@ -184,6 +188,8 @@ pub fn settings(config: &Config) -> Settings {
     settings.resend = if config.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
     settings.live = config.live;
     settings.linger = if config.lingers { SHORT } else { Time::ZERO };
+    settings.batch_weight = config.heavy.then_some(1);
+    settings.pull_interval = config.polls.then_some(SHORT);
     settings
 }
 

@@ -4,7 +4,7 @@ use latchwork::protocol::{Direction, Fate, NextPull, NextPush, Pull, Push};
 use latchwork::upstream::More;
 
 use super::oracle::{MOST, Manner};
-use super::state::{Config, NOW, Part, PullCall, PushCall, State};
+use super::state::{Config, NOW, Part, PullCall, PushCall, State, index};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $class:ident $kind:ident,)*) => {
@@ -81,6 +81,8 @@ kinds! {
     Supply LateTake,
     Supply PullUnavailable,
     Supply PullBusy,
+    /// The time has come of the next pull, where they follow each other in an interval: as often as it likes.
+    Supply PollTime,
     /// A live pull ends as if there were nothing more to come.
     Supply StreamEnds,
     /// A pull says again that there is nothing, or says nothing.
@@ -331,7 +333,10 @@ impl State {
     fn looks_of_puller(&self, steps: &mut Steps<'_>) {
         match self.protocol.clone().next_pull(NOW) {
             NextPull::Pull { .. } => steps.add(Kind::BeginPull, Step::BeginPull),
-            NextPull::Wait(Some(_)) => steps.add(Kind::PullTime, Step::PullTime),
+            NextPull::Wait(Some(_)) => {
+                let polls = *self.protocol.pull() == Pull::Idle && !self.named[index(Direction::Pull)];
+                steps.add(if polls { Kind::PollTime } else { Kind::PullTime }, Step::PullTime);
+            }
             NextPull::Wait(None) if matches!(self.protocol.pull(), Pull::Waiting { .. }) => {
                 steps.add(Kind::BeginPull, Step::BeginPull);
             }

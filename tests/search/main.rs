@@ -186,6 +186,7 @@ const SMALL: &[Config] = &[
     Config { name: "1 client, 3 events, pushes are too large for ever", events: &[3], batch: 3, budget: 0, forever: &[TooLarge], ..ONE },
     Config { name: "1 client, 2 events, 2 faults, pushes linger", budget: 2, faults: LINGERING, lingers: true, ..ONE },
     Config { name: "2 clients, 1 event each, 1 fault, rebasing, events are refused", faults: REFUSED, log: Kind::Rebasing, refuses: Some(0), ..TWO },
+    Config { name: "2 clients, 2 and 1 events, no fault, events are given up, and one is refused for good", events: &[2, 1], budget: 0, log: Kind::GivingUp, refuses: Some(1), ..TWO },
     Config { name: "2 clients, 1 event each and a local-only one, 1 fault, events are refused", events: &[2, 1], locals: 0b01, faults: REFUSED, log: Kind::Merging, refuses: Some(1), ..TWO },
     Config { name: "2 clients, 1 event each, 1 fault", ..TWO },
     Config { name: "2 clients, 1 event each, 1 fault, rebasing", log: Kind::Rebasing, ..TWO },
