@@ -101,3 +101,19 @@ fn shutdown_async_hands_over_what_it_can_and_reports_the_rest() {
         assert_eq!(report.unfinished.len(), 2);
     });
 }
+
+#[test]
+fn dropping_a_driver_between_two_pushes_leaves_nothing_uncertain() {
+    let (upstream, most) = (Memory::new(0), std::num::NonZeroUsize::MIN);
+    let (replicator, mut driver) = quick(upstream.clone()).push_batch(most).build_async(|_| std::future::pending());
+    for event in 0..1000 {
+        drop(replicator.commit(vec![event]).unwrap());
+    }
+    // Others get their turn before all is pushed, and never give it back.
+    assert!(poll_once(&mut driver).is_pending());
+    drop(driver);
+    let sent = upstream.len();
+    assert!(sent < 1000);
+    let report = replicator.shutdown(LONG);
+    assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (1000 - sent, false, 0));
+}
