@@ -77,14 +77,36 @@ pub struct Driver<P, Q> {
     pull: Half<Q>,
 }
 
-/// A direction; `None` once it has ended.
-type Half<F> = Option<Pin<Box<F>>>;
+/// A direction; `None` once it has ended, or panicked.
+struct Half<F>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output = ()>> Half<F> {
+    fn new(running: F) -> Self {
+        Self(Some(Box::pin(running)))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(mut running) = self.0.take() else { return Poll::Ready(()) };
+        let polled = running.as_mut().poll(context);
+        if polled.is_pending() {
+            self.0 = Some(running);
+        }
+        polled
+    }
+}
+
+impl<F> Drop for Half<F> {
+    /// A call that panics as it is dropped ends nothing but itself.
+    fn drop(&mut self) {
+        let _caught = catch_panic(|| drop(self.0.take()));
+    }
+}
 
 impl<P: Future<Output = ()>, Q: Future<Output = ()>> Driver<P, Q> {
     /// The pusher and the puller apart, to run at the same time. Dropping one of them ends the other.
     pub fn split(self) -> (impl Future<Output = ()> + use<P, Q>, impl Future<Output = ()> + use<P, Q>) {
         let Self { mut push, mut pull } = self;
-        (poll_fn(move |context| poll_half(&mut push, context)), poll_fn(move |context| poll_half(&mut pull, context)))
+        (poll_fn(move |context| push.poll(context)), poll_fn(move |context| pull.poll(context)))
     }
 }
 
@@ -92,22 +114,15 @@ impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { push, pull } = &mut *self;
-        match (poll_half(push, context), poll_half(pull, context)) {
+        // Both are dropped if one panics.
+        let (mut push, mut pull) = (Half(self.push.0.take()), Half(self.pull.0.take()));
+        let polled = (push.poll(context), pull.poll(context));
+        *self = Self { push, pull };
+        match polled {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),
             _ => Poll::Pending,
         }
     }
-}
-
-fn poll_half<F: Future<Output = ()>>(half: &mut Half<F>, context: &mut Context<'_>) -> Poll<()> {
-    if let Some(running) = half {
-        if running.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        *half = None;
-    }
-    Poll::Ready(())
 }
 
 impl<P, Q> fmt::Debug for Driver<P, Q> {
@@ -128,7 +143,7 @@ pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer>(
     let push = push(ends, upstream_, timer_, push_deadline);
     let (ends, upstream_, timer_) = half(Direction::Pull);
     let pull = pull(ends, upstream_, timer_, pull_silence);
-    Driver { push: Some(Box::pin(push)), pull: Some(Box::pin(pull)) }
+    Driver { push: Half::new(push), pull: Half::new(pull) }
 }
 
 /// Ends its direction as it is dropped, unless that has ended; and with it the other.
@@ -205,6 +220,7 @@ async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let _caught = catch_panic(|| drop(interrupt));
         turn.pass().await;
     }
+    let _caught = catch_panic(|| drop(upstream));
 }
 
 /// A push that is going on, and the batch, until it has ended. As it is dropped it reports that the outcome is not known.
@@ -212,6 +228,7 @@ struct Sending<'a, L: Log> {
     pusher: &'a Party<'a, L, Batch<L>>,
     replaced: u64,
     batch: Option<Batch<L>>,
+    begun: bool,
 }
 
 impl<L: Log> Drop for Sending<'_, L> {
@@ -239,6 +256,7 @@ async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
     puller.report(Input::Puller, nothing);
     while let Some(((ticket, cursor), Begun { interrupt, .. })) = puller.next_of_task(&*timer).await {
         let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
+        turn.pass().await;
         let outcome = match catch_panic(|| upstream.pull(cursor)) {
             Err(payload) => Err(payload),
             Ok(mut pull) => {
@@ -267,6 +285,7 @@ async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let _caught = catch_panic(|| drop(interrupt));
         turn.pass().await;
     }
+    let _caught = catch_panic(|| drop(upstream));
 }
 
 /// A pull that is going on, until it has ended. As it is dropped it reports that it has not caught up.

@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod dropping;
+mod panics;
 mod running;
 
 use std::future::Future;
