@@ -209,7 +209,8 @@ async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
     while let Some((batch, Begun { interrupt, replaced })) = pusher.next_of_task(&*timer).await {
         let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
         let outcome = match &sending.batch {
-            Some(batch) => call(|| upstream.push(batch), &interrupt, limit, &*timer).await,
+            // In a box, since most pushers have nothing to send most of the time.
+            Some(batch) => Box::pin(call(|| upstream.push(batch), &interrupt, limit, &*timer)).await,
             None => unreachable!("it is taken below"),
         };
         let Some(batch) = sending.batch.take() else { unreachable!("it is taken here") };
@@ -217,7 +218,8 @@ async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let (outcome, error) = called("AsyncUpstream::push", outcome);
         let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
         pusher.report(Input::PushEnded, report);
-        let _caught = catch_panic(|| drop(interrupt));
+        drop(catch_panic(|| drop(interrupt)));
+        // With no call in its hands.
         turn.pass().await;
     }
     let _caught = catch_panic(|| drop(upstream));
@@ -228,7 +230,6 @@ struct Sending<'a, L: Log> {
     pusher: &'a Party<'a, L, Batch<L>>,
     replaced: u64,
     batch: Option<Batch<L>>,
-    begun: bool,
 }
 
 impl<L: Log> Drop for Sending<'_, L> {
@@ -256,7 +257,6 @@ async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
     puller.report(Input::Puller, nothing);
     while let Some(((ticket, cursor), Begun { interrupt, .. })) = puller.next_of_task(&*timer).await {
         let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
-        turn.pass().await;
         let outcome = match catch_panic(|| upstream.pull(cursor)) {
             Err(payload) => Err(payload),
             Ok(mut pull) => {
@@ -282,7 +282,8 @@ async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let (outcome, error) = called("AsyncUpstream::pull", outcome);
         let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
         puller.report(Input::PullEnded(ticket), report);
-        let _caught = catch_panic(|| drop(interrupt));
+        drop(catch_panic(|| drop(interrupt)));
+        // With no call in its hands.
         turn.pass().await;
     }
     let _caught = catch_panic(|| drop(upstream));
