@@ -4,12 +4,12 @@
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::Direction;
-use latchwork::upstream::{Batch, Memory, More, Page, PullError, PushError, Upstream};
-use latchwork::{Interrupt, Replicator};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Memory, More, Page, PullError, PushError, Upstream};
+use latchwork::{Interrupt, Replicator, Settled};
 
 /// One of these tests at a time: they measure the same process.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -54,6 +54,60 @@ fn confirmed_events_that_no_subscriber_reads_take_no_room() {
     let grown = resident().saturating_sub(before);
     assert!(grown < 1024, "{grown} KiB for 1,000,000 events that no subscriber has read");
     drop(unread);
+}
+
+#[test]
+fn replicators_for_tasks_take_little_room_and_are_dropped_in_a_moment() {
+    const MANY: u64 = 100_000;
+    let _alone = ALONE.lock();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let before = resident();
+        let replicators: Vec<_> = (0..MANY)
+            .map(|_| {
+                let builder = Replicator::builder(MemoryLog::<u64>::new(), Takes);
+                let (replicator, driver) = builder.build_async(tokio::time::sleep);
+                (replicator, tokio::spawn(driver))
+            })
+            .collect();
+        // Each pull has begun by then.
+        replicators[replicators.len() - 1].0.status_when(|status| status.counters.pulls > 0).await;
+        let each = (resident() - before) * 1024 / MANY;
+        println!("{each} bytes for each idle replicator, its handle and its task");
+        assert!(each < 3072, "{each} bytes for a replicator");
+        for (replicator, _) in &replicators {
+            assert!(matches!(replicator.commit(vec![1]).unwrap().await, Settled::Confirmed(_)));
+        }
+        let begun = Instant::now();
+        for (replicator, driver) in replicators {
+            drop(replicator);
+            driver.await.unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?} for dropping them", begun.elapsed());
+    });
+}
+
+/// An upstream that takes everything and has nothing to give.
+struct Takes;
+
+impl AsyncUpstream<MemoryLog<u64>> for Takes {
+    type Pull<'a> = Nothing;
+
+    async fn push(&self, _: &Batch<MemoryLog<u64>>) -> Result<(), PushError<u64>> {
+        Ok(())
+    }
+
+    fn pull(&self, _: u64) -> Nothing {
+        Nothing
+    }
+}
+
+struct Nothing;
+
+impl AsyncPull<MemoryLog<u64>> for Nothing {
+    async fn next_page(&mut self) -> Option<Result<Page<MemoryEntry<u64>>, PullError>> {
+        std::future::pending().await
+    }
 }
 
 const BATCH: NonZeroUsize = NonZeroUsize::new(1000).unwrap();

@@ -197,32 +197,35 @@ impl Turn {
 }
 
 /// The pusher.
-async fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
+#[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
+fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
     ends: Ends<L>,
     upstream: Arc<U>,
     timer: Arc<T>,
     limit: Option<Duration>,
-) {
-    let pusher = Party::pusher(&ends.core);
-    let mut turn = Turn(0);
-    pusher.report(Input::Pusher, nothing);
-    while let Some((batch, Begun { interrupt, replaced })) = pusher.next_of_task(&*timer).await {
-        let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
-        let outcome = match &sending.batch {
-            // In a box, since most pushers have nothing to send most of the time.
-            Some(batch) => Box::pin(call(|| upstream.push(batch), &interrupt, limit, &*timer)).await,
-            None => unreachable!("it is taken below"),
-        };
-        let Some(batch) = sending.batch.take() else { unreachable!("it is taken here") };
-        let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
-        let (outcome, error) = called("AsyncUpstream::push", outcome);
-        let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
-        pusher.report(Input::PushEnded, report);
-        drop(catch_panic(|| drop(interrupt)));
-        // With no call in its hands.
-        turn.pass().await;
+) -> impl Future<Output = ()> {
+    async move {
+        let pusher = Party::pusher(&ends.core);
+        let mut turn = Turn(0);
+        pusher.report(Input::Pusher, nothing);
+        while let Some((batch, Begun { interrupt, replaced })) = pusher.next_of_task(&*timer).await {
+            let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
+            let outcome = match &sending.batch {
+                // In a box, since most pushers have nothing to send most of the time.
+                Some(batch) => Box::pin(call(|| upstream.push(batch), &interrupt, limit, &*timer)).await,
+                None => unreachable!("it is taken below"),
+            };
+            let Some(batch) = sending.batch.take() else { unreachable!("it is taken here") };
+            let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
+            let (outcome, error) = called("AsyncUpstream::push", outcome);
+            let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
+            pusher.report(Input::PushEnded, report);
+            drop(catch_panic(|| drop(interrupt)));
+            // With no call in its hands.
+            turn.pass().await;
+        }
+        drop(catch_panic(|| drop(upstream)));
     }
-    let _caught = catch_panic(|| drop(upstream));
 }
 
 /// A push that is going on, and the batch, until it has ended. As it is dropped it reports that the outcome is not known.
@@ -246,47 +249,50 @@ impl<L: Log> Drop for Sending<'_, L> {
 const DROPPED: &str = "the driver was dropped during the call";
 
 /// The puller.
-async fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
+#[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
+fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
     ends: Ends<L>,
     upstream: Arc<U>,
     timer: Arc<T>,
     silence: Option<Duration>,
-) {
-    let puller = Party::puller(&ends.core);
-    let mut turn = Turn(0);
-    puller.report(Input::Puller, nothing);
-    while let Some(((ticket, cursor), Begun { interrupt, .. })) = puller.next_of_task(&*timer).await {
-        let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
-        let outcome = match catch_panic(|| upstream.pull(cursor)) {
-            Err(payload) => Err(payload),
-            Ok(mut pull) => {
-                let outcome = loop {
-                    let page = match call(|| pull.next_page(), &interrupt, silence, &*timer).await {
-                        Err(payload) => break Err(payload),
-                        Ok(Err(cut)) => break Ok(Err(cut_short(cut.cause))),
-                        Ok(Ok(None)) => break Ok(Ok(())),
-                        Ok(Ok(Some(Err(error)))) => break Ok(Err(error)),
-                        Ok(Ok(Some(Ok(page)))) => page,
+) -> impl Future<Output = ()> {
+    async move {
+        let puller = Party::puller(&ends.core);
+        let mut turn = Turn(0);
+        puller.report(Input::Puller, nothing);
+        while let Some(((ticket, cursor), Begun { interrupt, .. })) = puller.next_of_task(&*timer).await {
+            let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
+            let outcome = match catch_panic(|| upstream.pull(cursor)) {
+                Err(payload) => Err(payload),
+                Ok(mut pull) => {
+                    let outcome = loop {
+                        let page = match call(|| pull.next_page(), &interrupt, silence, &*timer).await {
+                            Err(payload) => break Err(payload),
+                            Ok(Err(cut)) => break Ok(Err(cut_short(cut.cause))),
+                            Ok(Ok(None)) => break Ok(Ok(())),
+                            Ok(Ok(Some(Err(error)))) => break Ok(Err(error)),
+                            Ok(Ok(Some(Ok(page)))) => page,
+                        };
+                        let brings = Input::Page(page.entries.len());
+                        puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
+                        if let Some(cause) = interrupt.cause() {
+                            break Ok(Err(cut_short(cause)));
+                        }
+                        turn.pass().await;
                     };
-                    let brings = Input::Page(page.entries.len());
-                    puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
-                    if let Some(cause) = interrupt.cause() {
-                        break Ok(Err(cut_short(cause)));
-                    }
-                    turn.pass().await;
-                };
-                catch_panic(|| drop(pull)).and(outcome)
-            }
-        };
-        pulling.ticket = None;
-        let (outcome, error) = called("AsyncUpstream::pull", outcome);
-        let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
-        puller.report(Input::PullEnded(ticket), report);
-        drop(catch_panic(|| drop(interrupt)));
-        // With no call in its hands.
-        turn.pass().await;
+                    catch_panic(|| drop(pull)).and(outcome)
+                }
+            };
+            pulling.ticket = None;
+            let (outcome, error) = called("AsyncUpstream::pull", outcome);
+            let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
+            puller.report(Input::PullEnded(ticket), report);
+            drop(catch_panic(|| drop(interrupt)));
+            // With no call in its hands.
+            turn.pass().await;
+        }
+        drop(catch_panic(|| drop(upstream)));
     }
-    let _caught = catch_panic(|| drop(upstream));
 }
 
 /// A pull that is going on, until it has ended. As it is dropped it reports that it has not caught up.

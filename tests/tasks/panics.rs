@@ -79,7 +79,6 @@ impl Trapped {
 impl AsyncUpstream<Log> for Trapped {
     type Pull<'a> = TrappedPull<'a>;
 
-    #[expect(clippy::manual_async_fn, reason = "it panics before there is a future")]
     fn push(&self, batch: &Batch<Log>) -> impl Future<Output = Result<(), PushError<u64>>> {
         self.trap.spring(At::Push);
         async {

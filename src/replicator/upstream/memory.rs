@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::{AsyncPull, AsyncUpstream, Upstream};
@@ -241,7 +242,7 @@ impl<L: Log> Upstream<L> for Memory<L> {
         let mut pages = self.pages(cursor);
         let interrupted = || Some(Err(PullError::Unavailable { retry_after: None, error: INTERRUPTED.into() }));
         std::iter::from_fn(move || {
-            if let Some(known) = pages.known() {
+            if let Poll::Ready(known) = pages.known() {
                 return known;
             }
             let Waited::Ready((page, fault)) = pages.page().wait_or(interrupt, None) else {
@@ -330,11 +331,12 @@ impl<L: Log> Pages<'_, L> {
         Err(PullError::Unavailable { retry_after, error: error.into() })
     }
 
-    /// What comes next, if upstream need not be asked.
-    fn known(&mut self) -> Option<Option<Item<L>>> {
+    /// What comes next, if upstream need not be waited for.
+    fn known(&mut self) -> Poll<Option<Item<L>>> {
         match self.next.take() {
-            Some(next) => Some(Some(next)),
-            None => (self.ended || (self.caught_up && !self.upstream.live)).then_some(None),
+            Some(next) => Poll::Ready(Some(next)),
+            None if self.ended || (self.caught_up && !self.upstream.live) => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 
@@ -385,7 +387,7 @@ impl<L: Log> Pages<'_, L> {
 
 impl<L: Log> AsyncPull<L> for Pages<'_, L> {
     async fn next_page(&mut self) -> Option<Item<L>> {
-        if let Some(known) = self.known() {
+        if let Poll::Ready(known) = self.known() {
             return known;
         }
         let (page, fault) = self.page().await;
