@@ -287,7 +287,7 @@ fn models(gate: &Gate) -> Outcome {
 fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test").env("LATCHWORK_DATA", data(gate, "tests.jsonl")?).counted()?;
     gate.cargo("test -p latchwork --features tracing --test tracing --test replicator").counted()?;
-    gate.cargo("test -p node-sync -p node-sync-switched -p models -p gate").counted()
+    gate.cargo("test -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.
