@@ -85,12 +85,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # The replicator for tasks
+//!
+//! [`build_async`] makes a replicator without threads. With it comes a [`Driver`], its pusher and its
+//! puller as one future, for `spawn`, for `spawn_local` or for a thread of one's own that blocks on
+//! it. A replicator that is idle costs no poll, and no thread.
+//!
+//! - **An upstream for tasks** is an [`AsyncUpstream`](crate::upstream::AsyncUpstream);
+//!   [how to write one](super::upstream#for-tasks). The driver is `Send` exactly if the upstream's
+//!   futures are and it is `Sync`: there is one trait for both worlds.
+//! - **The timer** is what the runtime sleeps with, as `tokio::time::sleep`. It is asked for
+//!   backoffs and time limits; see [`Timer`](crate::replicator::Timer) for a clock of one's own.
+//! - **[`split`](crate::replicator::Driver::split)** gives the two directions apart, to run at the same
+//!   time.
+//! - **Dropping the driver is a stop.** Tickets that have not settled are closed; of a push that was
+//!   going on the outcome is not known. A driver that is not polled does nothing.
+//! - **The end**: await [`shutdown_async`](crate::Replicator::shutdown_async), which hands over what is
+//!   pending within a time and says what is left, and then the task of the driver. The drop of the
+//!   last handle ends the driver, too, and waits for nothing.
+//! - **Updates**: [`receiver.next()`](crate::replicator::Receiver::next) is one more wait.
+//!
+//! Threads may use such a replicator as they use any: `commit`, `ticket.wait()` and the others are
+//! the same. The examples `on_tokio`, `on_one_thread` and `on_pollster` in the repository are three
+//! executors.
+//!
 //! # What must not be done from a task
 //!
-//! Dropping a [`Replicator`] or a [`Worker`](crate::Worker) waits for its threads, and what is
-//! in the thread's column blocks: do neither on an executor's thread, unless what it waits for has
+//! Dropping a [`Replicator`] with threads or a [`Worker`](crate::Worker) waits for its threads, and what
+//! is in the thread's column blocks: do neither on an executor's thread, unless what it waits for has
 //! ended. [`commit`] and [`status`] wait for no network and no thread and may be called anywhere.
 //!
+//! [`build_async`]: crate::replicator::Builder::build_async
+//! [`Driver`]: crate::replicator::Driver
 //! [`Wait`]: crate::Wait
 //! [`Waited`]: crate::Waited
 //! [`Replicator`]: crate::Replicator

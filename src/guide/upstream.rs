@@ -116,6 +116,83 @@
 //! call that does not heed it delays a shutdown, which then says which direction is
 //! [unfinished](crate::replicator::Shutdown).
 //!
+//! # For tasks
+//!
+//! An [`AsyncUpstream`](crate::upstream::AsyncUpstream) has the same contract. What is different is that
+//! it is interrupted by the drop of its future: whatever it awaits must be safe to drop there. Its
+//! pull has a type of its own, by which the compiler sees whether its futures are `Send`. This is the
+//! server from above; `examples/http` in the repository is one over HTTP, with every status
+//! classified.
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, Page, PullError, PushError};
+//! use latchwork::{Epoch, Replicator, Settled};
+//! use std::sync::{Arc, Mutex};
+//!
+//! type Log = MemoryLog<&'static str>;
+//! type Entry = MemoryEntry<&'static str>;
+//!
+//! #[derive(Default)]
+//! struct Server {
+//!     events: Mutex<Vec<Entry>>,
+//!     news: Epoch,
+//! }
+//!
+//! #[derive(Clone, Default)]
+//! struct Client(Arc<Server>);
+//!
+//! struct Pull<'a> {
+//!     server: &'a Server,
+//!     cursor: u64,
+//!     caught_up: bool,
+//! }
+//!
+//! impl AsyncUpstream<Log> for Client {
+//!     type Pull<'a> = Pull<'a>;
+//!
+//!     async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
+//!         let mut events = self.0.events.lock().unwrap();
+//!         let head = events.len() as u64;
+//!         if batch.base != head {
+//!             return Err(PushError::Behind { head: Some(head) });
+//!         }
+//!         events.extend(batch.entries.iter().cloned());
+//!         drop(events);
+//!         self.0.news.bump();
+//!         Ok(())
+//!     }
+//!
+//!     fn pull(&self, cursor: u64) -> Pull<'_> {
+//!         Pull { server: &self.0, cursor, caught_up: false }
+//!     }
+//! }
+//!
+//! impl AsyncPull<Log> for Pull<'_> {
+//!     async fn next_page(&mut self) -> Option<Result<Page<Entry>, PullError>> {
+//!         loop {
+//!             let seen = self.server.news.current(); // before the look
+//!             let entries = self.server.events.lock().unwrap()[self.cursor as usize..].to_vec();
+//!             if !entries.is_empty() || !self.caught_up {
+//!                 self.cursor += entries.len() as u64;
+//!                 self.caught_up = true;
+//!                 return Some(Ok(Page { entries, more: More::None }));
+//!             }
+//!             self.server.news.past(seen).await;
+//!         }
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
+//! let (notes, driver) = Replicator::builder(Log::new(), Client::default()).build_async(tokio::time::sleep);
+//! tokio::spawn(driver);
+//! assert_eq!(notes.commit(vec!["milk"])?.await, Settled::Confirmed(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What to test
 //!
 //! A push whose answer is lost: is the batch in upstream once? Two clients that push at once: is
