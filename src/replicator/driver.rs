@@ -12,19 +12,18 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::core::{Core, State};
 use super::told::topic_of;
+use super::upstream::call::{call, cut_short};
 use super::upstream::{AsyncPull, AsyncUpstream};
-use super::work::{Begun, Party, called, cut_short, nothing, page_pulled, pull_ended, push_ended};
+use super::work::{Begun, Party, called, nothing, page_pulled, pull_ended, push_ended};
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Instant, catch_panic, is_unwinding};
-use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
-use crate::primitives::panics::Payload;
 use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, PullError, PushError};
 use crate::protocol::{Direction, Next, Time};
@@ -212,7 +211,10 @@ fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
             let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
             let outcome = match &sending.batch {
                 // In a box, since most pushers have nothing to send most of the time.
-                Some(batch) => Box::pin(call(|| upstream.push(batch), &interrupt, limit, &*timer)).await,
+                Some(batch) => {
+                    Box::pin(call(|| upstream.push(batch), &interrupt, limit.map(|limit| Box::pin(timer.sleep(limit)))))
+                        .await
+                }
                 None => unreachable!("it is taken below"),
             };
             let Some(batch) = sending.batch.take() else { unreachable!("it is taken here") };
@@ -266,9 +268,15 @@ fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
                 Err(payload) => Err(payload),
                 Ok(mut pull) => {
                     let outcome = loop {
-                        let page = match call(|| pull.next_page(), &interrupt, silence, &*timer).await {
+                        let page = match call(
+                            || pull.next_page(),
+                            &interrupt,
+                            silence.map(|time| Box::pin(timer.sleep(time))),
+                        )
+                        .await
+                        {
                             Err(payload) => break Err(payload),
-                            Ok(Err(cut)) => break Ok(Err(cut_short(cut.cause))),
+                            Ok(Err(cut)) => break Ok(Err(cut.of_pull())),
                             Ok(Ok(None)) => break Ok(Ok(())),
                             Ok(Ok(Some(Err(error)))) => break Ok(Err(error)),
                             Ok(Ok(Some(Ok(page)))) => page,
@@ -309,55 +317,6 @@ impl<L: Log> Drop for Pulling<'_, L> {
         let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
         self.puller.report(Input::PullEnded(ticket), report);
     }
-}
-
-/// A call that has been dropped, or not even been begun.
-struct Cut {
-    cause: Cause,
-    begun: bool,
-}
-
-impl Cut {
-    fn of_push<P>(self) -> PushError<P> {
-        let error = Interrupted { cause: self.cause }.into();
-        match self.begun {
-            true => PushError::Uncertain { error },
-            false => PushError::Unavailable { retry_after: None, error },
-        }
-    }
-}
-
-/// Makes a call and drops it, by its end at the latest: when its interrupt is set or it has taken longer than `limit`. What
-/// has come by then counts. An error if it panics, also as it is dropped.
-async fn call<F: Future, T: Timer>(
-    begin: impl FnOnce() -> F,
-    interrupt: &Interrupt,
-    limit: Option<Duration>,
-    timer: &T,
-) -> Result<Result<F::Output, Cut>, Payload> {
-    if let Some(cause) = interrupt.cause() {
-        return Ok(Err(Cut { cause, begun: false }));
-    }
-    let mut future = pin!(Some(catch_panic(begin)?));
-    let mut interrupted = interrupt.triggered();
-    let mut late = limit.map(|limit| Box::pin(timer.sleep(limit)));
-    let outcome = poll_fn(|context| {
-        let Some(running) = future.as_mut().as_pin_mut() else { unreachable!("it is dropped below") };
-        let cause = match catch_panic(|| running.poll(context)) {
-            Err(payload) => return Poll::Ready(Err(payload)),
-            Ok(Poll::Ready(output)) => return Poll::Ready(Ok(Ok(output))),
-            Ok(Poll::Pending) => match Pin::new(&mut interrupted).poll(context) {
-                Poll::Ready(cause) => cause,
-                Poll::Pending => match late.as_mut().map(|late| late.as_mut().poll(context)) {
-                    Some(Poll::Ready(())) => Cause::Deadline,
-                    Some(Poll::Pending) | None => return Poll::Pending,
-                },
-            },
-        };
-        Poll::Ready(Ok(Err(Cut { cause, begun: true })))
-    })
-    .await;
-    catch_panic(|| future.set(None)).and(outcome)
 }
 
 impl<L: Log, T> Party<'_, L, T> {

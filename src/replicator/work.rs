@@ -14,6 +14,7 @@ use super::after::AfterUnlock;
 use super::core::{Call, Core, State};
 use super::told::{only, topic, topic_of};
 use super::upstream::Upstream;
+use super::upstream::call::cut_short;
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Instant, catch_panic, probe, random, yield_now};
@@ -352,15 +353,6 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
         let _caught = catch_panic(|| drop(interrupt));
     }
     Ok(())
-}
-
-/// What has come of a pull whose interrupt is set.
-pub(super) fn cut_short(cause: Cause) -> PullError {
-    let error = match cause {
-        Cause::Deadline => "nothing has come of the pull in time",
-        _ => "the pull was asked to end",
-    };
-    PullError::Unavailable { retry_after: None, error: error.into() }
 }
 
 pub(super) fn page_pulled<L: Log>(

@@ -1,6 +1,7 @@
 //! The replicator for tasks: the driver, on several executors.
 #![cfg(not(loom))]
 
+mod adapters;
 mod dropping;
 mod panics;
 mod running;

@@ -1,8 +1,13 @@
 //! What a backend implements, and an upstream in memory.
 
+pub(super) mod call;
+mod for_tasks;
+mod for_threads;
 mod memory;
 mod tasks;
 
+pub use self::for_tasks::ForTasks;
+pub use self::for_threads::ForThreads;
 pub use self::memory::{Fault, Memory};
 pub use self::tasks::{AsyncPull, AsyncUpstream};
 use crate::log::Log;

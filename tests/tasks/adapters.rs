@@ -1,0 +1,220 @@
+//! An upstream for tasks under threads, and one for threads under tasks.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use latchwork::protocol::{Push, WaitingOn};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, ForTasks, ForThreads, PushError, Upstream};
+use latchwork::{Cause, Interrupt, Settled};
+
+use super::*;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs each job on a thread of its own.
+fn on_a_thread(job: Job) {
+    drop(std::thread::spawn(job));
+}
+
+fn batch() -> Batch<Log> {
+    Batch::new(0, vec![MemoryEntry { position: 1, event: 1 }])
+}
+
+/// Looks until it holds.
+fn eventually(mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "it never came to hold");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn confirmed_by_threads(fault: Option<Fault>) {
+    let memory = Memory::new(0);
+    let builder = quick(ForThreads::new(memory.clone(), |call| pollster::block_on(call)));
+    let replicator = builder.push_deadline(10 * SHORT).pull_silence(10 * SHORT).spawn().unwrap();
+    if let Some(fault) = fault {
+        memory.fail_push(fault);
+        memory.fail_pull(fault);
+    }
+    let ticket = replicator.commit(vec![1]).unwrap();
+    if fault == Some(Fault::Panic) {
+        replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).wait().unwrap();
+        replicator.restart();
+    }
+    assert_eq!(ticket.wait(), Settled::Confirmed(1), "{fault:?}");
+    foreign(&memory, 3);
+    assert!(replicator.status_when(|status| status.head == 4).wait().is_some());
+    assert!(replicator.shutdown(LONG).is_clean());
+}
+
+#[test]
+fn for_threads_passes_pushes_and_pulls_through_faults() {
+    let faults =
+        [Fault::Reject, Fault::DisconnectAfter, Fault::Busy(SHORT), Fault::Hang, Fault::EndStream, Fault::Panic];
+    for fault in faults.map(Some).into_iter().chain([None]) {
+        confirmed_by_threads(fault);
+    }
+}
+
+#[test]
+fn for_threads_drops_a_call_that_is_interrupted_or_late() {
+    let memory: Memory<Log> = Memory::new(0);
+    let upstream = ForThreads::new(memory.clone(), |call| pollster::block_on(call));
+    let set = Interrupt::new();
+    set.set(Cause::Stop);
+    let outcome = Upstream::push(&upstream, &batch(), &set);
+    assert!(matches!(outcome, Err(PushError::Unavailable { .. })) && memory.is_empty(), "it was not begun");
+    assert!(Upstream::<Log>::pull(&upstream, 0, &set).next().unwrap().is_err());
+
+    for late in [true, false] {
+        memory.fail_push(Fault::Hang);
+        let begun = Instant::now();
+        let interrupt = if late { Interrupt::with_deadline(begun + SHORT) } else { Interrupt::new() };
+        let outcome = std::thread::scope(|scope| {
+            let push = scope.spawn(|| Upstream::push(&upstream, &batch(), &interrupt));
+            if !late {
+                std::thread::sleep(SHORT);
+                interrupt.set(Cause::Restart);
+            }
+            push.join().unwrap()
+        });
+        assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}");
+        assert!(begun.elapsed() >= SHORT && begun.elapsed() < LONG);
+    }
+
+    // A deadline that moves on is heeded as it stands.
+    let interrupt = Interrupt::with_deadline(Instant::now() + 2 * SHORT);
+    let mut pages = Upstream::<Log>::pull(&upstream, 0, &interrupt);
+    assert!(pages.next().unwrap().is_ok(), "it has caught up");
+    assert!(pages.next().unwrap().is_err() && pages.next().is_none(), "and waits until the deadline");
+}
+
+fn over(memory: &Memory<Log>) -> ForTasks<Memory<Log>, fn(Job)> {
+    ForTasks::new(memory.clone(), on_a_thread)
+}
+
+#[test]
+fn for_tasks_passes_pushes_and_pulls_through_faults() {
+    run(async {
+        for fault in [Fault::Reject, Fault::DisconnectAfter, Fault::Busy(SHORT), Fault::Delay(SHORT), Fault::Panic] {
+            let memory = Memory::new(0);
+            let (replicator, driver) = quick(over(&memory)).build_async(tokio::time::sleep);
+            let driver = tokio::spawn(driver);
+            memory.fail_push(fault);
+            memory.fail_pull(fault);
+            let ticket = replicator.commit(vec![1]).unwrap();
+            if fault == Fault::Panic {
+                let status = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).await;
+                let said = status.unwrap().waiting_on.to_string();
+                assert!(said.contains("injected"), "{said}");
+                replicator.restart();
+            }
+            assert_eq!(ticket.await, Settled::Confirmed(1), "{fault:?}");
+            foreign(&memory, 3);
+            assert!(replicator.status_when(|status| status.head == 4).await.is_some());
+            replicator.stop();
+            driver.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn for_tasks_interrupts_a_call_whose_future_is_dropped_and_leaves_no_thread() {
+    run(async {
+        let memory = Memory::new(0);
+        let (held, threads) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
+        let counted = {
+            let (held, threads) = (Arc::clone(&held), Arc::clone(&threads));
+            move |job: Job| {
+                let held = Arc::clone(&held);
+                threads.fetch_add(1, Ordering::SeqCst);
+                drop(std::thread::spawn(move || {
+                    job();
+                    drop(held);
+                }));
+            }
+        };
+        let builder = quick(ForTasks::new(memory.clone(), counted)).push_deadline(SHORT);
+        let (replicator, driver) = builder.build_async(tokio::time::sleep);
+        let driver = tokio::spawn(driver);
+        memory.fail_push(Fault::Hang);
+        let ticket = replicator.commit(vec![1]).unwrap();
+        assert_eq!(ticket.await, Settled::Confirmed(1), "after the deadline");
+        memory.fail_push(Fault::Hang);
+        drop(replicator.commit(vec![2]).unwrap());
+        replicator.status_when(|status| matches!(status.push, Push::Sending { .. })).await;
+        driver.abort();
+        assert!(driver.await.unwrap_err().is_cancelled());
+        assert!(threads.load(Ordering::SeqCst) >= 3);
+        eventually(|| Arc::strong_count(&held) == 1);
+        assert!(replicator.shutdown(LONG).uncertain);
+    });
+}
+
+#[test]
+fn a_job_of_for_tasks_that_is_not_run_is_unavailable_and_one_too_late_makes_no_call() {
+    let memory = Memory::new(0);
+    let dropping = ForTasks::new(memory.clone(), |job: Job| drop(job));
+    let outcome = pollster::block_on(AsyncUpstream::<Log>::push(&dropping, &batch()));
+    assert!(matches!(outcome, Err(PushError::Unavailable { .. })), "{outcome:?}");
+    let page = pollster::block_on(AsyncUpstream::<Log>::pull(&dropping, 0).next_page());
+    assert!(page.unwrap().is_err());
+
+    let jobs = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&jobs);
+    let late = ForTasks::new(memory.clone(), move |job: Job| kept.lock().unwrap().push(job));
+    let batch = batch();
+    let mut push = Box::pin(AsyncUpstream::<Log>::push(&late, &batch));
+    assert!(poll_once(&mut push).is_pending());
+    drop(push);
+    // The next waits until that is over.
+    let mut push = Box::pin(AsyncUpstream::<Log>::push(&late, &batch));
+    assert!(poll_once(&mut push).is_pending());
+    assert_eq!(jobs.lock().unwrap().len(), 1);
+    let job = jobs.lock().unwrap().pop().unwrap();
+    job();
+    assert!(memory.is_empty(), "its future was dropped before it was run");
+    assert!(poll_once(&mut push).is_pending());
+    let job = jobs.lock().unwrap().pop().unwrap();
+    job();
+    assert!(matches!(poll_once(&mut push), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn a_pull_of_for_tasks_is_one_page_ahead_at_most() {
+    /// Counts its pages.
+    struct Endless(Arc<AtomicUsize>);
+
+    impl Upstream<Log> for Endless {
+        fn push(&self, _: &Batch<Log>, _: &Interrupt) -> Result<(), PushError<u64>> {
+            Ok(())
+        }
+
+        fn pull<'a>(
+            &'a self,
+            _: u64,
+            _: &'a Interrupt,
+        ) -> impl Iterator<Item = Result<latchwork::upstream::Page<MemoryEntry<u64>>, latchwork::upstream::PullError>> + 'a
+        {
+            std::iter::repeat_with(|| {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                Ok(latchwork::upstream::Page { entries: Vec::new(), more: latchwork::upstream::More::Unknown })
+            })
+        }
+    }
+
+    let pages = Arc::new(AtomicUsize::new(0));
+    let upstream = ForTasks::new(Endless(Arc::clone(&pages)), on_a_thread);
+    let mut pull = AsyncUpstream::<Log>::pull(&upstream, 0);
+    for taken in 1..50 {
+        assert!(pollster::block_on(pull.next_page()).unwrap().is_ok());
+        std::thread::sleep(Duration::from_micros(200));
+        let made = pages.load(Ordering::SeqCst);
+        assert!(made == taken || made == taken + 1, "{made} pages for {taken}");
+    }
+    drop(pull);
+    eventually(|| Arc::strong_count(&pages) == 2);
+    drop(upstream);
+    eventually(|| Arc::strong_count(&pages) == 1);
+}
