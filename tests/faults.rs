@@ -1,4 +1,4 @@
-//! Four clients, one upstream, every fault, on real threads; and a thread that watches them all the time.
+//! Four clients, one upstream, every fault, on threads and on tasks; and a thread that watches them all the time.
 //!
 //! `LATCHWORK_FAULT_EVENTS` sets how many events are committed (100,000 by default, which takes a second or two),
 //! `LATCHWORK_FAULT_SEED` the chance. Faults are drawn from the seed; how threads interleave is not.
@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
 use latchwork::protocol::{Direction, WaitingOn};
-use latchwork::replicator::{Matter, Status, Updates};
+use latchwork::replicator::{Builder, Matter, Status, Updates};
 use latchwork::sync_state::{Entry, Position, SeqNum, SyncState};
-use latchwork::upstream::{Batch, Fault, Memory, Page, PullError, PushError, Upstream};
+use latchwork::upstream::{AsyncUpstream, Batch, Fault, Memory, Page, PullError, PushError, Upstream};
 use latchwork::{Backoff, Cause, Interrupt, Replicator, Settled, Ticket, Waited};
+use tokio::runtime::Runtime;
 
 use item::Item;
 
@@ -131,15 +132,21 @@ struct Faulty {
     weather: Arc<Weather>,
 }
 
-impl Upstream<State> for Faulty {
-    fn push(&self, batch: &Batch<State>, interrupt: &Interrupt) -> Result<(), PushError<Position>> {
+impl Faulty {
+    fn inject(&self) {
         if let Some(fault) = self.weather.draw(0) {
             self.memory.fail_push(fault);
         }
         if let Some(fault) = self.weather.draw(1) {
             self.memory.fail_pull(fault);
         }
-        self.memory.push(batch, interrupt)
+    }
+}
+
+impl Upstream<State> for Faulty {
+    fn push(&self, batch: &Batch<State>, interrupt: &Interrupt) -> Result<(), PushError<Position>> {
+        self.inject();
+        Upstream::push(&self.memory, batch, interrupt)
     }
 
     fn pull<'a>(
@@ -147,8 +154,36 @@ impl Upstream<State> for Faulty {
         cursor: Position,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<Entry<Item>>, PullError>> + 'a {
-        self.memory.pull(cursor, interrupt)
+        Upstream::pull(&self.memory, cursor, interrupt)
     }
+}
+
+impl AsyncUpstream<State> for Faulty {
+    type Pull<'a> = <Memory<State> as AsyncUpstream<State>>::Pull<'a>;
+
+    async fn push(&self, batch: &Batch<State>) -> Result<(), PushError<Position>> {
+        self.inject();
+        AsyncUpstream::push(&self.memory, batch).await
+    }
+
+    fn pull(&self, cursor: Position) -> Self::Pull<'_> {
+        AsyncUpstream::pull(&self.memory, cursor)
+    }
+}
+
+/// What drives the clients.
+#[derive(Clone, Copy)]
+enum Drivers {
+    Threads,
+    /// On a runtime with two threads, for all clients.
+    Tasks,
+}
+
+fn start(builder: Builder<State, Faulty>, runtime: Option<&Runtime>) -> Replicator<State> {
+    let Some(runtime) = runtime else { return builder.spawn().unwrap() };
+    let (replicator, driver) = builder.build_async(tokio::time::sleep);
+    drop(runtime.spawn(driver));
+    replicator
 }
 
 struct World {
@@ -156,10 +191,19 @@ struct World {
     upstream: Memory<State>,
     weather: Arc<Weather>,
     clients: Vec<Replicator<State>>,
+    /// Of the clients that are tasks.
+    _runtime: Option<Runtime>,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, drivers: Drivers) -> Self {
+        let runtime = match drivers {
+            Drivers::Threads => None,
+            Drivers::Tasks => {
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build();
+                Some(runtime.unwrap())
+            }
+        };
         let upstream = Memory::new(SeqNum::ROOT.position());
         let (bad, injected) = (AtomicBool::new(true), Default::default());
         let weather = Arc::new(Weather { bad, chance: Chance::new(seed), injected });
@@ -176,10 +220,10 @@ impl World {
                 .push_deadline(Duration::from_millis(20))
                 .pull_silence(Duration::from_millis(50))
                 .push_batch(NonZeroUsize::new([100, 20, 5, 100][client as usize]).unwrap());
-            if one_shot { builder.one_shot_pull().spawn() } else { builder.spawn() }.unwrap()
+            start(if one_shot { builder.one_shot_pull() } else { builder }, runtime.as_ref())
         });
         let clients = clients.collect();
-        Self { seed, upstream, weather, clients }
+        Self { seed, upstream, weather, clients, _runtime: runtime }
     }
 
     /// What the seed was and how everybody stands.
@@ -317,11 +361,20 @@ fn hush_injected_panics() {
 
 #[test]
 fn nothing_is_lost_applied_twice_or_stalls_whatever_goes_wrong() {
+    whatever_goes_wrong(Drivers::Threads);
+}
+
+#[test]
+fn nothing_is_lost_applied_twice_or_stalls_with_tasks() {
+    whatever_goes_wrong(Drivers::Tasks);
+}
+
+fn whatever_goes_wrong(drivers: Drivers) {
     hush_injected_panics();
     let events = variable("LATCHWORK_FAULT_EVENTS", 100_000);
     let seed = variable("LATCHWORK_FAULT_SEED", 0x1a7c_4b0a);
     let started = Instant::now();
-    let mut world = World::new(seed);
+    let mut world = World::new(seed, drivers);
     // Nothing has been pushed yet, so every subscription begins before the first event.
     let updates: Vec<_> = world.clients.iter().map(Replicator::updates).collect();
     let ended = AtomicBool::new(false);

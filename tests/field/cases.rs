@@ -1,8 +1,4 @@
-//! What users of other sync engines have reported, tried on this one: real threads, each test with the reports it comes from.
-//!
-//! A test asserts what a user would expect, through the public interface. Those about how often upstream is called look for
-//! some seconds, at delays from 10 ms to 2 s. (Every answer for ever, in a time of its own: `tests/answers.rs`.)
-#![cfg(not(loom))]
+//! The cases, for whichever driver [`super`] starts.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +9,9 @@ use latchwork::log::{Log as _, MemoryEntry, MemoryLog, Merged};
 use latchwork::protocol::{DecisionError, Direction, Failure, Pull, Push, WaitingOn};
 use latchwork::replicator::{CatchUpError, Choice, CommitError, GiveUp, Matter, OnRejected, ResetError};
 use latchwork::upstream::{Batch, FatalKind, Fault, Memory, More, Page, PullError, PushError, Upstream};
-use latchwork::{Backoff, Cause, Interrupt, Latch, Replicator, Settled, Ticket, Waited};
+use latchwork::{Backoff, Cause, Interrupt, Latch, Settled, Ticket, Waited};
+
+use super::{HEARS_INTERRUPTED_CALLS, Start as _, builder};
 
 type Numbers = MemoryLog<u64>;
 type Entry = MemoryEntry<u64>;
@@ -69,7 +67,7 @@ impl Seen {
 }
 
 /// An upstream whose two calls are written by each test. Both are numbered from 1.
-struct Scripted {
+pub(super) struct Scripted {
     memory: Memory<Numbers>,
     push: Box<PushFn>,
     pull: Box<PullFn>,
@@ -156,7 +154,7 @@ fn accepted_then_closed<'a>() -> Pages<'a> {
 fn a_pull_that_is_accepted_and_closed_at_once_backs_off() {
     let upstream = Scripted::new(&Memory::new(0)).on_pull(|_, _, _, _| accepted_then_closed());
     let seen = upstream.seen();
-    let _replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(10, 2000)).spawn().unwrap();
+    let _replicator = builder(Numbers::new(), upstream).backoff(delays(10, 2000)).start();
     std::thread::sleep(ms(3000));
     let pulls = seen.pulls();
     assert!(pulls <= 20, "{pulls} pulls in 3 s");
@@ -170,7 +168,7 @@ fn a_flapping_pull_does_not_take_the_pushes_backoff_away() {
         .on_push(|_, _, _, _| Err(push_unavailable(None)))
         .on_pull(|_, _, _, _| accepted_then_closed());
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(10, 2000)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(10, 2000)).start();
     replicator.commit(vec![1]).unwrap();
     std::thread::sleep(ms(3000));
     let pushes = seen.pushes();
@@ -183,7 +181,7 @@ fn a_pull_that_is_refused_backs_off() {
     let upstream =
         Scripted::new(&Memory::new(0)).on_pull(|_, _, _, _| Box::new(std::iter::once(Err(pull_unavailable(None)))));
     let seen = upstream.seen();
-    let _replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(10, 2000)).spawn().unwrap();
+    let _replicator = builder(Numbers::new(), upstream).backoff(delays(10, 2000)).start();
     std::thread::sleep(ms(3000));
     let pulls = seen.pulls();
     assert!(pulls <= 20, "{pulls} pulls in 3 s");
@@ -217,7 +215,7 @@ fn a_reconnect_of_the_pull_sends_what_was_committed_offline() {
                 Box::new(memory.pull(cursor, interrupt))
             }
         });
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(300, 60_000)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(300, 60_000)).start();
     let tickets: Vec<_> = (0..50).map(|event| replicator.commit(vec![event]).unwrap()).collect();
     // The pushes' delays: 0.3 s, 0.6 s, 1.2 s, 2.4 s; the next try would be at 4.5 s.
     std::thread::sleep(ms(2500));
@@ -242,7 +240,7 @@ fn an_upstream_that_went_back_is_a_failure_that_the_owner_sees() {
     let upstream = Scripted::new(&memory);
     let seen = upstream.seen();
     let log = Numbers::new().with_pending(5, [1]);
-    let replicator = Replicator::builder(log, upstream).backoff(delays(10, 2000)).spawn().unwrap();
+    let replicator = builder(log, upstream).backoff(delays(10, 2000)).start();
     eventually("the owner is told", || matches!(replicator.status().waiting_on, WaitingOn::Owner(_)));
     let WaitingOn::Owner(failure) = replicator.status().waiting_on else { panic!("it goes on by itself") };
     assert!(matches!(failure, Failure::Upstream { kind: FatalKind::WentBack, .. }), "{failure}");
@@ -254,8 +252,7 @@ fn an_upstream_that_went_back_is_a_failure_that_the_owner_sees() {
 fn a_rejection_that_no_pull_explains_backs_off() {
     let upstream = Scripted::new(&Memory::new(0)).on_push(|_, _, _, _| Err(PushError::Behind { head: None }));
     let seen = upstream.seen();
-    let replicator =
-        Replicator::builder(Numbers::new(), upstream).backoff(delays(10, 2000)).catch_up_grace(ms(5)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(10, 2000)).catch_up_grace(ms(5)).start();
     replicator.commit(vec![1]).unwrap();
     std::thread::sleep(ms(1500));
     let pushes = seen.pushes();
@@ -292,7 +289,7 @@ fn a_lagging_replica_does_not_make_the_pusher_hammer_the_primary() {
             }
         });
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(50, 2000)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(50, 2000)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     std::thread::sleep(ms(2000));
     let pushes = seen.pushes();
@@ -309,7 +306,7 @@ fn a_commit_does_not_cut_retry_after_short() {
     memory.fail_push(Fault::Busy(ms(1500)));
     let upstream = Scripted::new(&memory);
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 20)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(5, 20)).start();
     replicator.commit(vec![1]).unwrap();
     eventually("the push was refused", || matches!(replicator.status().push, Push::Waiting { .. }));
     assert!(matches!(replicator.status().waiting_on, WaitingOn::Clock(_)));
@@ -321,6 +318,9 @@ fn a_commit_does_not_cut_retry_after_short() {
 /// The 429 comes for a push that a rebase has overtaken in the meantime.
 #[test]
 fn retry_after_holds_for_a_push_that_a_rebase_has_overtaken() {
+    if !HEARS_INTERRUPTED_CALLS {
+        return;
+    }
     let memory = Memory::new(0);
     let upstream = Scripted::new(&memory).on_push(|number, memory, batch, interrupt| {
         if number == 1 {
@@ -331,7 +331,7 @@ fn retry_after_holds_for_a_push_that_a_rebase_has_overtaken() {
         memory.push(batch, interrupt)
     });
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::rebasing(), upstream).backoff(delays(5, 20)).spawn().unwrap();
+    let replicator = builder(Numbers::rebasing(), upstream).backoff(delays(5, 20)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually("the first push has begun", || seen.pushes() == 1);
     memory.append([entry(1, 901)]);
@@ -348,7 +348,7 @@ fn retry_now_respects_what_upstream_asked_for() {
     memory.fail_push(Fault::Busy(ms(2000)));
     let upstream = Scripted::new(&memory);
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually("the push was refused", || matches!(replicator.status().push, Push::Waiting { asked: true, .. }));
     replicator.retry_now();
@@ -384,7 +384,7 @@ fn a_failure_from_before_the_restart_does_not_stop_the_pusher_after_it() {
             }
         });
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 20)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(5, 20)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually("the push has begun, the pull has failed", || {
         seen.pushes() == 1 && matches!(replicator.status().pull, Pull::Failed { .. })
@@ -403,7 +403,7 @@ fn a_failure_from_before_the_restart_does_not_stop_the_pusher_after_it() {
 fn updates_end_when_reset_replaces_the_log() {
     let memory = Memory::new(0);
     memory.append((1..=5).map(|n| entry(n, 900 + n)));
-    let replicator = Replicator::builder(Numbers::new(), Scripted::new(&memory)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), Scripted::new(&memory)).start();
     eventually("it has pulled all five", || replicator.status().upstream_head == 5);
     let updates = replicator.updates();
     assert_eq!(updates.snapshot.upstream_head, 5);
@@ -431,7 +431,7 @@ fn an_uncertain_push_whose_events_have_arrived_is_not_uncertain() {
         let pages = memory.pull(cursor, interrupt);
         Box::new(pages.map(|page| page.map(|page| Page { more: More::Unknown, ..page })))
     });
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 20)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(5, 20)).start();
     let first = replicator.commit(vec![1]).unwrap();
     assert!(is_confirmed(&first, LONG), "the stream brings it");
     let second = replicator.commit(vec![2]).unwrap();
@@ -445,8 +445,7 @@ fn an_uncertain_push_whose_events_have_arrived_is_not_uncertain() {
 #[test]
 fn connectivity_is_not_blamed_while_upstream_answers() {
     let upstream = Scripted::new(&Memory::new(0)).on_push(|_, _, _, _| Err(PushError::Behind { head: None }));
-    let replicator =
-        Replicator::builder(Numbers::new(), upstream).backoff(delays(200, 2000)).catch_up_grace(ms(5)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(200, 2000)).catch_up_grace(ms(5)).start();
     replicator.commit(vec![1]).unwrap();
     let mut blamed = None;
     let until = Instant::now() + ms(1500);
@@ -470,12 +469,11 @@ fn a_push_that_was_applied_and_answered_with_an_error_is_there_once() {
         memory.push(batch, interrupt)?;
         if number % 2 == 1 { Err(push_unavailable(None)) } else { Ok(()) }
     });
-    let replicator = Replicator::builder(Numbers::new(), upstream)
+    let replicator = builder(Numbers::new(), upstream)
         .push_batch(NonZeroUsize::new(3).unwrap())
         .backoff(delays(2, 10))
         .catch_up_grace(ms(5))
-        .spawn()
-        .unwrap();
+        .start();
     let tickets: Vec<_> = (0..30).map(|event| replicator.commit(vec![event]).unwrap()).collect();
     assert!(tickets.iter().all(|ticket| is_confirmed(ticket, LONG)));
     assert_eq!(memory.entries().iter().map(|entry| entry.event).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
@@ -486,14 +484,14 @@ fn a_push_that_was_applied_and_answered_with_an_error_is_there_once() {
 #[test]
 fn what_a_restored_client_writes_gets_to_upstream() {
     let memory = Memory::new(0);
-    let replicator = Replicator::builder(Numbers::new(), memory.clone()).spawn().unwrap();
+    let replicator = builder(Numbers::new(), memory.clone()).start();
     for event in [1, 2, 3] {
         assert!(is_confirmed(&replicator.commit(vec![event]).unwrap(), LONG));
     }
     assert!(replicator.shutdown(LONG).is_clean());
     // The backup was made when event 1 was confirmed and event 2 pending.
     let restored = Numbers::new().with_pending(1, [2]);
-    let replicator = Replicator::builder(restored, memory.clone()).catch_up_grace(ms(5)).spawn().unwrap();
+    let replicator = builder(restored, memory.clone()).catch_up_grace(ms(5)).start();
     assert!(is_confirmed(&replicator.commit(vec![4]).unwrap(), LONG));
     assert_eq!(memory.entries().iter().map(|entry| entry.event).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
@@ -528,7 +526,7 @@ fn reconnect_ends_a_push_that_hangs() {
         memory.push(batch, interrupt)
     });
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 20)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(5, 20)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually("the first push has begun", || seen.pushes() == 1);
     replicator.reconnect();
@@ -559,12 +557,8 @@ fn a_deadline_ends_a_push_and_a_pull_that_hang() {
             }
             Box::new(memory.pull(cursor, interrupt))
         });
-    let replicator = Replicator::builder(Numbers::new(), upstream)
-        .backoff(delays(5, 20))
-        .push_deadline(ms(50))
-        .pull_silence(ms(60))
-        .spawn()
-        .unwrap();
+    let replicator =
+        builder(Numbers::new(), upstream).backoff(delays(5, 20)).push_deadline(ms(50)).pull_silence(ms(60)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     assert!(is_confirmed(&ticket, LONG));
     assert_eq!(memory.len(), 2);
@@ -578,7 +572,7 @@ fn pull_silence_counts_from_the_last_page() {
         Box::new(std::iter::from_fn(|| interrupt.sleep(ms(20)).is_ok().then(|| Ok(nothing_new()))))
     });
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).pull_silence(ms(400)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).pull_silence(ms(400)).start();
     eventually("it has lived for long", || replicator.status().counters.pages == 40);
     assert_eq!(seen.pulls(), 1);
 }
@@ -587,8 +581,7 @@ fn pull_silence_counts_from_the_last_page() {
 #[test]
 fn one_event_that_is_refused_for_good_can_be_given_up_alone() {
     let memory = Memory::new(0);
-    let replicator =
-        Replicator::builder(Numbers::new(), refusing(&memory, 4, 1)).backoff(delays(5, 20)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), refusing(&memory, 4, 1)).backoff(delays(5, 20)).start();
     let tickets: Vec<_> = (0..10).map(|event| replicator.commit(vec![event]).unwrap()).collect();
     let blocked = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).wait().unwrap();
     assert_eq!(ordered(&memory), [0, 1, 2, 3], "what stands before it goes on");
@@ -618,7 +611,7 @@ fn a_refused_event_can_be_replaced_retried_or_given_up_with_its_commit() {
     let blocked = || {
         let memory = Memory::new(0);
         let upstream = refusing(&memory, 4, 100);
-        let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+        let replicator = builder(Numbers::new(), upstream).start();
         replicator.pause(Direction::Push);
         let tickets = commits().map(|events| replicator.commit(events).unwrap());
         replicator.resume(Direction::Push);
@@ -644,7 +637,7 @@ fn a_refused_event_can_be_replaced_retried_or_given_up_with_its_commit() {
     let again = replicator.status_when(|status| status.counters.pushes > pushes && status.push == Push::Idle).wait();
     assert!(matches!(again.unwrap().waiting_on, WaitingOn::Owner(_)), "it is refused again");
     assert_eq!(memory.len(), 3);
-    let nothing = Replicator::builder(Numbers::new(), Memory::new(0)).spawn().unwrap();
+    let nothing = builder(Numbers::new(), Memory::new(0)).start();
     assert_eq!(nothing.give_up(GiveUp::Rejected), Err(DecisionError::NothingRejected));
     assert_eq!(nothing.replace_rejected(1), Err((DecisionError::NothingRejected, Some(1))));
 }
@@ -656,7 +649,7 @@ fn a_refused_event_is_given_up_by_itself_if_the_owner_has_chosen_so() {
     {
         let memory = Memory::new(0);
         let upstream = refusing(&memory, 4, 100);
-        let replicator = Replicator::builder(Numbers::new(), upstream).on_rejected(on_rejected).spawn().unwrap();
+        let replicator = builder(Numbers::new(), upstream).on_rejected(on_rejected).start();
         let tickets = [vec![1, 2], vec![3, 4, 5], vec![6]].map(|events| replicator.commit(events).unwrap());
         replicator.flush(LONG).unwrap();
         assert_eq!(ordered(&memory), left);
@@ -676,7 +669,7 @@ fn a_commit_is_cancelled_unless_upstream_may_have_it() {
         memory.push(batch, interrupt)
     });
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).push_batch(NonZeroUsize::MIN).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).push_batch(NonZeroUsize::MIN).start();
     let tickets: Vec<_> = (0..20).map(|event| replicator.commit(vec![event]).unwrap()).collect();
     eventually("the first is being sent", || seen.pushes() == 1);
     assert_eq!(replicator.give_up(GiveUp::Commit(&tickets[0])), Err(DecisionError::Sent(1)));
@@ -697,7 +690,7 @@ fn a_batch_that_is_too_large_is_split() {
     let memory = Memory::new(0);
     let upstream = refusing(&memory, u64::MAX, 10);
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).backoff(delays(5, 50)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).backoff(delays(5, 50)).start();
     let ticket = replicator.commit((0..100).collect()).unwrap();
     assert!(is_confirmed(&ticket, ms(3000)));
     let sizes: Vec<_> = seen.pushes.lock().unwrap().iter().map(|(_, events)| events.len()).collect();
@@ -712,7 +705,7 @@ fn a_commit_is_not_cut_in_two_by_a_batch() {
     let upstream = Scripted::new(&memory).on_push(|number, memory, batch, interrupt| {
         if number > 1 { Err(push_unavailable(Some(Duration::from_secs(3600)))) } else { memory.push(batch, interrupt) }
     });
-    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).start();
     replicator.pause(Direction::Push);
     replicator.commit((0..80).collect()).unwrap();
     replicator.commit((100..180).collect()).unwrap();
@@ -726,7 +719,7 @@ fn a_commit_is_not_cut_in_two_by_a_batch() {
 fn a_wait_ends_when_only_the_owner_can_go_on() {
     let failed = || {
         let upstream = Scripted::new(&Memory::new(0)).on_push(|_, _, _, _| Err(push_fatal("401")));
-        Replicator::builder(Numbers::new(), upstream).max_pending(NonZeroUsize::MIN).spawn().unwrap()
+        builder(Numbers::new(), upstream).max_pending(NonZeroUsize::MIN).start()
     };
     let since = Instant::now();
     let replicator = failed();
@@ -776,7 +769,7 @@ fn a_wait_ends_when_only_the_owner_can_go_on() {
 #[test]
 fn a_wait_that_begins_after_the_owner_has_acted_goes_on() {
     let memory = Memory::new(0);
-    let replicator = Replicator::builder(Numbers::new(), memory.clone()).spawn().unwrap();
+    let replicator = builder(Numbers::new(), memory.clone()).start();
     replicator.pause(Direction::Push);
     let ticket = replicator.commit(vec![1]).unwrap();
     assert_eq!(ticket.wait_timeout(LONG), Waited::Interrupted(Cause::Owner));
@@ -802,7 +795,7 @@ fn the_status_says_whether_it_has_ever_caught_up_and_what_is_still_to_come() {
         });
         Box::new(first.into_iter().chain(rest.flatten()))
     });
-    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).start();
     let status = replicator.status_when(|status| status.counters.pages == 1).wait().unwrap();
     assert_eq!((status.progress.caught_up, status.progress.to_come), (None, Some(1)));
     assert_eq!(replicator.caught_up().wait_timeout(ms(20)), Waited::TimedOut);
@@ -815,7 +808,7 @@ fn the_status_says_whether_it_has_ever_caught_up_and_what_is_still_to_come() {
 #[test]
 fn pending_events_are_carried_over_to_another_log_while_commits_go_on() {
     let memory = Memory::new(0);
-    let replicator = Replicator::builder(Numbers::new(), Scripted::new(&memory)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), Scripted::new(&memory)).start();
     let tickets = std::thread::scope(|scope| {
         let committing = scope.spawn(|| {
             (0..2000)
@@ -845,7 +838,7 @@ fn pending_events_are_carried_over_to_another_log_while_commits_go_on() {
 #[test]
 fn what_another_log_does_not_carry_on_is_closed_and_what_does_not_fit_is_refused() {
     let memory = Memory::new(0);
-    let replicator = Replicator::builder(Numbers::new(), memory.clone()).spawn().unwrap();
+    let replicator = builder(Numbers::new(), memory.clone()).start();
     replicator.pause(Direction::Push);
     let tickets = [vec![1, 2], vec![3], vec![4, 5]].map(|events| replicator.commit(events).unwrap());
     let log = |pending: &[u64]| Numbers::new().with_pending(0, pending.iter().copied());
@@ -878,7 +871,7 @@ fn a_log_that_is_no_newer_carries_on_what_has_been_sent() {
         held.opened().wait();
         taken
     });
-    let replicator = Replicator::builder(Numbers::new(), upstream).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).start();
     replicator.pause(Direction::Pull);
     eventually("there is no pull", || replicator.status().pull == Pull::Idle);
     let tickets = [vec![1, 2], vec![3]].map(|events| replicator.commit(events).unwrap());
@@ -909,7 +902,7 @@ fn a_bound_on_what_is_pending_refuses_or_waits() {
         held.opened().wait();
         memory.push(batch, interrupt)
     });
-    let replicator = Replicator::builder(Numbers::new(), upstream).max_pending(max).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).max_pending(max).start();
     let _ticket = replicator.commit(vec![1, 2]).unwrap();
     let full = replicator.commit(vec![3, 4]).unwrap_err();
     assert_eq!(full.to_string(), "expected at most 3 pending events, got 2 more than the 2 there are");
@@ -933,7 +926,7 @@ fn commits_in_quick_succession_share_a_push() {
     let memory = Memory::new(0);
     let upstream = Scripted::new(&memory);
     let seen = upstream.seen();
-    let replicator = Replicator::builder(Numbers::new(), upstream).linger(ms(50)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), upstream).linger(ms(50)).start();
     for event in 0..100 {
         replicator.commit(vec![event]).unwrap();
         std::thread::sleep(ms(5));
@@ -944,7 +937,7 @@ fn commits_in_quick_succession_share_a_push() {
     assert!(pushes <= 20, "{pushes} pushes for 100 commits in half a second");
     assert!(since.elapsed() < ms(2000));
     // A flush does not wait for more to come.
-    let replicator = Replicator::builder(Numbers::new(), Memory::new(0)).linger(LONG).spawn().unwrap();
+    let replicator = builder(Numbers::new(), Memory::new(0)).linger(LONG).start();
     replicator.commit(vec![1]).unwrap();
     replicator.flush(LONG / 2).unwrap();
 }
@@ -953,7 +946,7 @@ fn commits_in_quick_succession_share_a_push() {
 #[test]
 fn one_shot_pulls_follow_in_an_interval() {
     let memory = Memory::new(0).one_shot();
-    let replicator = Replicator::builder(Numbers::new(), memory.clone()).pull_interval(ms(20)).spawn().unwrap();
+    let replicator = builder(Numbers::new(), memory.clone()).pull_interval(ms(20)).start();
     replicator.caught_up().wait().unwrap();
     memory.append([entry(1, 901)]);
     eventually("it is pulled", || replicator.status().head == 1);

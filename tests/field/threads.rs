@@ -1,0 +1,26 @@
+//! On threads.
+
+#[path = "cases.rs"]
+mod cases;
+
+use latchwork::Replicator;
+use latchwork::log::Log;
+use latchwork::replicator::Builder;
+use latchwork::upstream::Upstream;
+
+/// A call that is interrupted answers, and what it says counts.
+const HEARS_INTERRUPTED_CALLS: bool = true;
+
+fn builder<L: Log, U>(log: L, upstream: U) -> Builder<L, U> {
+    Replicator::builder(log, upstream)
+}
+
+trait Start<L: Log> {
+    fn start(self) -> Replicator<L>;
+}
+
+impl<L: Log, U: Upstream<L>> Start<L> for Builder<L, U> {
+    fn start(self) -> Replicator<L> {
+        self.spawn().unwrap()
+    }
+}
