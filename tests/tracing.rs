@@ -271,3 +271,29 @@ fn a_subscriber_that_panics_stops_nothing() {
     assert_eq!(memory.len(), 3);
     assert!(told("latchwork-push").last().unwrap().starts_with("stop "));
 }
+
+#[test]
+fn events_of_two_replicators_on_one_thread_are_not_mixed_up() {
+    let _turn = begin();
+    let start = |name: &str| {
+        let memory = Memory::<Log>::new(0);
+        Replicator::builder(Log::new(), memory).name(name).build_async(|_| std::future::pending())
+    };
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let ((one, mut first), (two, mut second)) = (start("one"), start("two"));
+    let mut poll =
+        |driver: &mut (dyn Future<Output = ()> + Unpin)| std::pin::Pin::new(driver).poll(&mut context).is_ready();
+    assert!(!poll(&mut first) && !poll(&mut second));
+    for replicator in [&two, &one] {
+        drop(replicator.commit(vec!["mine"]).unwrap());
+    }
+    assert!(!poll(&mut first) && !poll(&mut second));
+    [one, two].iter().for_each(|replicator| replicator.stop());
+    assert!(poll(&mut first) && poll(&mut second));
+    let names = |which: &str| -> Vec<_> {
+        let mine = told(current().name().unwrap()).into_iter().filter(|line| line.contains(which));
+        mine.map(|line| line.split(' ').next().unwrap().to_owned()).filter(|name| !name.starts_with("pull")).collect()
+    };
+    let expected = ["start", "park", "resume", "backend-push-batch", "park", "resume", "stop"];
+    assert_eq!([names("\"one\""), names("\"two\"")], [expected, expected]);
+}

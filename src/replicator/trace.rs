@@ -25,8 +25,6 @@ use crate::protocol::{Protocol, Push, Time, WaitingOn};
 struct Here {
     /// What it is doing, for whom it wakes.
     doing: &'static str,
-    /// Which of the moves it has parked for, if it is a pusher that has.
-    parked: Option<u64>,
     /// Tells that a commit was refused, once the reason is in words.
     refused: Option<Box<dyn FnOnce(String)>>,
 }
@@ -103,11 +101,14 @@ pub(super) struct Traced {
     pusher_woken_by: Option<&'static str>,
     /// How often the next move has come to be owed by another party.
     moves: u64,
+    /// Which of the moves the pusher has parked for, if it has. Not of the thread: of two pushers that are tasks one may run
+    /// where the other has parked.
+    parked: Option<u64>,
 }
 
 impl Traced {
     pub(super) fn new(name: Option<Arc<str>>) -> Self {
-        Self { name, pusher_woken_by: None, moves: 0 }
+        Self { name, pusher_woken_by: None, moves: 0, parked: None }
     }
 
     /// Notes what has happened under the lock, as it stands.
@@ -179,7 +180,7 @@ impl Traced {
     /// The pusher has found nothing to do. Told once for each cause.
     fn park<L: Log>(&mut self, protocol: &Protocol<L>, waiting_on: &WaitingOn, now: Time) {
         self.pusher_woken_by = None;
-        if here(|here| here.parked.replace(self.moves)) != Some(self.moves) {
+        if self.parked.replace(self.moves) != Some(self.moves) {
             let cause = waiting_on_from(now, waiting_on);
             life!("park", self, protocol, { cause = %Owed(&cause) });
         }
@@ -189,7 +190,7 @@ impl Traced {
     /// changes nothing.
     fn resume<L: Log>(&mut self, protocol: &Protocol<L>) {
         let by = self.pusher_woken_by.take().unwrap_or("clock");
-        if here(|here| here.parked.take()).is_some() {
+        if self.parked.take().is_some() {
             life!("resume", self, protocol, { by });
         }
     }
