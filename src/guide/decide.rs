@@ -69,9 +69,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where no event rests on another, [`on_rejected`](crate::replicator::Builder::on_rejected) gives up by itself. A commit that
-//! is not wanted any more is **cancelled** by the same call, [`GiveUp::Commit`]: unless upstream may have it, which is an
-//! error that says so.
+//! Where no event rests on another, [`on_rejected`](crate::replicator::Builder::on_rejected) gives up by itself, and hands
+//! what was given up to those who listen to [updates](crate::Replicator::updates), as [`Update::given_up`]. A commit that is not
+//! wanted any more is **cancelled** by `give_up`, too, with [`GiveUp::Commit`]: unless upstream may have it, which is an error
+//! that says so.
 //!
 //! # A cursor that is too old
 //!
@@ -215,6 +216,7 @@
 //! [`PushError::Rejected`]: crate::upstream::PushError::Rejected
 //! [`PushError::TooLarge`]: crate::upstream::PushError::TooLarge
 //! [`Rejected`]: crate::replicator::Rejected
+//! [`Update::given_up`]: crate::replicator::Update::given_up
 //! [`status_when`]: crate::Replicator::status_when
 //! [`status_changed`]: crate::Replicator::status_changed
 //! [`flush`]: crate::Replicator::flush

@@ -69,7 +69,8 @@ impl<L: Log, U> Builder<L, U> {
     }
 
     /// Sets what is done by itself about an event that upstream [refuses for good](crate::upstream::PushError::Rejected).
-    /// Nothing by default: [the owner decides](crate::guide::decide).
+    /// Nothing by default: [the owner decides](crate::guide::decide). What is given up is
+    /// [told](super::Update::given_up) to those who listen to updates, and to no other.
     pub fn on_rejected(mut self, on_rejected: OnRejected) -> Self {
         self.on_rejected = on_rejected;
         self

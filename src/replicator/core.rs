@@ -57,6 +57,8 @@ pub(super) struct State<L: Log> {
     pub replaced: u64,
     /// What upstream said of what the present step gives up, if that is why.
     pub reason: Option<SharedError>,
+    /// What the present step gives up [by itself](super::Builder::on_rejected).
+    pub given_up: Vec<L::Entry>,
     told: Told,
     /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided).
     pub undecided: [Option<Time>; 5],
@@ -121,6 +123,7 @@ impl<L: Log> Core<L> {
             errors: [None, None],
             replaced: 0,
             reason: None,
+            given_up: Vec::new(),
             undecided: [None; 5],
             revision: 0,
             watched: false,
@@ -292,7 +295,7 @@ impl<L: Log> State<L> {
                 self.interrupt(direction, cause);
             }
         }
-        let reason = self.reason.take();
+        let (reason, given_up) = (self.reason.take(), take(&mut self.given_up));
         let Some(merged) = merged else { return Ok(()) };
         let settled = self.catch_panic(|state| {
             probe!(state => Merged {
@@ -303,7 +306,7 @@ impl<L: Log> State<L> {
             });
             state.tickets.merged(state.protocol.log(), &merged, reason.as_ref())
         });
-        self.inform(merged);
+        self.inform(merged, given_up);
         settled.map(|mut wakers| self.after.wakers.append(&mut wakers))?;
         if let Some(Failure::Contract { .. }) = self.protocol.failure() {
             self.realign();
@@ -312,17 +315,17 @@ impl<L: Log> State<L> {
     }
 
     /// Sends an update to all receivers.
-    fn inform(&mut self, merged: Merged<L::Entry>) {
+    fn inform(&mut self, merged: Merged<L::Entry>, given_up: Vec<L::Entry>) {
         if self.subscribers.is_empty() {
-            return self.after.discard_events::<L::Entry>(merged);
+            return self.after.discard_events::<L::Entry>((merged, given_up));
         }
         match self.catch_panic(|state| (state.protocol.log().head(), state.protocol.log().upstream_head())) {
             Ok((head, upstream_head)) => {
-                self.subscribers.tell(Update { merged, head, upstream_head }, &mut self.after);
+                self.subscribers.tell(Update { merged, given_up, head, upstream_head }, &mut self.after);
             }
             // They miss this one.
             Err(_) => {
-                self.after.discard_events::<L::Entry>(merged);
+                self.after.discard_events::<L::Entry>((merged, given_up));
                 self.subscribers.end(RecvError::Lagged, &mut self.after);
             }
         }

@@ -146,7 +146,7 @@ impl<L: Log> State<L> {
         if effects.merged.is_none() {
             // If the log cannot do that it blocks, as without a choice.
             let (given_up, decided) = self.give_up(&what);
-            self.after.discard_events::<L::Entry>(given_up.ok());
+            self.given_up = given_up.unwrap_or_default();
             effects.follow(decided);
         }
         effects

@@ -29,6 +29,9 @@ use crate::primitives::wait_queue::{Place, Waiting};
 pub struct Update<E, P> {
     /// What was merged.
     pub merged: Merged<E>,
+    /// What was given up [by itself](super::Builder::on_rejected) since upstream refuses it, in order; the tickets say
+    /// [why](crate::Ticket::rejection). What the owner gives up is [handed back](super::Replicator::give_up) there.
+    pub given_up: Vec<E>,
     /// The last event's number.
     pub head: P,
     /// The number of the last event that upstream has ordered.
@@ -39,7 +42,7 @@ impl<E, P> Update<E, P> {
     /// How many events it brings.
     fn events(&self) -> u64 {
         let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = &self.merged;
-        (new.len() + confirmed.len()) as u64
+        (new.len() + confirmed.len() + self.given_up.len()) as u64
     }
 }
 

@@ -650,11 +650,15 @@ fn a_refused_event_is_given_up_by_itself_if_the_owner_has_chosen_so() {
         let memory = Memory::new(0);
         let upstream = refusing(&memory, 4, 100);
         let replicator = builder(Numbers::new(), upstream).on_rejected(on_rejected).start();
+        let updates = replicator.updates().receiver;
         let tickets = [vec![1, 2], vec![3, 4, 5], vec![6]].map(|events| replicator.commit(events).unwrap());
         replicator.flush(LONG).unwrap();
         assert_eq!(ordered(&memory), left);
         let settled = tickets.map(|ticket| matches!(ticket.settled(), Some(Settled::Confirmed(_))));
         assert_eq!(settled, [true, false, true]);
+        let given_up: Vec<_> = updates.try_iter().flat_map(|update| update.given_up.clone()).collect();
+        let given_up: Vec<_> = given_up.into_iter().map(|entry| entry.event).collect();
+        assert_eq!(given_up, (1..=6).filter(|event| !left.contains(event)).collect::<Vec<_>>());
     }
 }
 
