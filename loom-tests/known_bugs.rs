@@ -704,6 +704,17 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
+        name: "LaggedWithoutNotice",
+        story: "A receiver that has fallen too far behind gets nothing more, and says for ever that nothing has come yet.",
+        source: None,
+        edits: &[replace(
+            "replicator/update.rs",
+            "Subscriber::tell",
+            "tail.end.store(RecvError::Lagged as u8, Ordering::Release);",
+            "",
+        )],
+    },
+    KnownBug {
         name: "DeadlineEndsNoWait",
         story: "A thread that blocks until it is interrupted does not wake at the interrupt's deadline.",
         source: Some("element-x-ios #1211, libsql #1224"),

@@ -93,7 +93,7 @@ macro_rules! index {
 /// failure where it is no deadlock.
 macro_rules! meetings {
     (#[doc = $about:literal] mod matrix { $($what:literal ($happening:ident, $invariants:literal) { $(
-        $name:ident: $pusher:ident, $bound:tt, finds { $($bug:ident $(: $failure:literal)?),* };
+        $name:ident: $pusher:ident, $bound:tt, finds { $($bug:ident $(: $failure:expr)?),* };
     )* })* }) => {
         #[doc = $about]
         mod matrix {
@@ -121,9 +121,10 @@ macro_rules! meetings {
     };
     (property $what:literal, $pusher:ident) => { concat!($what, " meets a pusher that ", meetings!($pusher), ".") };
     (failure) => { DEADLOCK };
-    (failure $failure:literal) => { $failure };
+    (failure $failure:expr) => { $failure };
     (Idle) => { "is idle as something is committed" };
     (Accepted) => { "is about to be accepted" };
+    (Sending) => { "is sending" };
     (Rejected) => { "is about to be rejected" };
     (Behind) => { "is behind" };
     (Lost) => { "is about to be left without an answer" };
@@ -621,6 +622,50 @@ meetings! {
             give_up_meets_uncertain: Uncertain, exhaustive, finds {};
             give_up_meets_refused: Refused, exhaustive, finds {};
         }
+        "An event that is refused for good, and given up" (Refusal, "I1, I8") {
+            refusal_meets_idle: Idle, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_sending: Sending, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_rejected: Rejected, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_behind: Behind, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_lost: Lost, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_uncertain: Uncertain, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_refused: Refused, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_backing_off: BackingOff, exhaustive, finds { GivenUpEventStillBlocks };
+            refusal_meets_paused: Paused, exhaustive, finds { GivenUpEventStillBlocks };
+        }
+        "A batch that is too large" (TOO_LARGE, "I1, I6") {
+            too_large_meets_idle: Idle, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_sending: Sending, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_rejected: Rejected, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_behind: Behind, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_lost: Lost, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_uncertain: Uncertain, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_refused: Refused, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_backing_off: BackingOff, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_paused: Paused, exhaustive, finds { TooLargeForGood: SPINS };
+        }
+        "The end of a push's time" (DEADLINE, "I1, I6") {
+            deadline_meets_idle: Idle, exhaustive, finds { DeadlineEndsNoWait };
+            deadline_meets_sending: Sending, exhaustive, finds { DeadlineEndsNoWait };
+            deadline_meets_rejected: Rejected, 4, finds { DeadlineEndsNoWait };
+            deadline_meets_behind: Behind, 4, finds { DeadlineEndsNoWait };
+            deadline_meets_lost: Lost, 4, finds { DeadlineEndsNoWait };
+            deadline_meets_uncertain: Uncertain, 4, finds { DeadlineEndsNoWait };
+            deadline_meets_refused: Refused, exhaustive, finds { DeadlineEndsNoWait };
+            deadline_meets_backing_off: BackingOff, exhaustive, finds { DeadlineEndsNoWait };
+            deadline_meets_paused: Paused, exhaustive, finds { DeadlineEndsNoWait };
+        }
+        "A subscriber that lags" (LAG, "I1, I15") {
+            lag_meets_idle: Idle, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_accepted: Accepted, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_rejected: Rejected, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_behind: Behind, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_lost: Lost, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_uncertain: Uncertain, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_refused: Refused, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_backing_off: BackingOff, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_paused: Paused, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+        }
         "A restart" (RESTART, "I1, I12") {
             restart_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher };
             restart_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher };
@@ -696,7 +741,6 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::DroppedEventNotCounted,
         KnownBug::RetryOfRefusedIsLost,
         KnownBug::RefusedInDoubt,
-        KnownBug::TooLargeForGood,
         KnownBug::ResetForgetsWhatWasSent,
         KnownBug::CatchUpDecidesWhatIsUnderWay,
         KnownBug::LingerOutlivesItsTime,

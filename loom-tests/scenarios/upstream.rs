@@ -15,7 +15,8 @@ use super::thread::Signal;
 
 pub type Event = &'static str;
 
-/// What becomes of a push. A script lists those of the first pushes; after it, upstream answers as it should.
+/// What becomes of a push. A script lists those of the first pushes; after it, upstream answers as it should, or as it is
+/// [told](Scripted::answering).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// As it should: taken if the batch follows, or else behind.
@@ -32,6 +33,12 @@ pub enum Answer {
     LateBehind,
     /// Refused for good.
     Fatal,
+    /// Not taken if this event is in it, which is refused for good; or else as it should.
+    Rejected(Event),
+    /// Too large if it is of more than one event; or else as it should.
+    TooLarge,
+    /// Taken, and no answer, until the push is asked to end.
+    Hangs,
 }
 
 /// What becomes of a pull, after the script: everything there is, then a wait for the interrupt.
@@ -70,6 +77,8 @@ pub struct Scripted {
     released: Arc<Signal>,
     answers: &'static [Answer],
     feeds: &'static [Feed],
+    /// What follows the script of pushes.
+    answer: Answer,
     /// What follows the script of pulls.
     then: Feed,
     /// Whether a batch is taken whatever it follows.
@@ -91,7 +100,28 @@ impl Scripted {
         let log = Arc::new(Mutex::new(Vec::new()));
         let (closed, released, calls, interrupted) = Default::default();
         let (unchecked, heedful, ends_time, hold) = (false, false, false, [usize::MAX; 2]);
-        Self { log, closed, released, answers, feeds, then, unchecked, heedful, ends_time, hold, calls, interrupted }
+        let answer = Answer::Honest;
+        Self {
+            log,
+            closed,
+            released,
+            answers,
+            feeds,
+            answer,
+            then,
+            unchecked,
+            heedful,
+            ends_time,
+            hold,
+            calls,
+            interrupted,
+        }
+    }
+
+    /// Answers so after the script of pushes.
+    pub fn answering(mut self, answer: Answer) -> Self {
+        self.answer = answer;
+        self
     }
 
     /// Every pull that stays open ends when it is interrupted.
@@ -215,19 +245,29 @@ impl Scripted {
 impl Upstream<MemoryLog<Event>> for Scripted {
     fn push(&self, batch: &Batch<MemoryLog<Event>>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
         let call = self.call(Direction::Push);
-        let answer = self.answers.get(call).copied().unwrap_or(Answer::Honest);
+        let answer = self.answers.get(call).copied().unwrap_or(self.answer);
         let lost = || PushError::Uncertain { error: "the answer was lost".into() };
         match answer {
             Answer::Behind => return Err(PushError::Behind { head: None }),
             Answer::Unavailable => return Err(PushError::Unavailable { retry_after: None, error: "offline".into() }),
             Answer::PushLost => return Err(lost()),
             Answer::Fatal => return Err(PushError::Fatal { kind: FatalKind::Other, error: "no".into() }),
-            Answer::Honest | Answer::AckLost | Answer::LateBehind => {}
+            Answer::Rejected(refused) => {
+                if let Some(index) = batch.entries.iter().position(|entry| entry.event == refused) {
+                    return Err(PushError::Rejected { index, error: "no".into() });
+                }
+            }
+            Answer::TooLarge if batch.entries.len() > 1 => return Err(PushError::TooLarge { error: "no".into() }),
+            Answer::Honest | Answer::AckLost | Answer::LateBehind | Answer::TooLarge | Answer::Hangs => {}
         }
         self.interrupted.fetch_add(usize::from(interrupt.is_set()), Ordering::Relaxed);
         self.take(batch.base, batch.entries.iter().map(|entry| entry.event))?;
         match answer {
             Answer::AckLost => Err(lost()),
+            Answer::Hangs => {
+                interrupt.wait();
+                Err(lost())
+            }
             Answer::LateBehind => Err(PushError::Behind { head: None }),
             _ => Ok(()),
         }
