@@ -20,7 +20,25 @@
 //!   to it while it was not there to hear.
 //!
 //! A model shows it for every signal before and after a transition, with a protocol whose signals
-//! are chosen.
+//! are chosen, and with threads.
+//!
+//! # The same of a task
+//!
+//! The argument asks three things of a party, and how it sleeps is not among them. A [driver's](super::driver) half has them:
+//!
+//! - *It looks and begins to sleep in one critical section.* [`Party::poll`](super::work::Party::poll) looks as a thread does,
+//!   through the same function, which notes what the party is told; and it joins the queue of the same topic before it gives
+//!   up the lock. (It reports in a section before that one. Then it is not parked, and what it finds there is noted later.)
+//! - *A wake reaches it.* Whom a transition wakes is one set of topics for threads and for tasks, taken from under the lock
+//!   that a task joins under. There is one place for each half, kept as long as it waits, and each poll puts its own waker
+//!   there: so the waker that is taken is that of the latest poll, of the task which will be polled next. An executor polls
+//!   what was woken, sooner or later. What it polls for no reason looks, and joins again.
+//! - *The time that it was told comes.* A thread waits with that deadline. A task is polled by the sleep for it, which is begun
+//!   and polled after the lock has been given up: if a transition has come in between, the waker in the queue has been woken,
+//!   and the next poll compares and sleeps for what it is told then. A sleep for a time of before is dropped.
+//!
+//! Two halves in one task are woken by each other's wakes, too: that is a poll for no reason. Models of the driver itself show
+//! that each of the three is needed, by taking it away.
 
 use crate::primitives::monitor::Topics;
 use crate::protocol::{Direction, Next};
