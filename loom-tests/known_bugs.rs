@@ -1039,6 +1039,90 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             "!self.settings.live && outcome.is_ok()",
         )],
     },
+    KnownBug {
+        name: "FormerWakerStays",
+        story: "A task that waits already is polled with another waker, and the former one stays in the queue: the task has moved, and what it has left is woken.",
+        source: None,
+        edits: &[replace(
+            "primitives/wait_queue.rs",
+            "Waiting::join_or_leave",
+            "return present.replace(waker);",
+            "return Some(waker);",
+        )],
+    },
+    KnownBug {
+        name: "PartyJoinsLate",
+        story: "A task looks for something to do, gives up the lock, and joins the queue afterwards: a wake between the two finds no task.",
+        source: None,
+        edits: &[before("replicator/work.rs", "Party::poll", "let joins =", "drop(state); state = core.state.lock();")],
+    },
+    KnownBug {
+        name: "SleepOutlivesItsTime",
+        story: "A driver that sleeps until some time goes on sleeping although it has been told another.",
+        source: None,
+        edits: &[replace(
+            "replicator/driver.rs",
+            "Party::next_of_task",
+            "until != sleep.as_ref().map(|(time, _)| *time)",
+            "until.is_none() || sleep.is_none()",
+        )],
+    },
+    KnownBug {
+        name: "DroppedDriverStopsNothing",
+        story: "A half of a driver is dropped, and neither the other half nor the handles are told.",
+        source: None,
+        edits: &[replace("replicator/driver.rs", "Ends::drop", "self.core.stop().message();", "")],
+    },
+    KnownBug {
+        name: "DroppedHalfNeverEnds",
+        story: "A driver is dropped and its directions are not taken for ended: what waits for the end waits for ever.",
+        source: None,
+        edits: &[begin(
+            "replicator/driver.rs",
+            "Ends::drop",
+            "if true { return self.core.stop().message().map_or((), drop); }",
+        )],
+    },
+    KnownBug {
+        name: "DroppedCallIsNotReported",
+        story: "A driver is dropped during a push, and the push is not reported: what upstream has taken counts as not sent.",
+        source: None,
+        edits: &[begin("replicator/driver.rs", "Sending::drop", "if true { return; }")],
+    },
+    KnownBug {
+        name: "InterruptReachesNoTask",
+        story: "A task that awaits a call looks whether it is interrupted, and leaves no waker: the call that hangs is never dropped.",
+        source: None,
+        edits: &[replace(
+            "replicator/upstream/call.rs",
+            "call",
+            "Pin::new(&mut interrupted).poll(context)",
+            "interrupt.cause().map_or(Poll::Pending, Poll::Ready)",
+        )],
+    },
+    KnownBug {
+        name: "ReceiverJoinsLate",
+        story: "A task looks for an update, and takes the queue's lock afterwards: what comes between the two wakes no task.",
+        source: None,
+        edits: &[
+            replace("replicator/update.rs", "NextUpdate::look", "let mut waiting = self.0.tail.waiting.lock();", ""),
+            before(
+                "replicator/update.rs",
+                "NextUpdate::look",
+                "let former =",
+                "let mut waiting = self.0.tail.waiting.lock();",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "ToldBeforeItIsThere",
+        story: "A subscriber's tasks are taken out of the queue before the update is in the channel: one that looks between the two sleeps beside it.",
+        source: None,
+        edits: &[
+            before("replicator/update.rs", "Subscriber::tell", "let unread =", "tail.wake(after);"),
+            replace("replicator/update.rs", "Subscriber::tell", "tail.wake(after);\n        told", "told"),
+        ],
+    },
 ];
 
 /// Engines that resume on news alone ask for no catch-up: a pusher that is behind waits for what upstream says by itself.

@@ -55,7 +55,7 @@ macro_rules! on {
 macro_rules! index {
     ($($(#[doc = $about:literal])* mod $module:ident { $(
         #[doc = $property:literal]
-        $name:ident $(= $scenario:ident($($parameter:ident),*))?:
+        $name:ident $(= $scenario:ident($($parameter:expr),*))?:
         $invariants:literal, $threads:literal threads, $bound:tt,
         finds { $($bug:ident: $failure:expr),* $(,)? } $(built { $($variant:ident: $variant_failure:expr),* $(,)? })?
         $(larger { $($larger:ident),* $(,)? })?;
@@ -92,28 +92,28 @@ macro_rules! index {
 /// invariants. A cell: its name, the pusher's state, the bound, and the known bugs, with their
 /// failure where it is no deadlock.
 macro_rules! meetings {
-    (#[doc = $about:literal] mod matrix { $($what:literal ($happening:ident, $invariants:literal) { $(
+    (#[doc = $about:literal] mod $module:ident, $all:ident, $threads:literal threads, $meets:ident { $($what:literal ($happening:ident, $invariants:literal) { $(
         $name:ident: $pusher:ident, $bound:tt, finds { $($bug:ident $(: $failure:expr)?),* };
     )* })* }) => {
         #[doc = $about]
-        mod matrix {
+        mod $module {
             $($(
                 #[doc = meetings!(property $what, $pusher)]
                 #[test]
                 fn $name() {
-                    super::check(concat!("matrix::", stringify!($name)));
+                    super::check(concat!(stringify!($module), "::", stringify!($name)));
                 }
             )*)*
         }
 
-        const MATRIX: &[Model] = &[$($(Model {
-            name: concat!("matrix::", stringify!($name)),
+        const $all: &[Model] = &[$($(Model {
+            name: concat!(stringify!($module), "::", stringify!($name)),
             property: meetings!(property $what, $pusher),
             invariants: $invariants,
-            threads: 3,
+            threads: $threads,
             bound: model::bound!($bound),
-            scenario: on!(shipped, matrix, $name = $happening.meets($pusher)),
-            switched: on!(switched, matrix, $name = $happening.meets($pusher)),
+            scenario: on!(shipped, matrix, $name = $happening.$meets($pusher)),
+            switched: on!(switched, matrix, $name = $happening.$meets($pusher)),
             known_bugs: &[$((KnownBug::$bug, meetings!(failure $($failure)?))),*],
             variants: &[],
             larger: &[],
@@ -135,7 +135,7 @@ macro_rules! meetings {
 }
 
 /// All of them.
-const INDEX: Index = Index(&[MODULES, MATRIX]);
+const INDEX: Index = Index(&[MODULES, MATRIX, TASKS]);
 
 fn check(name: &str) {
     INDEX.models().find(|model| model.name == name).expect("a test for each model").check(INDEX);
@@ -464,6 +464,73 @@ index! {
         /// The deadline of a push that hangs ends it, without a thread that watches.
         a_push_that_hangs_ends_at_its_deadline: "I6", 3 threads, exhaustive, finds { DeadlineEndsNoWait: DEADLOCK };
     }
+    /// The replicator for tasks: a driver on any executor.
+    mod tasks {
+        /// After an advance a driver looks again, whatever its pusher is about. (H001, for tasks.)
+        advance_resumes_the_driver: "I1, I2", 2 threads, exhaustive,
+            finds { ResumeOnRebaseOnly: DEADLOCK, PublishForgetsPusher: DEADLOCK };
+        /// After an advance that comes before, during or after a commit, a driver looks again.
+        an_advance_at_any_time_resumes_the_driver: "I1, I2", 3 threads, 2,
+            finds { ResumeOnRebaseOnly: DEADLOCK, PublishForgetsPusher: DEADLOCK };
+        /// After a rebase a driver looks again.
+        rebase_resumes_the_driver: "I1, I2", 2 threads, exhaustive,
+            finds { PublishForgetsPusher: DEADLOCK };
+        /// After an advance the pushing half of a driver looks again, on a thread of its own.
+        advance_resumes_the_halves: "I1, I2", 3 threads, 3, finds { ResumeOnRebaseOnly: DEADLOCK };
+        /// A driver that moves to another task is woken there.
+        a_driver_that_moves_is_woken_where_it_is: "I1, I2", 2 threads, exhaustive,
+            finds { FormerWakerStays: DEADLOCK, PartyJoinsLate: DEADLOCK };
+        /// A driver that is dropped before its first poll leaves no commit open, and is sure of nothing that it does not know.
+        a_driver_is_dropped_at_once = a_driver_is_dropped_as_main_waits(0):
+            "I8, I16", 2 threads, exhaustive, finds { DroppedDriverStopsNothing: DEADLOCK, DroppedHalfNeverEnds: DEADLOCK };
+        /// A driver that is dropped after its first poll leaves no commit open, and is sure of nothing that it does not know.
+        a_driver_is_dropped_after_a_poll = a_driver_is_dropped_as_main_waits(1):
+            "I8, I16", 2 threads, exhaustive, finds {  };
+        /// A driver that is dropped after its second poll leaves no commit open, and is sure of nothing that it does not know.
+        a_driver_is_dropped_after_two_polls = a_driver_is_dropped_as_main_waits(2):
+            "I8, I16", 2 threads, exhaustive, finds { DroppedCallIsNotReported: "a call goes on, and the driver is gone" };
+        /// A driver that is dropped after its third poll leaves no commit open, and is sure of nothing that it does not know.
+        a_driver_is_dropped_after_three_polls = a_driver_is_dropped_as_main_waits(3):
+            "I8, I16", 2 threads, exhaustive, finds {  };
+        /// A shutdown as the driver is dropped ends by itself, and reports what it left.
+        a_shutdown_as_the_driver_is_dropped_ends = a_driver_is_dropped_as_main_shuts_down(0):
+            "I8, I16", 2 threads, exhaustive, finds { DroppedHalfNeverEnds: DEADLOCK };
+        /// Of a handle and its driver that are dropped at the same time neither leaves a commit open.
+        a_handle_dropped_as_its_driver_is = a_driver_is_dropped_as_main_drops_the_handle(0):
+            "I8, I16", 2 threads, exhaustive, finds { DroppedHalfNeverEnds: DEADLOCK };
+        /// A shutdown as the driver is dropped after two polls ends by itself, and reports what it left.
+        a_shutdown_as_the_driver_is_dropped_after_two_polls_ends = a_driver_is_dropped_as_main_shuts_down(2):
+            "I8, I16", 2 threads, 3, finds { DroppedHalfNeverEnds: DEADLOCK };
+        /// Of a handle and its driver that are dropped at the same time, the driver after two polls, neither leaves a commit open.
+        a_handle_dropped_as_its_driver_is_after_two_polls = a_driver_is_dropped_as_main_drops_the_handle(2):
+            "I8, I16", 2 threads, 3, finds { DroppedHalfNeverEnds: DEADLOCK };
+        /// A pushing half that is dropped ends the pulling one.
+        a_pushing_half_that_is_dropped_ends_the_other = a_half_that_is_dropped_ends_the_other(PUSH):
+            "I16", 2 threads, exhaustive, finds { DroppedDriverStopsNothing: DEADLOCK };
+        /// A pulling half that is dropped ends the pushing one.
+        a_pulling_half_that_is_dropped_ends_the_other = a_half_that_is_dropped_ends_the_other(PULL):
+            "I16", 2 threads, exhaustive, finds { DroppedDriverStopsNothing: DEADLOCK };
+        /// The drop of the last handle ends the driver, wherever it was.
+        the_drop_of_the_last_handle_ends_the_driver: "I16", 2 threads, 3,
+            finds { PublishForgetsPusher: DEADLOCK, InterruptReachesNoTask: DEADLOCK };
+        /// A call that hangs is dropped when its interrupt is set, also by the other half of its task.
+        a_rebase_ends_a_call_that_hangs: "I6, I13", 2 threads, exhaustive,
+            finds { InterruptReachesNoTask: DEADLOCK };
+        /// A push that hangs is dropped at its deadline, by the driver's timer.
+        a_push_that_hangs_ends_at_its_deadline: "I6", 2 threads, exhaustive, finds {};
+        /// A timer that fires as news comes leads to an attempt.
+        a_timer_that_fires_as_news_comes_leads_to_an_attempt: "I2, I6", 3 threads, 3,
+            finds { RetryReturnsToIdle: DEADLOCK };
+        /// A reset during a sleep has the driver sleep for what the new log waits for.
+        a_reset_during_a_sleep_has_it_asked_anew: "I6, I12", 2 threads, exhaustive,
+            finds { SleepOutlivesItsTime: DEADLOCK };
+        /// A task that waits for an update is woken by one, and never asleep with one in the channel.
+        an_update_wakes_the_task_that_waits_for_it: "I1, I2", 2 threads, exhaustive,
+            finds { ReceiverJoinsLate: DEADLOCK, ToldBeforeItIsThere: DEADLOCK };
+        /// A task that waits for an update is woken by the end of the updates.
+        the_end_of_the_updates_wakes_the_task_that_waits_for_them: "I1, I16", 2 threads, exhaustive,
+            finds { ReceiverJoinsLate: DEADLOCK };
+    }
     /// What stands in the place of other engines' bugs.
     mod engines {
         /// Looking, then parking past the epoch read before, misses nothing.
@@ -489,7 +556,7 @@ index! {
 
 meetings! {
     /// Everything that can happen, meeting a pusher in every state.
-    mod matrix {
+    mod matrix, MATRIX, 3 threads, meets {
         "An advance" (ADVANCE, "I1, I2") {
             advance_meets_idle: Idle, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, PageDroppedWhileBusy };
             advance_meets_accepted: Accepted, exhaustive,
@@ -696,6 +763,76 @@ meetings! {
             stop_meets_lost: Lost, 4, finds { ChangeWakesNone };
             stop_meets_uncertain: Uncertain, exhaustive, finds { PublishForgetsPusher };
             stop_meets_refused: Refused, exhaustive, finds { ChangeWakesNone };
+            stop_meets_backing_off: BackingOff, exhaustive, finds { PublishForgetsPusher };
+            stop_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
+        }
+    }
+}
+
+meetings! {
+    /// Everything that can happen, meeting the pusher of a replicator for tasks in every state.
+    mod task_matrix, TASKS, 2 threads, meets_tasks {
+        "An advance" (ADVANCE, "I1, I2") {
+            advance_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, FormerWakerStays };
+            advance_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+        }
+        "A rebase" (REBASE, "I1, I2") {
+            rebase_meets_behind: Behind, exhaustive, finds { ResumeOnAdvanceOnly, FormerWakerStays };
+            rebase_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+        }
+        "A catch-up that brings nothing" (CATCH_UP, "I1, I3") {
+            catch_up_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            catch_up_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "A catch-up that brings news" (NEWS, "I1, I2") {
+            news_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, FormerWakerStays };
+            news_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+        }
+        "A reconnect" (RECONNECT, "I1, I6") {
+            reconnect_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            reconnect_meets_backing_off: BackingOff, exhaustive, finds { EmptyCatchUpWakesNone, ParkOffline, FormerWakerStays };
+            reconnect_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "Time that ends" (TIME, "I1, I6") {
+            time_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            time_meets_accepted: Accepted, exhaustive, finds {};
+            time_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            time_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
+            time_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "A pause and resume of pushes" (RESUME, "I1, I12") {
+            resume_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            resume_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait, FormerWakerStays, PartyJoinsLate };
+            resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "A pause and resume of pulls" (PULL_RESUME, "I1, I12") {
+            pull_resume_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            pull_resume_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
+            pull_resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "Another log that goes on with what is pending" (RESET_WITH, "I5, I12") {
+            reset_with_meets_idle: Idle, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+            reset_with_meets_backing_off: BackingOff, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+            reset_with_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+        }
+        "A restart" (RESTART, "I1, I12") {
+            restart_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            restart_meets_accepted: Accepted, exhaustive, finds {};
+            restart_meets_rejected: Rejected, exhaustive, finds { ParkedFlag, PartyJoinsLate };
+            restart_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait, FormerWakerStays, PartyJoinsLate };
+            restart_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "A request to try again now" (RETRY, "I1, I6") {
+            retry_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            retry_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait, FormerWakerStays, PartyJoinsLate };
+            retry_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "A stop" (Stop, "I8, I16") {
+            stop_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher };
+            stop_meets_accepted: Accepted, exhaustive, finds {};
+            stop_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher };
+            stop_meets_uncertain: Uncertain, exhaustive, finds { PublishForgetsPusher };
+            stop_meets_refused: Refused, exhaustive, finds {};
             stop_meets_backing_off: BackingOff, exhaustive, finds { PublishForgetsPusher };
             stop_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
         }

@@ -1,12 +1,17 @@
-//! The smallest executor.
+//! The smallest executor, and a timer for it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use super::latchwork;
+use latchwork::Latch;
+use latchwork::replicator::Timer;
 use latchwork::sync::model::{say, waits};
+
+use loom::sync::atomic::{AtomicBool, Ordering};
 
 use super::thread::Signal;
 
@@ -56,6 +61,35 @@ pub fn block_on<F: Future + Unpin>(future: F) -> F::Output {
     match task.poll() {
         Poll::Ready(output) => output,
         Poll::Pending => task.run(),
+    }
+}
+
+/// A clock that the model moves, from its beginning to its end. It is read `SeqCst`: no thread reads a clock as it was before.
+/// (To read it is a step. Were it none, loom would take it for the same whether time ends before or after a look.) A sleep is a
+/// wait for a latch.
+#[derive(Clone, Default)]
+pub struct EndOfTime(Arc<(AtomicBool, Latch)>);
+
+impl EndOfTime {
+    /// Time ends: every sleep is over, also those still to come.
+    pub fn come(&self) {
+        say("time ends");
+        self.0.0.store(true, Ordering::SeqCst);
+        self.0.1.open();
+    }
+}
+
+impl Timer for EndOfTime {
+    type Sleep = Pin<Box<dyn Future<Output = ()>>>;
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        let Self(time) = self.clone();
+        Box::pin(async move { time.1.opened().await })
+    }
+
+    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
+        let Self(time) = self.clone();
+        move || if time.0.load(Ordering::SeqCst) { Duration::MAX } else { Duration::ZERO }
     }
 }
 

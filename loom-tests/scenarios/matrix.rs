@@ -26,6 +26,8 @@ use latchwork::replicator::{self, Receiver, RecvError, Status};
 use latchwork::sync::model::{advance, end_time};
 use latchwork::{Replicator, Settled, Ticket};
 
+mod tasks;
+
 type Handle = Replicator<MemoryLog<Event>>;
 
 /// What the pusher is doing when it happens.

@@ -12,6 +12,9 @@ use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Up
 use loom::sync::{Mutex, MutexGuard};
 
 use super::thread::Signal;
+pub use tasks::ForTasks;
+
+mod tasks;
 
 pub type Event = &'static str;
 
@@ -147,11 +150,14 @@ impl Scripted {
         self.released.set();
     }
 
+    fn count(&self, direction: Direction) -> usize {
+        self.calls[direction as usize].fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Counts a call, and holds it if it is to be.
     fn call(&self, direction: Direction) -> usize {
-        let direction = direction as usize;
-        let call = self.calls[direction].fetch_add(1, Ordering::Relaxed);
-        if call >= self.hold[direction] {
+        let call = self.count(direction);
+        if call >= self.hold[direction as usize] {
             self.released.wait();
         }
         call
@@ -202,7 +208,7 @@ impl Scripted {
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
         let call = self.call(Direction::Pull);
-        let feed = self.feeds.get(call).copied().unwrap_or(self.then);
+        let feed = self.feed(call);
         let mut given = feed == Feed::Silence;
         std::iter::from_fn(move || {
             if given && self.ends_time {
@@ -211,13 +217,12 @@ impl Scripted {
             if given && matches!(feed, Feed::Page | Feed::ForeignPage(_)) {
                 return None;
             }
-            let unavailable = || Some(Err(PullError::Unavailable { retry_after: None, error: "offline".into() }));
             if feed == Feed::Unavailable || given && feed == Feed::PageThenUnavailable {
-                return unavailable();
+                return Some(Err(unavailable()));
             }
             if given && (feed == Feed::Heedful || self.heedful) {
                 interrupt.wait();
-                return unavailable();
+                return Some(Err(unavailable()));
             }
             if given {
                 waits("upstream has nothing more");
@@ -226,14 +231,24 @@ impl Scripted {
                 return Some(Err(PullError::Fatal { kind: FatalKind::Other, error }));
             }
             given = true;
-            let mut log = self.lock();
-            if let Feed::Foreign(event) | Feed::News(event) | Feed::ForeignPage(event) = feed {
-                log.push(event);
-                say(format_args!("{event:?} of another client is at upstream: {}", log.len()));
-            }
-            let more = if let Feed::Foreign(_) = feed { More::Unknown } else { More::None };
-            Some(Ok(Page { entries: Self::entries(&log, cursor), more }))
+            Some(Ok(self.page(feed, cursor)))
         })
+    }
+
+    /// What becomes of this pull.
+    fn feed(&self, call: usize) -> Feed {
+        self.feeds.get(call).copied().unwrap_or(self.then)
+    }
+
+    /// A page with all there is, after what another client brings.
+    fn page(&self, feed: Feed, cursor: u64) -> Page<MemoryEntry<Event>> {
+        let mut log = self.lock();
+        if let Feed::Foreign(event) | Feed::News(event) | Feed::ForeignPage(event) = feed {
+            log.push(event);
+            say(format_args!("{event:?} of another client is at upstream: {}", log.len()));
+        }
+        let more = if let Feed::Foreign(_) = feed { More::Unknown } else { More::None };
+        Page { entries: Self::entries(&log, cursor), more }
     }
 
     fn entries(log: &[Event], cursor: u64) -> Vec<MemoryEntry<Event>> {
@@ -242,9 +257,33 @@ impl Scripted {
     }
 }
 
+fn unavailable() -> PullError {
+    PullError::Unavailable { retry_after: None, error: "offline".into() }
+}
+
 impl Upstream<MemoryLog<Event>> for Scripted {
     fn push(&self, batch: &Batch<MemoryLog<Event>>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
         let call = self.call(Direction::Push);
+        self.answer(call, batch, Some(interrupt))
+    }
+
+    fn pull<'a>(
+        &'a self,
+        cursor: u64,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
+        Scripted::pull(self, cursor, interrupt)
+    }
+}
+
+impl Scripted {
+    /// What becomes of this push.
+    fn answer(
+        &self,
+        call: usize,
+        batch: &Batch<MemoryLog<Event>>,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<(), PushError<u64>> {
         let answer = self.answers.get(call).copied().unwrap_or(self.answer);
         let lost = || PushError::Uncertain { error: "the answer was lost".into() };
         match answer {
@@ -260,24 +299,16 @@ impl Upstream<MemoryLog<Event>> for Scripted {
             Answer::TooLarge if batch.entries.len() > 1 => return Err(PushError::TooLarge { error: "no".into() }),
             Answer::Honest | Answer::AckLost | Answer::LateBehind | Answer::TooLarge | Answer::Hangs => {}
         }
-        self.interrupted.fetch_add(usize::from(interrupt.is_set()), Ordering::Relaxed);
+        self.interrupted.fetch_add(usize::from(interrupt.is_some_and(Interrupt::is_set)), Ordering::Relaxed);
         self.take(batch.base, batch.entries.iter().map(|entry| entry.event))?;
         match answer {
             Answer::AckLost => Err(lost()),
             Answer::Hangs => {
-                interrupt.wait();
+                interrupt.map(Interrupt::wait);
                 Err(lost())
             }
             Answer::LateBehind => Err(PushError::Behind { head: None }),
             _ => Ok(()),
         }
-    }
-
-    fn pull<'a>(
-        &'a self,
-        cursor: u64,
-        interrupt: &'a Interrupt,
-    ) -> impl Iterator<Item = Result<Page<MemoryEntry<Event>>, PullError>> + 'a {
-        Scripted::pull(self, cursor, interrupt)
     }
 }
