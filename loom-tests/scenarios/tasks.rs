@@ -1,7 +1,7 @@
 //! Models of the replicator for tasks: the theorem, and what becomes of a driver.
 //!
 //! A driver runs on a thread of its own, in an [executor](super::executor) that polls it when it has been woken and at no
-//! other time. So a wake that is lost, or that goes to a waker of before, leaves it asleep, and whoever waits for a commit
+//! other time. So a wake that is lost, or that goes to a waker of before, leaves it asleep, and a waiter for a commit
 //! waits for ever: a deadlock. As in the models of the [replicator](super::replicator), the service is asserted before
 //! anything is stopped.
 //!
