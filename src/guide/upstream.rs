@@ -124,7 +124,8 @@
 //! server from above; `examples/http` in the repository is one over HTTP, with every status
 //! classified.
 //!
-//! ```
+#![cfg_attr(not(feature = "loom"), doc = "```")]
+#![cfg_attr(feature = "loom", doc = "```ignore")]
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }
 //! use latchwork::log::{MemoryEntry, MemoryLog};
 //! use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, Page, PullError, PushError};
