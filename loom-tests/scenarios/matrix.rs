@@ -278,7 +278,8 @@ impl Happening {
     }
 }
 
-/// Main gives up what it has committed, unless upstream may have it.
+/// Main gives up what it has committed, unless upstream may have it. (A pusher that backs off or is paused sleeps through it:
+/// there is one order, hence no model.)
 pub struct GiveUp;
 
 impl GiveUp {
