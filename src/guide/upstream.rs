@@ -124,13 +124,15 @@
 //! server from above; `examples/http` in the repository is one over HTTP, with every status
 //! classified.
 //!
-#![cfg_attr(not(feature = "loom"), doc = "```")]
-#![cfg_attr(feature = "loom", doc = "```ignore")]
+//! ```
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }
 //! use latchwork::log::{MemoryEntry, MemoryLog};
 //! use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, Page, PullError, PushError};
 //! use latchwork::{Epoch, Replicator, Settled};
+//! use std::future::Future;
+//! use std::pin::Pin;
 //! use std::sync::{Arc, Mutex};
+//! use std::task::{Context, Waker};
 //!
 //! type Log = MemoryLog<&'static str>;
 //! type Entry = MemoryEntry<&'static str>;
@@ -185,12 +187,13 @@
 //!     }
 //! }
 //!
-//! # tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
-//! let (notes, driver) = Replicator::builder(Log::new(), Client::default()).build_async(tokio::time::sleep);
-//! tokio::spawn(driver);
-//! assert_eq!(notes.commit(vec!["milk"])?.await, Settled::Confirmed(1));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # })?;
+//! let builder = Replicator::builder(Log::new(), Client::default());
+//! let (notes, mut driver) = builder.build_async(|_| std::future::pending()); // no failure to wait out
+//! let ticket = notes.commit(vec!["milk"])?;
+//! // What a runtime does with a task; this upstream answers in the first poll.
+//! let mut context = Context::from_waker(Waker::noop());
+//! assert!(Pin::new(&mut driver).poll(&mut context).is_pending());
+//! assert_eq!(ticket.wait(), Settled::Confirmed(1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -36,6 +36,22 @@ pub(crate) use probe::{in_a_model, probe, with_tracing};
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
 
+/// How an example begins that needs a runtime: there is none beside loom.
+#[cfg(not(feature = "loom"))]
+macro_rules! needs_runtime {
+    () => {
+        "```"
+    };
+}
+/// As in other builds, not built.
+#[cfg(feature = "loom")]
+macro_rules! needs_runtime {
+    () => {
+        "```ignore"
+    };
+}
+pub(crate) use needs_runtime;
+
 /// Whether this is a model build: `true` with `--cfg loom` and the feature `loom`, otherwise `false`.
 ///
 /// In a model build the crate's types work only inside `loom::model`.

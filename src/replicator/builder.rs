@@ -177,8 +177,7 @@ impl<L: Log, U> Builder<L, U> {
     ///
     /// `timer` sleeps, and may be the function of the executor's library that does: `tokio::time::sleep`, or see [`Timer`].
     ///
-    #[cfg_attr(not(feature = "loom"), doc = "```")]
-    #[cfg_attr(feature = "loom", doc = "```ignore")]
+    #[doc = crate::platform::needs_runtime!()]
     /// # if latchwork::sync::IN_MODEL { return Ok(()) }
     /// use latchwork::log::MemoryLog;
     /// use latchwork::upstream::Memory;

@@ -31,8 +31,7 @@ use crate::protocol::messages::{Batch, Page, PullError, PushError};
 /// A panic of the upstream's comes out of the future. A job that is dropped without being run ends its call: upstream is
 /// unavailable.
 ///
-#[cfg_attr(not(feature = "loom"), doc = "```")]
-#[cfg_attr(feature = "loom", doc = "```ignore")]
+#[doc = crate::platform::needs_runtime!()]
 /// # if latchwork::sync::IN_MODEL { return Ok(()) }
 /// use latchwork::log::MemoryLog;
 /// use latchwork::upstream::{ForTasks, Memory};

@@ -22,8 +22,7 @@ use crate::protocol::messages::{Batch, Page, PullError, PushError};
 /// A call with a deadline has, as long as it lasts, another thread that waits for that. If there is none to be had, the call
 /// is not made, and upstream unavailable.
 ///
-#[cfg_attr(not(feature = "loom"), doc = "```")]
-#[cfg_attr(feature = "loom", doc = "```ignore")]
+#[doc = crate::platform::needs_runtime!()]
 /// # if latchwork::sync::IN_MODEL { return Ok(()) }
 /// use latchwork::log::MemoryLog;
 /// use latchwork::upstream::{ForThreads, Memory};
