@@ -1,5 +1,6 @@
 //! The log a replicator works on: pending events, and how they are merged with what upstream sends.
 
+pub(crate) mod change;
 mod chunked_queue;
 pub(crate) mod growth;
 mod memory;
@@ -138,7 +139,7 @@ pub trait Log: Send + 'static {
 }
 
 /// What merging did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Merged<T> {
     /// The pending events keep their numbers.
     Advance {

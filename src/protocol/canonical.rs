@@ -1,7 +1,7 @@
 //! What a protocol will do, without what it has done.
 
 use super::push::{OVERTAKEN_MOST, overtaken_delay};
-use super::{Both, Course, Doubt, Progress, Protocol, Pull, Push, Settings, Time};
+use super::{Both, Course, Doubt, Durable, Progress, Protocol, Pull, Push, Settings, Time};
 use crate::backoff::Backoff;
 use crate::log::Log;
 
@@ -19,6 +19,7 @@ pub struct Canonical<'a, L: Log> {
     stale: [bool; 4],
     /// Whether the end of the latest pull is yet to be reported.
     unended: bool,
+    durable: Option<Durable<L::Entry, L::Position>>,
 }
 
 impl<L: Log> Protocol<L> {
@@ -35,6 +36,7 @@ impl<L: Log> Protocol<L> {
     /// - the epoch, by whether it is still what it was before the push in flight;
     /// - the tickets, by [`is_sending`](Self::is_sending) and [`is_pulling`](Self::is_pulling), which see the latest only;
     /// - the pull that must have caught up, by whether it is yet to begin;
+    /// - the numbers of changes, which nothing depends on;
     /// - the failures in a row, and the pushes that others overtake, once more of them would not lengthen the delay.
     ///
     /// Times are as they are.
@@ -53,6 +55,7 @@ impl<L: Log> Protocol<L> {
             before_restart,
             ended,
             passed: _,
+            ref durable,
             counters: _,
         } = *self;
         let Course {
@@ -126,6 +129,7 @@ impl<L: Log> Protocol<L> {
                 pulling && begun.pull <= before_restart.pull,
             ],
             unended: ended < begun.pull,
+            durable: durable.as_ref().map(|durable| durable.canonical()),
         }
     }
 }

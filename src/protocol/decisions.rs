@@ -7,12 +7,14 @@
 //! An event leaves in this way only if upstream cannot have it: none of a batch that is in flight, nor of one
 //! [that may have been taken](super#what-may-have-been-taken).
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use thiserror::Error;
 
 use super::push::Landed;
 use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Pull, Push, Spent, contract};
+use crate::log::change::Changed;
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -69,11 +71,13 @@ pub(crate) enum Undecided<'a> {
     Rejected(usize, &'a Failure),
     /// The owner has paused a direction.
     Paused(Direction),
+    /// The journal has failed.
+    Journal(&'a Failure),
 }
 
 impl<L: Log> Protocol<L> {
     /// What only the owner can end, by its kind.
-    pub(crate) fn undecided(&self) -> [Option<Undecided<'_>>; 5] {
+    pub(crate) fn undecided(&self) -> [Option<Undecided<'_>>; 6] {
         let push = match &self.course.push {
             Push::Failed { error } | Push::Sending { failed: Some(error), .. } => Some(error),
             _ => None,
@@ -88,6 +92,7 @@ impl<L: Log> Protocol<L> {
             pull.map(|failure| Undecided::Failed(Direction::Pull, failure)),
             self.paused.push.then_some(Undecided::Paused(Direction::Push)),
             self.paused.pull.then_some(Undecided::Paused(Direction::Pull)),
+            self.journal_failure().map(Undecided::Journal),
         ]
     }
 
@@ -96,9 +101,10 @@ impl<L: Log> Protocol<L> {
         self.course.blocked.as_ref().map(|blocked| (blocked.index, &blocked.failure))
     }
 
-    /// How many events are pending that may be sent: those before one that upstream refuses.
+    /// How many events are pending that may be sent: those before one that upstream refuses, as far as the journal lets
+    /// them.
     pub(super) fn sendable(&self) -> usize {
-        let pending = self.log.pending();
+        let pending = self.recorded();
         self.course.blocked.as_ref().map_or(pending, |blocked| blocked.index.min(pending))
     }
 
@@ -121,6 +127,10 @@ impl<L: Log> Protocol<L> {
         let before = self.decidable(&range)?;
         let given_up = self.log.give_up(range.clone()).ok_or(DecisionError::Unsupported)?;
         self.counters.given_up += range.len() as u64;
+        self.note(|| Changed::GivenUp { start: range.start, count: range.len() });
+        if let Some(durable) = &mut self.durable {
+            durable.settles(0, &range.clone().collect::<Vec<_>>());
+        }
         let effects = self.owner_decided(before, &range, range.clone().collect());
         Ok((given_up, effects))
     }
@@ -136,6 +146,12 @@ impl<L: Log> Protocol<L> {
             Err(error) => return Err((error, event)),
         };
         let former = self.log.replace(index, event).map_err(|event| (DecisionError::Unsupported, event))?;
+        if self.durable.is_some() {
+            match self.log.batch(NonZeroUsize::MIN.saturating_add(index)).pop() {
+                Some(entry) => self.note(|| Changed::Replaced { index, entry }),
+                None => self.note_anew(),
+            }
+        }
         let effects = self.owner_decided(before, &(index..index + 1), Vec::new());
         Ok((former, effects))
     }

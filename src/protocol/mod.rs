@@ -87,6 +87,7 @@
 mod canonical;
 mod contract;
 mod decisions;
+mod durable;
 pub(crate) mod messages;
 mod pull;
 mod push;
@@ -102,10 +103,13 @@ pub use self::canonical::Canonical;
 use self::decisions::Blocked;
 pub use self::decisions::DecisionError;
 pub(crate) use self::decisions::Undecided;
+use self::durable::Durable;
+pub use self::durable::NextWrite;
 pub use self::pull::{NextPull, Pull};
 pub use self::push::{Delay, Fate, NextPush, Push, Refused};
 pub use self::settings::{Resend, Settings};
 pub use self::status::{Counters, Direction, Failure, Progress, WaitingOn};
+use crate::log::change::Changed;
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -139,6 +143,8 @@ pub struct Protocol<L: Log> {
     ended: u64,
     /// What a merge passed over that panicked. It leaves with the next.
     passed: Spent<L::Entry>,
+    /// What the journal has written, if there is one.
+    durable: Option<Box<Durable<L::Entry, L::Position>>>,
     counters: Counters,
 }
 
@@ -354,9 +360,12 @@ impl Next<()> {
 }
 
 impl<L: Log> Protocol<L> {
-    /// A protocol that has neither pushed nor pulled yet. The log may hold pending events.
+    /// A protocol that has neither pushed nor pulled yet. The log may hold pending events; with a journal, those that it
+    /// holds.
     pub fn new(log: L, settings: Settings) -> Self {
+        let durable = settings.journal.map(|max| Box::new(Durable::new(log.pending(), max.get())));
         Self {
+            durable,
             log,
             settings,
             course: Course::new(1),
@@ -419,6 +428,10 @@ impl<L: Log> Protocol<L> {
     ///
     /// The log's, and nothing is appended.
     pub fn commit(&mut self, events: Vec<L::Event>) -> Result<usize, L::Error> {
+        if self.durable.is_some() {
+            let entries = self.log.number(events)?;
+            return self.commit_numbered(entries);
+        }
         self.admitted(|log| log.append(events))
     }
 
@@ -428,7 +441,15 @@ impl<L: Log> Protocol<L> {
     ///
     /// The log's if they do not follow its head, and nothing is appended.
     pub fn commit_numbered(&mut self, entries: Vec<L::Entry>) -> Result<usize, L::Error> {
-        self.admitted(|log| log.admit(entries))
+        let kept = self.durable.as_ref().map(|_| entries.clone());
+        let admitted = self.admitted(|log| log.admit(entries));
+        if let Some(entries) = kept {
+            match admitted {
+                Ok(_) => self.note(|| Changed::Committed { entries }),
+                Err(_) => self.passed.entries.extend(entries),
+            }
+        }
+        admitted
     }
 
     /// Counts what the log has really got, whatever it says: what is pending is what will be settled.
@@ -485,15 +506,17 @@ impl<L: Log> Protocol<L> {
         self.lingers_no_more_if_full();
     }
 
-    /// Goes on after a failure of either direction, and has an event that upstream refused for good tried again. If a push may have been taken, nothing is sent before a catch-up has
+    /// Goes on after a failure of either direction or of the journal, and has an event that upstream refused for good tried
+    /// again. If a push may have been taken, nothing is sent before a catch-up has
     /// shown it. A call that was begun before is tried once more if its answer is fatal: it does not know what the owner
     /// has changed.
     pub fn restart(&mut self) -> Effects<L::Entry> {
+        let mut errors = Vec::from_iter(self.journal_goes_on());
         self.look_again(Direction::Push);
         self.look_again(Direction::Pull);
         self.before_restart = self.begun;
         self.course.fits = None;
-        let mut errors = Vec::from_iter(self.unblock());
+        errors.extend(self.unblock());
         if let Pull::Failed { error } = &self.course.pull {
             errors.extend(error.shared());
             self.course.pull = Pull::Idle;
@@ -517,7 +540,11 @@ impl<L: Log> Protocol<L> {
     /// Begins anew with another log; returns the old one. The answers to calls that are in flight are of no consequence any
     /// more, but for the time that one may name: that is about upstream.
     pub fn reset(&mut self, log: L) -> (L, Effects<L::Entry>) {
+        let pending = self.all_of(&log);
         let former = std::mem::replace(&mut self.log, log);
+        if let Some(pending) = pending {
+            self.note_all(pending);
+        }
         self.epoch += 1;
         self.former = self.begun;
         let mut effects = Effects { interrupt_pull: self.end_pull(), ..Effects::default() };

@@ -87,7 +87,7 @@ impl<L: Log> Protocol<L> {
         let not_before = self.not_before.pull;
         match self.course.pull {
             _ if self.stopped => Next::Stop,
-            Pull::Idle if !self.paused.pull && self.wants_pull() => Next::from(not_before),
+            Pull::Idle if !self.paused.pull && self.wants_pull() && self.is_cursor_recorded() => Next::from(not_before),
             Pull::Waiting { until, .. } => Next::Wait { until: Some(until.max(not_before)) },
             Pull::Idle => Next::Wait { until: self.course.poll },
             Pull::Pulling { .. } | Pull::Failed { .. } => Next::Wait { until: None },
@@ -170,7 +170,7 @@ impl<L: Log> Protocol<L> {
         }
         self.counters.pages += 1;
         let at = Moment { now, random };
-        let effects = match self.merge(page.entries, Direction::Pull, at) {
+        let mut effects = match self.merge(page.entries, Direction::Pull, at) {
             Ok(effects) => effects,
             Err(mut refused) => {
                 self.pull_failed(Failure::Log { error: refused.error.clone() });
@@ -196,6 +196,9 @@ impl<L: Log> Protocol<L> {
         };
         if page.more == More::None {
             self.caught_up(at);
+        }
+        if self.is_journal_full() {
+            effects.interrupt_pull |= self.end_pull();
         }
         Ok(effects)
     }

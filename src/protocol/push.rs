@@ -10,6 +10,7 @@ use super::messages::{Batch, PushError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Spent, Time};
 use crate::backoff::Backoff;
+use crate::log::change::Changed;
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -640,6 +641,10 @@ impl<L: Log> Protocol<L> {
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
         self.settles(confirmed, merged.dropped(), &mut effects.spent);
+        self.note(|| Changed::Merged(merged.clone()));
+        if let Some(durable) = &mut self.durable {
+            durable.settles(confirmed, merged.dropped());
+        }
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {
             effects.spent.error(self.unblock());
             match from {

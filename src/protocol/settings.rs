@@ -27,6 +27,9 @@ pub struct Settings {
     pub live: bool,
     /// How long after a pull that has ended well the next one begins, if pulls are not live. Not at all by default.
     pub pull_interval: Option<Duration>,
+    /// Whether a [journal](crate::journal) writes what happens to the log, and how many changes may be unwritten. `None`, no
+    /// journal, by default.
+    pub journal: Option<NonZeroUsize>,
 }
 
 /// What to do when the outcome of a push is unknown.
@@ -51,6 +54,7 @@ impl Default for Settings {
             resend: Resend::AfterCatchUp,
             live: true,
             pull_interval: None,
+            journal: None,
         }
     }
 }

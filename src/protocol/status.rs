@@ -42,6 +42,8 @@ pub enum WaitingOn {
     Clock(Time),
     /// The connection: upstream could not be reached and is tried again at this time, or when told to.
     Connectivity(Time),
+    /// The journal: what comes next must be durable before.
+    Journal,
     /// The owner, who paused this direction.
     Gate(Direction),
     /// The owner: this will not go away by trying again.
@@ -59,6 +61,7 @@ impl fmt::Display for WaitingOn {
             Self::Upstream(direction) => write!(f, "upstream's answer to a {direction}"),
             Self::Clock(until) => write!(f, "the clock, until {}", at(*until)),
             Self::Connectivity(until) => write!(f, "the connection, tried again at {}", at(*until)),
+            Self::Journal => f.write_str("the journal"),
             Self::Gate(direction) => write!(f, "the owner, who paused the {direction} direction"),
             Self::Owner(failure) => write!(f, "the owner: {failure}"),
             Self::Stopped => f.write_str("no party any more: stopped"),
@@ -71,7 +74,7 @@ pub(super) fn at(time: Time) -> String {
     if time == Time::MAX { "the end of time".into() } else { format!("{time:?}") }
 }
 
-/// Why a direction cannot go on by itself.
+/// Why a direction, or the journal, cannot go on by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Failure {
@@ -97,7 +100,12 @@ pub enum Failure {
         /// What was expected of it, and what came.
         error: SharedError,
     },
-    /// User code panicked: the log or the upstream.
+    /// The journal could not write. What is durable stays so; the rest is kept, and written after a restart.
+    Journal {
+        /// What the journal said.
+        error: SharedError,
+    },
+    /// User code panicked: the log, the upstream or the journal.
     Panicked {
         /// In which call, and the panic's message.
         message: String,
@@ -111,7 +119,8 @@ impl Failure {
             Self::Upstream { error, .. }
             | Self::Rejected { error }
             | Self::Log { error }
-            | Self::Contract { error } => Some(error.clone()),
+            | Self::Contract { error }
+            | Self::Journal { error } => Some(error.clone()),
             Self::Panicked { .. } => None,
         }
     }
@@ -122,7 +131,8 @@ impl Failure {
             (Self::Upstream { error, .. }, Self::Upstream { error: other, .. })
             | (Self::Rejected { error }, Self::Rejected { error: other })
             | (Self::Log { error }, Self::Log { error: other })
-            | (Self::Contract { error }, Self::Contract { error: other }) => error.is_same(other),
+            | (Self::Contract { error }, Self::Contract { error: other })
+            | (Self::Journal { error }, Self::Journal { error: other }) => error.is_same(other),
             (Self::Panicked { message }, Self::Panicked { message: other }) => message == other,
             _ => false,
         }
@@ -159,6 +169,7 @@ impl fmt::Display for Failure {
             Self::Rejected { error } => write!(f, "upstream refuses an event for good: {error}"),
             Self::Log { error } => write!(f, "the log refused what upstream sent: {error}"),
             Self::Contract { error } => write!(f, "the log broke its contract: {error}"),
+            Self::Journal { error } => write!(f, "the journal could not be written: {error}"),
             Self::Panicked { message } => write!(f, "a panic in {message}"),
         }
     }
@@ -223,6 +234,10 @@ pub struct Counters {
     pub advances: u64,
     /// Merges that gave pending events new numbers.
     pub rebases: u64,
+    /// Batches of changes that the journal has written.
+    pub writes: u64,
+    /// Changes in them.
+    pub changes: u64,
 }
 
 #[cfg(test)]
@@ -243,6 +258,7 @@ mod tests {
                 // In words as the second.
                 Failure::Panicked { message: format!("upstream: {words}") },
                 Failure::Contract { error: words.into() },
+                Failure::Journal { error: words.into() },
             ]
         };
         let print = |failure: &Failure| {

@@ -14,13 +14,17 @@ impl<L: Log> Protocol<L> {
         match &self.course.push {
             Push::Failed { error } | Push::Sending { failed: Some(error), .. } => WaitingOn::Owner(error.clone()),
             Push::Sending { .. } => WaitingOn::Upstream(Direction::Push),
-            Push::Idle | Push::Waiting { .. } | Push::Behind { .. } if self.sendable() == 0 => {
+            Push::Idle | Push::Waiting { .. } | Push::Behind { .. }
+                if self.rejected().is_some_and(|(index, _)| index == 0) =>
+            {
                 self.failure().cloned().map_or(WaitingOn::Pusher, WaitingOn::Owner)
             }
+            _ if self.journal_failure().is_some() => self.waiting_on_journal(),
             _ if self.stopped => WaitingOn::Stopped,
             Push::Behind { until: None, .. } | Push::Uncertain { .. } => self.waiting_on_pull(),
             Push::Behind { until: Some(until), .. } => WaitingOn::Clock(*until),
             _ if self.paused.push => WaitingOn::Gate(Direction::Push),
+            Push::Idle if self.sendable() == 0 => WaitingOn::Journal,
             Push::Waiting { until, asked: false, reason: Delay::Unavailable } if *until >= not_before => {
                 WaitingOn::Connectivity(*until)
             }
@@ -45,6 +49,7 @@ impl<L: Log> Protocol<L> {
         match &self.course.pull {
             Pull::Failed { error } => WaitingOn::Owner(error.clone()),
             Pull::Pulling { .. } => WaitingOn::Upstream(Direction::Pull),
+            _ if self.journal_failure().is_some() => self.waiting_on_journal(),
             _ if self.paused.pull => WaitingOn::Gate(Direction::Pull),
             // The pull is over, and the call has not returned.
             _ if self.ended < self.begun.pull => WaitingOn::Upstream(Direction::Pull),
@@ -52,16 +57,23 @@ impl<L: Log> Protocol<L> {
                 WaitingOn::Connectivity(*until)
             }
             Pull::Waiting { until, .. } => WaitingOn::Clock(not_before.max(*until)),
+            Pull::Idle if !self.is_cursor_recorded() => WaitingOn::Journal,
             Pull::Idle if not_before > Time::ZERO => WaitingOn::Clock(not_before),
             Pull::Idle => WaitingOn::Puller,
         }
     }
 
+    fn waiting_on_journal(&self) -> WaitingOn {
+        self.journal_failure().cloned().map_or(WaitingOn::Journal, WaitingOn::Owner)
+    }
+
     /// The failure that the owner has to decide about, if there is one: the pusher's, or that of an event that upstream
-    /// refuses, or else the puller's.
+    /// refuses, or else the puller's, or else the journal's.
     pub fn failure(&self) -> Option<&Failure> {
         self.undecided().into_iter().flatten().find_map(|undecided| match undecided {
-            Undecided::Failed(_, failure) | Undecided::Rejected(_, failure) => Some(failure),
+            Undecided::Failed(_, failure) | Undecided::Rejected(_, failure) | Undecided::Journal(failure) => {
+                Some(failure)
+            }
             Undecided::Paused(_) => None,
         })
     }

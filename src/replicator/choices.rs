@@ -46,6 +46,11 @@ pub enum Matter {
         /// Which.
         direction: Direction,
     },
+    /// The journal has failed. Nothing is sent or pulled, and what is durable stays so.
+    Journal {
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// What the owner can do about a [`Matter`]. Its words say what it would do.
@@ -84,6 +89,7 @@ impl Decision {
             Matter::Failed { .. } => &[Restart, ResetWith, Reset],
             Matter::Rejected { .. } => &[RetryRejected, ReplaceRejected, GiveUpEvent, GiveUpCommit],
             Matter::Paused { .. } => &[Resume],
+            Matter::Journal { .. } => &[Restart],
         }
     }
 }
@@ -101,6 +107,7 @@ impl fmt::Display for Matter {
             Self::Rejected { before: 0, failure } => write!(f, "the first pending event: {failure}"),
             Self::Rejected { before, failure } => write!(f, "the pending event behind {before} others: {failure}"),
             Self::Paused { direction } => write!(f, "the {direction} direction is paused"),
+            Self::Journal { failure } => failure.fmt(f),
         }
     }
 }

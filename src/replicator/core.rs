@@ -61,7 +61,7 @@ pub(super) struct State<L: Log> {
     pub given_up: Vec<L::Entry>,
     told: Told,
     /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided).
-    pub undecided: [Option<Time>; 5],
+    pub undecided: [Option<Time>; 6],
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
     /// Counts the changes that a status may show.
@@ -124,7 +124,7 @@ impl<L: Log> Core<L> {
             replaced: 0,
             reason: None,
             given_up: Vec::new(),
-            undecided: [None; 5],
+            undecided: [None; 6],
             revision: 0,
             watched: false,
             halted: false,

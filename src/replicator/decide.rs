@@ -194,6 +194,7 @@ impl<L: Log> State<L> {
                 Undecided::Failed(direction, failure) => Matter::Failed { direction, failure: failure.clone() },
                 Undecided::Rejected(before, failure) => Matter::Rejected { before, failure: failure.clone() },
                 Undecided::Paused(direction) => Matter::Paused { direction },
+                Undecided::Journal(failure) => Matter::Journal { failure: failure.clone() },
             };
             Some(Decision { matter, waiting_for: now.saturating_sub(since?) })
         });

@@ -3,6 +3,7 @@
 mod canonical;
 mod contract;
 mod decisions;
+mod durable;
 mod linger;
 mod owner;
 mod pull;

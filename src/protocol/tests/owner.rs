@@ -211,6 +211,9 @@ fn what_has_happened_is_counted() {
         pages: 1,
         advances: 1,
         rebases: 1,
+        // See `durable`.
+        writes: 0,
+        changes: 0,
     };
     assert_eq!(*protocol.counters(), counted);
 }
