@@ -37,6 +37,7 @@
 //! | [`protocol`] | who may do what next, as a pure state machine: no threads, no I/O, no clock |
 //! | [`upstream`] | what a backend implements, and one in memory with faults to inject |
 //! | [`log`], [`SyncState`] | what a log must be able to do, and the one that most engines will want |
+//! | [`journal`] | what makes commits durable without waiting for the disk under a lock |
 //! | [`Latch`] | a gate that opens and closes; every waiter that is there when it opens gets through |
 //! | [`Epoch`] | a counter that only grows: read it, look, and park only past what was read |
 //! | [`Interrupt`] | a request to end, with its cause |
@@ -51,7 +52,7 @@
 //! # Read on
 //!
 //! The [guide] has chapters: [which part to choose](guide::choose), how to write [a log](guide::log)
-//! and [an upstream](guide::upstream), how [threads](guide::threads) and [tasks](guide::tasks) use the
+//! and [an upstream](guide::upstream), what [survives a crash](guide::crash), how [threads](guide::threads) and [tasks](guide::tasks) use the
 //! parts, how to [model-check your own code](guide::model), [what is proved](guide::proved), how to
 //! [move from a hand-written loop](guide::by_hand), and a [glossary](guide::glossary).
 //!
@@ -113,6 +114,15 @@ pub mod sync {
     #[doc(no_inline)]
     pub use crate::platform::Instant;
     pub use crate::platform::{IN_MODEL, model};
+}
+
+/// What survives a crash: what happens to a log, written down by a thread of its own, in the order in which it happened.
+///
+/// A [`Journal`](journal::Journal) is given to [`Builder::journal`](replicator::Builder::journal), with the log that it holds.
+/// [Surviving a crash](guide::crash) says what is promised then.
+pub mod journal {
+    pub use crate::log::change::{Change, ChangeError, Changed, Recovered};
+    pub use crate::replicator::journal::{Journal, Memory, MemoryError};
 }
 
 /// What a backend implements: the upstream that puts the events of all clients into one order.

@@ -6,6 +6,7 @@
 //! | [`log`] | How do I write a log of my own? |
 //! | [`upstream`] | How do I connect a backend, and what becomes of its errors? |
 //! | [`decide`] | What must the owner decide, and how is it done? |
+//! | [`crash`] | What survives a crash, and what does not? |
 //! | [`threads`] | How do threads use the parts, and how do they end? |
 //! | [`tasks`] | How do tasks use them, under any executor? |
 //! | [`model`] | How do I model-check my own code, with the crate under it? |
@@ -15,6 +16,7 @@
 
 pub mod by_hand;
 pub mod choose;
+pub mod crash;
 pub mod decide;
 pub mod glossary;
 pub mod log;

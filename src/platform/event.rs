@@ -60,6 +60,8 @@ pub(crate) enum Event<'a> {
     PushEnded { push: u64, events: usize, error: Option<Box<dyn Display>> },
     /// Upstream's events were merged.
     Merged { rebase: bool, new_and_moved: (usize, usize), confirmed: usize, dropped: usize },
+    /// The journal has written so many changes, or has not.
+    JournalWritten { changes: usize, error: Option<Box<dyn Display>> },
     /// The log refused a commit.
     Refused,
     /// A commit is answered: why the log refused it, if it did.
@@ -104,6 +106,8 @@ pub(crate) enum Input {
     GiveUp,
     Replace,
     RetryRejected,
+    /// The writer's look, with what came of the last write.
+    Written,
 }
 
 impl Input {
@@ -129,6 +133,7 @@ impl Input {
             Self::GiveUp => "give_up",
             Self::Replace => "replace",
             Self::RetryRejected => "retry_rejected",
+            Self::Written => "journal",
         }
     }
 }

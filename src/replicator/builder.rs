@@ -8,19 +8,20 @@ use std::time::Duration;
 use super::choices::OnRejected;
 use super::core::{Clock, Core, Limits};
 use super::driver::{Driver, Timer};
+use super::journal::{self, Journal, Writes};
 use super::shutdown::Owned;
 use super::upstream::{AsyncUpstream, Upstream};
-use super::{Replicator, driver, work};
+use super::{Replicator, driver, work, writer};
 use crate::backoff::Backoff;
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, Instant};
+use crate::platform::{Arc, Instant, Mutex};
 use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
 /// Configures and starts a [`Replicator`]; see [`Replicator::builder`].
 #[must_use = "a replicator is started by `spawn` or `build_async`"]
-pub struct Builder<L, U> {
+pub struct Builder<L: Log, U> {
     log: L,
     upstream: U,
     settings: Settings,
@@ -29,6 +30,8 @@ pub struct Builder<L, U> {
     max_pending: Option<NonZeroUsize>,
     on_rejected: OnRejected,
     deadlines: [Option<Duration>; 2],
+    journal: Option<Writes<L>>,
+    max_unwritten: NonZeroUsize,
 }
 
 impl<L: Log, U> Builder<L, U> {
@@ -43,10 +46,12 @@ impl<L: Log, U> Builder<L, U> {
             max_pending: None,
             on_rejected: OnRejected::default(),
             deadlines: [None; 2],
+            journal: None,
+            max_unwritten: const { NonZeroUsize::new(65_536).unwrap() },
         }
     }
 
-    /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull`, and its events have it
+    /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull` (and `docs/7 save`, with a journal), and its events have it
     /// as the field `replicator`. Of a longer name its threads have the last ten bytes, since Linux shows fifteen.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -116,6 +121,21 @@ impl<L: Log, U> Builder<L, U> {
         self
     }
 
+    /// Has a journal write down what happens to the log, on a thread of its own; the log is to be what the journal holds. Only
+    /// what it has written is sent. See [surviving a crash](crate::guide::crash).
+    pub fn journal(mut self, journal: impl Journal<L>) -> Self {
+        self.journal = Some(journal::writes(journal));
+        self
+    }
+
+    /// Sets how many changes of the log may be waiting for the [journal](Self::journal). With so many a commit is
+    /// [refused](super::CommitError::Unwritten), or [waits](Replicator::commit_within), and the pull that is going on is ended
+    /// until the journal has caught up. 65,536 by default. Without a journal it changes nothing.
+    pub fn max_unwritten(mut self, changes: NonZeroUsize) -> Self {
+        self.max_unwritten = changes;
+        self
+    }
+
     /// Sets how long to wait after failures.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
@@ -148,17 +168,18 @@ impl<L: Log, U> Builder<L, U> {
         self.one_shot_pull()
     }
 
-    /// Starts the replicator: two threads, a pusher and a puller. Events that are pending in the log are pushed.
+    /// Starts the replicator: two threads, a pusher and a puller, and a writer with a [journal](Self::journal). Events that are pending in the log are pushed.
     ///
     /// # Errors
     ///
     /// If the operating system gives no thread, or the name holds a zero byte.
-    pub fn spawn(self) -> io::Result<Replicator<L>>
+    pub fn spawn(mut self) -> io::Result<Replicator<L>>
     where
         U: Upstream<L>,
     {
         let [push, pull] =
             [Direction::Push, Direction::Pull].map(|direction| thread_name(self.name.as_deref(), direction));
+        let writer = self.writer();
         let (core, upstream) = self.build(Clock::Since(Instant::now()));
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
@@ -168,12 +189,30 @@ impl<L: Log, U> Builder<L, U> {
             let core = Arc::clone(&core);
             Worker::spawn(pull, move |_run| work::pull(&core, &*upstream))
         };
-        let puller = started.inspect_err(|_| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop()))))?;
-        Ok(Replicator { core: Arc::new(Owned::new(core, [Some(pusher), Some(puller)])) })
+        let stop = |_: &io::Error| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop())));
+        let puller = started.inspect_err(stop)?;
+        let writer = writer.map(|start| start(&core)).transpose().inspect_err(stop)?;
+        Ok(Replicator { core: Arc::new(Owned::new(core, [Some(pusher), Some(puller)], writer)) })
+    }
+
+    /// Takes the journal out, and returns what starts its writer.
+    fn writer(&mut self) -> Option<impl FnOnce(&Arc<Core<L>>) -> io::Result<Worker> + use<L, U>> {
+        let name = thread_name(self.name.as_deref(), "save");
+        self.settings.journal = self.journal.is_some().then_some(self.max_unwritten);
+        self.journal.take().map(|journal| {
+            move |core: &Arc<Core<L>>| {
+                // A worker could run again.
+                let (core, journal) = (Arc::clone(core), Mutex::new(journal));
+                Worker::spawn(name, move |_run| writer::write(&core, &mut *journal.lock()))
+            }
+        })
     }
 
     /// Makes a replicator without threads, and the [`Driver`] that is its pusher and its puller: a future, to be spawned on
     /// any executor. Events that are pending in the log are pushed.
+    ///
+    /// A [journal](Self::journal) has a thread of its own all the same, since it may block. A drop of the last handle does not
+    /// wait for it.
     ///
     /// `timer` sleeps, and may be the function of the executor's library that does: `tokio::time::sleep`, or see [`Timer`].
     ///
@@ -193,6 +232,9 @@ impl<L: Log, U> Builder<L, U> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    /// # Panics
+    ///
+    /// If there is a journal, and the operating system gives no thread.
     pub fn build_async<T: Timer>(
         mut self,
         timer: T,
@@ -202,25 +244,28 @@ impl<L: Log, U> Builder<L, U> {
     {
         // The driver looks to them.
         let deadlines = std::mem::take(&mut self.deadlines);
+        let writer = self.writer();
         let (core, upstream) = self.build(Clock::Timer(Box::new(timer.clock())));
-        let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None])) };
+        let writer = writer.map(|start| start(&core).expect("a thread for the journal"));
+        let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None], writer)) };
         (replicator, driver::new(core, upstream, timer, deadlines))
     }
 
     fn build(self, clock: Clock) -> (Arc<Core<L>>, Arc<U>) {
-        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines } = self;
-        let lingers = !settings.linger.is_zero();
-        let limits = Limits { max_unread: max_unread.get(), max_pending, lingers, deadlines, on_rejected };
+        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines, .. } = self;
+        let (lingers, max_unread) = (!settings.linger.is_zero(), max_unread.get());
+        let max_unwritten = self.max_unwritten.get();
+        let limits = Limits { max_unread, max_pending, max_unwritten, lingers, deadlines, on_rejected };
         let core = Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock);
         (Arc::new(core), Arc::new(upstream))
     }
 }
 
-/// What the thread of a direction is called. Linux shows 15 bytes: the end of a longer name, since that is where they differ.
-fn thread_name(name: Option<&str>, direction: Direction) -> String {
-    let Some(name) = name else { return format!("latchwork-{direction}") };
+/// What the thread of a party is called. Linux shows 15 bytes: the end of a longer name, since that is where they differ.
+fn thread_name(name: Option<&str>, party: impl fmt::Display) -> String {
+    let Some(name) = name else { return format!("latchwork-{party}") };
     let end = (name.len().saturating_sub(10)..).find_map(|from| name.get(from..)).unwrap_or_default();
-    format!("{end} {direction}")
+    format!("{end} {party}")
 }
 
 impl<L: Log, U> fmt::Debug for Builder<L, U> {

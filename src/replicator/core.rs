@@ -36,6 +36,9 @@ use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
 use crate::shared_error::SharedError;
 
+/// Where the writer stands, beside the directions.
+const WRITER: usize = 2;
+
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
     pub limits: Limits,
@@ -60,6 +63,13 @@ pub(super) struct State<L: Log> {
     /// What the present step gives up [by itself](super::Builder::on_rejected).
     pub given_up: Vec<L::Entry>,
     told: Told,
+    /// What the writer would be told, as of the last transition: it is woken if that has changed, as [`Told`] has it. All its
+    /// looks are transitions.
+    told_writer: Next<()>,
+    /// Since when the journal is writing.
+    pub writing: Option<Time>,
+    /// Since when, or since when at most, there is a change that is not durable.
+    pub unwritten_since: Option<Time>,
     /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided).
     pub undecided: [Option<Time>; 6],
     /// Who owes the next move, and since when.
@@ -70,8 +80,8 @@ pub(super) struct State<L: Log> {
     watched: bool,
     /// Whether it has come, since the waiters for commits were last woken, to be the owner who owes the next move.
     halted: bool,
-    /// Which directions have ended.
-    ended: [bool; 2],
+    /// Which directions have ended, and whether the writer has, or there is none.
+    ended: [bool; 3],
     /// Once nothing can settle any more: the first commit that had not by then.
     closed: Option<u64>,
     /// What the thread that ends the present step has to do once it has given up the lock.
@@ -95,6 +105,8 @@ pub(super) struct Limits {
     pub max_unread: usize,
     /// How many events may be pending.
     pub max_pending: Option<NonZeroUsize>,
+    /// How many changes may be unwritten.
+    pub max_unwritten: usize,
     /// Whether a push waits for more events.
     pub lingers: bool,
     /// How long a push may take, and for how long nothing may come of a pull.
@@ -113,8 +125,12 @@ pub(super) struct Call {
 impl<L: Log> Core<L> {
     pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, limits: Limits, clock: Clock) -> Self {
         let state = State {
-            tickets: Tickets::new(protocol.log().pending()),
+            tickets: Tickets::new(protocol.log().pending(), protocol.settings().journal.is_some()),
             told: Told::new(protocol.push_due(), protocol.pull_due()),
+            told_writer: protocol.write_due(),
+            writing: None,
+            unwritten_since: None,
+            ended: [false, false, protocol.settings().journal.is_none()],
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
             subscribers: Subscribers::new(limits.max_unread),
@@ -128,7 +144,6 @@ impl<L: Log> Core<L> {
             revision: 0,
             watched: false,
             halted: false,
-            ended: [false; 2],
             closed: None,
             after: AfterUnlock::default(),
             #[cfg(feature = "tracing")]
@@ -216,6 +231,12 @@ impl<L: Log> Core<L> {
         });
         let panicked = self.finish(after, wakers);
         (result, panicked)
+    }
+
+    /// The journal cannot go on.
+    pub(super) fn journal_failed(&self, failure: Failure) {
+        let (_caught, panicked) = self.apply(Input::Written, |state| ((), state.protocol.journal_is_astray(failure)));
+        panicked.message();
     }
 
     /// The log, once this is not shared any more. Everything else is dropped.
@@ -344,8 +365,23 @@ impl<L: Log> State<L> {
             // Both look for themselves.
             Err(_) => only(topic::PUSHER) | only(topic::PULLER),
         };
+        let topics = topics | self.publish_to_writer();
         self.note(now);
         topics | self.changed()
+    }
+
+    /// What the writer is to do. A driver that was dropped leaves calls behind that never end.
+    pub(super) fn write_due(&self) -> Next<()> {
+        match self.protocol.write_due() {
+            Next::Wait { .. } if self.writing.is_none() && self.ended[..WRITER] == [true; 2] => Next::Stop,
+            due => due,
+        }
+    }
+
+    /// Whether the writer has to be woken.
+    pub(super) fn publish_to_writer(&mut self) -> Topics {
+        let due = self.write_due();
+        if due.wakes(replace(&mut self.told_writer, due)) { only(topic::WRITER) } else { 0 }
     }
 
     /// The worker of this direction has looked, may have begun something, and was told what it is to wait for. Who is to be
@@ -397,6 +433,8 @@ impl<L: Log> State<L> {
         for (since, undecided) in self.undecided.iter_mut().zip(self.protocol.undecided()) {
             *since = undecided.map(|_| since.unwrap_or_else(&now));
         }
+        let unwritten = self.protocol.unwritten() > 0;
+        self.unwritten_since = unwritten.then(|| self.unwritten_since.unwrap_or_else(&now));
         moved
     }
 
@@ -439,7 +477,23 @@ impl<L: Log> State<L> {
     /// A direction ends. Whether it is the last.
     pub(super) fn ends(&mut self, direction: Direction) -> bool {
         self.ended[direction as usize] = true;
-        self.ended == [true; 2]
+        self.have_all_ended()
+    }
+
+    /// The writer ends. Whether it is the last.
+    pub(super) fn writer_ends(&mut self) -> bool {
+        self.ended[WRITER] = true;
+        self.have_all_ended()
+    }
+
+    /// Whether the writer has ended, or there is none.
+    pub(super) fn has_writer_ended(&self) -> bool {
+        self.ended[WRITER]
+    }
+
+    /// Whether both directions have ended, and the writer.
+    pub(super) fn have_all_ended(&self) -> bool {
+        self.ended == [true; 3]
     }
 
     /// Whether a direction has ended.
@@ -450,6 +504,8 @@ impl<L: Log> State<L> {
     fn close(&mut self) {
         self.closed.get_or_insert(self.tickets.first());
         self.close_tickets();
+        let mut wakers = self.tickets.never_written();
+        self.after.wakers.append(&mut wakers);
         self.subscribers.end(RecvError::Closed, &mut self.after);
     }
 
@@ -458,6 +514,12 @@ impl<L: Log> State<L> {
         if let Ok(pending) = self.catch_panic(|state| state.protocol.log().pending()) {
             let mut wakers = self.tickets.realign(pending);
             self.after.wakers.append(&mut wakers);
+        }
+        if let Err(message) = self.catch_panic(|state| state.protocol.note_anew()) {
+            let failure = Failure::Panicked { message: format!("the log: {message}") };
+            if self.protocol.journal_is_astray(failure).interrupt_pull {
+                self.interrupt(Direction::Pull, Cause::Restart);
+            }
         }
     }
 
@@ -499,6 +561,7 @@ impl<L: Log> Shown for State<L> {
         match topic {
             topic::PUSHER => self.protocol.push().to_string(),
             topic::PULLER => self.protocol.pull().to_string(),
+            topic::WRITER => "there is nothing to write".into(),
             _ if self.protocol.is_stopped() => "not everything has ended".into(),
             _ => "not everything has settled".into(),
         }
@@ -519,6 +582,7 @@ mod tests {
         let limits = Limits {
             max_unread: usize::MAX,
             max_pending: None,
+            max_unwritten: usize::MAX,
             lingers: false,
             deadlines: [None; 2],
             on_rejected: OnRejected::Block,

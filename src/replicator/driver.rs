@@ -160,7 +160,7 @@ impl<L: Log> Drop for Ends<L> {
         self.core.stop().message();
         let ((last, after), wakers) = self.core.state.change_quietly(|state| {
             let last = state.ends(self.direction);
-            ((last, std::mem::take(&mut state.after)), state.changed())
+            ((last, std::mem::take(&mut state.after)), state.publish_to_writer() | state.changed())
         });
         self.core.finish(after, wakers).message();
         if last {

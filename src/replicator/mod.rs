@@ -4,7 +4,7 @@
 //!
 //! All state is one [`Protocol`] behind one lock. Every transition ends in one function that
 //! compares what each worker would be woken for with what it was last told, and wakes it if that
-//! differs. Workers look and join their queue in one critical section. So there is one point at
+//! differs. (With a [journal](crate::journal) there is a third worker, its [writer](writer).) Workers look and join their queue in one critical section. So there is one point at
 //! which anything happens, one place that publishes, and every waiter reads again after being
 //! woken.
 //!
@@ -13,13 +13,13 @@
 //!
 //! # What a commit waits for
 //!
-//! The lock, which no thread holds while it waits for anything. Never the network, a pull, a rebase
-//! or another commit's confirmation.
+//! The lock, which no thread holds while it waits for anything. Never the network, a pull, a rebase, a
+//! disk or another commit's confirmation.
 //!
 //! # Events
 //!
 //! With the feature `tracing` the replicator says what it does, with target `latchwork`, at level
-//! debug, or warn for `backend-push-error`:
+//! debug, or warn for `backend-push-error` and `journal-error`:
 //!
 //! | event | when | fields of its own |
 //! | --- | --- | --- |
@@ -27,6 +27,8 @@
 //! | `pull-rebase` | they were merged, pending ones got new numbers | `from`, `new`, `confirmed`, `moved`, `dropped` |
 //! | `backend-push-batch` | a push begins | `batch` |
 //! | `backend-push-error` | a push was not simply taken | `batch`, `error` |
+//! | `journal-write` | the journal has written what had gathered | `changes` |
+//! | `journal-error` | it has not | `changes`, `error` |
 //! | `local-push-reject` | the log refused a commit | `error` |
 //! | `local-give-up` | the owner gave up pending events, or replaced one | `dropped`, `moved` |
 //! | `start`, `stop` | the pusher begins, ends | `counters` |
@@ -35,13 +37,13 @@
 //! | `restart` | [`restart`](Replicator::restart) was called | `counters` |
 //!
 //! All have `replicator` (its [name](Builder::name), if it has one), `generation` (the number of
-//! the latest push; for a merge `from` a pull, of the pull), `epoch`, `upstream_head`, `head` and
-//! `pending`, as they stood in the moment that the event tells of. `new`, `confirmed`, `moved`,
+//! the latest push; for a merge `from` a pull, of the pull; of the journal, of the latest write), `epoch`,
+//! `upstream_head`, `head` and `pending`, as they stood in the moment that the event tells of. `new`, `confirmed`, `moved`,
 //! `dropped` and `batch` count events of the log. A merge is `from` a `push` if that was accepted:
 //! its answer tells what its echo would. `by` is `pull-advance`, `pull-rebase` or `catch-up` if the
 //! puller woke the pusher, `clock` if a time came, or the method of the handle: `commit`, `resume`,
 //! `retry_now`, `reconnect`, `restart`, `reset`, `give_up`, `replace`, `retry_rejected`, `flush`,
-//! `stop`.
+//! `stop`; `journal` if it was the writer.
 //!
 //! An event is emitted by the thread that did what it tells of, soon after, without the lock: a
 //! subscriber may call the replicator, but must not wait for it ([`flush`](Replicator::flush),
@@ -55,6 +57,7 @@ mod choices;
 mod core;
 mod decide;
 mod driver;
+pub(crate) mod journal;
 mod owed;
 mod shutdown;
 mod status;
@@ -62,10 +65,12 @@ mod ticket;
 pub(crate) mod told;
 #[cfg(feature = "tracing")]
 mod trace;
+mod unwritten;
 mod update;
 pub(crate) mod upstream;
 mod watch;
 mod work;
+mod writer;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -80,7 +85,7 @@ use self::core::State;
 pub use self::driver::{Driver, Timer};
 use self::owed::{Owed, Pending, waiting_on_from};
 use self::shutdown::Owned;
-pub use self::shutdown::{Shutdown, Unfinished};
+pub use self::shutdown::{Shutdown, Unfinished, Unwritten};
 pub use self::status::{LastError, Status};
 pub use self::ticket::{Settled, Ticket};
 use self::told::topic;
@@ -145,6 +150,16 @@ pub enum CommitError<E> {
         /// How many were to be committed.
         count: usize,
         /// How many may be pending.
+        max: usize,
+    },
+    /// The journal is behind, or has failed: [so many](Builder::max_unwritten) changes may be unwritten.
+    #[error(
+        "expected at most {max} changes that the journal has not written, got one more than the {unwritten} there are"
+    )]
+    Unwritten {
+        /// How many are.
+        unwritten: usize,
+        /// How many may be.
         max: usize,
     },
     /// The log panicked.
@@ -230,6 +245,13 @@ impl<L: Log> Replicator<L> {
                 if pending.saturating_add(count) > max {
                     return (Err(CommitError::Full { pending, count, max }), Effects::default());
                 }
+            }
+            if state.protocol.is_journal_full() {
+                let max = state.protocol.settings().journal.map_or(usize::MAX, NonZeroUsize::get);
+                return (
+                    Err(CommitError::Unwritten { unwritten: state.protocol.unwritten(), max }),
+                    Effects::default(),
+                );
             }
             let commit = commit.take().expect("a step is taken once");
             let admitted = commit(&mut state.protocol).map_err(|error| {

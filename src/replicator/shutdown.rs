@@ -8,6 +8,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+#[cfg(doc)]
+use super::Builder;
 use super::Replicator;
 use super::core::{Core, State};
 use super::driver::Timer;
@@ -33,6 +35,8 @@ pub struct Shutdown<E> {
     pub uncertain: bool,
     /// The directions whose call to upstream had not ended in time. It has been told to, and its thread ends with it.
     pub unfinished: Vec<Unfinished>,
+    /// What the journal has not written, if there is one.
+    pub unwritten: Unwritten,
     /// What went wrong in the shutdown itself, in which everything else was done all the same: the log panicked or broke its
     /// contract as it was asked for what is pending, which is not all here then; or a waker or a drop panicked.
     pub failure: Option<Failure>,
@@ -48,10 +52,24 @@ pub struct Unfinished {
     pub calling_for: Option<Duration>,
 }
 
+/// What a [journal](crate::journal) has not written. What becomes of it is like a crash: the next log that is made of what the
+/// journal holds knows nothing of it, and pulls from before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Unwritten {
+    /// How many changes.
+    pub changes: usize,
+    /// How long the write has lasted by now that has not returned in time, if one has not. It may still succeed.
+    pub writing_for: Option<Duration>,
+    /// Why they could not be written, if the journal has failed.
+    pub failure: Option<Failure>,
+}
+
 impl<E> Shutdown<E> {
-    /// Whether everything was handed over and everything has ended.
+    /// Whether everything was handed over, everything is durable (with a journal), and everything has ended.
     pub fn is_clean(&self) -> bool {
-        self.pending.is_empty() && self.unfinished.is_empty() && self.failure.is_none()
+        let over = self.unfinished.is_empty() && self.failure.is_none();
+        self.pending.is_empty() && self.unwritten == Unwritten::default() && over
     }
 }
 
@@ -60,11 +78,13 @@ pub(super) struct Owned<L: Log> {
     core: Arc<Core<L>>,
     /// Those whose threads have not been waited for. A replicator for tasks has none.
     workers: Mutex<[Option<Worker>; 2]>,
+    /// The journal's, if it has one and its thread has not been waited for.
+    writer: Mutex<Option<Worker>>,
 }
 
 impl<L: Log> Owned<L> {
-    pub(super) fn new(core: Arc<Core<L>>, workers: [Option<Worker>; 2]) -> Self {
-        Self { core, workers: Mutex::new(workers) }
+    pub(super) fn new(core: Arc<Core<L>>, workers: [Option<Worker>; 2], writer: Option<Worker>) -> Self {
+        Self { core, workers: Mutex::new(workers), writer: Mutex::new(writer) }
     }
 }
 
@@ -81,20 +101,26 @@ impl<L: Log> Drop for Owned<L> {
         if is_unwinding() {
             return;
         }
-        let mut in_vain = [false; 2];
+        let (mut in_vain, mut writer_in_vain) = ([false; 2], false);
         let (_caught, panicked) = self.core.apply(Input::Stop, |state| {
             // A shutdown has waited for it and has closed what it may still answer.
             in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction));
+            writer_in_vain = state.is_closed() && !state.has_writer_ended();
             ((), state.protocol.stop())
         });
         // A drop does not panic.
         panicked.message();
         if self.core.is_for_tasks() {
-            // Its driver ends, and closes then.
+            // Its driver ends, and the journal's writer after it; the last closes.
+            if let Some(writer) = self.writer.lock().take() {
+                writer.detach();
+            }
             return;
         }
         let workers = take(&mut *self.workers.lock());
-        for (worker, in_vain) in workers.into_iter().zip(in_vain) {
+        let writer = self.writer.lock().take();
+        let workers = workers.into_iter().zip(in_vain).chain([(writer, writer_in_vain)]);
+        for (worker, in_vain) in workers {
             match worker {
                 Some(worker) if in_vain => worker.detach(),
                 worker => drop(worker),
@@ -104,9 +130,9 @@ impl<L: Log> Drop for Owned<L> {
     }
 }
 
-/// Whether both directions have ended.
+/// Whether both directions have ended, and the journal's writer.
 fn ended<L: Log>(state: &mut State<L>) -> Option<()> {
-    DIRECTIONS.iter().all(|direction| state.has_ended(*direction)).then_some(())
+    state.have_all_ended().then_some(())
 }
 
 /// Awaits this, until that is over.
@@ -128,7 +154,7 @@ impl<L: Log> Core<L> {
 
 impl<L: Log> Replicator<L> {
     /// Waits until nothing is pending, for `timeout` at most; then [stops](Self::stop) it and waits until both directions have
-    /// ended, again for `timeout` at most. Says what was not handed over. If a waker or the log panics, it says that, too.
+    /// ended and the [journal](Builder::journal) has written everything, again for `timeout` at most. Says what was not handed over. If a waker or the log panics, it says that, too.
     ///
     /// A direction that has ended has a thread that drops the upstream and ends, which is waited for in any case. One
     /// that has not is left to itself, also by the drop of the last handle.
@@ -158,7 +184,8 @@ impl<L: Log> Replicator<L> {
     fn report(&self, mut panicked: FirstPanic) -> Shutdown<L::Entry> {
         let now = self.core.now();
         // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
-        let (mut report, closed) = self.core.close(|state| Shutdown::of(state, now));
+        let ((mut report, writer_has_ended), closed) =
+            self.core.close(|state| (Shutdown::of(state, now), state.has_writer_ended()));
         panicked.and(closed);
         // A second caller waits here until the threads have ended.
         let mut workers = self.core.workers.lock();
@@ -168,6 +195,9 @@ impl<L: Log> Replicator<L> {
             }
         }
         drop(workers);
+        if writer_has_ended {
+            *self.core.writer.lock() = None;
+        }
         if let Some(message) = panicked.message() {
             report.failure.get_or_insert(Failure::Panicked { message: format!("a waker or a drop: {message}") });
         }
@@ -205,6 +235,11 @@ impl<E> Shutdown<E> {
             let call = state.calls[direction as usize].as_ref();
             Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
         });
-        Self { pending, uncertain, unfinished: unfinished.collect(), failure }
+        let unwritten = Unwritten {
+            changes: state.protocol.unwritten(),
+            writing_for: state.writing.map(|since| now.saturating_sub(since)),
+            failure: state.protocol.journal_failure().cloned(),
+        };
+        Self { pending, uncertain, unfinished: unfinished.collect(), unwritten, failure }
     }
 }

@@ -37,6 +37,10 @@ pub struct Status<P> {
     pub push: Push<P>,
     /// What the puller is doing.
     pub pull: Pull,
+    /// How many changes of the log the [journal](super::Builder::journal) has not written. 0 without one.
+    pub unwritten: usize,
+    /// For how long, at most, the first of them has been waiting.
+    pub unwritten_for: Duration,
     /// What only the owner can end, with what there is to be done about it. Empty if all goes its way.
     pub decisions: Vec<Decision>,
     /// How far the log has come. When a pull has last caught up is how long ago.
@@ -97,6 +101,8 @@ impl<P: Copy + Ord> Status<P> {
             upstream_head: protocol.log().upstream_head(),
             push,
             pull,
+            unwritten: protocol.unwritten(),
+            unwritten_for: state.unwritten_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             decisions: state.decisions(now),
             progress: protocol.progress().since(now),
             epoch: protocol.epoch(),

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::unwritten::{Durability, Unwritten};
 use crate::log::growth;
 use crate::log::{Log, Merged};
 use crate::platform::event::Shown;
@@ -65,21 +66,22 @@ pub enum Settled<P> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Ticket<P> {
-    group: Arc<Group<P>>,
+    pub(super) group: Arc<Group<P>>,
     /// The commit's place in its group.
-    place: usize,
+    pub(super) place: usize,
 }
 
-type Group<P> = Monitor<Outcomes<P>>;
+pub(super) type Group<P> = Monitor<Outcomes<P>>;
 
 /// What became of up to [`GROUP`] commits in a row.
-struct Outcomes<P> {
+pub(super) struct Outcomes<P> {
     /// By their places: `None`, or absent, while undecided.
     settled: Vec<Option<Settled<P>>>,
     /// What upstream said of events that were given up because of it, with their commits' places.
     reasons: Vec<(usize, SharedError)>,
     /// Whether none settles before the owner has acted, as the replicator stands.
     halted: bool,
+    pub durable: Durability,
 }
 
 impl<P: Send + 'static> Shown for Outcomes<P> {
@@ -89,10 +91,10 @@ impl<P: Send + 'static> Shown for Outcomes<P> {
 }
 
 /// How many commits there are in a group.
-const GROUP: u64 = 16;
+pub(super) const GROUP: u64 = 16;
 
 /// The group of this commit, counted from the first there ever was.
-fn group(number: u64) -> u64 {
+pub(super) fn group(number: u64) -> u64 {
     number / GROUP
 }
 
@@ -245,16 +247,19 @@ pub(super) struct Tickets<P> {
     groups: VecDeque<Arc<Group<P>>>,
     /// Whether none settles before the owner has acted; as all groups say.
     halted: bool,
+    /// Those that are not durable, if there is a journal.
+    unwritten: Option<Unwritten<P>>,
 }
 
 /// A commit, and what became of it.
 type Outcome<P> = (u64, Settled<P>);
 
 impl<P: Copy + Send + 'static> Tickets<P> {
-    /// For a log with so many pending events.
-    pub(super) fn new(pending: usize) -> Self {
-        let mut tickets =
-            Self { first: 1, open: VecDeque::new(), lost: BTreeMap::new(), groups: VecDeque::new(), halted: false };
+    /// For a log with so many pending events, and a journal or none.
+    pub(super) fn new(pending: usize, journal: bool) -> Self {
+        let (open, lost, groups) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
+        let unwritten = journal.then(Unwritten::new);
+        let mut tickets = Self { first: 1, open, lost, groups, halted: false, unwritten };
         tickets.begin(pending);
         tickets
     }
@@ -271,10 +276,14 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let number = self.first + self.open.len() as u64;
         let at = self.group(number);
         if at == self.groups.len() {
-            let outcomes = Outcomes { settled: Vec::new(), reasons: Vec::new(), halted: self.halted };
+            let durable = Durability::new(self.unwritten.is_some());
+            let outcomes = Outcomes { settled: Vec::new(), reasons: Vec::new(), halted: self.halted, durable };
             self.groups.push_back(Arc::new(Group::new(outcomes, "tickets")));
         }
         let group = Arc::clone(&self.groups[at]);
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.enter(number, &group);
+        }
         growth::push_back(&mut self.open, count);
         (number, Ticket { group, place: place(number) })
     }
@@ -436,6 +445,22 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         wakers
     }
 
+    /// A write begins, of all commits there are.
+    pub(super) fn writes(&mut self) {
+        let last = self.last();
+        self.unwritten.iter_mut().for_each(|unwritten| unwritten.writes(last));
+    }
+
+    /// The write has succeeded. Returns the tasks to wake.
+    pub(super) fn written(&mut self) -> Wakers {
+        self.unwritten.as_mut().map(Unwritten::written).unwrap_or_default()
+    }
+
+    /// Nothing is written any more. Returns the tasks to wake.
+    pub(super) fn never_written(&mut self) -> Wakers {
+        self.unwritten.as_mut().map(Unwritten::close).unwrap_or_default()
+    }
+
     /// The log has so many pending events, whatever it has said. Those that no commit has told of are a commit without a
     /// ticket; if some are missing, which tickets they were of is not known, and all are settled as closed. Returns the tasks to
     /// wake.
@@ -473,7 +498,7 @@ mod tests {
     /// Commits of so many events each, and a log that holds them.
     fn committed(counts: &[usize]) -> (MemoryLog<usize>, Tickets<u64>, Vec<Ticket<u64>>) {
         let log = MemoryLog::new().with_pending(0, 0..counts.iter().sum());
-        let mut tickets = Tickets::new(0);
+        let mut tickets = Tickets::new(0, false);
         let mut head = 0;
         let issued = counts.iter().map(|count| {
             head += *count as u64;

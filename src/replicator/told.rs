@@ -53,8 +53,10 @@ pub(super) mod topic {
     pub const SETTLED: usize = 2;
     /// Waiters for anything to change that a status shows.
     pub const STATUS: usize = 3;
+    /// The writer, for something to write.
+    pub const WRITER: usize = 4;
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// One topic alone.

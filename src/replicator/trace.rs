@@ -135,6 +135,14 @@ impl Traced {
                 }
                 here(|here| here.doing = if rebase { "pull-rebase" } else { "pull-advance" });
             }
+            Event::JournalWritten { changes, error: Some(error) } => {
+                let facts = Facts::of(self, protocol, counters.writes);
+                event!(WARN, "journal-error", facts, { changes, error = error.to_string() });
+            }
+            Event::JournalWritten { changes, error: None } => {
+                let facts = Facts::of(self, protocol, counters.writes + 1);
+                event!(DEBUG, "journal-write", facts, { changes });
+            }
             Event::Refused => {
                 let facts = Facts::of(self, protocol, counters.pushes);
                 let tell = move |error| {

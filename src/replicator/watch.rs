@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::choices::Matter;
 use super::core::Core;
 use super::status::Status;
 use super::told::topic;
@@ -113,12 +114,12 @@ impl<L: Log> Replicator<L> {
         })
     }
 
-    /// As [`commit`](Self::commit). If [too many](super::Builder::max_pending) events are pending, it waits until there is
-    /// room, for `timeout` at most.
+    /// As [`commit`](Self::commit). If [too many](super::Builder::max_pending) events are pending, or
+    /// [too many](super::Builder::max_unwritten) changes unwritten, it waits until there is room, for `timeout` at most.
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit): [`CommitError::Full`] if there has been no room in time, or at once if there will be none
+    /// As [`commit`](Self::commit): [`CommitError::Full`] or [`CommitError::Unwritten`] if there has been no room in time, or at once if there will be none
     /// before the owner has acted, or never for so many.
     pub fn commit_within(
         &self,
@@ -128,7 +129,7 @@ impl<L: Log> Replicator<L> {
         let (until, count, mut events) = (deadline(timeout), events.len(), Some(events));
         loop {
             let full = match self.try_commit(&mut events) {
-                Err(full @ CommitError::Full { .. }) => full,
+                Err(full @ (CommitError::Full { .. } | CommitError::Unwritten { .. })) => full,
                 done => return done,
             };
             let waited = match until {
@@ -154,7 +155,7 @@ impl<L: Log> Replicator<L> {
         let (count, mut events) = (events.len(), Some(events));
         loop {
             match self.try_commit(&mut events) {
-                Err(full @ CommitError::Full { .. }) => {
+                Err(full @ (CommitError::Full { .. } | CommitError::Unwritten { .. })) => {
                     if !self.room(count).await {
                         return Err(full);
                     }
@@ -167,12 +168,19 @@ impl<L: Log> Replicator<L> {
     /// A wait until there is room for so many events (`true`), or will be none before the owner has acted (`false`).
     fn room(&self, count: usize) -> Wait<impl Waitable<Output = bool> + use<'_, L>> {
         let max = self.core.limits.max_pending.map_or(usize::MAX, NonZeroUsize::get);
+        let max_unwritten = self.core.limits.max_unwritten;
         Wait::new(Watching {
             core: &self.core,
             look: move |status: Option<Status<L::Position>>| {
                 let Some(status) = status else { return Some(false) };
-                if status.pending.saturating_add(count) <= max {
+                let is_written = status.unwritten < max_unwritten;
+                if status.pending.saturating_add(count) <= max && is_written {
                     return Some(true);
+                }
+                if !is_written
+                    && status.decisions.iter().any(|decision| matches!(decision.matter, Matter::Journal { .. }))
+                {
+                    return Some(false);
                 }
                 (count > max || status.waiting_on.is_halted()).then_some(false)
             },

@@ -7,6 +7,7 @@ mod contract;
 mod handle;
 mod identity;
 mod item;
+mod journal;
 mod memory;
 mod ordering;
 mod panics;

@@ -44,7 +44,7 @@ pub(crate) fn read(event: Event<'_>) {
         }
         Event::Asked { what } => does(what.to_string()),
         Event::RunEnded { generation } => say(format_args!("run {generation} is over")),
-        Event::Given(Input::PushEnded) => {}
+        Event::Given(Input::PushEnded | Input::Written) => {}
         Event::Given(Input::Page(entries)) => say(format_args!("a page of {entries}")),
         Event::Given(Input::PullEnded(pull)) => say(format_args!("pull {pull} is over")),
         Event::Given(Input::Clock) => does("the time has come".into()),
@@ -54,6 +54,8 @@ pub(crate) fn read(event: Event<'_>) {
         Event::Given(input) => does(input.name().into()),
         Event::PushEnded { push, error: None, .. } => say(format_args!("push {push}: accepted")),
         Event::PushEnded { push, error: Some(error), .. } => say(format_args!("push {push}: {error}")),
+        Event::JournalWritten { changes, error: None } => say(format_args!("{changes} changes are durable")),
+        Event::JournalWritten { error: Some(error), .. } => say(format_args!("{error}")),
         Event::Merged { rebase, .. } => add(if rebase { "rebase" } else { "advance" }),
         // What follows from these shows in how the replicator stands.
         Event::Refused | Event::Answered { .. } | Event::WakesPusher | Event::Moved => {}

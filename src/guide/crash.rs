@@ -1,0 +1,75 @@
+//! Surviving a crash: what is promised at each stage, and what is not.
+//!
+//! Without a [journal](crate::journal) a replicator's log is in memory: what is pending is lost with the process. With one,
+//! every change of the log is also told as a value, in order, and a thread of its own, the **writer**, has the journal write
+//! all that have gathered as one transaction. No lock is held meanwhile: a commit, a status or a merge waits for no disk, and
+//! the slower the disk is, the more changes share a write.
+//!
+//! # The stages of a commit
+//!
+//! | stage | known by | a crash then |
+//! | --- | --- | --- |
+//! | admitted | [`commit`](crate::Replicator::commit) has returned | may take it back, whole, with all that came after it |
+//! | durable | [`Ticket::durable`](crate::Ticket::durable) is `true` | does not take it back: it is pending in the next process |
+//! | sent | | only what is durable is sent |
+//! | confirmed | [`Ticket::outcome`](crate::Ticket::outcome) | upstream has it; the next process may not know yet, and learns it from the next pull |
+//!
+//! So a user interface that may show what it could lose for some milliseconds waits for nothing, and one that must not waits
+//! for `durable`. Neither waits for the network.
+//!
+//! # What a crash leaves
+//!
+//! A **first part of the changes**: all that are durable, and perhaps those of the write that was under way. Never the cursor
+//! without the page that moved it, nor half of a rebase, if the journal writes what it is given in one transaction. What it
+//! holds is a cursor and the pending events in their order ([`Recovered`](crate::journal::Recovered)); the log of the next
+//! process is made of these. Numbers of pending events are not worth keeping: they follow from the cursor and the order.
+//!
+//! Upstream may have taken some of the pending events already. The log recognises them as they come back, by what its events
+//! call the same ([`Event::is_same_as`](crate::sync_state::Event::is_same_as), or `==` for a
+//! [`MemoryLog`](crate::log::MemoryLog)): so give each event an identity. That this is enough rests on what is sent when: while
+//! a change is not durable that brought events of others, or by which a pending event left or became another, nothing is sent.
+//!
+//! # Not promised
+//!
+//! - What the owner gave up may be pending again after a crash, until that change is durable; so may what upstream has
+//!   rejected. It has not been sent in between, nor has what stands behind it.
+//! - Updates are not told again. An application that derives tables from the log writes them in the journal's transaction.
+//! - A journal that says `Ok` too early (a disk without flush) promises nothing, and neither does this.
+//!
+//! # When the journal fails
+//!
+//! Then nothing is sent and no pull begins; [`Status::decisions`](crate::replicator::Status::decisions) says why. Commits go on
+//! in memory until [so many](crate::replicator::Builder::max_unwritten) changes are unwritten, and
+//! [`restart`](crate::Replicator::restart) writes from the first that is not durable, under the same
+//! [numbers](crate::journal::Change::number). A [`shutdown`](crate::Replicator::shutdown) that leaves something unwritten is not
+//! clean.
+//!
+//! # An example
+//!
+//! A process dies after its commit was durable and before it was sent. (The journal is in memory; one of yours writes to a
+//! disk.)
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::journal::{self, Recovered};
+//! use latchwork::log::MemoryLog;
+//! use latchwork::protocol::Direction;
+//! use latchwork::{Replicator, Settled, upstream::Memory};
+//!
+//! /// The log that the journal's last process left.
+//! fn recover(journal: &journal::Memory<MemoryLog<&'static str>>) -> MemoryLog<&'static str> {
+//!     let held = journal.recovered();
+//!     MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
+//! }
+//!
+//! let (upstream, journal) = (Memory::new(0), journal::Memory::new(Recovered::new(0)));
+//! let first = Replicator::builder(recover(&journal), upstream.clone()).journal(journal.clone()).spawn()?;
+//! first.pause(Direction::Push);
+//! assert!(first.commit(vec!["alice: milk"])?.durable().wait());
+//! drop(first);
+//!
+//! let next = Replicator::builder(recover(&journal), upstream.clone()).journal(journal.clone()).spawn()?;
+//! assert!(matches!(next.commit(vec!["alice: bread"])?.wait(), Settled::Confirmed(2)));
+//! assert_eq!(upstream.entries()[0].event, "alice: milk");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
