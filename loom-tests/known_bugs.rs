@@ -1123,6 +1123,65 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             replace("replicator/update.rs", "Subscriber::tell", "tail.wake(after);\n        told", "told"),
         ],
     },
+    KnownBug {
+        name: "SentBeforeDurable",
+        story: "A batch is sent as soon as it is committed: a crash takes it back, and upstream has it.",
+        source: None,
+        edits: &[begin("protocol/durable.rs", "Protocol::recorded", "return self.log.pending();")],
+    },
+    KnownBug {
+        name: "DurableWhenTaken",
+        story: "A commit is reported as durable when the journal has been given it.",
+        source: None,
+        edits: &[replace(
+            "replicator/writer.rs",
+            "State::write_begins",
+            "self.tickets.writes();",
+            "self.tickets.writes(); let mut wakers = self.tickets.written(); self.after.wakers.append(&mut wakers);",
+        )],
+    },
+    KnownBug {
+        name: "FailedWriteReported",
+        story: "A write that has failed is taken for one that has succeeded.",
+        source: None,
+        edits: &[replace(
+            "replicator/writer.rs",
+            "wrote",
+            "written.map_err(|error| Failure::Journal { error })",
+            "Ok(written.unwrap_or_default())",
+        )],
+    },
+    KnownBug {
+        name: "WriterEndsSilently",
+        story: "The writer ends when a write fails, and no party is told.",
+        source: None,
+        edits: &[before(
+            "replicator/writer.rs",
+            "write",
+            "report = Some((changes, outcome));",
+            "if outcome.is_err() { return Ok(()); }",
+        )],
+    },
+    KnownBug {
+        name: "PublishForgetsWriter",
+        story: "A change wakes no writer.",
+        source: None,
+        edits: &[begin("replicator/core.rs", "State::publish_to_writer", "return 0;")],
+    },
+    KnownBug {
+        name: "DrainWithUnwritten",
+        story: "The writer ends as soon as it is to stop, and a drain with unwritten changes is reported as clean.",
+        source: None,
+        edits: &[
+            replace(
+                "protocol/durable.rs",
+                "Protocol::write_due",
+                "if !queue.is_empty()",
+                "if !queue.is_empty() && !self.stopped",
+            ),
+            replace("replicator/shutdown.rs", "Shutdown::is_clean", "self.unwritten == Unwritten::default()", "true"),
+        ],
+    },
 ];
 
 /// Engines that resume on news alone ask for no catch-up: a pusher that is behind waits for what upstream says by itself.

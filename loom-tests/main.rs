@@ -531,6 +531,21 @@ index! {
         the_end_of_the_updates_wakes_the_task_that_waits_for_them: "I1, I16", 2 threads, exhaustive,
             finds { ReceiverJoinsLate: DEADLOCK };
     }
+    /// A journal: what a crash does not take back.
+    mod journal {
+        /// Nothing is sent that a crash takes back.
+        what_is_sent_is_durable: "I2, I17", 4 threads, exhaustive,
+            finds { SentBeforeDurable: "a crash takes back what was sent", PublishForgetsWriter: DEADLOCK };
+        /// Nothing is reported as durable that a crash takes back.
+        what_is_durable_is_written: "I17", 4 threads, exhaustive,
+            finds { DurableWhenTaken: "a crash takes back what was reported as durable" };
+        /// A write that fails is the owner's to see, and is made again after a restart.
+        a_write_that_fails_is_made_again: "I16, I17", 4 threads, exhaustive,
+            finds { FailedWriteReported: "a crash takes back what was settled", WriterEndsSilently: DEADLOCK };
+        /// A shutdown that is clean has left nothing unwritten.
+        a_clean_shutdown_has_written_everything: "I16, I18", 4 threads, exhaustive,
+            finds { DrainWithUnwritten: "a clean shutdown has left something unwritten" };
+    }
     /// What stands in the place of other engines' bugs.
     mod engines {
         /// Looking, then parking past the epoch read before, misses nothing.

@@ -11,6 +11,7 @@ pub mod epoch;
 pub mod executor;
 pub mod handle;
 pub mod interrupt;
+pub mod journal;
 pub mod latch;
 pub mod matrix;
 pub mod owner;

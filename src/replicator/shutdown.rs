@@ -101,11 +101,12 @@ impl<L: Log> Drop for Owned<L> {
         if is_unwinding() {
             return;
         }
-        let (mut in_vain, mut writer_in_vain) = ([false; 2], false);
+        let mut in_vain = [false; 2];
+        let mut writer_is_late = false;
         let (_caught, panicked) = self.core.apply(Input::Stop, |state| {
             // A shutdown has waited for it and has closed what it may still answer.
             in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction));
-            writer_in_vain = state.is_closed() && !state.has_writer_ended();
+            writer_is_late = state.is_closed() && !state.has_writer_ended();
             ((), state.protocol.stop())
         });
         // A drop does not panic.
@@ -119,7 +120,7 @@ impl<L: Log> Drop for Owned<L> {
         }
         let workers = take(&mut *self.workers.lock());
         let writer = self.writer.lock().take();
-        let workers = workers.into_iter().zip(in_vain).chain([(writer, writer_in_vain)]);
+        let workers = workers.into_iter().zip(in_vain).chain([(writer, writer_is_late)]);
         for (worker, in_vain) in workers {
             match worker {
                 Some(worker) if in_vain => worker.detach(),
