@@ -1155,11 +1155,10 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "WriterEndsSilently",
         story: "The writer ends when a write fails, and no party is told.",
         source: None,
-        edits: &[before(
+        edits: &[begin(
             "replicator/writer.rs",
-            "write",
-            "report = Some((changes, outcome));",
-            "if outcome.is_err() { return Ok(()); }",
+            "next",
+            "if report.as_ref().is_some_and(|(_, outcome)| outcome.is_err()) { return None; }",
         )],
     },
     KnownBug {

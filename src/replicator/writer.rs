@@ -27,6 +27,18 @@ type Written<L> = (Vec<Change<<L as Log>::Entry, <L as Log>::Position>>, Result<
 /// The writer.
 pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut Writes<L>) -> Result<(), Infallible> {
     let mut report = None;
+    while let Some(changes) = next(core, report) {
+        let outcome = wrote(catch_panic(|| journal(&changes)));
+        report = Some((changes, outcome));
+    }
+    if core.look(|state| state.writer_ends()) {
+        core.close(|_| ()).1.message();
+    }
+    Ok(())
+}
+
+/// Reports what came of the write before, and waits for what the next one is to write. None if there will be no other.
+fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Vec<Change<L::Entry, L::Position>>> {
     loop {
         let now = core.now();
         let mut done = None;
@@ -40,23 +52,14 @@ pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut Writes<L>) -> Result<(
             show(core, &message, now);
         }
         match next {
-            Ok(NextWrite::Write(changes)) => {
-                let outcome = wrote(catch_panic(|| journal(&changes)));
-                report = Some((changes, outcome));
-            }
-            // The log has panicked as it was asked how much is pending.
-            Err(message) => core.journal_failed(Failure::Panicked { message: format!("the log: {message}") }),
+            Ok(NextWrite::Write(changes)) => return Some(changes),
+            Ok(NextWrite::Stop) => return None,
             Ok(NextWrite::Wait) => {
                 let due = |state: &mut State<L>| (!matches!(state.write_due(), Next::Wait { .. })).then_some(());
                 let _woken = core.state.block(topic::WRITER, None, due);
             }
-            Ok(NextWrite::Stop) => {
-                let last = core.look(|state| state.writer_ends());
-                if last {
-                    core.close(|_| ()).1.message();
-                }
-                return Ok(());
-            }
+            // The log has panicked as it was asked how much is pending.
+            Err(message) => core.journal_failed(Failure::Panicked { message: format!("the log: {message}") }),
         }
     }
 }

@@ -36,7 +36,7 @@ impl fmt::Debug for Position {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub position: Position,
     /// Whether this log has it pending.
