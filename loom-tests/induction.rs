@@ -151,6 +151,17 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::FailureEndsTheInterval, at: POLLING, breaks: &[PollsAgain] },
 ];
 
+/// Those of what is durable.
+const JOURNAL: &[KnownBug] = &[
+    KnownBug::SentBeforeDurable,
+    KnownBug::PullBeforeDurable,
+    KnownBug::DrainWithUnwritten,
+    KnownBug::CursorBeforePage,
+    KnownBug::TornRebase,
+    KnownBug::FailedWriteOutOfOrder,
+    KnownBug::ReplacedCountsAsDurable,
+];
+
 #[test]
 fn each_known_bug_of_the_protocol_breaks_a_property_by_name() {
     let _alone = alone();
@@ -181,7 +192,9 @@ fn each_known_bug_of_the_protocol_breaks_a_property_by_name() {
 #[test]
 fn every_known_bug_of_the_protocol_has_an_entry() {
     let of_protocol = |bug: &&edits::KnownBug| bug.edits.iter().any(|edit| edit.file.starts_with("protocol/"));
-    for bug in catalogue::KNOWN_BUGS.iter().filter(of_protocol) {
+    // A journal is no part of the abstraction: what a crash leaves is searched by `search.rs`.
+    let of_journal = |bug: &edits::KnownBug| JOURNAL.iter().any(|known| format!("{known:?}") == bug.name);
+    for bug in catalogue::KNOWN_BUGS.iter().filter(of_protocol).filter(|bug| !of_journal(bug)) {
         let listed = ENTRIES.iter().any(|entry| format!("{:?}", entry.bug) == bug.name);
         assert!(listed, "{} has no entry, or no reason why no property is broken", bug.name);
     }

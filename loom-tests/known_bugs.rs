@@ -1168,6 +1168,51 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[begin("replicator/core.rs", "State::publish_to_writer", "return 0;")],
     },
     KnownBug {
+        name: "PullBeforeDurable",
+        story: "A pull begins from a cursor that a crash takes back: upstream may have forgotten what stands before it.",
+        source: None,
+        edits: &[begin("protocol/durable.rs", "Protocol::is_cursor_recorded", "return true;")],
+    },
+    KnownBug {
+        name: "CursorBeforePage",
+        story: "The cursor is a change of its own, before the page that has moved it: a crash between the two loses the page.",
+        source: Some("LiveStore #409, pouchdb #1240"),
+        edits: &[before(
+            "protocol/push.rs",
+            "Protocol::merged",
+            "self.note(|| Changed::Merged(merged.clone()));",
+            "self.note(|| Changed::Committed { entries: Vec::new() });",
+        )],
+    },
+    KnownBug {
+        name: "TornRebase",
+        story: "A rebase takes out what was pending as one change, and puts it back under its new numbers as the next: a crash between the two loses it.",
+        source: Some("LiveStore #409"),
+        edits: &[replace(
+            "protocol/push.rs",
+            "Protocol::merged",
+            "self.note(|| Changed::Merged(merged.clone()));",
+            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| Changed::Reset { pending: Vec::new() }); self.note(|| Changed::Reset { pending: all }); } else { self.note(|| Changed::Merged(merged.clone())); }",
+        )],
+    },
+    KnownBug {
+        name: "FailedWriteOutOfOrder",
+        story: "The changes of a write that has failed are queued behind those that came meanwhile.",
+        source: None,
+        edits: &[replace(
+            "protocol/durable.rs",
+            "Protocol::not_written",
+            "durable.queue.extend(behind);",
+            "durable.queue.splice(0..0, behind);",
+        )],
+    },
+    KnownBug {
+        name: "ReplacedCountsAsDurable",
+        story: "A pending event is replaced during the write of its commit, and counts as durable once that has succeeded: what stands in its place is on no disk.",
+        source: None,
+        edits: &[begin("protocol/durable.rs", "Durable::forgets_from", "if index < usize::MAX { return; }")],
+    },
+    KnownBug {
         name: "DrainWithUnwritten",
         story: "The writer ends as soon as it is to stop, and leaves behind what has gathered.",
         source: None,

@@ -872,6 +872,11 @@ fn every_known_bug_is_in_the_index() {
     // The state search finds these (search.rs): they take more clients or events than a model can hold, or are about what
     // upstream says again and again.
     const FOUND_BY_SEARCH: &[KnownBug] = &[
+        KnownBug::PullBeforeDurable,
+        KnownBug::CursorBeforePage,
+        KnownBug::TornRebase,
+        KnownBug::FailedWriteOutOfOrder,
+        KnownBug::ReplacedCountsAsDurable,
         KnownBug::PrefixBypass,
         KnownBug::ReachedTargetRetriesAtOnce,
         KnownBug::WentBackUnnoticed,

@@ -23,6 +23,8 @@ mod faults;
 mod graph;
 #[path = "../tests/search/inputs.rs"]
 mod inputs;
+#[path = "../tests/search/journal.rs"]
+mod journal;
 #[path = "../tests/search/log.rs"]
 mod log;
 #[path = "../tests/search/properties.rs"]
@@ -58,6 +60,8 @@ struct Entry {
 
 const ONE: Config = Config { events: &[1], batch: 1, budget: 0, ..Config::BASE };
 const TWO: Config = Config { events: &[1, 1], ..ONE };
+
+const JOURNAL: Config = Config { journal: 8, ..ONE };
 
 const fn with(faults: &'static [Fault], config: Config) -> Config {
     Config { faults, budget: faults.len() as u8, ..config }
@@ -126,6 +130,14 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::ResetForgetsWhatWasSent, at: with(&[ResetWith], ONE), breaks: &[DoubtStands, PrefixIsResolved] },
     Entry { bug: KnownBug::CatchUpDecidesWhatIsUnderWay, at: with(&[ResetWith, GiveUpFirst], ONE), breaks: &[DoubtStands, GivenUpIsGone] },
     Entry { bug: KnownBug::LingerOutlivesItsTime, at: Config { batch: 2, lingers: true, ..ONE }, breaks: &[RetryLeadsToAttempt] },
+    // A journal, and a crash.
+    Entry { bug: KnownBug::SentBeforeDurable, at: with(&[Crash], JOURNAL), breaks: &[SentIsHeld] },
+    Entry { bug: KnownBug::PullBeforeDurable, at: on_request(Config { events: &[1, 1], ..JOURNAL }), breaks: &[SentIsHeld] },
+    Entry { bug: KnownBug::DrainWithUnwritten, at: with(&[Stop], JOURNAL), breaks: &[Drains] },
+    Entry { bug: KnownBug::CursorBeforePage, at: Config { events: &[1, 1], ..JOURNAL }, breaks: &[CursorWithItsPage] },
+    Entry { bug: KnownBug::TornRebase, at: with(&[Crash], Config { events: &[1, 1], log: Kind::Rebasing, ..JOURNAL }), breaks: &[DurableIsHeld] },
+    Entry { bug: KnownBug::FailedWriteOutOfOrder, at: with(&[FailWrite], Config { events: &[2], ..JOURNAL }), breaks: &[CursorWithItsPage] },
+    Entry { bug: KnownBug::ReplacedCountsAsDurable, at: with(&[ReplaceLast], JOURNAL), breaks: &[DurableIsHeld] },
     Entry { bug: KnownBug::FullBatchLingers, at: Config { events: &[2], batch: 2, lingers: true, ..ONE }, breaks: &[LingersForMore] },
 ];
 

@@ -148,7 +148,10 @@ impl<L: Log> Protocol<L> {
         let former = self.log.replace(index, event).map_err(|event| (DecisionError::Unsupported, event))?;
         if self.durable.is_some() {
             match self.log.batch(NonZeroUsize::MIN.saturating_add(index)).pop() {
-                Some(entry) => self.note(|| Changed::Replaced { index, entry }),
+                Some(entry) => {
+                    self.note(|| Changed::Replaced { index, entry });
+                    self.durable.iter_mut().for_each(|durable| durable.forgets_from(index));
+                }
                 None => self.note_anew(),
             }
         }

@@ -122,12 +122,10 @@ impl<E, P> Durable<E, P> {
         }
     }
 
-    /// No pending event is known to be durable before what has just been noted is.
-    pub(super) fn forgets(&mut self) {
-        (self.events, self.astray) = (0, false);
-        if let Some(write) = &mut self.writing {
-            write.events = 0;
-        }
+    /// From this pending event on none is known to be durable before what has just been noted is.
+    pub(super) fn forgets_from(&mut self, index: usize) {
+        let writing = self.writing.as_mut().map(|write| &mut write.events);
+        [&mut self.events].into_iter().chain(writing).for_each(|events| *events = index.min(*events));
     }
 
     /// How many changes are not durable.
@@ -274,7 +272,10 @@ impl<L: Log> Protocol<L> {
     /// The journal is told that the log has these pending events and no others.
     pub(super) fn note_all(&mut self, pending: Vec<L::Entry>) {
         self.note(|| Changed::Reset { pending });
-        self.durable.iter_mut().for_each(|durable| durable.forgets());
+        if let Some(durable) = &mut self.durable {
+            durable.astray = false;
+            durable.forgets_from(0);
+        }
     }
 
     /// The log has changed. Without a journal nothing is made of it.

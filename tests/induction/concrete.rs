@@ -12,6 +12,8 @@ pub mod faults;
 pub mod graph;
 #[path = "../search/inputs.rs"]
 pub mod inputs;
+#[path = "../search/journal.rs"]
+pub mod journal;
 #[path = "../search/log.rs"]
 pub mod log;
 #[path = "../search/model.rs"]

@@ -107,7 +107,7 @@ impl Client {
         let sent = batch.entries.iter().map(|entry| (entry.position, entry.event));
         let most = self.fits.map_or(world.config.batch, |fits| fits.min(world.config.batch));
         let may_be_sent = self.rest(world.upstream).take_while(|&event| self.refused != Some(event));
-        let is_first = sent.eq((base + 1..).zip(may_be_sent.take(most)));
+        let is_first = sent.eq((base + 1..).zip(may_be_sent.take(most.min(self.protocol.durable()))));
         world.broken.unless(batch.base == base && is_first, Property::SendsPending);
         let before = self.refused.map_or(usize::MAX, |refused| refused.place());
         let passes = events(&batch).any(|event| event.place() >= before);
@@ -116,6 +116,7 @@ impl Client {
         let resolved = self.unresolved.as_ref().is_none_or(|push| push.base as u64 != base);
         world.broken.unless(resolved || world.config.idempotent, Property::PrefixIsResolved);
         world.broken.unless(now >= NAMED || !self.named[0], Property::NotBeforeNamed);
+        self.sends_what_is_durable(events(&batch), world);
         self.named[0] = false;
         self.counts_call(0, world);
         self.push =
@@ -302,6 +303,7 @@ impl Client {
         };
         let given = self.cursor();
         world.broken.unless(cursor == given as u64, Property::CursorIsApplied);
+        self.pulls_from_what_is_durable(cursor, world);
         world.broken.unless(self.ignores_pull(ticket - 1, world.upstream), Property::StaleChangesNothing);
         world.broken.unless(now >= NAMED || !self.named[1], Property::NotBeforeNamed);
         self.named[1] = false;

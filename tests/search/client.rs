@@ -15,6 +15,7 @@ use latchwork::protocol::{
 use latchwork::upstream::{Batch, FatalKind};
 
 use super::calls::{Answer, End};
+use super::journal::Disk;
 use super::log::{Event, Ledger};
 use super::model::Config;
 use super::properties::{Broken, Property};
@@ -54,6 +55,12 @@ pub enum Step {
     Page,
     /// A pull ends that was asked to, or that has shown everything and is not live.
     EndPull,
+    /// The journal begins to write.
+    BeginWrite,
+    /// The next of the changes that it writes is on the disk.
+    Write,
+    /// The client learns that all of them are.
+    EndWrite,
     /// The owner resumes a direction.
     Resume(Direction),
     /// The owner goes on after a failure: with a new log if upstream has lost events.
@@ -204,6 +211,8 @@ pub struct Client {
     /// The next input is one that ends calls that go on. Not compared: false between steps.
     pub ends_calls: bool,
     pub paused: [bool; 2],
+    /// Its journal, if it has one.
+    pub disk: Option<Box<Disk>>,
 }
 
 /// What clients share, as a step sees it.
@@ -245,6 +254,7 @@ impl Client {
             told: false,
             ends_calls: false,
             paused: [false; 2],
+            disk: (config.journal > 0).then(|| Box::new(Disk::new())),
         }
     }
 
@@ -330,6 +340,7 @@ impl Client {
                 NextPull::Wait(_) | NextPull::Stop => {}
             },
         }
+        self.writer_steps(steps);
         let paused = [Direction::Push, Direction::Pull].into_iter().filter(|&direction| self.is_paused(direction));
         steps.extend(paused.map(Step::Resume));
         if !self.protocol.is_stopped() {
@@ -351,7 +362,7 @@ impl Client {
                 self.named[0] &= until < NAMED;
                 self.input(world, |protocol| protocol.tick(until));
                 self.send(until, world);
-                let open = !self.is_paused(Direction::Push) && self.sendable() > 0;
+                let open = !self.is_paused(Direction::Push) && self.sendable() > 0 && self.is_written();
                 let failed = matches!(self.protocol.push(), Push::Failed { .. });
                 // What has waited for something else may wait for more events now.
                 let goes_on = self.push.is_some() || !lingered && self.lingers();
@@ -378,6 +389,9 @@ impl Client {
                 let cut_short = self.pull.as_ref().is_some_and(|call| call.interrupted);
                 self.end_pull(if cut_short { End::Disconnected } else { End::CaughtUp }, NOW, world);
             }
+            Step::BeginWrite => self.begin_write(),
+            Step::Write => self.write_one(world),
+            Step::EndWrite => self.end_write(world),
             Step::Resume(direction) => {
                 self.paused[index(direction)] = false;
                 self.owner_says(world, |protocol| {
@@ -399,7 +413,7 @@ impl Client {
 
     /// What the owner can do about a failure, and about the event that upstream refuses.
     fn decisions(&self, steps: &mut Vec<Step>) {
-        if failures(&self.protocol).iter().any(Option::is_some) {
+        if failures(&self.protocol).iter().any(Option::is_some) || self.protocol.journal_failure().is_some() {
             steps.push(Step::OwnerActs);
         }
         let Some((index, _)) = self.protocol.rejected() else { return };
@@ -469,6 +483,7 @@ fn settings(config: &Config) -> Settings {
     settings.backoff = Backoff::new(LATER, LATER).with_jitter(0.0);
     settings.live = config.live;
     settings.linger = if config.lingers { LATER } else { Time::ZERO };
+    settings.journal = NonZeroUsize::new(config.journal);
     settings.resend = if config.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
     settings
 }

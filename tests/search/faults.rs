@@ -114,8 +114,10 @@ faults! {
     LieInConfirmed,
     /// The log has given up what is not there.
     LieInDropped,
-    /// The client ends and begins anew from its log.
+    /// The client ends and begins anew from its log; with a journal, from what that holds.
     Crash,
+    /// A write of the journal's fails, and has written some of the changes, or all.
+    FailWrite,
     /// The client is stopped.
     Stop,
 }
@@ -156,6 +158,7 @@ impl Client {
             Fault::PausePull => running && !self.is_paused(Direction::Pull),
             Fault::RetryNow | Fault::Override | Fault::Restart | Fault::Crash | Fault::Stop => running,
             Fault::ResetKeeping | Fault::ResetDropping | Fault::ResetWith | Fault::ResetToSnapshot => running,
+            Fault::FailWrite => self.is_writing(),
             Fault::Reconnect => running,
             Fault::Hurry => running && config.lingers,
             Fault::GiveUpFirst => running && self.pending() > 0,
@@ -238,6 +241,7 @@ impl Client {
             Fault::LieInConfirmed => self.protocol.log().will_tell(Lie::Confirmed),
             Fault::LieInDropped => self.protocol.log().will_tell(Lie::Dropped),
             Fault::Crash => self.crash(world),
+            Fault::FailWrite => self.fail_write(world),
             Fault::Stop => {
                 self.input(world, Protocol::stop);
             }
@@ -248,15 +252,14 @@ impl Client {
         self.push.iter_mut().for_each(|call| (call.answer, call.hangs) = (Some(answer), false));
     }
 
-    /// What is under way goes on without a caller that waits for it; what is in the log stays.
-    fn crash(&mut self, world: &World<'_>) {
+    /// What is under way goes on without a caller that waits for it; what is in the log stays, or what its journal holds.
+    fn crash(&mut self, world: &mut World<'_>) {
         self.lose_push();
-        let late = std::mem::take(&mut self.late);
+        let protocol = self.recover(world.config, world);
+        let (late, disk) = (std::mem::take(&mut self.late), self.disk.take());
         let anew = Self::new(self.id, self.uncommitted, world.config);
-        let log = self.protocol.log().clone();
-        let protocol = Protocol::new(log, *self.protocol.settings());
         let Self { committed, given_up, replaced, gone, misled, .. } = *self;
-        *self = Self { protocol, committed, given_up, replaced, gone, misled, late, ..anew };
+        *self = Self { protocol, committed, given_up, replaced, gone, misled, late, disk, ..anew };
         self.was_not_told(world);
     }
 }

@@ -159,7 +159,8 @@ impl Client {
         self.pull.iter_mut().for_each(|call| call.former = true);
         self.was_not_told(world);
         let idle = self.push.is_none() && self.pull.is_none() && self.named == [false; 2];
-        if idle && self.paused == [false; 2] && !self.protocol.is_stopped() {
+        // A journal has yet to be told of the new one.
+        if self.disk.is_none() && idle && self.paused == [false; 2] && !self.protocol.is_stopped() {
             let anew = Protocol::new(self.protocol.log().clone(), *self.protocol.settings());
             world.broken.unless(anew.canonical() == self.protocol.canonical(), Property::FormerIsNothing);
         }

@@ -251,12 +251,15 @@ impl Log for Ledger {
         entry.event.is_local_only()
     }
 
-    fn number(&self, _: Vec<Event>) -> Result<Vec<MemoryEntry<Event>>, Refused> {
-        unreachable!("the protocol does not ask for numbers");
+    fn number(&self, events: Vec<Event>) -> Result<Vec<MemoryEntry<Event>>, Refused> {
+        match &self.inner {
+            Inner::Memory(log) => log.number(events).map_err(refused),
+            Inner::Sync(state) => Log::number(state, events).map(placed).map_err(refused),
+        }
     }
 
-    fn admit(&mut self, _: Vec<MemoryEntry<Event>>) -> Result<usize, Refused> {
-        unreachable!("the search commits events without numbers");
+    fn admit(&mut self, entries: Vec<MemoryEntry<Event>>) -> Result<usize, Refused> {
+        self.append(entries.into_iter().map(|entry| entry.event).collect())
     }
 
     fn append(&mut self, events: Vec<Event>) -> Result<usize, Refused> {

@@ -85,6 +85,7 @@ mod data;
 mod faults;
 mod graph;
 mod inputs;
+mod journal;
 mod log;
 mod model;
 mod properties;
@@ -164,6 +165,16 @@ const DECISIONS: &[Fault] = &[
 #[rustfmt::skip]
 const LINGERING: &[Fault] = &[Refuse, Busy, RejectLast, TooLarge, LoseAnswer, PausePush, Hurry, RetryNow, GiveUpFirst, Restart, Crash, Stop];
 
+/// What may meet a journal.
+#[rustfmt::skip]
+const JOURNAL: &[Fault] = &[
+    Crash, FailWrite, LoseRequest, DelayRequest, LoseAnswer, RejectBlindly, RejectLast, PanicPush, Disconnect, LoseEcho, PanicPull,
+    PausePush, GiveUpFirst, ReplaceLast, ResetKeeping, ResetDropping, ResetWith, ResetToSnapshot, RetryNow, Restart, Stop,
+];
+
+/// What may meet a journal's changes.
+const CRASHING: &[Fault] = &[Crash, FailWrite, LoseAnswer, GiveUpFirst, ReplaceLast, ResetKeeping];
+
 const ONE: Config = Config { events: &[2], budget: 3, ..Config::BASE };
 const TWO: Config = Config::BASE;
 
@@ -201,6 +212,11 @@ const SMALL: &[Config] = &[
     Config { name: "2 clients, 1 event each, 1 fault, pulls lag", faults: LAGGING, lags: true, ..TWO },
     Config { name: "2 clients, 1 event each, pulls lag, heartbeats for ever", budget: 0, forever: &[Heartbeat], lags: true, ..TWO },
     Config { name: "2 clients, 1 event each, pulls flap for ever", budget: 0, forever: &[EndStream, Disconnect], ..TWO },
+    Config { name: "1 client, 2 events, 2 faults, a journal", budget: 2, faults: JOURNAL, journal: 8, ..ONE },
+    Config { name: "1 client, 2 events, 2 faults, a journal that is soon full, on request", budget: 2, faults: JOURNAL, journal: 1, live: false, ..ONE },
+    Config { name: "2 clients, 1 event each, 1 fault, rebasing, a journal", faults: CRASHING, journal: 8, log: Kind::Rebasing, ..TWO },
+    Config { name: "2 clients, 1 event each, 1 crash, events are given up, a journal", faults: &[Crash, FailWrite], journal: 8, log: Kind::GivingUp, ..TWO },
+    Config { name: "2 clients, 1 event each and a local-only one, 1 crash, a journal", events: &[2, 2], locals: 0b01, faults: &[Crash], journal: 8, log: Kind::Merging, ..TWO },
     Config { name: "2 clients, 2 events each, no fault, rebasing", events: &[2, 2], budget: 0, log: Kind::Rebasing, ..TWO },
     Config { name: "2 clients, 2 events each, no fault, rebasing, pages of 2, pushes of 1", events: &[2, 2], budget: 0, log: Kind::Rebasing, page: 2, batch: 1, ..TWO },
 ];
@@ -223,6 +239,10 @@ const LARGE: &[Config] = &[
     Config { name: "2 clients, 2 events each, 1 fault, events are given up", events: &[2, 2], log: Kind::GivingUp, ..TWO },
     Config { name: "2 clients, 2 and 1 events, 1 fault, rebasing", events: &[2, 1], log: Kind::Rebasing, ..TWO },
     Config { name: "2 clients, 3 events each, no fault, rebasing, on request", events: &[3, 3], budget: 0, live: false, log: Kind::Rebasing, ..TWO },
+    Config { name: "1 client, 2 events, 3 faults, a journal", faults: JOURNAL, journal: 8, ..ONE },
+    Config { name: "1 client, 2 events, 3 faults, a journal that is soon full, on request", faults: JOURNAL, journal: 1, live: false, ..ONE },
+    Config { name: "2 clients, 1 event each, any fault, rebasing, a journal", faults: JOURNAL, journal: 8, log: Kind::Rebasing, ..TWO },
+    Config { name: "2 clients, 2 and 1 events, 1 crash, events are given up, a journal", events: &[2, 1], faults: &[Crash, FailWrite], journal: 8, log: Kind::GivingUp, ..TWO },
     Config { name: "3 clients, 1 event each, no fault, rebasing", events: &[1, 1, 1], budget: 0, log: Kind::Rebasing, ..TWO },
     Config { name: "3 clients, 1 event each, no fault, on request", events: &[1, 1, 1], budget: 0, live: false, ..TWO },
 ];
@@ -235,6 +255,7 @@ const VAST: &[Config] = &[
     Config { name: "3 clients, 3 events each, 4 faults, events are given up, pulls lag", events: &[3, 3, 3], budget: 4, log: Kind::GivingUp, lags: true, ..Config::BASE },
     Config { name: "3 clients, 3 events each, 4 faults, events are refused", events: &[3, 3, 3], budget: 4, faults: DECISIONS, refuses: Some(1), ..Config::BASE },
     Config { name: "3 clients, 3 events each, 4 faults, rebasing, pushes linger and are refused", events: &[3, 3, 3], budget: 4, faults: LINGERING, log: Kind::Rebasing, lingers: true, refuses: Some(2), ..Config::BASE },
+    Config { name: "3 clients, 3 events each, 4 faults, rebasing, a journal", events: &[3, 3, 3], budget: 4, faults: JOURNAL, journal: 8, log: Kind::Rebasing, ..Config::BASE },
     Config { name: "3 clients, 3 events each, some local-only, 4 faults", events: &[3, 3, 3], locals: 0b101, budget: 4, log: Kind::Merging, ..Config::BASE },
 ];
 

@@ -45,6 +45,8 @@ pub struct Config {
     pub refuses: Option<usize>,
     /// The most events of a push that upstream takes.
     pub takes: usize,
+    /// How many changes may be unwritten; no journal if none may.
+    pub journal: usize,
     /// Whether pushes wait for more events.
     pub lingers: bool,
     /// An upstream that appends whatever it is given, and so breaks its contract.
@@ -72,6 +74,7 @@ impl Config {
         idempotent: false,
         refuses: None,
         takes: usize::MAX,
+        journal: 0,
         lingers: false,
         takes_anything: false,
         properties: &[],
@@ -199,7 +202,7 @@ impl Client {
         }
         self.late.iter().for_each(|batch| (batch.base, &batch.entries).hash(hasher));
         (&self.pull, self.protocol.is_pulling(self.pull_ticket)).hash(hasher);
-        (self.push.is_some(), self.late.len()).hash(hasher);
+        (self.push.is_some(), self.late.len(), &self.disk).hash(hasher);
     }
 }
 

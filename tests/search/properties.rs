@@ -46,7 +46,7 @@ macro_rules! properties {
 }
 
 properties! {
-    Drains = "I1: when no step is left, nothing is pending and every client has what upstream has",
+    Drains = "I1, I18: when no step is left, nothing is pending or unwritten, and every client has what upstream has",
     Named = "I1: the party that is waited on can move",
     OwnerIsHeard = "I1: the owner's word ends every wait that time would end",
     SameEpoch = "I2: a push that is behind waits only if nothing has happened since it was sent",
@@ -74,6 +74,9 @@ properties! {
     FailureIsSeen = "I16: what trying again cannot help is a failure that the owner sees, until the owner acts",
     RefusedIsNamed = "I16: an event that upstream refuses is shown, and waited on once nothing before it is left",
     OwnerDecides = "I16: what the owner decides about an event is done, unless upstream may have it",
+    SentIsHeld = "I17: nothing is sent, and no pull begins behind a place, that a crash can take back",
+    DurableIsHeld = "I17: what is reported to be durable survives a crash",
+    CursorWithItsPage = "I18: what a crash leaves is a first part of the changes, and each cursor is there with its page, once",
     FewCalls = "I19: without the end of a backoff, a merge, a commit or the owner's word, few calls begin",
     NotBeforeNamed = "I19: no call begins before the time that upstream has named, whatever has become of the call",
 }
@@ -110,7 +113,7 @@ impl Property {
 
 /// The properties that steps have broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Broken(u32);
+pub struct Broken(u64);
 
 impl Broken {
     pub fn contains(self, property: Property) -> bool {
@@ -131,17 +134,21 @@ fn drains(search: &Search, state: &State) -> bool {
     if !steps.is_empty() || state.upstream.can_replicate() {
         return true;
     }
-    state.clients.iter().filter(|client| !client.protocol.is_stopped()).all(|client| {
-        if client.cursor() > state.upstream.events.len() {
-            // Upstream has lost events. A client that has nothing pending is not told of it.
-            return client.pending() == 0;
-        }
-        let own = (0..client.committed).map(|number| client.event(number)).filter(|&event| client.owes(event));
-        let drained = client.pending() == 0 && own.into_iter().all(|event| state.upstream.events.contains(&event));
-        // A pull that has lost an echo will not show it, and a client with nothing pending asks for no other.
-        let excused = !search.config.live || client.pull.as_ref().is_some_and(|pull| pull.lost);
-        drained && (excused || client.cursor() == state.upstream.events.len())
-    })
+    // What has stopped has written everything, or its journal has failed.
+    let is_written = |client: &Client| client.is_written() || client.protocol.journal_failure().is_some();
+    let mut running = state.clients.iter().filter(|client| !client.protocol.is_stopped());
+    state.clients.iter().all(is_written)
+        && running.all(|client| {
+            if client.cursor() > state.upstream.events.len() {
+                // Upstream has lost events. A client that has nothing pending is not told of it.
+                return client.pending() == 0;
+            }
+            let own = (0..client.committed).map(|number| client.event(number)).filter(|&event| client.owes(event));
+            let drained = client.pending() == 0 && own.into_iter().all(|event| state.upstream.events.contains(&event));
+            // A pull that has lost an echo will not show it, and a client with nothing pending asks for no other.
+            let excused = !search.config.live || client.pull.as_ref().is_some_and(|pull| pull.lost);
+            drained && (excused || client.cursor() == state.upstream.events.len())
+        })
 }
 
 fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
@@ -181,6 +188,7 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
             Step::Resume(Direction::Pull),
         ]),
         WaitingOn::Owner(_) => can(&[Step::OwnerActs]),
+        WaitingOn::Journal => can(&[Step::BeginWrite, Step::Write, Step::EndWrite]),
         WaitingOn::Stopped => protocol.is_stopped(),
         _ => false,
     };
