@@ -186,7 +186,8 @@ impl<L: Log> Protocol<L> {
 
     /// The journal has written what it was given last: all of it is durable. (The caller drops the changes.)
     pub fn written(&mut self) {
-        let Some((durable, write)) = self.write_ends() else { return };
+        let Some(durable) = &mut self.durable else { return };
+        let Some(write) = durable.writing.take() else { return };
         durable.events = write.events;
         self.counters.writes += 1;
         self.counters.changes += write.changes as u64;
@@ -196,17 +197,12 @@ impl<L: Log> Protocol<L> {
     /// The journal has not written these, which it was given last, or does not know that it has. They stand in front of the
     /// queue again.
     pub fn not_written(&mut self, changes: Vec<Change<L::Entry, L::Position>>, failure: Failure) -> Effects<L::Entry> {
-        let Some((durable, write)) = self.write_ends() else { return Effects::default() };
+        let Some(durable) = &mut self.durable else { return Effects::default() };
+        let Some(write) = durable.writing.take() else { return Effects::default() };
         let behind = std::mem::replace(&mut durable.queue, changes);
         durable.queue.extend(behind);
         durable.holds = durable.holds.max(write.holds);
         self.journal_failed(failure)
-    }
-
-    fn write_ends(&mut self) -> Option<(&mut Durable<L::Entry, L::Position>, Write)> {
-        let durable = self.durable.as_deref_mut()?;
-        let write = durable.writing.take()?;
-        Some((durable, write))
     }
 
     /// The journal cannot go on. If it has failed already, the first failure stays.

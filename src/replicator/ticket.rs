@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::group::{GROUP, group, place};
 use super::unwritten::{Durability, Unwritten};
 use crate::log::growth;
 use crate::log::{Log, Merged};
@@ -66,22 +67,22 @@ pub enum Settled<P> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Ticket<P> {
-    pub(super) group: Arc<Group<P>>,
+    group: Arc<Group<P>>,
     /// The commit's place in its group.
-    pub(super) place: usize,
+    place: usize,
 }
 
-pub(super) type Group<P> = Monitor<Outcomes<P>>;
+type Group<P> = Monitor<Outcomes<P>>;
 
 /// What became of up to [`GROUP`] commits in a row.
-pub(super) struct Outcomes<P> {
+struct Outcomes<P> {
     /// By their places: `None`, or absent, while undecided.
     settled: Vec<Option<Settled<P>>>,
     /// What upstream said of events that were given up because of it, with their commits' places.
     reasons: Vec<(usize, SharedError)>,
     /// Whether none settles before the owner has acted, as the replicator stands.
     halted: bool,
-    pub durable: Durability,
+    durable: Durability,
 }
 
 impl<P: Send + 'static> Shown for Outcomes<P> {
@@ -90,17 +91,10 @@ impl<P: Send + 'static> Shown for Outcomes<P> {
     }
 }
 
-/// How many commits there are in a group.
-pub(super) const GROUP: u64 = 16;
-
-/// The group of this commit, counted from the first there ever was.
-pub(super) fn group(number: u64) -> u64 {
-    number / GROUP
-}
-
-/// The place of this commit in its group.
-fn place(number: u64) -> usize {
-    (number % GROUP) as usize
+impl<P> AsMut<Durability> for Outcomes<P> {
+    fn as_mut(&mut self) -> &mut Durability {
+        &mut self.durable
+    }
 }
 
 impl<P: Copy + Send + 'static> Ticket<P> {
@@ -248,7 +242,7 @@ pub(super) struct Tickets<P> {
     /// Whether none settles before the owner has acted; as all groups say.
     halted: bool,
     /// Those that are not durable, if there is a journal.
-    unwritten: Option<Unwritten<P>>,
+    unwritten: Option<Unwritten<Outcomes<P>>>,
 }
 
 /// A commit, and what became of it.
@@ -481,6 +475,42 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         let wakers = self.settled(&closed);
         self.begin(pending);
         wakers
+    }
+}
+
+impl<P: Copy + Send + 'static> Ticket<P> {
+    /// A wait until the commit is **durable**: the [journal](crate::journal) has written it, so that a crash does not take it
+    /// back. It borrows nothing.
+    ///
+    /// Its outcome is `true`; or `false` if that will never be known: at once without a journal, or once the replicator has
+    /// [stopped](crate::Replicator::stopped) and the journal had not written it. While the journal
+    /// [fails](crate::protocol::Failure::Journal) it goes on waiting, for a restart.
+    pub fn durable(&self) -> Wait<impl Waitable<Output = bool> + use<P>> {
+        Wait::new(Durable(self.clone()))
+    }
+}
+
+/// A ticket whose commit is to be durable.
+struct Durable<P>(Ticket<P>);
+
+impl<P: Copy + Send + 'static> Waitable for Durable<P> {
+    type Output = bool;
+
+    fn look(&mut self, at: &mut Option<Place>, waker: Option<Waker>) -> Option<bool> {
+        let place = self.0.place;
+        self.0.group.look_and_join(0, |outcomes| outcomes.durable.of(place), at, waker)
+    }
+
+    fn leave(&self, at: &mut Option<Place>) {
+        self.0.group.leave(0, at);
+    }
+
+    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<bool> {
+        if interrupt.is_some() {
+            return wait.drive(interrupt, deadline);
+        }
+        let Ticket { group, place } = &wait.source.0;
+        group.block(0, deadline, |outcomes| outcomes.durable.of(*place))
     }
 }
 

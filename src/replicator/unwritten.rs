@@ -1,14 +1,11 @@
 //! Which commits are durable.
 
 use std::collections::VecDeque;
-use std::task::Waker;
 
-use super::ticket::{GROUP, Group, Ticket, group};
-use crate::platform::{Arc, Instant};
-use crate::primitives::interrupt::Interrupt;
-use crate::primitives::monitor::Wakers;
-use crate::primitives::wait::{Wait, Waitable, Waited};
-use crate::primitives::wait_queue::Place;
+use super::group::{GROUP, group};
+use crate::platform::Arc;
+use crate::platform::event::Shown;
+use crate::primitives::monitor::{Monitor, Wakers};
 
 /// How far the commits of a group are durable.
 #[derive(Default)]
@@ -26,26 +23,26 @@ impl Durability {
     }
 
     /// Whether the commit at this place is durable (`true`), or is not known to be and never will (`false`).
-    fn of(&self, place: usize) -> Option<bool> {
+    pub(super) fn of(&self, place: usize) -> Option<bool> {
         if place < self.places { Some(true) } else { (!self.open).then_some(false) }
     }
 }
 
 /// The commits that are not durable.
-pub(super) struct Unwritten<P> {
+pub(super) struct Unwritten<G> {
     /// The groups that have some, or will: those up to the last commit's, with their numbers.
-    groups: VecDeque<(u64, Arc<Group<P>>)>,
+    groups: VecDeque<(u64, Arc<Monitor<G>>)>,
     /// The last commit of the write under way.
     writing: u64,
 }
 
-impl<P: Copy + Send + 'static> Unwritten<P> {
+impl<G: AsMut<Durability> + Shown> Unwritten<G> {
     pub(super) fn new() -> Self {
         Self { groups: VecDeque::new(), writing: 0 }
     }
 
     /// There is a commit with this number, in this group.
-    pub(super) fn enter(&mut self, number: u64, of: &Arc<Group<P>>) {
+    pub(super) fn enter(&mut self, number: u64, of: &Arc<Monitor<G>>) {
         if self.groups.back().is_none_or(|(last, _)| *last < group(number)) {
             self.groups.push_back((group(number), Arc::clone(of)));
         }
@@ -62,7 +59,7 @@ impl<P: Copy + Send + 'static> Unwritten<P> {
         while let Some((number, group)) = self.groups.front() {
             let Some(after) = self.writing.checked_sub(number * GROUP) else { break };
             let places = (after + 1).min(GROUP);
-            wakers.append(&mut group.change_quietly(|outcomes| (outcomes.durable.places = places as usize, 1)).1);
+            wakers.append(&mut group.change_quietly(|group| (group.as_mut().places = places as usize, 1)).1);
             if places < GROUP {
                 break;
             }
@@ -75,44 +72,8 @@ impl<P: Copy + Send + 'static> Unwritten<P> {
     pub(super) fn close(&mut self) -> Wakers {
         let mut wakers = Wakers::new();
         for (_, group) in self.groups.drain(..) {
-            wakers.append(&mut group.change_quietly(|outcomes| (outcomes.durable.open = false, 1)).1);
+            wakers.append(&mut group.change_quietly(|group| (group.as_mut().open = false, 1)).1);
         }
         wakers
-    }
-}
-
-impl<P: Copy + Send + 'static> Ticket<P> {
-    /// A wait until the commit is **durable**: the [journal](crate::journal) has written it, so that a crash does not take it
-    /// back. It borrows nothing.
-    ///
-    /// Its outcome is `true`; or `false` if that will never be known: at once without a journal, or once the replicator has
-    /// [stopped](crate::Replicator::stopped) and the journal had not written it. While the journal
-    /// [fails](crate::protocol::Failure::Journal) it goes on waiting, for a restart.
-    pub fn durable(&self) -> Wait<impl Waitable<Output = bool> + use<P>> {
-        Wait::new(Durable(self.clone()))
-    }
-}
-
-/// A ticket whose commit is to be durable.
-struct Durable<P>(Ticket<P>);
-
-impl<P: Copy + Send + 'static> Waitable for Durable<P> {
-    type Output = bool;
-
-    fn look(&mut self, at: &mut Option<Place>, waker: Option<Waker>) -> Option<bool> {
-        let place = self.0.place;
-        self.0.group.look_and_join(0, |outcomes| outcomes.durable.of(place), at, waker)
-    }
-
-    fn leave(&self, at: &mut Option<Place>) {
-        self.0.group.leave(0, at);
-    }
-
-    fn block(wait: &mut Wait<Self>, interrupt: Option<&Interrupt>, deadline: Option<Instant>) -> Waited<bool> {
-        if interrupt.is_some() {
-            return wait.drive(interrupt, deadline);
-        }
-        let Ticket { group, place } = &wait.source.0;
-        group.block(0, deadline, |outcomes| outcomes.durable.of(*place))
     }
 }

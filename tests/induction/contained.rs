@@ -83,7 +83,11 @@ const OVERTAKEN: [&str; 7] = ["0", "1", "2", "3", "4", "5", "6"];
 
 /// A protocol's canonical form in words, but for its log and its settings.
 /// How often others have overtaken a push is among them if it [counts](Config::counts).
-pub fn canonical<L: Log + std::fmt::Debug>(protocol: &Protocol<L>, head: i64, counts: bool) -> String {
+pub fn canonical<L: Log<Entry: std::fmt::Debug> + std::fmt::Debug>(
+    protocol: &Protocol<L>,
+    head: i64,
+    counts: bool,
+) -> String {
     let canonical = format!("{:?}", protocol.canonical());
     let (_, course) = canonical.split_once("course: ").expect("a shape prints its course");
     let mut words = String::with_capacity(course.len());

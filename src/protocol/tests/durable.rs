@@ -128,7 +128,7 @@ fn what_the_owner_decides_is_sent_past_once_it_is_written() {
     for (decides, then) in [(give_up, &[2][..]), (replace, &[7, 2]), (reset, &[7, 2])] {
         let mut protocol = journaled([1, 2]);
         decides(&mut protocol);
-        assert_eq!(protocol.sends(), []);
+        assert!(protocol.sends().is_empty());
         protocol.write();
         assert_eq!(protocol.sends(), then);
     }
@@ -181,7 +181,7 @@ fn not_written_holds_up_what_the_changes_hold_up() {
     let _merged = protocol.page_pulled(pull, last_page(0, &[9]), 0, ms(0)).expect("it follows");
     let _failed = protocol.write_fails();
     let _effects = protocol.restart();
-    assert_eq!(protocol.sends(), []);
+    assert!(protocol.sends().is_empty());
     protocol.write();
     assert_eq!(protocol.sends(), [1]);
 }
@@ -267,7 +267,7 @@ fn note_anew_tells_the_journal_what_there_is() {
     assert!(matches!(&change.what, Changed::Reset { pending } if pending.len() == 2));
     assert_eq!(protocol.sends(), [1, 2]);
     let _effects = protocol.journal_is_astray(full());
-    assert_eq!(protocol.sends(), []);
+    assert!(protocol.sends().is_empty());
     let _effects = protocol.restart();
     assert_eq!((protocol.write().len(), protocol.sends()), (1, vec![1, 2]));
 }
@@ -278,4 +278,16 @@ fn waiting_on_names_the_owner_of_a_gate_before_the_journal() {
     protocol.commits(vec![1]);
     let _effects = protocol.pause(Direction::Push);
     assert_eq!(protocol.waiting_on(), WaitingOn::Gate(Direction::Push));
+}
+
+#[test]
+fn replace_takes_back_that_what_it_replaces_is_durable() {
+    let mut protocol = journaled([]);
+    protocol.commits(vec![1, 2]);
+    let _first = protocol.begin_write();
+    protocol.replace(1, 7).expect("it is not in flight");
+    protocol.written();
+    assert_eq!(protocol.durable(), 1, "what stands in the second place is not written");
+    protocol.write();
+    assert_eq!(protocol.durable(), 2);
 }
