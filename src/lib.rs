@@ -128,7 +128,9 @@ pub mod journal {
 /// What a backend implements: the upstream that puts the events of all clients into one order.
 pub mod upstream {
     pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
-    pub use crate::replicator::upstream::{AsyncPull, AsyncUpstream, Fault, ForTasks, ForThreads, Memory, Upstream};
+    pub use crate::replicator::upstream::{
+        AsyncPull, AsyncUpstream, Fault, Faults, Faulty, ForTasks, ForThreads, Memory, Upstream,
+    };
     #[doc(no_inline)]
     pub use crate::shared_error::SharedError;
 }

@@ -7,10 +7,10 @@ use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 
 use super::call::{Cut, call};
+use super::deadline::Watch;
 use super::{AsyncPull, AsyncUpstream, Upstream};
 use crate::log::Log;
-use crate::platform::thread::{self, JoinHandle};
-use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::interrupt::Interrupt;
 use crate::protocol::messages::{Batch, Page, PullError, PushError};
 
 /// An [`AsyncUpstream`] as an [`Upstream`], so that a backend is written once. Its futures run on the replicator's two
@@ -60,31 +60,6 @@ impl<U, B: Fn(Pin<&mut dyn Future<Output = ()>>)> ForThreads<U, B> {
         match outcome.expect("the function returns once the future is over") {
             Ok(ended) => Ok(ended),
             Err(payload) => resume_unwind(payload),
-        }
-    }
-}
-
-/// Sees to it that a deadline wakes a task: a thread that waits for it sets the interrupt.
-struct Watch(Option<(Interrupt, JoinHandle<()>)>);
-
-impl Watch {
-    fn new(interrupt: &Interrupt) -> io::Result<Self> {
-        if interrupt.deadline().is_none() {
-            return Ok(Self(None));
-        }
-        let (over, watched) = (Interrupt::new(), interrupt.clone());
-        let ends = over.clone();
-        let watch = move || _ = watched.triggered().wait_or(&ends, None);
-        Ok(Self(Some((over, thread::Builder::new().spawn(watch)?))))
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some((over, thread)) = self.0.take() {
-            over.set(Cause::Stop);
-            // A waker's panic, in setting the interrupt.
-            _ = thread.join();
         }
     }
 }

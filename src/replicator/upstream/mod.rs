@@ -1,14 +1,19 @@
-//! What a backend implements, and an upstream in memory.
+//! What a backend implements, an upstream in memory, and faults to inject.
 
 pub(super) mod call;
+mod deadline;
+mod faults;
+mod faulty;
 mod for_tasks;
 mod for_threads;
 mod memory;
 mod tasks;
 
+pub use self::faults::{Fault, Faults};
+pub use self::faulty::Faulty;
 pub use self::for_tasks::ForTasks;
 pub use self::for_threads::ForThreads;
-pub use self::memory::{Fault, Memory};
+pub use self::memory::Memory;
 pub use self::tasks::{AsyncPull, AsyncUpstream};
 use crate::log::Log;
 use crate::primitives::interrupt::Interrupt;
