@@ -30,7 +30,7 @@ use crate::platform::event::{Input, Shown};
 use crate::platform::{Arc, Instant, catch_panic, probe};
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
-use crate::primitives::panics::{FirstPanic, message};
+use crate::primitives::panics::{FirstPanic, message, panic_message};
 use crate::primitives::wait::deadline;
 use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
@@ -160,6 +160,15 @@ impl<L: Log> Core<L> {
         }
     }
 
+    /// As [`now`](Self::now), for what is to be done whatever happens: if the timer's clock panics, it is the latest time that
+    /// is known.
+    pub(super) fn now_or_last(&self) -> Time {
+        catch_panic(|| self.now()).unwrap_or_else(|payload| {
+            drop(panic_message(payload));
+            self.state.look(|state| state.waiting_on.1)
+        })
+    }
+
     /// Whether a [driver](super::Driver) drives it, and no threads.
     pub(super) fn is_for_tasks(&self) -> bool {
         matches!(self.clock, Clock::Timer(_))
@@ -186,9 +195,19 @@ impl<L: Log> Core<L> {
         input: Input,
         step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
     ) -> (Result<T, String>, FirstPanic) {
+        self.apply_at(Self::now, input, step)
+    }
+
+    /// As [`apply`](Self::apply), with a clock to read.
+    pub(super) fn apply_at<T>(
+        &self,
+        clock: fn(&Self) -> Time,
+        input: Input,
+        step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
+    ) -> (Result<T, String>, FirstPanic) {
         // A timer's clock is the user's, and not read under the lock.
-        let early = self.is_for_tasks().then(|| self.now());
-        let now = || early.unwrap_or_else(|| self.now());
+        let early = self.is_for_tasks().then(|| clock(self));
+        let now = || early.unwrap_or_else(|| clock(self));
         let ((result, after), wakers) = self.state.change_quietly(|state| {
             let (result, after, topics) = state.transition(input, step, |_, _| (), now);
             ((result, after), topics)

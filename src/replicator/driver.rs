@@ -32,18 +32,23 @@ use crate::protocol::{Direction, Next, Time};
 ///
 /// A function that returns a future is one: `tokio::time::sleep`, `smol::Timer::after` with its outcome dropped, and so on.
 /// Where there is no clock of the standard library, or a test has its own, implement it.
+///
+/// # Panics
+///
+/// A panic of a sleep's, as it is asked for or polled, comes out of the driver, which has ended then. So does one of
+/// the clock's that the driver reads. One that a method of the [replicator](super::Replicator) reads comes out of that method,
+/// which has done nothing. What stops it does so whatever the clock does: [`stop`](super::Replicator::stop), a
+/// [shutdown](super::Replicator::shutdown), and each drop; the time is the last that is known then.
 pub trait Timer: 'static {
     /// A sleep.
     type Sleep: Future<Output = ()>;
 
     /// Sleeps for this long, at least: from the call on, whenever it is polled first.
-    ///
-    /// # Panics
-    ///
-    /// One comes out of the driver, which has ended then.
     fn sleep(&self, duration: Duration) -> Self::Sleep;
 
     /// A clock that agrees with the sleeps: the time since some moment. It never goes back. By default the standard one.
+    ///
+    /// It is read without a lock, by the driver and by each method of the replicator that changes something.
     fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
         let origin = Instant::now();
         move || origin.elapsed()
@@ -243,7 +248,7 @@ impl<L: Log> Drop for Sending<'_, L> {
         let outcome = PushError::Uncertain { error: DROPPED.into() };
         let (outcome, error) = called("", Ok(Err(outcome)));
         let report = |state: &mut State<L>, now| push_ended(state, batch, self.replaced, outcome, error, now);
-        self.pusher.report(Input::PushEnded, report);
+        self.pusher.report_at(self.pusher.core.now_or_last(), Input::PushEnded, report);
     }
 }
 
@@ -315,7 +320,7 @@ impl<L: Log> Drop for Pulling<'_, L> {
         let outcome = PullError::Unavailable { retry_after: None, error: DROPPED.into() };
         let (outcome, error) = called("", Ok(Err(outcome)));
         let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
-        self.puller.report(Input::PullEnded(ticket), report);
+        self.puller.report_at(self.puller.core.now_or_last(), Input::PullEnded(ticket), report);
     }
 }
 

@@ -101,7 +101,7 @@ impl<L: Log> Drop for Owned<L> {
         }
         let mut in_vain = [false; 2];
         let mut writer_is_late = false;
-        let (_caught, panicked) = self.core.apply(Input::Stop, |state| {
+        let (_caught, panicked) = self.core.apply_at(Core::now_or_last, Input::Stop, |state| {
             // A shutdown has waited for it and has closed what it may still answer.
             in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction));
             writer_is_late = state.is_closed() && !state.has_writer_ended();
@@ -145,8 +145,9 @@ async fn within(wait: Wait<impl Waitable<Output = ()>>, limit: impl Future<Outpu
 }
 
 impl<L: Log> Core<L> {
+    /// Tells both directions to end, whatever the timer's clock does.
     pub(super) fn stop(&self) -> FirstPanic {
-        let (_caught, panicked) = self.apply(Input::Stop, |state| ((), state.protocol.stop()));
+        let (_caught, panicked) = self.apply_at(Self::now_or_last, Input::Stop, |state| ((), state.protocol.stop()));
         panicked
     }
 }
@@ -181,7 +182,7 @@ impl<L: Log> Replicator<L> {
     }
 
     fn report(&self, mut panicked: FirstPanic) -> Shutdown<L::Entry> {
-        let now = self.core.now();
+        let now = self.core.now_or_last();
         // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
         let ((mut report, writer_has_ended), closed) =
             self.core.close(|state| (Shutdown::of(state, now), state.has_writer_ended()));

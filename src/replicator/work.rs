@@ -171,7 +171,16 @@ impl<L: Log, T> Party<'_, L, T> {
 
     /// Reports without asking. Who was woken.
     pub(super) fn report(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) -> Topics {
-        let now = self.core.now();
+        self.report_at(self.core.now(), input, report)
+    }
+
+    /// As [`report`](Self::report), at this time.
+    pub(super) fn report_at(
+        &self,
+        now: Time,
+        input: Input,
+        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+    ) -> Topics {
         let mut state = self.core.state.lock();
         let (after, topics) = self.transition(&mut state, input, report, now);
         let wakers = state.notify(topics);
@@ -188,7 +197,7 @@ impl<L: Log, T> Party<'_, L, T> {
 
     fn show(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
-            let now = self.core.now();
+            let now = self.core.now_or_last();
             let ((), wakers) = self.core.state.change_quietly(|state| {
                 state.panicked(self.direction, format!("a waker or a drop: {message}"), now);
                 ((), state.changed())

@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::task::Wake;
 
+use latchwork::log::Log as _;
 use latchwork::protocol::{Failure, Push, WaitingOn};
-use latchwork::replicator::{CommitError, Status};
+use latchwork::replicator::{CommitError, Status, Timer};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, Page, PullError, PushError};
 use latchwork::{Settled, Ticket};
 
@@ -239,6 +240,105 @@ fn a_timer_that_is_always_ready_lets_other_tasks_run() {
         assert_eq!(replicator.commit(vec![1]).unwrap().await, Settled::Confirmed(1));
         assert!(begun.elapsed() >= SHORT, "its clock says when");
     });
+}
+
+/// Its sleeps have no end, and its clock panics while it is broken.
+#[derive(Clone, Default)]
+struct Clock {
+    broken: Arc<AtomicBool>,
+}
+
+impl Clock {
+    fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
+}
+
+impl Timer for Clock {
+    type Sleep = std::future::Pending<()>;
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        std::future::pending()
+    }
+
+    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
+        let broken = Arc::clone(&self.broken);
+        move || if broken.load(Ordering::SeqCst) { panic!("no clock") } else { Duration::ZERO }
+    }
+}
+
+#[test]
+fn a_clock_that_panics_comes_out_of_the_driver_which_has_ended_then() {
+    let (memory, clock) = (Memory::new(0), Clock::default());
+    let (replicator, mut driver) = quick(memory.clone()).build_async(clock.clone());
+    let ticket = replicator.commit(vec![1]).unwrap();
+    clock.set_broken(true);
+    assert_eq!(poll_that_panics(&mut driver), "no clock");
+    assert!(poll_once(&mut driver).is_ready());
+    clock.set_broken(false);
+    has_ended(replicator, &ticket);
+
+    // During a push: the pull's page has the clock read.
+    memory.fail_push(Fault::Hang);
+    let (replicator, mut driver) = quick(memory.clone()).build_async(clock.clone());
+    let ticket = replicator.commit(vec![1]).unwrap();
+    assert!(poll_once(&mut driver).is_pending());
+    clock.set_broken(true);
+    foreign(&memory, 1);
+    assert_eq!(poll_that_panics(&mut driver), "no clock");
+    assert_eq!(ticket.wait(), Settled::Closed);
+    let report = replicator.shutdown(LONG);
+    assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (1, true, 0));
+}
+
+#[test]
+fn a_clock_that_panics_comes_out_of_the_method_which_has_done_nothing() {
+    let (memory, clock) = (Memory::new(0), Clock::default());
+    let (replicator, mut driver) = quick(memory).build_async(clock.clone());
+    assert!(poll_once(&mut driver).is_pending());
+    clock.set_broken(true);
+    let commit = || catch_unwind(AssertUnwindSafe(|| replicator.commit(vec![1])));
+    assert_eq!(commit().err().and_then(|payload| payload.downcast_ref().copied()), Some("no clock"));
+    assert_eq!(replicator.with_log(|log| log.pending()), 0);
+    clock.set_broken(false);
+    let ticket = commit().unwrap().unwrap();
+    assert!(poll_once(&mut driver).is_pending());
+    assert_eq!(ticket.settled(), Some(Settled::Confirmed(1)));
+}
+
+#[test]
+fn what_stops_a_driver_stops_it_whatever_its_clock_does() {
+    for ends in [End::Driver, End::Stop, End::Handle] {
+        let (memory, clock) = (Memory::new(0), Clock::default());
+        memory.fail_push(Fault::Hang);
+        let (replicator, mut driver) = quick(memory).build_async(clock.clone());
+        let ticket = replicator.commit(vec![1]).unwrap();
+        assert!(poll_once(&mut driver).is_pending());
+        clock.set_broken(true);
+        match ends {
+            End::Driver => {
+                drop(driver);
+                assert!(replicator.shutdown(LONG).uncertain);
+            }
+            End::Stop => {
+                replicator.stop();
+                assert_eq!(poll_that_panics(&mut driver), "no clock");
+                assert!(replicator.shutdown(LONG).uncertain);
+            }
+            End::Handle => {
+                drop(replicator);
+                drop(driver);
+            }
+        }
+        assert_eq!(ticket.wait(), Settled::Closed, "{ends:?}");
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Driver,
+    Stop,
+    Handle,
 }
 
 /// A waker that panics.
