@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::replicator::{CommitError, GiveUp};
-use latchwork::upstream::{Batch, Memory, Page, PullError, PushError, Upstream};
+use latchwork::upstream::{Batch, Fault, Memory, Page, PullError, PushError, Upstream};
 use latchwork::{Backoff, Interrupt, Replicator, Settled, Waited};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -296,4 +296,63 @@ fn events_of_two_replicators_on_one_thread_are_not_mixed_up() {
     };
     let expected = ["start", "park", "resume", "backend-push-batch", "park", "resume", "stop"];
     assert_eq!([names("\"one\""), names("\"two\"")], [expected, expected]);
+}
+
+/// Polls once, on this thread.
+fn poll(driver: &mut (dyn Future<Output = ()> + Unpin)) -> bool {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::Pin::new(driver).poll(&mut context).is_ready()
+}
+
+#[test]
+fn a_driver_that_is_dropped_tells_its_stop_once() {
+    let _turn = begin();
+    let start = |name: &str| {
+        let memory = Memory::<Log>::new(0);
+        memory.fail_push(Fault::Hang);
+        Replicator::builder(Log::new(), memory).name(name).build_async(|_| std::future::pending())
+    };
+    let names = |name: &str| -> Vec<_> {
+        let mine = told(current().name().unwrap()).into_iter().filter(|line| line.contains(&format!("\"{name}\"")));
+        mine.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+
+    let (_never, driver) = start("never polled");
+    drop(driver);
+    assert_eq!(names("never polled"), ["stop"]);
+
+    let (_parked, mut driver) = start("parked");
+    assert!(!poll(&mut driver));
+    drop(driver);
+    assert_eq!(names("parked"), ["start", "park", "resume", "stop"]);
+
+    let (pushes, mut driver) = start("pushes");
+    drop(pushes.commit(vec!["mine"]).unwrap());
+    assert!(!poll(&mut driver));
+    drop(driver);
+    assert_eq!(names("pushes"), ["start", "backend-push-batch", "backend-push-error", "stop"]);
+
+    let (_half, driver) = start("half");
+    let (push, pull) = driver.split();
+    let mut push = Box::pin(push);
+    assert!(!poll(&mut push));
+    drop(pull);
+    assert!(poll(&mut push));
+    drop(push);
+    assert_eq!(names("half"), ["start", "park", "resume", "stop"]);
+}
+
+#[test]
+fn a_push_that_a_reset_drops_is_told_as_uncertain() {
+    let _turn = begin();
+    let memory = Memory::<Log>::new(0);
+    memory.fail_push(Fault::Hang);
+    let (replicator, mut driver) = Replicator::builder(Log::new(), memory).build_async(|_| std::future::pending());
+    drop(replicator.commit(vec!["mine"]).unwrap());
+    assert!(!poll(&mut driver));
+    drop(replicator.reset(Log::new()));
+    assert!(!poll(&mut driver));
+    let told = told(current().name().unwrap());
+    let error = told.iter().find(|line| line.starts_with("backend-push-error")).expect("its outcome is told");
+    assert!(error.ends_with("error=\"the outcome of the push is unknown: interrupted: restart\""), "{error}");
 }

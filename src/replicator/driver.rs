@@ -23,7 +23,7 @@ use super::upstream::{AsyncPull, AsyncUpstream};
 use super::work::{Begun, Party, called, nothing, page_pulled, pull_ended, push_ended};
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, Instant, catch_panic, is_unwinding};
+use crate::platform::{Arc, Instant, catch_panic, is_unwinding, probe};
 use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, PullError, PushError};
 use crate::protocol::{Direction, Next, Time};
@@ -164,6 +164,7 @@ impl<L: Log> Drop for Ends<L> {
         // A drop does not panic.
         self.core.stop().message();
         let ((last, after), wakers) = self.core.state.change_quietly(|state| {
+            probe!(state => DirectionLooked { push: self.direction == Direction::Push, now: Time::ZERO });
             let last = state.ends(self.direction);
             ((last, std::mem::take(&mut state.after)), state.publish_to_writer() | state.changed())
         });
