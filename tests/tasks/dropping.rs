@@ -1,9 +1,10 @@
 //! How it ends: a driver that is dropped, or never polled.
 
 use latchwork::Settled;
-use latchwork::protocol::Push;
+use latchwork::log::Log as _;
+use latchwork::protocol::{Direction, Push};
 use latchwork::replicator::CommitError;
-use latchwork::upstream::Fault;
+use latchwork::upstream::{AsyncUpstream, Batch, Fault, PushError};
 
 use super::*;
 
@@ -116,4 +117,73 @@ fn dropping_a_driver_between_two_pushes_leaves_nothing_uncertain() {
     assert!(sent < 1000);
     let report = replicator.shutdown(LONG);
     assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (1000 - sent, false, 0));
+}
+
+/// Takes its first push, and never says so.
+struct Silent {
+    memory: Memory<Log>,
+    pushes: AtomicUsize,
+    dropped: Arc<AtomicUsize>,
+}
+
+/// Counts its drop.
+struct Dropped<'a>(&'a AtomicUsize);
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl AsyncUpstream<Log> for Silent {
+    type Pull<'a> = <Memory<Log> as AsyncUpstream<Log>>::Pull<'a>;
+
+    async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
+        let outcome = AsyncUpstream::push(&self.memory, batch).await;
+        if self.pushes.fetch_add(1, Ordering::SeqCst) == 0 {
+            let _dropped = Dropped(&self.dropped);
+            std::future::pending::<()>().await;
+        }
+        outcome
+    }
+
+    fn pull(&self, cursor: u64) -> Self::Pull<'_> {
+        AsyncUpstream::pull(&self.memory, cursor)
+    }
+}
+
+#[test]
+fn reset_with_drops_the_future_of_a_push_in_flight_whose_outcome_is_uncertain_then() {
+    let (memory, dropped) = (Memory::new(0), Arc::default());
+    let silent = Silent { memory: memory.clone(), pushes: AtomicUsize::new(0), dropped: Arc::clone(&dropped) };
+    let (replicator, mut driver) = quick(silent).build_async(|_| std::future::pending());
+    replicator.pause(Direction::Pull);
+    let ticket = replicator.commit(vec![1]).unwrap();
+    assert!(poll_once(&mut driver).is_pending());
+    assert!(matches!(replicator.status().push, Push::Sending { .. }));
+    replicator.reset_with(|log| (log.clone(), Vec::new())).unwrap();
+    assert_eq!((ticket.settled(), dropped.load(Ordering::SeqCst)), (None, 0));
+    assert!(poll_once(&mut driver).is_pending());
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    // It is not sent again before a pull has told what came of it.
+    assert!(matches!(replicator.status().push, Push::Uncertain { .. }), "{}", replicator.status());
+    replicator.resume(Direction::Pull);
+    assert!(poll_once(&mut driver).is_pending());
+    assert_eq!((ticket.settled(), replicator.status().counters.pushes), (Some(Settled::Confirmed(1)), 1));
+    assert_eq!(memory.len(), 1);
+}
+
+#[test]
+fn reset_drops_the_future_of_a_push_in_flight_and_the_new_log_goes_on() {
+    let (memory, dropped) = (Memory::new(0), Arc::default());
+    let silent = Silent { memory: memory.clone(), pushes: AtomicUsize::new(0), dropped: Arc::clone(&dropped) };
+    let (replicator, mut driver) = quick(silent).build_async(|_| std::future::pending());
+    replicator.pause(Direction::Pull);
+    drop(replicator.commit(vec![1]).unwrap());
+    assert!(poll_once(&mut driver).is_pending());
+    let former = replicator.reset(Log::new().with_pending(1, [2]));
+    assert_eq!((former.pending(), dropped.load(Ordering::SeqCst)), (1, 0));
+    assert!(poll_once(&mut driver).is_pending());
+    assert_eq!((dropped.load(Ordering::SeqCst), memory.len(), replicator.status().pending), (1, 2, 0));
+    assert!(replicator.status().last_error.is_none(), "the former log's");
 }
