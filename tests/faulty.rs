@@ -248,7 +248,7 @@ fn faulty_passes_a_push_on_or_does_not_as_its_fault_says() {
 fn an_echo_is_lost_of_a_push_that_is_taken_alone() {
     let (table, faults) = (Table::default(), Faults::new());
     let upstream = Faulty::new(table.clone(), faults.clone());
-    let interrupt = Interrupt::new();
+    let interrupt = Interrupt::with_deadline(Instant::now() + LONG);
     let mut open = Upstream::pull(&upstream, 0, &interrupt);
     let mut next = || open.next().unwrap().unwrap().entries.iter().map(|entry| entry.position).collect::<Vec<_>>();
     assert!(next().is_empty());
@@ -260,8 +260,13 @@ fn an_echo_is_lost_of_a_push_that_is_taken_alone() {
     push(&upstream, 2, 3..=7).unwrap();
     push(&upstream, 7, 8..=8).unwrap();
     assert_eq!(next(), [8], "two pages had nothing else");
+    let mut begun = Upstream::pull(&upstream, 8, &interrupt);
+    faults.fail_push(Fault::LoseEcho);
+    push(&upstream, 8, 9..=9).unwrap();
+    let page = begun.next().unwrap().unwrap();
+    assert_eq!((page.entries.len(), page.more), (0, More::None), "it has caught up, all the same");
     let mut later = Upstream::pull(&upstream, 0, &interrupt);
-    assert_eq!(later.by_ref().take(3).map(|page| page.unwrap().entries.len()).sum::<usize>(), 8);
+    assert_eq!(later.by_ref().take(3).map(|page| page.unwrap().entries.len()).sum::<usize>(), 9);
 }
 
 /// Threads that are called as this one is: they take its name over.

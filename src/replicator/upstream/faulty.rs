@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::deadline::Watch;
@@ -123,10 +124,10 @@ impl<'a, L: Log> Going<'a, L> {
     }
 
     /// What comes next, unless that is a page.
-    fn known(&mut self) -> Option<Option<Item<L>>> {
+    fn known(&mut self) -> Poll<Option<Item<L>>> {
         match self.next.take() {
-            Some(next) => Some(Some(next)),
-            None => self.ended.then_some(None),
+            None if !self.ended => Poll::Pending,
+            known => Poll::Ready(known),
         }
     }
 
@@ -184,7 +185,7 @@ impl<L: Log, U: Upstream<L>> Upstream<L> for Faulty<U, L::Position> {
     ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
         let (mut going, mut pages) = (Going::<L>::new(&self.faults), self.upstream.pull(cursor, interrupt));
         std::iter::from_fn(move || {
-            if let Some(known) = going.known() {
+            if let Poll::Ready(known) = going.known() {
                 return known;
             }
             let (page, fault) = loop {
@@ -245,7 +246,7 @@ pub struct Pages<'a, L: Log, P> {
 
 impl<L: Log, P: AsyncPull<L>> AsyncPull<L> for Pages<'_, L, P> {
     async fn next_page(&mut self) -> Option<Item<L>> {
-        if let Some(known) = self.going.known() {
+        if let Poll::Ready(known) = self.going.known() {
             return known;
         }
         let (page, fault) = loop {
