@@ -22,7 +22,7 @@
 //! | the connection ends, the answer breaks off | [`Uncertain`] | |
 //!
 //! `Retry-After`, in seconds or as a date, is heeded with every one of them that is tried again. A pull changes nothing: what
-//! is not fatal is unavailable.
+//! is not fatal is unavailable. What comes of each answer, word for word, stands in the README, and is tested.
 //!
 //! [`Behind`]: PushError::Behind
 //! [`Fatal`]: PushError::Fatal
@@ -31,6 +31,7 @@
 //! [`Unavailable`]: PushError::Unavailable
 //! [`Uncertain`]: PushError::Uncertain
 
+use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use latchwork::SharedError;
@@ -90,9 +91,9 @@ impl AsyncUpstream<Notes> for Http {
             Ok(answer) => answer,
             // Also a name that is not found. A connection that was there and has ended is none of these.
             Err(error) if error.is_connect() => {
-                return Err(PushError::Unavailable { retry_after: None, error: error.into() });
+                return Err(PushError::Unavailable { retry_after: None, error: told(error) });
             }
-            Err(error) => return Err(PushError::Uncertain { error: error.into() }),
+            Err(error) => return Err(PushError::Uncertain { error: told(error) }),
         };
         self.outcome(batch.base, answer).await
     }
@@ -214,14 +215,14 @@ impl Pull<'_> {
             match answer.chunk().await {
                 Ok(Some(bytes)) => self.parser.feed(&bytes),
                 Ok(None) => return Err(unavailable(None, "the server has ended the pull".into())),
-                Err(error) => return Err(unavailable(None, error.into())),
+                Err(error) => return Err(unavailable(None, told(error))),
             }
         }
     }
 
     fn read(&mut self, data: &str) -> Result<Page<Entry>, PullError> {
         let Pulled { from, notes, more } =
-            serde_json::from_str(data).map_err(|error| unavailable(None, error.into()))?;
+            serde_json::from_str(data).map_err(|error| unavailable(None, format!("no page: {error}").into()))?;
         let entries: Vec<_> = (from..).zip(notes).map(|(position, event)| Entry { position, event }).collect();
         let more = if more == 0 { More::None } else { More::Events(more) };
         Ok(Page { entries, more })
@@ -231,7 +232,7 @@ impl Pull<'_> {
 impl Http {
     async fn begin(&self, cursor: u64) -> Result<Response, PullError> {
         let get = self.client.get(format!("{}?after={cursor}", self.url)).header(LOG, &self.log);
-        let answer = get.send().await.map_err(|error| unavailable(None, error.into()))?;
+        let answer = get.send().await.map_err(|error| unavailable(None, told(error)))?;
         let (status, from, time) = (answer.status(), self.sender(&answer), retry_after(answer.headers()));
         let (kind, error) = match (status, from) {
             (StatusCode::OK, Sender::Log) => return Ok(answer),
@@ -239,14 +240,26 @@ impl Http {
                 (FatalKind::IdentityMismatch, another(&self.log))
             }
             (StatusCode::CONFLICT, Sender::Log) => match answer.json().await {
-                Ok(Conflict { head }) => (FatalKind::WentBack, went_back(head, cursor)),
-                Err(error) => return Err(unavailable(time, error.into())),
+                Ok(Conflict { head }) if head < cursor => (FatalKind::WentBack, went_back(head, cursor)),
+                // No page can be refused for that.
+                Ok(_) => return Err(unavailable(time, format!("the server answers {status}").into())),
+                Err(error) => return Err(unavailable(time, told(error))),
             },
             _ if is_fatal(status, from) => (FatalKind::Other, format!("the server answers {status}").into()),
             _ => return Err(unavailable(time, format!("the server answers {status}").into())),
         };
         Err(PullError::Fatal { kind, error })
     }
+}
+
+/// An error and its first cause: its own words say that a request has failed, and not why.
+fn told(error: reqwest::Error) -> SharedError {
+    let error = error.without_url();
+    let mut cause = error.source();
+    while let Some(before) = cause.and_then(|cause| cause.source()) {
+        cause = Some(before);
+    }
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")).into()
 }
 
 fn unavailable(retry_after: Option<Duration>, error: SharedError) -> PullError {
