@@ -204,8 +204,8 @@ impl<L: Log> Replicator<L> {
         report
     }
 
-    /// Ends it as a drop does, and gives the log back. `None` if it has other handles, which keep it
-    /// going, or if a direction that a [`shutdown`](Self::shutdown) left behind has the log.
+    /// Ends it as a drop does, and gives the log back. `None` if it has other handles, which keep it going, if a direction that
+    /// a [`shutdown`](Self::shutdown) left behind has the log, or if it has a [driver](super::Driver) that has not returned.
     #[must_use = "a drop is enough to end it"]
     pub fn into_log(self) -> Option<L> {
         let owned = Arc::into_inner(self.core)?;

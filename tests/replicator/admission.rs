@@ -5,11 +5,11 @@ use latchwork::protocol::Direction;
 use latchwork::replicator::CommitError;
 use latchwork::sync_state::Error;
 
-use crate::*;
+use super::*;
 
 /// A replicator that pushes nothing, with `e1` and `e2` pending.
 fn with_two_pending(upstream: &Memory<State>) -> Replicator<State> {
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     replicator.pause(Direction::Push);
     replicator.commit(items(1, 0..2)).unwrap();
     replicator
@@ -79,7 +79,7 @@ fn commit_numbered_refuses_a_batch_that_skips_pending_events() {
 
 #[test]
 fn a_memory_log_says_what_it_expected_too() {
-    let replicator = quick(MemoryLog::new(), Memory::new(0)).spawn().unwrap();
+    let replicator = quick(MemoryLog::new(), Memory::new(0)).start();
     replicator.pause(Direction::Push);
     replicator.commit(vec![1, 2]).unwrap();
     for positions in [vec![1], vec![4], vec![3, 5], vec![3, 3], vec![3, 2]] {
@@ -94,7 +94,7 @@ fn a_memory_log_says_what_it_expected_too() {
 
 #[test]
 fn an_empty_commit_is_an_error() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     assert!(matches!(replicator.commit(vec![]), Err(CommitError::Empty)));
     assert!(matches!(replicator.commit_numbered(vec![]), Err(CommitError::Empty)));
     assert_eq!(replicator.status().counters.commits, 0);
@@ -104,7 +104,7 @@ fn an_empty_commit_is_an_error() {
 fn commit_is_refused_without_numbers_left_and_uses_the_last() {
     let head = SeqNum::new(u64::MAX - 1, 0, 0);
     let upstream = Memory::new(head.position());
-    let replicator = quick(State::new(head), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::new(head), upstream.clone()).start();
     let Err(CommitError::Refused(error)) = replicator.commit(items(1, 0..2)) else { panic!("it was admitted") };
     assert!(matches!(error, Error::Exhausted { part: "global", .. }), "{error}");
     assert_eq!(confirmed(&replicator.commit(items(1, 0..1)).unwrap()).global, u64::MAX);
@@ -115,7 +115,7 @@ fn commit_is_refused_without_numbers_left_and_uses_the_last() {
 #[test]
 fn a_memory_log_at_its_end_refuses_too() {
     let log = MemoryLog::new().with_pending(u64::MAX - 2, []);
-    let replicator = quick(log, Memory::new(u64::MAX - 2)).spawn().unwrap();
+    let replicator = quick(log, Memory::new(u64::MAX - 2)).start();
     let Err(CommitError::Refused(error)) = replicator.commit(vec![1, 2, 3]) else { panic!("it was admitted") };
     assert!(matches!(error, MemoryLogError::Overflow { count: 3, .. }), "{error}");
     assert_eq!(replicator.status().pending, 0);
@@ -124,7 +124,7 @@ fn a_memory_log_at_its_end_refuses_too() {
 #[test]
 fn many_commits_arrive_in_their_order() {
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     let mut committed = 0;
     for commit in 0..2000 {
         let events = items(1, committed..committed + 1 + commit % 3);
@@ -139,7 +139,7 @@ fn many_commits_arrive_in_their_order() {
 fn commit_from_several_threads_keeps_the_order_of_each() {
     const EACH: u64 = 250;
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     std::thread::scope(|scope| {
         for client in 0..4 {
             let (replicator, upstream) = (&replicator, &upstream);
@@ -165,7 +165,7 @@ fn commit_from_several_threads_keeps_the_order_of_each() {
 #[test]
 fn the_same_numbered_commit_handed_in_twice_is_taken_once() {
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     let entries = replicator.with_log(|log| log.number(items(1, 0..3))).unwrap();
     let first = replicator.commit_numbered(entries.clone()).unwrap();
     let pending = replicator.commit_numbered(entries.clone());
@@ -183,7 +183,7 @@ fn a_log_that_holds_pending_events_at_start_is_pushed() {
     let pending = numbered(number("e1"), vec![sent(1, 0), local_only(1, 1), sent(1, 2)]);
     let head = pending[2].seq;
     let log = State::rehydrate(number("e1"), head, pending).unwrap();
-    let replicator = quick(log, upstream.clone()).spawn().unwrap();
+    let replicator = quick(log, upstream.clone()).start();
     replicator.flush(LONG).unwrap();
     assert_eq!(ordered(&upstream)[3..], [(1, 0), (1, 2)]);
     assert_eq!(replicator.with_log(State::pending_len), 0);
@@ -194,7 +194,7 @@ fn a_log_that_holds_pending_events_at_start_is_pushed() {
 #[test]
 fn local_only_events_are_never_sent_and_never_waited_for() {
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     let alone = replicator.commit(vec![local_only(1, 0)]).unwrap();
     assert!(matches!(alone.settled(), Some(Settled::Confirmed(_))), "there is nothing to wait for");
     let mixed = vec![local_only(1, 1), sent(1, 2), local_only(1, 3), local_only(1, 4), sent(1, 5), local_only(1, 6)];

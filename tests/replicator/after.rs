@@ -10,8 +10,8 @@ use latchwork::protocol::{Direction, Failure, Pull};
 use latchwork::replicator::{RecvError, Status};
 use latchwork::upstream::{Batch, Fault, Page, PullError, PushError, Upstream};
 
+use super::*;
 use crate::upstream::Hooked;
-use crate::*;
 
 struct Panics;
 
@@ -43,7 +43,7 @@ fn panicking() -> Waker {
 
 /// Nothing is pushed; one event is pending.
 fn paused<L: Log<Event = u64>>(log: L, upstream: &Memory<L>) -> (Replicator<L>, Ticket<L::Position>) {
-    let replicator = quick(log, upstream.clone()).one_shot_pull().spawn().unwrap();
+    let replicator = quick(log, upstream.clone()).one_shot_pull().start();
     eventually(|| replicator.status().counters.pages > 0);
     replicator.pause(Direction::Push);
     let ticket = replicator.commit(vec![1]).unwrap();
@@ -105,7 +105,7 @@ fn a_shutdown_that_wakes_a_waker_that_panics_says_so_in_its_report() {
         pass(&held);
         Ok(())
     });
-    let replicator = quick(MemoryLog::new(), hooked).spawn().unwrap();
+    let replicator = quick(MemoryLog::new(), hooked).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually(|| replicator.status().counters.pushes == 1);
     let _wait = polled(ticket.wait_async(), panicking());
@@ -153,7 +153,7 @@ fn an_interrupts_waker_that_panics_keeps_no_ticket_asleep() {
             Ok(())
         })
     };
-    let replicator = quick(MemoryLog::rebasing(), hooked).spawn().unwrap();
+    let replicator = quick(MemoryLog::rebasing(), hooked).start();
     let tickets = [1, 2].map(|event| replicator.commit(vec![event]).unwrap());
     let counts = Arc::new(Counts::default());
     let _wait = polled(tickets[0].wait_async(), Waker::from(Arc::clone(&counts)));
@@ -223,7 +223,7 @@ impl Drop for Loud {
 
 /// A replicator of such events on this upstream, known to each of them.
 fn loud(upstream: impl Upstream<Events>, log: Events) -> (Arc<Replicator<Events>>, CallBack<Events>) {
-    let replicator = Arc::new(quick(log, upstream).max_unread(2.try_into().unwrap()).spawn().unwrap());
+    let replicator = Arc::new(quick(log, upstream).max_unread(2.try_into().unwrap()).start());
     let back = Arc::new(Mutex::new(Arc::downgrade(&replicator)));
     (replicator, back)
 }
@@ -361,7 +361,7 @@ impl Upstream<MemoryLog<u64>> for Failing {
 fn an_error_is_neither_formatted_nor_dropped_under_the_lock() {
     let back = CallBack::default();
     let failing = Failing { back: Arc::clone(&back), calls: Default::default() };
-    let replicator = Arc::new(quick(MemoryLog::new(), failing).spawn().unwrap());
+    let replicator = Arc::new(quick(MemoryLog::new(), failing).start());
     *back.lock().unwrap() = Arc::downgrade(&replicator);
     replicator.commit(vec![1]).unwrap();
     let all = Instant::now() + LONG;
@@ -404,7 +404,7 @@ fn a_log_that_calls_its_own_replicator_fails_visibly_in_a_debug_build() {
     }
 
     let (upstream, back) = (Memory::new(0), CallBack::default());
-    let replicator = Arc::new(quick(Asks(MemoryLog::new(), Arc::clone(&back)), upstream.clone()).spawn().unwrap());
+    let replicator = Arc::new(quick(Asks(MemoryLog::new(), Arc::clone(&back)), upstream.clone()).start());
     *back.lock().unwrap() = Arc::downgrade(&replicator);
     upstream.append([MemoryEntry { position: 1, event: 1 }]);
     let waits_for_itself = "this thread would wait for itself";
@@ -422,7 +422,7 @@ fn a_log_that_calls_its_own_replicator_fails_visibly_in_a_debug_build() {
 /// Commits of one group are told together: one with nothing to send, issued while a task waits for another, wakes it.
 #[test]
 fn wait_async_of_a_ticket_outlives_a_commit_with_nothing_to_send() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     replicator.pause(latchwork::protocol::Direction::Push);
     let sent = replicator.commit(items(1, 0..1)).unwrap();
     let counts = Arc::new(Counts::default());

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use latchwork::log::{Log, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use latchwork::protocol::{Failure, Pull, Push};
 
-use crate::*;
+use super::*;
 
 type Merge = fn(Merged<MemoryEntry<u64>>) -> Merged<MemoryEntry<u64>>;
 
@@ -56,7 +56,7 @@ fn a_merge_that_gives_up_what_is_not_there_leaves_no_ticket_open() {
         }
         other => other,
     };
-    let replicator = quick(liar(given_up), Memory::new(0)).spawn().unwrap();
+    let replicator = quick(liar(given_up), Memory::new(0)).start();
     let ticket = replicator.commit(vec![1, 2]).unwrap();
     owner_is_told(&replicator);
     assert_eq!(replicator.status().pending, 0, "the log has none left");
@@ -70,7 +70,7 @@ fn a_merge_that_gives_up_what_is_not_there_leaves_no_ticket_open() {
 #[test]
 fn a_merge_that_confirms_nothing_is_a_failure_and_no_storm() {
     let log = Liar { merge: |_| Merged::Advance { new: vec![], confirmed: vec![] }, ..liar(|merged| merged) };
-    let replicator = quick(log, Memory::new(0)).spawn().unwrap();
+    let replicator = quick(log, Memory::new(0)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     owner_is_told(&replicator);
     assert!(ticket.wait_timeout(LONG).is_ready());
@@ -81,7 +81,7 @@ fn a_merge_that_confirms_nothing_is_a_failure_and_no_storm() {
 fn a_batch_of_nothing_is_a_failure_and_no_storm() {
     let log = Liar { batch: |_| Vec::new(), ..liar(|merged| merged) };
     let batches = Arc::clone(&log.batches);
-    let replicator = quick(log, Memory::new(0)).spawn().unwrap();
+    let replicator = quick(log, Memory::new(0)).start();
     let _ticket = replicator.commit(vec![1]).unwrap();
     owner_is_told(&replicator);
     assert_eq!((*batches.lock().unwrap(), replicator.status().counters.pushes), (1, 0));

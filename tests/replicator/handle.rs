@@ -1,15 +1,14 @@
 //! What the handle can do besides committing.
 
-use latchwork::log::MemoryLog;
 use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
 use latchwork::upstream::Fault;
 
+use super::*;
 use crate::upstream::{Hooked, dead};
-use crate::*;
 
 #[test]
 fn after_a_flush_every_ticket_says_that_it_has_settled() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     for number in 0..500 {
         let ticket = replicator.commit(items(1, number..number + 1)).unwrap();
         replicator.flush(LONG).unwrap();
@@ -20,7 +19,7 @@ fn after_a_flush_every_ticket_says_that_it_has_settled() {
 #[test]
 fn a_paused_push_direction_sends_nothing_and_the_other_goes_on() {
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     replicator.pause(Direction::Push);
     let ticket = replicator.commit(items(1, 0..1)).unwrap();
     foreign(&upstream, items(9, 0..1));
@@ -35,7 +34,7 @@ fn a_paused_push_direction_sends_nothing_and_the_other_goes_on() {
 #[test]
 fn a_paused_pull_direction_pulls_nothing_and_the_other_goes_on() {
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     replicator.pause(Direction::Pull);
     eventually(|| !matches!(replicator.status().pull, Pull::Pulling { .. }));
     confirmed(&replicator.commit(items(1, 0..1)).unwrap());
@@ -51,8 +50,7 @@ fn a_paused_pull_direction_pulls_nothing_and_the_other_goes_on() {
 #[test]
 fn retry_now_cuts_a_backoff_of_the_pusher_short() {
     let upstream = empty_upstream();
-    let replicator =
-        Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    let replicator = builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).start();
     upstream.fail_push(Fault::DisconnectBefore);
     let ticket = replicator.commit(items(1, 0..1)).unwrap();
     eventually(|| matches!(replicator.status().push, Push::Waiting { .. }));
@@ -66,7 +64,7 @@ fn retry_now_cuts_a_backoff_of_the_puller_short() {
     let upstream = empty_upstream();
     foreign(&upstream, items(9, 0..1));
     let hooked = Hooked::new(&upstream).on_page(|at, page, _| if at.pull == 1 { Err(dead()) } else { Ok(page) });
-    let replicator = Replicator::builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    let replicator = builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).start();
     eventually(|| matches!(replicator.status().pull, Pull::Waiting { .. }));
     replicator.retry_now();
     eventually(|| replicator.status().upstream_head.global == 1);
@@ -94,7 +92,7 @@ fn a_reconnect_of_the_puller_cuts_the_pushers_backoff_short() {
                 Ok(page)
             })
     };
-    let replicator = Replicator::builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    let replicator = builder(State::default(), hooked).backoff(Backoff::new(HOUR, HOUR)).start();
     let ticket = replicator.commit(items(1, 0..1)).unwrap();
     eventually(|| matches!(replicator.status().push, Push::Waiting { .. }));
     gate.open();
@@ -106,7 +104,7 @@ fn a_reconnect_of_the_puller_cuts_the_pushers_backoff_short() {
 
 #[test]
 fn a_flush_that_times_out_says_who_owes_the_next_move() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     replicator.pause(Direction::Push);
     replicator.commit(items(1, 0..3)).unwrap();
     let error = replicator.flush(SHORT).unwrap_err();
@@ -132,7 +130,7 @@ fn a_flush_waits_only_for_what_was_committed_before_it() {
             Ok(())
         })
     };
-    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let replicator = quick(State::default(), hooked).start();
     confirmed(&replicator.commit(items(1, 0..1)).unwrap());
     let later = std::thread::scope(|scope| {
         replicator.flush(Duration::ZERO).expect("everything has settled");
@@ -158,7 +156,7 @@ fn a_status_names_upstream_while_a_push_is_in_flight() {
             Ok(())
         })
     };
-    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let replicator = quick(State::default(), hooked).start();
     let ticket = replicator.commit(items(1, 0..1)).unwrap();
     pass(&reached);
     assert_eq!(replicator.status().waiting_on, WaitingOn::Upstream(Direction::Push));
@@ -168,7 +166,7 @@ fn a_status_names_upstream_while_a_push_is_in_flight() {
 
 #[test]
 fn status_waits_for_the_holder_of_the_log_however_long_that_takes() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     let held = Latch::new();
     std::thread::scope(|scope| {
         let holds = scope.spawn(|| {
@@ -187,7 +185,7 @@ fn status_waits_for_the_holder_of_the_log_however_long_that_takes() {
 
 #[test]
 fn tickets_and_flushes_can_be_awaited() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     let tickets: Vec<_> = (0..50).map(|n| replicator.commit(items(1, n..n + 1)).unwrap()).collect();
     for ticket in &tickets {
         assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
@@ -204,7 +202,7 @@ fn flush_async_waits_for_what_was_pending_at_the_start() {
     let head = pending[2].seq;
     let log = State::rehydrate(SeqNum::ROOT, head, pending).unwrap();
     upstream.fail_push(Fault::Delay(SHORT));
-    let replicator = quick(log, upstream.clone()).spawn().unwrap();
+    let replicator = quick(log, upstream.clone()).start();
     block_on(replicator.flush_async()).unwrap();
     assert_eq!(upstream.len(), 3);
 }
@@ -217,7 +215,7 @@ fn a_task_that_waits_for_a_commit_is_woken_when_the_log_is_replaced() {
             self.0.open();
         }
     }
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     replicator.pause(Direction::Push);
     let ticket = replicator.commit(items(1, 0..1)).unwrap();
     let woken = Arc::new(Woken(Latch::new()));
@@ -232,7 +230,7 @@ fn a_task_that_waits_for_a_commit_is_woken_when_the_log_is_replaced() {
 
 #[test]
 fn a_flush_ends_when_the_log_is_replaced() {
-    let replicator = quick(State::default(), empty_upstream()).spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream()).start();
     replicator.pause(Direction::Push);
     replicator.commit(items(1, 0..1)).unwrap();
     std::thread::scope(|scope| {
@@ -249,8 +247,7 @@ fn a_flush_ends_when_the_log_is_replaced() {
 #[test]
 fn status_counts_times_from_its_own_moment() {
     let upstream = empty_upstream();
-    let replicator =
-        Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    let replicator = builder(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).start();
     // So that times from any earlier origin would be longer.
     std::thread::sleep(SHORT);
     upstream.fail_push(Fault::DisconnectBefore);
@@ -277,7 +274,7 @@ fn status_counts_times_from_its_own_moment() {
 #[test]
 fn last_error_has_a_direction_an_age_and_ends_with_a_success() {
     let upstream = empty_upstream().one_shot();
-    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().start();
     eventually(|| replicator.status().counters.pages > 0);
     upstream.fail_push(Fault::OtherUpstream);
     replicator.commit(items(1, 0..1)).unwrap();
@@ -297,7 +294,7 @@ fn last_error_has_a_direction_an_age_and_ends_with_a_success() {
 #[test]
 fn a_reset_ends_the_last_error() {
     let upstream = empty_upstream().one_shot();
-    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().start();
     upstream.fail_push(Fault::OtherUpstream);
     replicator.commit(items(1, 0..1)).unwrap();
     eventually(|| replicator.status().last_error.is_some());
@@ -306,43 +303,10 @@ fn a_reset_ends_the_last_error() {
 }
 
 #[test]
-fn the_threads_are_called_by_the_name_of_the_replicator() {
-    let upstream = Memory::new(0);
-    let (send, receive) = std::sync::mpsc::channel();
-    let name = move || send.send(std::thread::current().name().map(String::from)).unwrap();
-    let names = Arc::new(std::sync::Mutex::new(name));
-    let hooked = {
-        let names = Arc::clone(&names);
-        let also = Arc::clone(&names);
-        Hooked::new(&upstream)
-            .before_push(move |_, _, _| {
-                names.lock().unwrap()();
-                Ok(())
-            })
-            .on_page(move |at, page, _| {
-                if at == (crate::upstream::Place { pull: 1, page: 1 }) {
-                    also.lock().unwrap()();
-                }
-                Ok(page)
-            })
-    };
-    let replicator = quick(MemoryLog::new(), hooked).name("documents/7").spawn().unwrap();
-    assert_eq!(format!("{replicator:?}"), "Replicator { name: Some(\"documents/7\"), .. }");
-    replicator.commit(vec![1_u64]).unwrap();
-    replicator.flush(LONG).unwrap();
-    // A flush waits for the pusher alone: the puller says its name when its first page comes.
-    let told = || receive.recv_timeout(LONG).expect("each direction calls upstream").unwrap();
-    let mut names = [told(), told()];
-    names.sort();
-    assert_eq!(names, ["ocuments/7 pull", "ocuments/7 push"], "the last ten bytes of it");
-}
-
-#[test]
 fn status_when_hears_of_a_backoff_that_ends_behind_a_gate() {
     let upstream = empty_upstream();
     let ms = Duration::from_millis;
-    let replicator =
-        Replicator::builder(State::default(), upstream.clone()).backoff(Backoff::new(ms(40), ms(40))).spawn().unwrap();
+    let replicator = builder(State::default(), upstream.clone()).backoff(Backoff::new(ms(40), ms(40))).start();
     upstream.fail_push(Fault::DisconnectBefore);
     replicator.commit(items(1, 0..1)).unwrap();
     let backs_off = replicator.status_when(|status| matches!(status.push, Push::Waiting { .. })).wait_timeout(LONG);

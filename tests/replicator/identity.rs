@@ -3,12 +3,12 @@
 use latchwork::protocol::{Direction, Failure, Pull, WaitingOn};
 use latchwork::upstream::{FatalKind, Fault};
 
-use crate::*;
+use super::*;
 
 /// A replicator whose commit met another upstream.
 fn mismatched(upstream: &Memory<State>) -> (Replicator<State>, Ticket<latchwork::sync_state::Position>) {
     upstream.fail_push(Fault::OtherUpstream);
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     let ticket = replicator.commit(items(1, 0..2)).unwrap();
     eventually(|| says_so(&replicator.status().waiting_on));
     (replicator, ticket)
@@ -46,7 +46,7 @@ fn on_another_upstream_the_owner_may_reset_the_log_and_begin_anew() {
 fn a_new_log_catches_up_although_no_pull_is_live() {
     let upstream = empty_upstream().one_shot();
     foreign(&upstream, items(9, 0..2));
-    let replicator = quick(State::default(), upstream).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), upstream).one_shot_pull().start();
     let caught_up = || replicator.status().upstream_head.global == 2 && replicator.status().pull == Pull::Idle;
     eventually(caught_up);
     replicator.reset(State::default());
@@ -55,7 +55,7 @@ fn a_new_log_catches_up_although_no_pull_is_live() {
 
 #[test]
 fn a_new_log_is_an_epoch_of_its_own() {
-    let replicator = quick(State::default(), empty_upstream().one_shot()).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), empty_upstream().one_shot()).one_shot_pull().start();
     eventually(|| replicator.status().counters.pulls == 1 && replicator.status().pull == Pull::Idle);
     replicator.pause(Direction::Pull);
     let before = replicator.status().epoch;
@@ -84,7 +84,7 @@ fn restart_goes_on_after_a_pull_has_met_another_upstream() {
     let upstream = empty_upstream();
     foreign(&upstream, items(9, 0..1));
     upstream.fail_pull(Fault::OtherUpstream);
-    let replicator = quick(State::default(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).start();
     let failed = |pull| matches!(pull, Pull::Failed { error: Failure::Upstream { .. } });
     eventually(|| failed(replicator.status().pull));
     let ticket = replicator.commit(items(1, 0..1)).unwrap();

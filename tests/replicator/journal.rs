@@ -9,7 +9,7 @@ use latchwork::protocol::{Direction, Failure, WaitingOn};
 use latchwork::replicator::{Choice, CommitError, GiveUp, Matter};
 use latchwork::upstream::Fault;
 
-use crate::*;
+use super::*;
 
 type Plain = MemoryLog<u32>;
 type Held = journal::Memory<Plain>;

@@ -1,19 +1,11 @@
-//! The replicator on real threads.
+//! The replicator, on real threads and on tasks.
 #![cfg(not(loom))]
+#![allow(clippy::duplicate_mod, reason = "most cases are there once, and run on both drivers")]
 
-mod admission;
-mod after;
-mod contract;
-mod handle;
-mod identity;
 mod item;
-mod journal;
 mod memory;
-mod ordering;
-mod panics;
-mod pulling;
-mod stopping;
-mod updates;
+mod tasks;
+mod threads;
 mod upstream;
 
 use std::future::Future;
@@ -72,9 +64,9 @@ fn ordered(upstream: &Memory<State>) -> Vec<(u32, u64)> {
     upstream.entries().into_iter().map(|entry| (entry.event.client, entry.event.number)).collect()
 }
 
-/// A replicator that is quick to try again.
-fn quick<L: Log, U>(log: L, upstream: U) -> Builder<L, U> {
-    Replicator::builder(log, upstream)
+/// Quick to try again.
+fn quickly<L: Log, U>(builder: Builder<L, U>) -> Builder<L, U> {
+    builder
         .backoff(Backoff::new(Duration::from_millis(1), Duration::from_millis(5)))
         .catch_up_grace(Duration::from_millis(5))
 }

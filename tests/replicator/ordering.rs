@@ -7,8 +7,8 @@ use latchwork::log::MemoryLog;
 use latchwork::protocol::WaitingOn;
 use latchwork::upstream::Fault;
 
+use super::*;
 use crate::upstream::Hooked;
-use crate::*;
 
 #[test]
 fn a_commit_admitted_while_an_earlier_one_is_rejected_stays_behind_it() {
@@ -25,7 +25,7 @@ fn a_commit_admitted_while_an_earlier_one_is_rejected_stays_behind_it() {
             Ok(())
         })
     };
-    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let replicator = quick(State::default(), hooked).start();
     let first = replicator.commit(items(1, 0..2)).unwrap();
     pass(&reached);
     let second = replicator.commit(items(1, 2..4)).unwrap();
@@ -50,7 +50,7 @@ fn ahead_on(batch: u64) {
         })
     };
     let two = NonZeroUsize::new(2).unwrap();
-    let replicator = quick(State::default(), hooked).push_batch(two).spawn().unwrap();
+    let replicator = quick(State::default(), hooked).push_batch(two).start();
     confirmed(&replicator.commit(items(1, 0..6)).unwrap());
     let mut expected: Vec<_> = (0..6).map(|number| (1, number)).collect();
     expected.insert(2 * (batch as usize - 1), (9, 0));
@@ -81,7 +81,7 @@ fn pushes_recover_from_every_error_without_a_live_pull() {
     let faults =
         [Fault::Reject, Fault::DisconnectBefore, Fault::DisconnectAfter, Fault::LoseEcho, busy, delay, Fault::Reject];
     let upstream = empty_upstream().one_shot();
-    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().start();
     for (number, fault) in (0..).zip(faults) {
         upstream.fail_push(fault);
         foreign(&upstream, items(9, number..number + 1));
@@ -94,7 +94,7 @@ fn pushes_recover_from_every_error_without_a_live_pull() {
 #[test]
 fn an_echo_that_is_lost_is_caught_up_with() {
     let upstream = empty_upstream();
-    let [alice, bob] = [1, 2].map(|_| quick(State::default(), upstream.clone()).spawn().unwrap());
+    let [alice, bob] = [1, 2].map(|_| quick(State::default(), upstream.clone()).start());
     eventually(|| [&alice, &bob].iter().all(|client| client.status().counters.pages > 0));
     upstream.fail_push(Fault::LoseEcho);
     confirmed(&alice.commit(items(1, 0..1)).unwrap());
@@ -106,7 +106,7 @@ fn an_echo_that_is_lost_is_caught_up_with() {
 #[test]
 fn two_clients_end_with_everything() {
     let upstream = Memory::new(0);
-    let clients: Vec<_> = (0..2).map(|_| quick(MemoryLog::rebasing(), upstream.clone()).spawn().unwrap()).collect();
+    let clients: Vec<_> = (0..2).map(|_| quick(MemoryLog::rebasing(), upstream.clone()).start()).collect();
     for fault in [Fault::DisconnectAfter, Fault::DisconnectBefore, Fault::Reject, Fault::LoseEcho] {
         upstream.fail_push(fault);
     }

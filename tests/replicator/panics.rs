@@ -8,7 +8,7 @@ use latchwork::protocol::{Failure, Pull, WaitingOn};
 use latchwork::replicator::CommitError;
 use latchwork::upstream::Fault;
 
-use crate::*;
+use super::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -86,7 +86,7 @@ fn fragile(upstream: &Memory<Fragile>) -> (Replicator<Fragile>, Armed) {
 fn fragile_for_ever(upstream: &Memory<Fragile>) -> (Replicator<Fragile>, Armed, Armed) {
     let [armed, for_ever] = [Armed::default(), Armed::default()];
     let log = Fragile { log: MemoryLog::new(), armed: Arc::clone(&armed), for_ever: Arc::clone(&for_ever) };
-    let replicator = quick(log, upstream.clone()).spawn().unwrap();
+    let replicator = quick(log, upstream.clone()).start();
     eventually(|| replicator.status().counters.pages > 0);
     (replicator, armed, for_ever)
 }
@@ -204,7 +204,7 @@ fn a_shutdown_of_a_log_whose_batch_panics_says_so_and_settles_its_tickets() {
     let left = replicator.shutdown(SHORT);
     assert!(left.failure.as_ref().is_some_and(|failure| panicked(failure, "the log: armed for Batch")), "{left:?}");
     assert!(!left.is_clean() && left.pending.is_empty() && left.unfinished.is_empty(), "{left:?}");
-    assert_eq!(replicator.into_log().expect("no thread needs it").log.pending(), 1, "it is all there");
+    assert_eq!(into_log(replicator).log.pending(), 1, "it is all there");
     assert_eq!(ticket.settled(), Some(Settled::Closed));
     assert_eq!(updates.receiver.recv().unwrap_err(), latchwork::replicator::RecvError::Closed);
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use latchwork::protocol::{Direction, Failure, Pull, WaitingOn};
-use latchwork::upstream::{FatalKind, Fault, PullError, PushError};
+use latchwork::upstream::{Fault, PushError};
 use latchwork::{Interrupt, Latch};
 
+use super::*;
 use crate::upstream::{Hooked, Place, dead};
-use crate::*;
 
 /// Upstream with six events in pages of two.
 fn three_pages() -> Memory<State> {
@@ -35,7 +35,7 @@ fn a_one_shot_paginated_pull_does_not_stall_commits() {
             Ok(page)
         })
     };
-    let replicator = quick(State::default(), hooked).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), hooked).one_shot_pull().start();
     pass(&reached);
     let tickets = [0, 1].map(|number| replicator.commit(vec![sent(1, number)]).unwrap());
     assert_ne!(replicator.status().waiting_on, WaitingOn::Nothing);
@@ -62,7 +62,7 @@ fn a_stopped_pull(stop: impl Fn(&Interrupt) + Send + Sync + 'static) -> (Memory<
             Ok(page)
         })
     };
-    let replicator = quick(State::default(), hooked).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), hooked).one_shot_pull().start();
     (upstream, replicator, reached)
 }
 
@@ -99,7 +99,7 @@ fn a_pull_that_is_interrupted_mid_pagination_frees_the_turn() {
 #[test]
 fn a_page_behind_the_cursor_changes_nothing() {
     let upstream = three_pages();
-    let replicator = quick(State::default(), Hooked::new(&upstream).on_page(|_, page, _| Ok(page))).spawn().unwrap();
+    let replicator = quick(State::default(), Hooked::new(&upstream).on_page(|_, page, _| Ok(page))).start();
     eventually(|| replicator.status().upstream_head.global == 6);
     let updates = replicator.updates();
     upstream.fail_pull(Fault::DuplicatePage);
@@ -136,7 +136,7 @@ fn a_gap_in_a_page_is_healed_by_another_pull_which_ends_the_last_error() {
         }
         Ok(page)
     });
-    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let replicator = quick(State::default(), hooked).start();
     eventually(|| replicator.status().counters.pulls == 2);
     let error = replicator.status().last_error.expect("the first pull was refused");
     assert_eq!((error.direction, &*error.error.to_string()), (Direction::Pull, "expected e1 to follow, got e2"));
@@ -150,7 +150,7 @@ fn a_gap_in_a_page_is_healed_by_another_pull_which_ends_the_last_error() {
 #[test]
 fn a_gap_that_comes_again_is_a_failure_that_the_owner_sees_and_can_end() {
     let upstream = three_pages();
-    let replicator = quick(State::default(), with_gaps(&upstream, 2)).spawn().unwrap();
+    let replicator = quick(State::default(), with_gaps(&upstream, 2)).start();
     eventually(|| matches!(replicator.status().pull, Pull::Failed { error: Failure::Log { .. } }));
     assert_eq!(replicator.status().upstream_head.global, 0, "nothing of it was applied");
     let ticket = replicator.commit(vec![sent(1, 0)]).unwrap();
@@ -167,14 +167,14 @@ fn a_page_with_nothing_in_it_is_a_catch_up_all_the_same() {
     let upstream = empty_upstream();
     let hooked = Hooked::new(&upstream)
         .before_push(|push, _, _| if push == 1 { Err(PushError::Behind { head: None }) } else { Ok(()) });
-    let replicator = quick(State::default(), hooked).spawn().unwrap();
+    let replicator = quick(State::default(), hooked).start();
     confirmed(&replicator.commit(vec![sent(1, 0)]).unwrap());
 }
 
 #[test]
 fn last_error_tells_of_a_failed_pull_and_not_of_one_asked_to_end() {
     let upstream = empty_upstream();
-    let replicator = quick(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).backoff(Backoff::new(HOUR, HOUR)).start();
     eventually(|| matches!(replicator.status().pull, Pull::Pulling { caught_up: true, .. }));
     replicator.pause(Direction::Pull);
     eventually(|| replicator.status().pull == Pull::Idle);
@@ -188,26 +188,10 @@ fn last_error_tells_of_a_failed_pull_and_not_of_one_asked_to_end() {
 }
 
 #[test]
-fn a_failure_for_the_owner_is_told_even_by_a_pull_that_was_asked_to_end() {
-    let upstream = three_pages();
-    let hooked = Hooked::new(&upstream).on_page(|_, _, interrupt| {
-        interrupt.wait();
-        let (kind, error) = (FatalKind::IdentityMismatch, "the log belongs to another upstream".into());
-        Err(PullError::Fatal { kind, error })
-    });
-    let replicator = quick(State::default(), hooked).spawn().unwrap();
-    eventually(|| matches!(replicator.status().pull, Pull::Pulling { .. }));
-    replicator.pause(Direction::Pull);
-    eventually(|| matches!(replicator.status().pull, Pull::Failed { .. }));
-    let error = replicator.status().last_error.expect("it has failed");
-    assert!(error.to_string().contains("the log belongs to another upstream"), "{error}");
-}
-
-#[test]
 fn a_catch_up_begins_although_a_backoff_has_ended_with_nothing_to_pull() {
     let upstream = empty_upstream().one_shot();
     upstream.fail_pull(Fault::DisconnectAfter);
-    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).one_shot_pull().start();
     eventually(|| replicator.status().last_error.is_some());
     std::thread::sleep(SHORT);
     foreign(&upstream, items(9, 0..1));

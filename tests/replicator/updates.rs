@@ -7,7 +7,7 @@ use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::Direction;
 use latchwork::replicator::{Receiver, RecvError};
 
-use crate::*;
+use super::*;
 
 type Events = MemoryLog<u64>;
 
@@ -25,7 +25,7 @@ fn heads(receiver: &Receiver<MemoryEntry<u64>, u64>) -> Vec<u64> {
 #[test]
 fn updates_begin_where_their_snapshot_ends() {
     let upstream = empty_upstream();
-    let [alice, bob] = [1, 2].map(|_| quick(State::default(), upstream.clone()).spawn().unwrap());
+    let [alice, bob] = [1, 2].map(|_| quick(State::default(), upstream.clone()).start());
     let done = AtomicBool::new(false);
     let subscriptions = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -67,7 +67,7 @@ fn updates_begin_where_their_snapshot_ends() {
 #[test]
 fn reset_ends_receivers_and_updates_begin_with_a_new_snapshot() {
     let upstream = Memory::new(0);
-    let replicator = quick(MemoryLog::new(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(MemoryLog::new(), upstream.clone()).start();
     let updates = replicator.updates();
     arrive(&upstream, 2);
     eventually(|| replicator.status().upstream_head == 2);
@@ -87,7 +87,7 @@ fn reset_ends_receivers_and_updates_begin_with_a_new_snapshot() {
 
 #[test]
 fn a_receiver_that_waits_is_woken_by_its_end() {
-    let replicator = quick(Events::new(), Memory::new(0)).spawn().unwrap();
+    let replicator = quick(Events::new(), Memory::new(0)).start();
     for end in [RecvError::Replaced, RecvError::Closed] {
         let updates = replicator.updates();
         std::thread::scope(|scope| {
@@ -107,7 +107,7 @@ fn a_receiver_that_waits_is_woken_by_its_end() {
 fn max_unread_ends_a_receiver_that_lags_and_keeps_nothing() {
     let upstream = Memory::new(0);
     let limit = NonZeroUsize::new(6).unwrap();
-    let replicator = quick(MemoryLog::new(), upstream.clone()).max_unread(limit).spawn().unwrap();
+    let replicator = quick(MemoryLog::new(), upstream.clone()).max_unread(limit).start();
     let pulled = |head| eventually(|| replicator.status().upstream_head == head);
     let [slow, fast] = [replicator.updates(), replicator.updates()];
     arrive(&upstream, 3);
@@ -127,7 +127,7 @@ fn max_unread_ends_a_receiver_that_lags_and_keeps_nothing() {
 #[test]
 fn an_update_alone_is_never_too_much() {
     let upstream = Memory::new(0);
-    let replicator = quick(MemoryLog::new(), upstream.clone()).max_unread(NonZeroUsize::MIN).spawn().unwrap();
+    let replicator = quick(MemoryLog::new(), upstream.clone()).max_unread(NonZeroUsize::MIN).start();
     let updates = replicator.updates();
     arrive(&upstream, 5);
     let update = updates.receiver.recv_timeout(LONG).unwrap();
@@ -137,7 +137,7 @@ fn an_update_alone_is_never_too_much() {
 #[test]
 fn an_update_that_is_not_read_goes_with_its_receiver() {
     let upstream = Memory::new(0);
-    let replicator = quick(MemoryLog::new(), upstream.clone()).spawn().unwrap();
+    let replicator = quick(MemoryLog::new(), upstream.clone()).start();
     // Told in this order: once `reads` has it, so has `leaves`.
     let [leaves, reads] = [replicator.updates(), replicator.updates()];
     arrive(&upstream, 1);

@@ -283,6 +283,10 @@ fn a_clock_that_panics_comes_out_of_the_driver_which_has_ended_then() {
     let (replicator, mut driver) = quick(memory.clone()).build_async(clock.clone());
     let ticket = replicator.commit(vec![1]).unwrap();
     assert!(poll_once(&mut driver).is_pending());
+    // And a waker panics as the calls are reported that the driver drops.
+    let mut changed = replicator.status_changed(replicator.status().revision);
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(Pin::new(&mut changed).poll(&mut Context::from_waker(&waker)).is_pending());
     clock.set_broken(true);
     foreign(&memory, 1);
     assert_eq!(poll_that_panics(&mut driver), "no clock");
@@ -319,6 +323,9 @@ fn what_stops_a_driver_stops_it_whatever_its_clock_does() {
             End::Driver => {
                 drop(driver);
                 assert!(replicator.shutdown(LONG).uncertain);
+                clock.set_broken(false);
+                let status = replicator.status();
+                assert!(matches!(status.push, Push::Idle | Push::Uncertain { .. }), "its end was reported: {status}");
             }
             End::Stop => {
                 replicator.stop();
