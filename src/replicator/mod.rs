@@ -31,7 +31,7 @@
 //! | `journal-error` | it has not | `changes`, `error` |
 //! | `local-push-reject` | the log refused a commit | `error` |
 //! | `local-give-up` | the owner gave up pending events, or replaced one | `dropped`, `moved` |
-//! | `start`, `stop` | the pusher begins, ends | `counters` |
+//! | `start`, `stop` | the pusher begins, ends; also by the drop of its driver | `counters` |
 //! | `park` | the pusher has nothing to do until another moves | `counters`, `cause`: a [`WaitingOn`] in words |
 //! | `resume` | it goes on | `counters`, `by` |
 //! | `restart` | [`restart`](Replicator::restart) was called | `counters` |

@@ -121,13 +121,14 @@ impl Traced {
                 event!(WARN, "backend-push-error", facts, { batch, error = error.to_string() });
             }
             Event::Merged { rebase, new_and_moved: (new, moved), confirmed, dropped } => {
-                let pushed = here(|here| here.doing) == Input::PushEnded.name();
-                let (from, generation) = if pushed { ("push", counters.pushes) } else { ("pull", counters.pulls) };
-                let facts = Facts::of(self, protocol, generation);
                 if new + confirmed == 0 {
+                    let facts = Facts::of(self, protocol, counters.pushes);
                     event!(DEBUG, "local-give-up", facts, { dropped, moved });
                     return;
                 }
+                let pushed = here(|here| here.doing) == Input::PushEnded.name();
+                let (from, generation) = if pushed { ("push", counters.pushes) } else { ("pull", counters.pulls) };
+                let facts = Facts::of(self, protocol, generation);
                 if rebase {
                     event!(DEBUG, "pull-rebase", facts, { from, new, confirmed, moved, dropped });
                 } else {
