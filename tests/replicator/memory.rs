@@ -108,6 +108,15 @@ fn a_lost_echo_is_lost_to_each_pull_that_is_open_and_to_no_other() {
 }
 
 #[test]
+fn a_page_of_lost_echoes_alone_says_that_the_pull_has_caught_up_if_none_has() {
+    let (upstream, interrupt) = (upstream(0), Interrupt::with_deadline(Instant::now() + LONG));
+    let mut begun = upstream.pull(0, &interrupt);
+    upstream.fail_push(Fault::LoseEcho);
+    push(&upstream, 0).unwrap();
+    assert_eq!(told(begun.next()), "[], None");
+}
+
+#[test]
 fn a_live_pull_waits_on_when_an_echo_is_lost() {
     let (upstream, interrupt) = (upstream(1), Interrupt::new());
     let mut live = upstream.pull(0, &interrupt);

@@ -38,7 +38,7 @@ fn a_shutdown_interrupts_a_push_that_heeds_it() {
     let replicator = quick(State::default(), upstream.clone()).start();
     replicator.commit(items(1, 0..2)).unwrap();
     eventually(|| replicator.status().counters.pushes == 1);
-    let left = replicator.shutdown(SHORT);
+    let left = replicator.shutdown(10 * SHORT);
     assert!(left.unfinished.is_empty(), "{left:?}");
     assert_eq!((left.pending.len(), left.uncertain), (2, UNCERTAIN_IF_INTERRUPTED));
     assert!(upstream.is_empty());

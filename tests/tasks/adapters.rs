@@ -105,7 +105,11 @@ fn for_tasks_passes_pushes_and_pulls_through_faults() {
             memory.fail_pull(fault);
             let ticket = replicator.commit(vec![1]).unwrap();
             if fault == Fault::Panic {
-                let status = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).await;
+                // Both directions: a restart is for those that have failed by then.
+                let status = replicator.status_when(|status| {
+                    matches!((&status.waiting_on, &status.pull_waiting_on), (WaitingOn::Owner(_), WaitingOn::Owner(_)))
+                });
+                let status = status.await;
                 let said = status.unwrap().waiting_on.to_string();
                 assert!(said.contains("injected"), "{said}");
                 replicator.restart();
