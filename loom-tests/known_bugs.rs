@@ -1096,8 +1096,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "replicator/upstream/call.rs",
             "call",
-            "Pin::new(&mut interrupted).poll(context)",
-            "interrupt.cause().map_or(Poll::Pending, Poll::Ready)",
+            "interrupt.triggered()",
+            "poll_fn(|_| interrupt.cause().map_or(Poll::Pending, Poll::Ready))",
         )],
     },
     KnownBug {

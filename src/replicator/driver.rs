@@ -24,6 +24,7 @@ use super::work::{Begun, Party, called, nothing, page_pulled, pull_ended, push_e
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Instant, catch_panic, is_unwinding, probe};
+use crate::primitives::panics::panic_message;
 use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, PullError, PushError};
 use crate::protocol::{Direction, Next, Time};
@@ -214,16 +215,12 @@ fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let mut turn = Turn(0);
         pusher.report(Input::Pusher, nothing);
         while let Some((batch, Begun { interrupt, replaced })) = pusher.next_of_task(&*timer).await {
-            let mut sending = Sending { pusher: &pusher, replaced, batch: Some(batch) };
-            let outcome = match &sending.batch {
-                // In a box, since most pushers have nothing to send most of the time.
-                Some(batch) => {
-                    Box::pin(call(|| upstream.push(batch), &interrupt, limit.map(|limit| Box::pin(timer.sleep(limit)))))
-                        .await
-                }
-                None => unreachable!("it is taken below"),
-            };
-            let Some(batch) = sending.batch.take() else { unreachable!("it is taken here") };
+            let sending = Sending { pusher: &pusher, replaced, batch: &batch };
+            // In a box, since most pushers have nothing to send most of the time.
+            let outcome =
+                Box::pin(call(|| upstream.push(&batch), &interrupt, limit.map(|limit| Box::pin(timer.sleep(limit)))))
+                    .await;
+            std::mem::forget(sending);
             let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
             let (outcome, error) = called("AsyncUpstream::push", outcome);
             let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
@@ -236,16 +233,20 @@ fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
     }
 }
 
-/// A push that is going on, and the batch, until it has ended. As it is dropped it reports that the outcome is not known.
+/// A push that is going on. As it is dropped it reports that the outcome is not known.
 struct Sending<'a, L: Log> {
     pusher: &'a Party<'a, L, Batch<L>>,
     replaced: u64,
-    batch: Option<Batch<L>>,
+    batch: &'a Batch<L>,
 }
 
 impl<L: Log> Drop for Sending<'_, L> {
     fn drop(&mut self) {
-        let Some(batch) = self.batch.take().filter(|_| !is_unwinding()) else { return };
+        if is_unwinding() {
+            return;
+        }
+        // A clone of an entry is the user's, and may panic.
+        let Ok(batch) = catch_panic(|| self.batch.clone()).map_err(panic_message) else { return };
         let outcome = PushError::Uncertain { error: DROPPED.into() };
         let (outcome, error) = called("", Ok(Err(outcome)));
         let report = |state: &mut State<L>, now| push_ended(state, batch, self.replaced, outcome, error, now);

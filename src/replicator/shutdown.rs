@@ -1,22 +1,21 @@
 //! The end, and what is left behind.
 
-use std::future::{Future, poll_fn};
 use std::mem::take;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::Replicator;
 use super::core::{Core, State};
 use super::driver::Timer;
 use super::told::topic;
+use super::upstream::call::race;
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Mutex, is_unwinding};
 use crate::primitives::panics::FirstPanic;
-use crate::primitives::wait::{Wait, Waitable, deadline};
+use crate::primitives::wait::deadline;
 use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Failure, Fate, Push, Time};
 
@@ -134,16 +133,6 @@ fn ended<L: Log>(state: &mut State<L>) -> Option<()> {
     state.have_all_ended().then_some(())
 }
 
-/// Awaits this, until that is over.
-async fn within(wait: Wait<impl Waitable<Output = ()>>, limit: impl Future<Output = ()>) {
-    let (mut wait, mut limit) = (wait, pin!(limit));
-    poll_fn(|context| match Pin::new(&mut wait).poll(context) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => limit.as_mut().poll(context),
-    })
-    .await;
-}
-
 impl<L: Log> Core<L> {
     /// Tells both directions to end, whatever the timer's clock does.
     pub(super) fn stop(&self) -> FirstPanic {
@@ -175,9 +164,10 @@ impl<L: Log> Replicator<L> {
     ///
     /// Dropped, it has stopped the replicator or has not; another call reports.
     pub async fn shutdown_async(&self, timeout: Duration, timer: impl Timer) -> Shutdown<L::Entry> {
-        within(self.settled(true, |_| ()), timer.sleep(timeout)).await;
+        _ = race(self.settled(true, |_| ()), pin!(timer.sleep(timeout))).await;
         let panicked = self.core.stop();
-        within(self.core.state.wait_topic(topic::SETTLED, ended, |()| ()), timer.sleep(timeout)).await;
+        let ended = self.core.state.wait_topic(topic::SETTLED, ended, |()| ());
+        _ = race(ended, pin!(timer.sleep(timeout))).await;
         self.report(panicked)
     }
 

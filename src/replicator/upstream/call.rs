@@ -38,6 +38,17 @@ impl Cut {
     }
 }
 
+/// Awaits the first of two futures. If both are ready it is the first one, and the other is not polled.
+pub(crate) fn race<A: Future + Unpin, B: Future + Unpin>(
+    mut first: A,
+    mut second: B,
+) -> impl Future<Output = Result<A::Output, B::Output>> + Unpin {
+    poll_fn(move |context| match Pin::new(&mut first).poll(context) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => Pin::new(&mut second).poll(context).map(Err),
+    })
+}
+
 /// Makes a call and drops it, by its end at the latest: when its interrupt is set or it is `late`. What has come by then
 /// counts. An error if it panics, also as it is dropped.
 pub(crate) async fn call<F: Future>(
@@ -49,22 +60,16 @@ pub(crate) async fn call<F: Future>(
         return Ok(Err(Cut { cause, begun: false }));
     }
     let mut future = pin!(Some(catch_panic(begin)?));
-    let mut interrupted = interrupt.triggered();
-    let outcome = poll_fn(|context| {
-        let Some(running) = future.as_mut().as_pin_mut() else { unreachable!("it is dropped below") };
-        let cause = match catch_panic(|| running.poll(context)) {
-            Err(payload) => return Poll::Ready(Err(payload)),
-            Ok(Poll::Ready(output)) => return Poll::Ready(Ok(Ok(output))),
-            Ok(Poll::Pending) => match Pin::new(&mut interrupted).poll(context) {
-                Poll::Ready(cause) => cause,
-                Poll::Pending => match late.as_mut().map(|late| Pin::new(late).poll(context)) {
-                    Some(Poll::Ready(())) => Cause::Deadline,
-                    Some(Poll::Pending) | None => return Poll::Pending,
-                },
-            },
-        };
-        Poll::Ready(Ok(Err(Cut { cause, begun: true })))
-    })
-    .await;
+    let running = poll_fn(|context| match future.as_mut().as_pin_mut() {
+        Some(running) => catch_panic(|| running.poll(context))
+            .map_or_else(|payload| Poll::Ready(Err(payload)), |polled| polled.map(Ok)),
+        None => unreachable!("it is dropped below"),
+    });
+    let passed = poll_fn(|context| late.as_mut().map_or(Poll::Pending, |late| Pin::new(late).poll(context)));
+    let outcome = match race(running, race(interrupt.triggered(), passed)).await {
+        Ok(ended) => ended.map(Ok),
+        Err(Ok(cause)) => Ok(Err(Cut { cause, begun: true })),
+        Err(Err(())) => Ok(Err(Cut { cause: Cause::Deadline, begun: true })),
+    };
     catch_panic(|| future.set(None)).and(outcome)
 }
