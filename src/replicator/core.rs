@@ -254,7 +254,8 @@ impl<L: Log> Core<L> {
 
     /// The journal cannot go on.
     pub(super) fn journal_failed(&self, failure: Failure) {
-        let (_caught, panicked) = self.apply(Input::Written, |state| ((), state.protocol.journal_is_astray(failure)));
+        let astray = |state: &mut State<L>| ((), state.protocol.journal_is_astray(failure));
+        let (_caught, panicked) = self.apply_at(Self::now_or_last, Input::Written, astray);
         panicked.message();
     }
 

@@ -40,13 +40,14 @@ pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut Writes<L>) -> Result<(
 /// Reports what came of the write before, and waits for what the next one is to write. None if there will be no other.
 fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Vec<Change<L::Entry, L::Position>>> {
     loop {
-        let now = core.now();
+        // A clock that panics would end it, and leave what is not written for ever.
+        let now = core.now_or_last();
         let mut done = None;
         let step = |state: &mut State<L>| {
             let effects = report.take().map(|written| state.written(written, &mut done, now)).unwrap_or_default();
             (state.write_begins(now), effects)
         };
-        let (next, panicked) = core.apply(Input::Written, step);
+        let (next, panicked) = core.apply_at(Core::now_or_last, Input::Written, step);
         let panicked = catch_panic(|| drop(done)).map_err(panic_message).err().or(panicked.message());
         if let Some(message) = panicked {
             show(core, &message, now);
@@ -68,7 +69,8 @@ fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Vec<Ch
 fn show<L: Log>(core: &Core<L>, message: &str, now: Time) {
     let failure = Failure::Panicked { message: format!("a waker or a drop: {message}") };
     let went_wrong = |state: &mut State<L>| state.went_wrong(Direction::Push, failure.into(), now);
-    let (_caught, panicked) = core.apply(Input::Written, |state| (went_wrong(state), Effects::default()));
+    let (_caught, panicked) =
+        core.apply_at(Core::now_or_last, Input::Written, |state| (went_wrong(state), Effects::default()));
     panicked.message();
 }
 

@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::task::Wake;
 
+use latchwork::journal::{Change, Journal};
 use latchwork::log::Log as _;
 use latchwork::protocol::{Failure, Push, WaitingOn};
 use latchwork::replicator::{CommitError, Status, Timer};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, Page, PullError, PushError};
-use latchwork::{Settled, Ticket};
+use latchwork::{Latch, Settled, Ticket};
 
 use super::*;
 
@@ -339,6 +340,32 @@ fn what_stops_a_driver_stops_it_whatever_its_clock_does() {
         }
         assert_eq!(ticket.wait(), Settled::Closed, "{ends:?}");
     }
+}
+
+/// A journal that writes nothing before its gate is open.
+struct Gated(Arc<Latch>);
+
+impl Journal<Log> for Gated {
+    type Error = std::convert::Infallible;
+
+    fn write(&mut self, _: &[Change<MemoryEntry<u64>, u64>]) -> Result<(), Self::Error> {
+        self.0.wait();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_clock_that_panics_ends_no_writer_of_a_journal() {
+    let (clock, gate) = (Clock::default(), Arc::new(Latch::new()));
+    let builder = quick(Memory::new(0)).journal(Gated(Arc::clone(&gate)));
+    let (replicator, mut driver) = builder.build_async(clock.clone());
+    let ticket = replicator.commit(vec![1]).unwrap();
+    clock.set_broken(true);
+    gate.open();
+    assert_eq!(ticket.durable().wait_timeout(LONG).ready(), Some(true));
+    clock.set_broken(false);
+    assert!(poll_once(&mut driver).is_pending());
+    assert_eq!(ticket.wait(), Settled::Confirmed(1));
 }
 
 #[derive(Clone, Copy, Debug)]
