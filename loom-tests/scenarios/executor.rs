@@ -1,17 +1,19 @@
 //! The smallest executor, and a timer for it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use super::latchwork;
-use latchwork::Latch;
+use super::{latchwork, thread};
+use latchwork::Replicator;
+use latchwork::log::Log;
 use latchwork::replicator::Timer;
 use latchwork::sync::model::{say, waits};
 
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::thread::Signal;
 
@@ -64,18 +66,98 @@ pub fn block_on<F: Future + Unpin>(future: F) -> F::Output {
     }
 }
 
-/// A clock that the model moves, from its beginning to its end. It is read `SeqCst`: no thread reads a clock as it was before.
-/// (To read it is a step. Were it none, loom would take it for the same whether time ends before or after a look.) A sleep is a
-/// wait for a latch.
+/// A replicator for tasks whose driver, or the halves of it, are polled on threads of their own.
+pub struct Driven<L: Log> {
+    replicator: Replicator<L>,
+    polls: Vec<thread::JoinHandle<()>>,
+}
+
+impl<L: Log> Driven<L> {
+    /// A replicator, and what its builder has made with it.
+    pub fn new((replicator, driver): (Replicator<L>, impl Future<Output = ()> + Unpin + 'static)) -> Self {
+        Self { replicator, polls: vec![thread::spawn(|| block_on(driver))] }
+    }
+
+    pub fn by_halves(replicator: Replicator<L>, halves: impl IntoIterator<Item = Half>) -> Self {
+        Self { replicator, polls: halves.into_iter().map(|half| thread::spawn(|| block_on(half))).collect() }
+    }
+
+    /// Drops the handle, and waits for the end of what is polled.
+    pub fn ends(self) {
+        let Self { replicator, polls } = self;
+        drop(replicator);
+        polls.into_iter().for_each(|polls| polls.join().unwrap());
+    }
+}
+
+impl<L: Log> Deref for Driven<L> {
+    type Target = Replicator<L>;
+
+    fn deref(&self) -> &Replicator<L> {
+        &self.replicator
+    }
+}
+
+/// A half of a driver.
+pub type Half = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A clock that the model moves, and those who sleep by it.
+///
+/// It is read `SeqCst`, and has been written so from its beginning: no thread reads a clock as it was before. (Of values that
+/// were not, loom has a load see any that is not known to be old, the one that an atomic is made with among them.) To read it
+/// is a step, for the clock and for each poll of a sleep. (Were it none, loom would take it for the same whether time passes
+/// before or after it.) What else there is to do for a sleep is none.
+pub struct Time {
+    now: AtomicUsize,
+    sleepers: Mutex<Vec<(usize, Weak<Mutex<Option<Waker>>>)>>,
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        let now = AtomicUsize::new(0);
+        now.store(0, Ordering::SeqCst);
+        Self { now, sleepers: Mutex::default() }
+    }
+}
+
+impl Time {
+    pub fn now(&self) -> usize {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    /// Time passes. It wakes those whose time has come, and no others: a wake too many would have a driver look that sleeps
+    /// for the wrong time.
+    pub fn pass(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        say(format_args!("time passes, and is {now}"));
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, sleeper) in sleepers.extract_if(.., |(until, _)| *until <= now) {
+            let waker = sleeper.upgrade().and_then(|sleeper| sleeper.lock().unwrap().take());
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    pub fn sleep(self: &Arc<Self>, until: usize) -> Pin<Box<dyn Future<Output = ()>>> {
+        let (time, sleeper) = (Arc::clone(self), Arc::<Mutex<Option<Waker>>>::default());
+        time.sleepers.lock().unwrap().push((until, Arc::downgrade(&sleeper)));
+        Box::pin(poll_fn(move |context| {
+            if time.now() >= until {
+                return Poll::Ready(());
+            }
+            *sleeper.lock().unwrap() = Some(context.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
+
+/// From its beginning to its end, in one step.
 #[derive(Clone, Default)]
-pub struct EndOfTime(Arc<(AtomicBool, Latch)>);
+pub struct EndOfTime(Arc<Time>);
 
 impl EndOfTime {
     /// Time ends: every sleep is over, also those still to come.
     pub fn come(&self) {
-        say("time ends");
-        self.0.0.store(true, Ordering::SeqCst);
-        self.0.1.open();
+        self.0.pass();
     }
 }
 
@@ -83,13 +165,35 @@ impl Timer for EndOfTime {
     type Sleep = Pin<Box<dyn Future<Output = ()>>>;
 
     fn sleep(&self, _: Duration) -> Self::Sleep {
-        let Self(time) = self.clone();
-        Box::pin(async move { time.1.opened().await })
+        self.0.sleep(1)
     }
 
     fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
         let Self(time) = self.clone();
-        move || if time.0.load(Ordering::SeqCst) { Duration::MAX } else { Duration::ZERO }
+        move || if time.now() == 0 { Duration::ZERO } else { Duration::MAX }
+    }
+}
+
+/// By a second at a time.
+#[derive(Clone, Default)]
+pub struct Seconds(Arc<Time>);
+
+impl Seconds {
+    pub fn tick(&self) {
+        self.0.pass();
+    }
+}
+
+impl Timer for Seconds {
+    type Sleep = Pin<Box<dyn Future<Output = ()>>>;
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(self.0.now() + duration.as_millis().div_ceil(1000) as usize)
+    }
+
+    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
+        let Self(time) = self.clone();
+        move || Duration::from_secs(time.now() as u64)
     }
 }
 

@@ -8,21 +8,20 @@
 //! Threads: main, the driver's, and one more where another client or another owner comes in. Time stands still unless the
 //! model moves it.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::executor::{EndOfTime, block_on, poll_once};
+use super::executor::{Driven, EndOfTime, Half, Seconds, block_on, poll_once};
 use super::upstream::Event;
 use super::{latchwork, thread, unexplored, unexplored_bugs_and_all};
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::{Direction, Push, WaitingOn};
-use latchwork::replicator::{CommitError, RecvError, Timer};
+use latchwork::replicator::{CommitError, RecvError};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, Memory, More, Page, PullError, PushError};
-use latchwork::{Backoff, Latch, Replicator, Settled};
+use latchwork::{Backoff, Replicator, Settled};
 
 type Log = MemoryLog<Event>;
 
@@ -51,24 +50,21 @@ fn drained(replicator: &Replicator<Log>, upstream: &Memory<Log>, events: &[Event
 pub fn advance_resumes_the_driver() {
     let way = unexplored();
     let upstream = Memory::new(0);
-    let (replicator, driver) = Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default());
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new(Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default()));
     loom::thread::yield_now();
     drop(way);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     another_sends(&upstream, "b");
     assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
     drained(&replicator, &upstream, &["a", "b"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// A commit of main's and an event of another client's, from a thread of its own. Ends when the commit has settled.
 pub fn an_advance_at_any_time_resumes_the_driver() {
     let way = unexplored();
     let upstream = Memory::new(0);
-    let (replicator, driver) = Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default());
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new(Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default()));
     loom::thread::yield_now();
     drop(way);
     let theirs = upstream.clone();
@@ -77,8 +73,7 @@ pub fn an_advance_at_any_time_resumes_the_driver() {
     assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
     other.join().unwrap();
     drained(&replicator, &upstream, &["a", "b"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// The same in a log that rebases what is pending; main is the other client, and the event was committed before the start.
@@ -86,12 +81,11 @@ pub fn rebase_resumes_the_driver() {
     let upstream = Memory::new(0);
     let log = MemoryLog::rebasing().with_pending(0, ["a"]);
     let (replicator, driver) = Replicator::builder(log, upstream.clone()).build_async(EndOfTime::default());
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     another_sends(&upstream, "b");
     block_on(replicator.flush_async()).unwrap();
     drained(&replicator, &upstream, &["a", "b"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// As [`advance_resumes_the_driver`], with the two halves on two threads; main is the other client, too.
@@ -100,17 +94,15 @@ pub fn advance_resumes_the_halves() {
     let upstream = Memory::new(0);
     let (replicator, driver) = Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default());
     let (push, pull) = driver.split();
-    let halves = [thread::spawn(|| block_on(push)), thread::spawn(|| block_on(pull))];
+    let halves: [Half; 2] = [Box::pin(push), Box::pin(pull)];
+    let replicator = Driven::by_halves(replicator, halves);
     loom::thread::yield_now();
     drop(way);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     another_sends(&upstream, "b");
     assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
     drained(&replicator, &upstream, &["a", "b"]);
-    drop(replicator);
-    for half in halves {
-        half.join().unwrap();
-    }
+    replicator.ends();
 }
 
 /// Main has polled the driver, and commits as another task takes it over.
@@ -120,12 +112,11 @@ pub fn a_driver_that_moves_is_woken_where_it_is() {
     let (replicator, mut driver) = Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default());
     assert!(poll_once(&mut driver).is_pending());
     drop(way);
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     let ticket = replicator.commit(vec!["a"]).unwrap();
     assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(1)));
     drained(&replicator, &upstream, &["a"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// An upstream that takes a push at the second poll, and tells of it at the third. A pull brings nothing, and stays open.
@@ -251,16 +242,12 @@ pub fn a_half_that_is_dropped_ends_the_other(direction: Direction) {
 pub const PUSH: Direction = Direction::Push;
 pub const PULL: Direction = Direction::Pull;
 
-type Half = Pin<Box<dyn Future<Output = ()>>>;
-
 /// Main commits, and drops the last handle at any moment of the push.
 pub fn the_drop_of_the_last_handle_ends_the_driver() {
     let upstream = Slow::default();
-    let (replicator, driver) = Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default());
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new(Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default()));
     let ticket = replicator.commit(vec!["a"]).unwrap();
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
     loom::stop_exploring();
     let settled = ticket.settled().expect("a ticket was left open");
     let taken = upstream.0.load(Ordering::Relaxed) > 0;
@@ -279,13 +266,12 @@ pub fn a_rebase_ends_a_call_that_hangs() {
     assert!(poll_once(&mut driver).is_pending());
     assert!(matches!(replicator.status().push, Push::Sending { .. }));
     drop(way);
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     another_sends(&upstream, "b");
     clock.come();
     assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(_)));
     drained(&replicator, &upstream, &["a", "b"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// As above, and it is the deadline that ends it, as time does.
@@ -295,46 +281,14 @@ pub fn a_push_that_hangs_ends_at_its_deadline() {
     upstream.fail_push(Fault::Hang);
     let builder = Replicator::builder(Log::new(), upstream.clone()).push_deadline(Duration::from_secs(1));
     let (replicator, driver) = builder.build_async(clock.clone());
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     loom::thread::yield_now();
     drop(way);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     clock.come();
     assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(1)));
     drained(&replicator, &upstream, &["a"]);
-    drop(replicator);
-    runs.join().unwrap();
-}
-
-/// A clock that the model moves on by a second at a time. It wakes those whose time has come, and no others: a wake too many
-/// would have a driver look that sleeps for the wrong time.
-#[derive(Clone, Default)]
-struct Seconds(Arc<(loom::sync::atomic::AtomicUsize, [Latch; 16])>);
-
-impl Seconds {
-    fn tick(&self) {
-        let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
-        self.0.1[now].open();
-    }
-}
-
-impl Timer for Seconds {
-    type Sleep = Pin<Box<dyn Future<Output = ()>>>;
-
-    fn sleep(&self, duration: Duration) -> Self::Sleep {
-        let Self(clock) = self.clone();
-        let until = clock.0.load(Ordering::SeqCst) + duration.as_millis().div_ceil(1000) as usize;
-        Box::pin(async move {
-            if until > clock.0.load(Ordering::SeqCst) {
-                clock.1[until].opened().await;
-            }
-        })
-    }
-
-    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
-        let Self(clock) = self.clone();
-        move || Duration::from_secs(clock.0.load(Ordering::SeqCst) as u64)
-    }
+    replicator.ends();
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -352,15 +306,14 @@ pub fn a_timer_that_fires_as_news_comes_leads_to_an_attempt() {
     }
     assert!(matches!(replicator.status().push, Push::Waiting { .. }));
     drop(way);
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     let theirs = upstream.clone();
     let other = thread::spawn(move || another_sends(&theirs, "b"));
     clock.tick();
     block_on(replicator.flush_async()).unwrap();
     other.join().unwrap();
     drained(&replicator, &upstream, &["a", "b"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// A push was refused, and a long wait begun. Main replaces the log by one whose event is to wait a second for more, and
@@ -383,12 +336,11 @@ pub fn a_reset_during_a_sleep_has_it_asked_anew() {
     replicator.reset(Log::new());
     drop(replicator.commit(vec!["b"]).unwrap());
     assert!(poll_once(&mut driver).is_pending());
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     clock.tick();
     block_on(replicator.status_when(|status| status.pending == 0));
     drained(&replicator, &upstream, &["b"]);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// A task waits for an update as the driver merges one, and for another as everything ends.
@@ -400,12 +352,11 @@ pub fn an_update_wakes_the_task_that_waits_for_it() {
     let updates = replicator.updates();
     another_sends(&upstream, "b");
     drop(way);
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     let update = block_on(updates.receiver.next()).unwrap();
     loom::stop_exploring();
     assert_eq!(update.upstream_head, 1);
-    drop(replicator);
-    runs.join().unwrap();
+    replicator.ends();
 }
 
 /// A task waits for an update as the replicator ends, after which there is none.
@@ -417,8 +368,8 @@ pub fn the_end_of_the_updates_wakes_the_task_that_waits_for_them() {
     let updates = replicator.updates();
     replicator.stop();
     drop(way);
-    let runs = thread::spawn(|| block_on(driver));
+    let replicator = Driven::new((replicator, driver));
     assert!(block_on(updates.receiver.next()).err() == Some(RecvError::Closed));
-    runs.join().unwrap();
+    replicator.ends();
     loom::stop_exploring();
 }
