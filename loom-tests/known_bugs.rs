@@ -1237,6 +1237,41 @@ const NO_CATCH_UP_IS_HEARD: Edit = replace(
     "Push::Behind { pull, target, .. } if false",
 );
 
+/// On a log of [chosen signals](../switched/src/signals.rs) the protocol says what the log says. Always there: on any other
+/// log they change nothing.
+pub const CHOSEN_SIGNALS: &[Edit] = &[
+    begin(
+        "protocol/push.rs",
+        "Protocol::push_due",
+        "if let Some(told) = crate::signals::due(&self.log, Direction::Push) { \
+             return if self.stopped { Next::Stop } else { told }; \
+         }",
+    ),
+    begin(
+        "protocol/pull.rs",
+        "Protocol::pull_due",
+        "if let Some(told) = crate::signals::due(&self.log, Direction::Pull) { \
+             return if self.stopped { Next::Stop } else { told }; \
+         }",
+    ),
+    begin(
+        "protocol/push.rs",
+        "Protocol::push_begins",
+        "if let Some(found) = crate::signals::found(&mut self.log, Direction::Push, now) { \
+             let call = Batch { base: self.log.upstream_head(), entries: Vec::new(), ticket: 0 }; \
+             return if self.stopped { Next::Stop } else { found.map(|()| call) }; \
+         }",
+    ),
+    begin(
+        "protocol/pull.rs",
+        "Protocol::pull_begins",
+        "if let Some(found) = crate::signals::found(&mut self.log, Direction::Pull, now) { \
+             let call = (0, self.log.upstream_head()); \
+             return if self.stopped { Next::Stop } else { found.map(|()| call) }; \
+         }",
+    ),
+];
+
 /// Each stands where no lock is held, so that a thread that is delayed keeps no other from going on. (A rollback is the
 /// log's own doing, under the lock. A test that wants it slow wraps the log.)
 pub const SYNC_POINTS: &[SyncPoint] = &[

@@ -31,7 +31,7 @@ use serde_json::json;
 
 /// A scenario as one of the two builds has it; one with parameters, as a call in its module.
 macro_rules! on {
-    // The driver is reached into, which that build lets it; with no bug on, it is the same text.
+    // In the protocol's place are signals that are chosen, which that build lets it; with no bug on, the rest is the same text.
     ($build:ident, driver, $name:ident) => {
         Scenario { steps: switched::driver::$name, build: &switched::scenarios::BUILD }
     };
@@ -336,15 +336,28 @@ index! {
     /// The driver's lemma, whatever the protocol says: for any signals before and after a transition.
     mod driver {
         /// A pusher is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
-        a_pusher_is_woken_whatever_the_signals: "I1, I2", 3 threads, exhaustive, finds {
+        a_pusher_is_woken_whatever_the_signals: "I1, I2", 4 threads, exhaustive, finds {
             PublishForgetsPusher: DEADLOCK, SoonerTimeWakesNone: DEADLOCK, LookIsNotNoted: DEADLOCK,
             ChangeWakesNone: DEADLOCK,
         };
         /// A puller is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
-        a_puller_is_woken_whatever_the_signals: "I1, I2", 3 threads, exhaustive,
+        a_puller_is_woken_whatever_the_signals: "I1, I2", 4 threads, exhaustive,
             finds { PublishForgetsPuller: DEADLOCK, LookIsNotNoted: DEADLOCK, ChangeWakesNone: DEADLOCK };
+        /// A pushing task is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
+        a_pushing_task_is_woken_whatever_the_signals: "I1, I2", 4 threads, exhaustive, finds {
+            PublishForgetsPusher: DEADLOCK, SoonerTimeWakesNone: DEADLOCK, LookIsNotNoted: DEADLOCK,
+            PartyJoinsLate: DEADLOCK, FormerWakerStays: DEADLOCK, SleepOutlivesItsTime: DEADLOCK,
+        };
+        /// A pulling task is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
+        a_pulling_task_is_woken_whatever_the_signals: "I1, I2", 4 threads, exhaustive, finds {
+            PublishForgetsPuller: DEADLOCK, LookIsNotNoted: DEADLOCK, PartyJoinsLate: DEADLOCK,
+            FormerWakerStays: DEADLOCK, SleepOutlivesItsTime: DEADLOCK,
+        };
+        /// A transition that concerns both halves of a driver wakes the tasks of both.
+        a_transition_wakes_both_tasks: "I1, I2", 4 threads, exhaustive,
+            finds { PublishForgetsPusher: DEADLOCK, PublishForgetsPuller: DEADLOCK };
         /// A transition that concerns both parties wakes both.
-        a_transition_wakes_both: "I1, I2", 3 threads, exhaustive,
+        a_transition_wakes_both: "I1, I2", 4 threads, exhaustive,
             finds { PublishForgetsPusher: DEADLOCK, PublishForgetsPuller: DEADLOCK };
     }
     /// The theorem: no schedule leaves the pusher parked.

@@ -17,7 +17,7 @@ pub mod matrix;
 pub mod owner;
 pub mod replicator;
 pub mod tasks;
-mod thread;
+pub(super) mod thread;
 pub mod upstream;
 pub mod worker;
 
@@ -38,7 +38,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The way to where exploration begins: until this is dropped, one schedule is run, and no known
 /// bug is on.
-struct Way<B> {
+pub(super) struct Way<B> {
     _no_bug: B,
 }
 
@@ -49,7 +49,7 @@ fn unexplored() -> Way<impl Sized> {
 
 /// The same with the known bug on. What a future does it does as that was when it was polled first: a known bug that is met
 /// on such a way, and shows later, must be on by then.
-fn unexplored_bugs_and_all() -> Way<impl Sized> {
+pub(super) fn unexplored_bugs_and_all() -> Way<impl Sized> {
     loom::stop_exploring();
     Way { _no_bug: () }
 }

@@ -8,6 +8,6 @@ use latchwork_switched as latchwork;
 #[path = "mod.rs"]
 pub mod scenarios;
 
-// Reaches into the crate, as this build lets it.
+// On signals that are chosen, as this build lets it.
 #[path = "driver.rs"]
 pub mod driver;

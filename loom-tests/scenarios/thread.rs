@@ -37,8 +37,12 @@ impl Signal {
         self.sleepers().drain(..).for_each(|sleeper| sleeper.unpark());
     }
 
+    pub fn is_set(&self) -> bool {
+        self.set.load(Ordering::Relaxed)
+    }
+
     pub fn wait(&self) {
-        while !self.set.load(Ordering::Relaxed) {
+        while !self.is_set() {
             self.sleepers().push(loom::thread::current());
             loom::thread::park();
         }

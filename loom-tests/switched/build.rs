@@ -1,4 +1,5 @@
-//! Copies the crate's source and writes its known bugs and sync points into the copy, each behind a switch.
+//! Copies the crate's source and writes its known bugs and sync points into the copy, each behind a switch, and the
+//! signals that a log may choose in the protocol's place.
 //!
 //! The crate itself knows nothing of them: a function that ships says what it does and nothing else. What is a known bug
 //! stands in the catalogue, `loom-tests/known_bugs.rs`. An edit that does not fit any more ends the build; so does a known bug
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use edits::Edit;
-use known_bugs::{KNOWN_BUGS, SYNC_POINTS};
+use known_bugs::{CHOSEN_SIGNALS, KNOWN_BUGS, SYNC_POINTS};
 
 const CATALOGUE: &str = "loom-tests/known_bugs.rs";
 
@@ -39,9 +40,10 @@ fn main() -> ExitCode {
             misfits.push(edit.misfit(format_args!("there is no such file")));
         }
     }
+    let always: Vec<_> = always().collect();
     for file in &files {
         let text = fs::read_to_string(source.join(file)).expect("a text that can be read");
-        match edits::switched(file, &text, KNOWN_BUGS, SYNC_POINTS) {
+        match edits::switched(file, &text, KNOWN_BUGS, &always) {
             Ok(text) => {
                 let copy = out.join("src").join(file);
                 fs::create_dir_all(copy.parent().expect("it is in a folder")).expect("a folder below OUT_DIR");
@@ -68,7 +70,12 @@ fn empty() -> impl Iterator<Item = &'static str> {
 
 fn edits() -> impl Iterator<Item = &'static Edit> {
     let of_bugs = KNOWN_BUGS.iter().flat_map(|bug| bug.edits);
-    of_bugs.chain(SYNC_POINTS.iter().flat_map(|point| point.edits))
+    of_bugs.chain(always())
+}
+
+/// Those that no switch takes away.
+fn always() -> impl Iterator<Item = &'static Edit> {
+    SYNC_POINTS.iter().flat_map(|point| point.edits).chain(CHOSEN_SIGNALS)
 }
 
 /// The files below `root`, by the names that edits have for them.

@@ -125,11 +125,12 @@ impl Edit {
     }
 }
 
-/// The text of `src/<file>` with all edits of that file, or those that do not fit.
-pub fn switched(file: &str, text: &str, bugs: &[KnownBug], points: &[SyncPoint]) -> Result<String, Vec<Misfit>> {
+/// The text of `src/<file>` with all edits of that file, those of bugs and those that are `always` there; or those that do
+/// not fit.
+pub fn switched(file: &str, text: &str, bugs: &[KnownBug], always: &[&Edit]) -> Result<String, Vec<Misfit>> {
     let of_bugs = bugs.iter().flat_map(|bug| bug.edits.iter().map(move |edit| (Some(bug.name), edit)));
-    let of_points = points.iter().flat_map(|point| point.edits.iter().map(|edit| (None, edit)));
-    let edits: Vec<_> = of_bugs.chain(of_points).filter(|(_, edit)| edit.file == file).collect();
+    let always = always.iter().map(|edit| (None, *edit));
+    let edits: Vec<_> = of_bugs.chain(always).filter(|(_, edit)| edit.file == file).collect();
     if edits.is_empty() {
         return Ok(text.to_owned());
     }
@@ -156,19 +157,19 @@ pub fn switched(file: &str, text: &str, bugs: &[KnownBug], points: &[SyncPoint])
 /// A function with edits.
 struct Touched<'a> {
     body: Range<usize>,
-    points: Vec<&'a Edit>,
+    always: Vec<&'a Edit>,
     /// By bug, in the order of the catalogue.
     bugs: Vec<(&'a str, Vec<&'a Edit>)>,
 }
 
 impl<'a> Touched<'a> {
     fn new(function: &Function) -> Self {
-        Self { body: function.body.clone(), points: Vec::new(), bugs: Vec::new() }
+        Self { body: function.body.clone(), always: Vec::new(), bugs: Vec::new() }
     }
 
     fn add(&mut self, bug: Option<&'a str>, edit: &'a Edit) {
         match (bug, self.bugs.last_mut()) {
-            (None, _) => self.points.push(edit),
+            (None, _) => self.always.push(edit),
             (Some(bug), Some((last, edits))) if *last == bug => edits.push(edit),
             (Some(bug), _) => self.bugs.push((bug, vec![edit])),
         }
@@ -178,7 +179,7 @@ impl<'a> Touched<'a> {
     fn switched(&self, text: &str) -> Result<String, Misfit> {
         let edited =
             |body: &str, edits: &[&Edit]| edits.iter().try_fold(body.to_owned(), |body, edit| edit.apply(&body));
-        let usual = edited(&text[self.body.clone()], &self.points)?;
+        let usual = edited(&text[self.body.clone()], &self.always)?;
         if self.bugs.is_empty() {
             return Ok(usual);
         }
@@ -348,16 +349,15 @@ mod tests {
     }
 
     #[test]
-    fn switched_has_a_sync_point_with_each_bug_and_without() {
+    fn switched_has_what_is_always_there_with_each_bug_and_without() {
         const BUGS: &[KnownBug] = &[bug("Twice", &[replace("sum.rs", "Sum::add", "+= 1", "+= 2")])];
-        const POINTS: &[SyncPoint] =
-            &[SyncPoint { name: "Added", story: "", edits: &[before("sum.rs", "Sum::add", "self.sum\n", "reach();")] }];
+        const ALWAYS: &[&Edit] = &[&before("sum.rs", "Sum::add", "self.sum\n", "reach();")];
         let expected = "impl Sum { fn add(&mut self) -> u8 { \
             if crate::known_bugs::KnownBug::Twice.is_on() { self.sum += 2; reach(); self.sum } else \
             { self.sum += 1; reach(); self.sum } } }";
-        assert_eq!(squeezed(&switched("sum.rs", ADD, BUGS, POINTS).expect("they fit")), expected);
+        assert_eq!(squeezed(&switched("sum.rs", ADD, BUGS, ALWAYS).expect("they fit")), expected);
         assert_eq!(
-            switched("sum.rs", ADD, &[], POINTS).expect("it fits"),
+            switched("sum.rs", ADD, &[], ALWAYS).expect("it fits"),
             ADD.replace("self.sum\n", "reach(); self.sum\n")
         );
     }

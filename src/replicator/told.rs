@@ -19,8 +19,8 @@
 //!   What transitions note meanwhile is overwritten as it does, so that nothing can have been told
 //!   to it while it was not there to hear.
 //!
-//! A model shows it for every signal before and after a transition, with a protocol whose signals
-//! are chosen, and with threads.
+//! Models show it for every signal before and after a transition, with a protocol whose signals are
+//! chosen: with threads, and in the same scenario with tasks.
 //!
 //! # The same of a task
 //!
@@ -37,8 +37,8 @@
 //!   and polled after the lock has been given up: if a transition has come in between, the waker in the queue has been woken,
 //!   and the next poll compares and sleeps for what it is told then. A sleep for a time of before is dropped.
 //!
-//! Two halves in one task are woken by each other's wakes, too: that is a poll for no reason. Models of the driver itself show
-//! that each of the three is needed, by taking it away.
+//! Two halves in one task are woken by each other's wakes, too: that is a poll for no reason. The models show that each of the
+//! three is needed, by taking it away.
 
 use crate::primitives::monitor::Topics;
 use crate::protocol::{Direction, Next};

@@ -3,9 +3,8 @@
 // What an edit leaves unused or unreachable is the edit's own affair.
 #![allow(unused, clippy::all, clippy::pedantic)]
 
-#[cfg(all(loom, feature = "loom"))]
-pub mod driver;
 pub mod known_bugs;
+pub mod signals;
 pub mod sync_points;
 
 include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));
