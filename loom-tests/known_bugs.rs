@@ -1101,6 +1101,17 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
+        name: "DeadlineWakesNoTask",
+        story: "A task that awaits a call looks whether its time is over, and leaves the timer no waker: the call that hangs is never dropped.",
+        source: Some("element-x-ios #1211, libsql #1224"),
+        edits: &[replace(
+            "replicator/upstream/call.rs",
+            "call",
+            "Pin::new(late).poll(context)",
+            "Pin::new(late).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))",
+        )],
+    },
+    KnownBug {
         name: "ReceiverJoinsLate",
         story: "A task looks for an update, and takes the queue's lock afterwards: what comes between the two wakes no task.",
         source: None,

@@ -333,7 +333,7 @@ index! {
         a_wait_for_idle_that_times_out_has_one_outcome: "I16", 2 threads, exhaustive,
             finds { ChangeWakesNone: DEADLOCK };
     }
-    /// The driver's lemma, whatever the protocol says: for any signals before and after a transition.
+    /// The lemma of threads and of tasks, whatever the protocol says: for any signals before and after a transition.
     mod driver {
         /// A pusher is woken if it has to look: whatever it was told, and whatever it would be told after a transition.
         a_pusher_is_woken_whatever_the_signals: "I1, I2", 4 threads, exhaustive, finds {
@@ -530,7 +530,7 @@ index! {
         a_rebase_ends_a_call_that_hangs: "I6, I13", 2 threads, exhaustive,
             finds { InterruptReachesNoTask: DEADLOCK };
         /// A push that hangs is dropped at its deadline, by the driver's timer.
-        a_push_that_hangs_ends_at_its_deadline: "I6", 2 threads, exhaustive, finds {};
+        a_push_that_hangs_ends_at_its_deadline: "I6", 2 threads, exhaustive, finds { DeadlineWakesNoTask: DEADLOCK };
         /// A timer that fires as news comes leads to an attempt.
         a_timer_that_fires_as_news_comes_leads_to_an_attempt: "I2, I6", 3 threads, 3,
             finds { RetryReturnsToIdle: DEADLOCK };
@@ -801,68 +801,256 @@ meetings! {
     /// Everything that can happen, meeting the pusher of a replicator for tasks in every state.
     mod task_matrix, TASKS, 2 threads, meets_tasks {
         "An advance" (ADVANCE, "I1, I2") {
-            advance_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, FormerWakerStays };
-            advance_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+            advance_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            advance_meets_accepted: Accepted, exhaustive, finds { ParkedFlag, PageDroppedWhileBusy };
+            advance_meets_rejected: Rejected, exhaustive,
+                finds { ResumeOnRebaseOnly, ParkedFlag, PageDroppedWhileBusy };
+            advance_meets_behind: Behind, exhaustive,
+                finds { ResumeOnRebaseOnly, PublishForgetsPusher, FormerWakerStays };
+            advance_meets_lost: Lost, 4, finds { RetryReturnsToIdle, PublishForgetsPusher };
+            advance_meets_uncertain: Uncertain, exhaustive,
+                finds { RetryReturnsToIdle, PublishForgetsPusher, FormerWakerStays };
+            advance_meets_refused: Refused, 4, finds { ParkOffline, RetryReturnsToIdle };
+            advance_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
+            advance_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A rebase" (REBASE, "I1, I2") {
-            rebase_meets_behind: Behind, exhaustive, finds { ResumeOnAdvanceOnly, FormerWakerStays };
-            rebase_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+            rebase_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            rebase_meets_accepted: Accepted, 4, finds { PageDroppedWhileBusy };
+            rebase_meets_rejected: Rejected, 4, finds {};
+            rebase_meets_behind: Behind, exhaustive,
+                finds { ResumeOnAdvanceOnly, PublishForgetsPusher, FormerWakerStays };
+            rebase_meets_lost: Lost, 4, finds { RetryReturnsToIdle, PublishForgetsPusher };
+            rebase_meets_uncertain: Uncertain, exhaustive,
+                finds { RetryReturnsToIdle, PublishForgetsPusher, FormerWakerStays };
+            rebase_meets_refused: Refused, 4, finds { RetryReturnsToIdle };
+            rebase_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
+            rebase_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A catch-up that brings nothing" (CATCH_UP, "I1, I3") {
-            catch_up_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            catch_up_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            catch_up_meets_accepted: Accepted, exhaustive, finds {};
+            catch_up_meets_rejected: Rejected, exhaustive,
+                finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
+            catch_up_meets_behind: Behind, exhaustive,
+                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            catch_up_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            catch_up_meets_uncertain: Uncertain, exhaustive,
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            catch_up_meets_refused: Refused, 4, finds { ParkOffline, RetryReturnsToIdle };
+            catch_up_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
             catch_up_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A catch-up that brings news" (NEWS, "I1, I2") {
-            news_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, FormerWakerStays };
-            news_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+            news_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            news_meets_accepted: Accepted, exhaustive, finds { ParkedFlag, PageDroppedWhileBusy };
+            news_meets_rejected: Rejected, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, PageDroppedWhileBusy };
+            news_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, PublishForgetsPusher, FormerWakerStays };
+            news_meets_lost: Lost, 4, finds { RetryReturnsToIdle, PublishForgetsPusher };
+            news_meets_uncertain: Uncertain, exhaustive,
+                finds { RetryReturnsToIdle, PublishForgetsPusher, FormerWakerStays };
+            news_meets_refused: Refused, 4, finds { ParkOffline, RetryReturnsToIdle };
+            news_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
+            news_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A reconnect" (RECONNECT, "I1, I6") {
-            reconnect_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
-            reconnect_meets_backing_off: BackingOff, exhaustive, finds { EmptyCatchUpWakesNone, ParkOffline, FormerWakerStays };
-            reconnect_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            reconnect_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            reconnect_meets_accepted: Accepted, exhaustive, finds {};
+            reconnect_meets_rejected: Rejected, exhaustive,
+                finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
+            reconnect_meets_behind: Behind, exhaustive,
+                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            reconnect_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            reconnect_meets_uncertain: Uncertain, exhaustive,
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            reconnect_meets_refused: Refused, 4, finds { ParkOffline, RetryReturnsToIdle };
+            reconnect_meets_backing_off: BackingOff, exhaustive,
+                finds { EmptyCatchUpWakesNone, ParkOffline, PublishForgetsPusher, FormerWakerStays };
+            reconnect_meets_paused: Paused, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "Time that ends" (TIME, "I1, I6") {
             time_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
             time_meets_accepted: Accepted, exhaustive, finds {};
-            time_meets_behind: Behind, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            time_meets_rejected: Rejected, exhaustive, finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
+            time_meets_behind: Behind, exhaustive,
+                finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone, FormerWakerStays };
+            time_meets_lost: Lost, exhaustive,
+                finds { EmptyCatchUpWakesNone, CatchUpPolledAfterRun, PublishForgetsPusher };
+            time_meets_uncertain: Uncertain, exhaustive,
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            time_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             time_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
             time_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A pause and resume of pushes" (RESUME, "I1, I12") {
             resume_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
-            resume_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait, FormerWakerStays, PartyJoinsLate };
+            resume_meets_accepted: Accepted, exhaustive, finds {};
+            resume_meets_rejected: Rejected, 4, finds { ParkedFlag, PublishForgetsPusher, PartyJoinsLate };
+            resume_meets_behind: Behind, 4, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            resume_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            resume_meets_uncertain: Uncertain, 4,
+                finds { EmptyCatchUpWakesNone, PublishForgetsPusher, FormerWakerStays };
+            resume_meets_refused: Refused, 4,
+                finds { ParkOffline, RetryReturnsToIdle, InferredSuccess: "not everything is at upstream once" };
+            resume_meets_backing_off: BackingOff, exhaustive,
+                finds { LookAgainEndsNoWait, PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
             resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A pause and resume of pulls" (PULL_RESUME, "I1, I12") {
             pull_resume_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            pull_resume_meets_accepted: Accepted, exhaustive, finds {};
+            pull_resume_meets_rejected: Rejected, 4, finds { ResumeOnRebaseOnly, ParkedFlag, ResumeOnAdvanceOnly };
+            pull_resume_meets_behind: Behind, 4, finds { ResumeOnRebaseOnly, ParkedFlag, EmptyCatchUpWakesNone };
+            pull_resume_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            pull_resume_meets_uncertain: Uncertain, 4,
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            pull_resume_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
             pull_resume_meets_backing_off: BackingOff, exhaustive, finds { RetryReturnsToIdle };
-            pull_resume_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            pull_resume_meets_paused: Paused, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "The owner's reconnect" (OWNER_RECONNECT, "I1, I6") {
+            owner_reconnect_meets_idle: Idle, exhaustive, finds {};
+            owner_reconnect_meets_accepted: Accepted, 4, finds {};
+            owner_reconnect_meets_rejected: Rejected, 4, finds { PublishForgetsPusher };
+            owner_reconnect_meets_behind: Behind, 4, finds { PublishForgetsPusher };
+            owner_reconnect_meets_lost: Lost, 4, finds { PublishForgetsPusher };
+            owner_reconnect_meets_uncertain: Uncertain, 4, finds { PublishForgetsPusher, FormerWakerStays };
+            owner_reconnect_meets_refused: Refused, 4, finds {};
+            owner_reconnect_meets_backing_off: BackingOff, exhaustive,
+                finds { LookAgainEndsNoWait, PublishForgetsPusher, FormerWakerStays };
+            owner_reconnect_meets_paused: Paused, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "Another log that goes on with what is pending" (RESET_WITH, "I5, I12") {
-            reset_with_meets_idle: Idle, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
-            reset_with_meets_backing_off: BackingOff, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
-            reset_with_meets_paused: Paused, exhaustive, finds { FormerWakerStays, PartyJoinsLate };
+            reset_with_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            reset_with_meets_accepted: Accepted, 4, finds {};
+            reset_with_meets_rejected: Rejected, 4, finds { PublishForgetsPusher, PartyJoinsLate };
+            reset_with_meets_behind: Behind, 4, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            reset_with_meets_lost: Lost, 4, finds { PublishForgetsPusher };
+            reset_with_meets_uncertain: Uncertain, 4, finds { PublishForgetsPusher, FormerWakerStays };
+            reset_with_meets_refused: Refused, 4, finds { PublishForgetsPusher };
+            reset_with_meets_backing_off: BackingOff, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            reset_with_meets_paused: Paused, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "Giving up what was committed" (GiveUp, "I5, I8") {
+            give_up_meets_idle: Idle, exhaustive,
+                finds { GivesUpWhatWasSent: "given up, and upstream has it", FormerWakerStays };
+            give_up_meets_accepted: Accepted, exhaustive, finds { GivesUpWhatWasSent: "given up, and upstream has it" };
+            give_up_meets_rejected: Rejected, exhaustive,
+                finds { PublishForgetsPusher, GivesUpWhatWasSent: "given up, and upstream has it" };
+            give_up_meets_behind: Behind, exhaustive, finds { GivesUpWhatWasSent: "given up, and upstream has it" };
+            give_up_meets_lost: Lost, 4, finds { PublishForgetsPusher };
+            give_up_meets_uncertain: Uncertain, exhaustive, finds { PublishForgetsPusher, FormerWakerStays };
+            give_up_meets_refused: Refused, exhaustive, finds {};
+            give_up_meets_backing_off: BackingOff, exhaustive, finds { FormerWakerStays };
+            give_up_meets_paused: Paused, exhaustive, finds { FormerWakerStays };
+        }
+        "An event that is refused for good, and given up" (Refusal, "I1, I8") {
+            refusal_meets_idle: Idle, exhaustive,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, FormerWakerStays };
+            refusal_meets_sending: Sending, exhaustive,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, PartyJoinsLate };
+            refusal_meets_rejected: Rejected, exhaustive,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, PartyJoinsLate };
+            refusal_meets_behind: Behind, 4,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, FormerWakerStays };
+            refusal_meets_lost: Lost, 4, finds { GivenUpEventStillBlocks, PublishForgetsPusher, PartyJoinsLate };
+            refusal_meets_uncertain: Uncertain, 4,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, FormerWakerStays };
+            refusal_meets_refused: Refused, 4, finds { GivenUpEventStillBlocks, PublishForgetsPusher, PartyJoinsLate };
+            refusal_meets_backing_off: BackingOff, exhaustive,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, PartyJoinsLate };
+            refusal_meets_paused: Paused, exhaustive,
+                finds { GivenUpEventStillBlocks, PublishForgetsPusher, FormerWakerStays };
+        }
+        "A batch that is too large" (TOO_LARGE, "I1, I6") {
+            too_large_meets_idle: Idle, exhaustive,
+                finds { TooLargeForGood: SPINS, PublishForgetsPusher, FormerWakerStays };
+            too_large_meets_sending: Sending, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_rejected: Rejected, exhaustive, finds { TooLargeForGood: SPINS, PublishForgetsPusher };
+            too_large_meets_behind: Behind, exhaustive,
+                finds { TooLargeForGood: SPINS, PublishForgetsPusher, FormerWakerStays };
+            too_large_meets_lost: Lost, exhaustive, finds { TooLargeForGood: SPINS, PublishForgetsPusher };
+            too_large_meets_uncertain: Uncertain, exhaustive,
+                finds { TooLargeForGood: SPINS, PublishForgetsPusher, FormerWakerStays };
+            too_large_meets_refused: Refused, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_backing_off: BackingOff, exhaustive, finds { TooLargeForGood: SPINS };
+            too_large_meets_paused: Paused, exhaustive,
+                finds { TooLargeForGood: SPINS, PublishForgetsPusher, FormerWakerStays };
+        }
+        "The end of a push's time" (DEADLINE, "I1, I6") {
+            deadline_meets_idle: Idle, exhaustive,
+                finds { DeadlineWakesNoTask, PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            deadline_meets_sending: Sending, exhaustive, finds {};
+            deadline_meets_rejected: Rejected, exhaustive, finds { PublishForgetsPusher };
+            deadline_meets_behind: Behind, 4, finds { DeadlineWakesNoTask, PublishForgetsPusher, FormerWakerStays };
+            deadline_meets_lost: Lost, exhaustive, finds { PublishForgetsPusher };
+            deadline_meets_uncertain: Uncertain, exhaustive, finds { PublishForgetsPusher, FormerWakerStays };
+            deadline_meets_refused: Refused, exhaustive, finds {};
+            deadline_meets_backing_off: BackingOff, exhaustive, finds {};
+            deadline_meets_paused: Paused, exhaustive,
+                finds { DeadlineWakesNoTask, PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+        }
+        "A subscriber that lags" (LAG, "I1, I15") {
+            lag_meets_idle: Idle, exhaustive,
+                finds { LaggedWithoutNotice: "it lags, and is not told", PublishForgetsPusher, FormerWakerStays };
+            lag_meets_accepted: Accepted, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_rejected: Rejected, exhaustive,
+                finds { LaggedWithoutNotice: "it lags, and is not told", PublishForgetsPusher };
+            lag_meets_behind: Behind, exhaustive,
+                finds { LaggedWithoutNotice: "it lags, and is not told", PublishForgetsPusher, FormerWakerStays };
+            lag_meets_lost: Lost, exhaustive,
+                finds { LaggedWithoutNotice: "it lags, and is not told", PublishForgetsPusher };
+            lag_meets_uncertain: Uncertain, exhaustive,
+                finds { LaggedWithoutNotice: "it lags, and is not told", PublishForgetsPusher, FormerWakerStays };
+            lag_meets_refused: Refused, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_backing_off: BackingOff, exhaustive, finds { LaggedWithoutNotice: "it lags, and is not told" };
+            lag_meets_paused: Paused, exhaustive,
+                finds { LaggedWithoutNotice: "it lags, and is not told", PublishForgetsPusher, FormerWakerStays };
         }
         "A restart" (RESTART, "I1, I12") {
             restart_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
             restart_meets_accepted: Accepted, exhaustive, finds {};
-            restart_meets_rejected: Rejected, exhaustive, finds { ParkedFlag, PartyJoinsLate };
-            restart_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait, FormerWakerStays, PartyJoinsLate };
+            restart_meets_rejected: Rejected, exhaustive, finds { ParkedFlag, PublishForgetsPusher, PartyJoinsLate };
+            restart_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            restart_meets_lost: Lost, 4,
+                finds { EmptyCatchUpWakesNone, RetryReturnsToIdle, PublishForgetsPusher };
+            restart_meets_uncertain: Uncertain, 4,
+                finds { EmptyCatchUpWakesNone, PublishForgetsPusher, FormerWakerStays };
+            restart_meets_refused: Refused, exhaustive, finds { ParkOffline, RetryReturnsToIdle };
+            restart_meets_backing_off: BackingOff, exhaustive,
+                finds { LookAgainEndsNoWait, PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
             restart_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A request to try again now" (RETRY, "I1, I6") {
             retry_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
-            retry_meets_backing_off: BackingOff, exhaustive, finds { LookAgainEndsNoWait, FormerWakerStays, PartyJoinsLate };
+            retry_meets_accepted: Accepted, exhaustive, finds {};
+            retry_meets_rejected: Rejected, exhaustive, finds { ParkedFlag, PublishForgetsPusher, PartyJoinsLate };
+            retry_meets_behind: Behind, 4, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            retry_meets_lost: Lost, 4, finds { EmptyCatchUpWakesNone, PublishForgetsPusher };
+            retry_meets_uncertain: Uncertain, 4,
+                finds { EmptyCatchUpWakesNone, PublishForgetsPusher, FormerWakerStays };
+            retry_meets_refused: Refused, 4, finds { ParkOffline, RetryReturnsToIdle };
+            retry_meets_backing_off: BackingOff, exhaustive,
+                finds { LookAgainEndsNoWait, PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
             retry_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
         "A stop" (Stop, "I8, I16") {
-            stop_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_accepted: Accepted, exhaustive, finds {};
-            stop_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_uncertain: Uncertain, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_refused: Refused, exhaustive, finds {};
-            stop_meets_backing_off: BackingOff, exhaustive, finds { PublishForgetsPusher };
-            stop_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher };
+            stop_meets_idle: Idle, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            stop_meets_accepted: Accepted, exhaustive, finds { PublishForgetsPusher, PartyJoinsLate };
+            stop_meets_rejected: Rejected, exhaustive, finds { PublishForgetsPusher, PartyJoinsLate };
+            stop_meets_behind: Behind, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            stop_meets_lost: Lost, exhaustive, finds { PublishForgetsPusher, PartyJoinsLate };
+            stop_meets_uncertain: Uncertain, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            stop_meets_refused: Refused, exhaustive, finds { PublishForgetsPusher, PartyJoinsLate };
+            stop_meets_backing_off: BackingOff, exhaustive,
+                finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
+            stop_meets_paused: Paused, exhaustive, finds { PublishForgetsPusher, FormerWakerStays, PartyJoinsLate };
         }
     }
 }

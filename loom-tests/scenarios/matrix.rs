@@ -107,6 +107,9 @@ pub struct Happening {
     events: &'static [Event],
     /// Whether time has to end after it, for nothing else may end the pusher's wait.
     needs_time: fn(Pusher) -> bool,
+    /// Whether time has to end for tasks, as it drops a call: what was to be answered is not, and is made anew after a
+    /// delay.
+    drops: fn(Pusher) -> bool,
 }
 
 /// Something that main does. The log pulls once.
@@ -123,6 +126,7 @@ const fn done(act: fn(&Handle)) -> Happening {
         act,
         events: &["a"],
         needs_time: |pusher| matches!(pusher, Lost | Uncertain | Refused),
+        drops: |_| false,
     }
 }
 
@@ -142,7 +146,7 @@ fn waits_for_time(pusher: Pusher) -> bool {
 }
 
 pub const ADVANCE: Happening = Happening { events: &["a", "b"], ..pulled(&[Feed::Foreign("b")]) };
-pub const REBASE: Happening = Happening { rebases: true, ..ADVANCE };
+pub const REBASE: Happening = Happening { rebases: true, drops: |pusher| pusher == Rejected, ..ADVANCE };
 pub const CATCH_UP: Happening = Happening { live: false, ..pulled(&[Feed::Page]) };
 pub const NEWS: Happening = Happening { events: &["a", "b"], ..pulled(&[Feed::News("b")]) };
 /// The first pull cannot reach upstream; the one that begins now does.
@@ -165,7 +169,8 @@ pub const PULL_RESUME: Happening = Happening {
     })
 };
 pub const RESTART: Happening = done(|replicator| replicator.restart());
-pub const OWNER_RECONNECT: Happening = done(|replicator| replicator.reconnect());
+pub const OWNER_RECONNECT: Happening =
+    Happening { drops: |pusher| pusher != BackingOff, ..done(|replicator| replicator.reconnect()) };
 /// Main puts in a log that goes on with what is pending.
 pub const RESET_WITH: Happening =
     done(|replicator| drop(replicator.reset_with(|log| (log.clone(), Vec::new())).unwrap()));

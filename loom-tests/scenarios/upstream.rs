@@ -277,6 +277,11 @@ impl Upstream<MemoryLog<Event>> for Scripted {
 }
 
 impl Scripted {
+    /// Whether this push hangs once it has been taken.
+    fn hangs(&self, call: usize) -> bool {
+        self.answers.get(call).copied().unwrap_or(self.answer) == Answer::Hangs
+    }
+
     /// What becomes of this push.
     fn answer(
         &self,

@@ -6,12 +6,13 @@
 //!
 //! Threads: main and the driver's.
 
-use super::super::executor::{EndOfTime, Task, block_on, poll_once};
+use super::super::executor::{Driven, EndOfTime, Task, block_on, poll_once};
+use super::super::unexplored;
 use super::super::upstream::ForTasks;
-use super::super::{thread, unexplored};
 use super::{
-    Direction, Feed, Handle, Happening, Idle, MemoryLog, Paused, Pull, Pusher, Replicator, STOP, Scripted, Settled,
-    Stop, Ticket, WaitingOn,
+    Answer, Direction, Event, Feed, GiveUp, HOUR, Handle, Happening, Idle, MemoryEntry, MemoryLog, NonZeroUsize,
+    Paused, Pull, Pusher, Receiver, RecvError, Refusal, Replicator, STOP, Scripted, Settled, Stop, Ticket, WaitingOn,
+    done, replicator, waits_for_time,
 };
 use std::future::Future;
 
@@ -22,12 +23,13 @@ struct Staged<D> {
     upstream: ForTasks,
     clock: EndOfTime,
     ticket: Option<Ticket<u64>>,
+    receiver: Option<Receiver<MemoryEntry<Event>, u64>>,
 }
 
 impl Happening {
     /// As [`staged`](Self::staged).
     fn staged_for_tasks(self, pusher: Pusher) -> Staged<impl Future<Output = ()> + Unpin> {
-        let script = Scripted::new(pusher.answers(), self.feeds.0, self.feeds.1);
+        let script = Scripted::new(pusher.answers(), self.feeds.0, self.feeds.1).answering(self.answer);
         let held_pull = self.held_pull.saturating_add(usize::from(self.feeds.0.first() == Some(&Feed::Unavailable)));
         let upstream = ForTasks::new(script.holding(pusher.held_push(), held_pull));
         let log = if self.rebases { MemoryLog::rebasing() } else { MemoryLog::new() };
@@ -35,8 +37,12 @@ impl Happening {
         if !self.live {
             builder = builder.one_shot_pull();
         }
+        if self.answer == Answer::Hangs {
+            builder = builder.push_deadline(HOUR);
+        }
         let clock = EndOfTime::default();
-        let (replicator, mut driver) = builder.build_async(clock.clone());
+        let (replicator, mut driver) = builder.max_unread(NonZeroUsize::MIN).build_async(clock.clone());
+        let receiver = self.subscribes.then(|| replicator.updates().receiver);
         let mut goes_on = || {
             // What one half does may give the other something to do.
             for _ in 0..2 {
@@ -51,31 +57,29 @@ impl Happening {
         if pusher == Paused {
             replicator.pause(Direction::Push);
         }
-        let ticket = (pusher != Idle).then(|| replicator.commit(vec!["a"]).unwrap());
+        let ticket = (pusher != Idle).then(|| replicator.commit(self.commits.to_vec()).unwrap());
         goes_on();
         assert!(pusher.is(&replicator.status()), "the pusher is not {pusher:?}: {:?}", replicator.status());
-        Staged { replicator, driver, upstream, clock, ticket }
+        Staged { replicator, driver, upstream, clock, ticket, receiver }
     }
 
     /// As [`meets`](Self::meets), for tasks.
     pub fn meets_tasks(self, pusher: Pusher) {
         let way = unexplored();
-        let Staged { replicator, driver, upstream, clock, ticket: _ticket } = self.staged_for_tasks(pusher);
+        let Staged { replicator, driver, upstream, clock, ticket: _ticket, receiver } = self.staged_for_tasks(pusher);
         let mut settled = Task::new(replicator.flush_async());
         assert!(pusher == Idle || settled.poll().is_pending());
         drop(way);
-        let runs = thread::spawn(|| block_on(driver));
+        let driven = Driven::new((replicator.clone(), driver));
         if pusher == Idle {
-            replicator.commit(vec!["a"]).unwrap();
+            replicator.commit(self.commits.to_vec()).unwrap();
         }
-        for direction in [Direction::Pull, Direction::Push] {
-            upstream.release(direction);
-        }
+        upstream.release();
         (self.act)(&replicator);
         if pusher == Paused {
             replicator.resume(Direction::Push);
         }
-        if (self.needs_time)(pusher) {
+        if (self.needs_time)(pusher) || (self.drops)(pusher) {
             clock.come();
         }
         match pusher {
@@ -90,8 +94,68 @@ impl Happening {
         events.sort_unstable();
         assert!(events == self.events, "not everything is at upstream once");
         assert_eq!(replicator.status().waiting_on, WaitingOn::Nothing);
+        if let Some(receiver) = receiver {
+            assert!(receiver.try_recv() == Err(RecvError::Lagged), "it lags, and is not told");
+        }
         replicator.stop();
-        runs.join().unwrap();
+        driven.ends();
+    }
+}
+
+impl GiveUp {
+    /// As [`meets`](Self::meets), for tasks.
+    pub fn meets_tasks(self, pusher: Pusher) {
+        let way = unexplored();
+        let happening = done(|_| ());
+        let Staged { replicator, driver, upstream, clock, ticket, .. } = happening.staged_for_tasks(pusher);
+        drop(way);
+        let replicator = Driven::new((replicator, driver));
+        let ticket = ticket.unwrap_or_else(|| replicator.commit(vec!["a"]).unwrap());
+        upstream.release();
+        let given_up = replicator.give_up(replicator::GiveUp::Commit(&ticket)).is_ok();
+        if pusher == Paused {
+            replicator.resume(Direction::Push);
+        }
+        if (happening.needs_time)(pusher) {
+            clock.come();
+        }
+        let settled = block_on(ticket.wait_async());
+        loom::stop_exploring();
+        loom::thread::yield_now();
+        assert!(!given_up || upstream.script.events().is_empty(), "given up, and upstream has it");
+        let expected = if given_up { Settled::Rejected } else { Settled::Confirmed(1) };
+        assert!(settled == expected, "given up: {given_up}, and the ticket says {settled:?}");
+        replicator.ends();
+    }
+}
+
+impl Refusal {
+    /// As [`meets`](Self::meets), for tasks.
+    pub fn meets_tasks(self, pusher: Pusher) {
+        let way = unexplored();
+        let happening = Happening { answer: Answer::Rejected("a"), ..done(|_| ()) };
+        let Staged { replicator, driver, upstream, clock, ticket, .. } = happening.staged_for_tasks(pusher);
+        let commit = |replicator: &Handle, event| replicator.commit(vec![event]).unwrap();
+        let behind = ticket.is_some().then(|| commit(&replicator, "b"));
+        drop(way);
+        let replicator = Driven::new((replicator, driver));
+        upstream.release();
+        let refused = ticket.unwrap_or_else(|| commit(&replicator, "a"));
+        let behind = behind.unwrap_or_else(|| commit(&replicator, "b"));
+        if pusher == Paused {
+            replicator.resume(Direction::Push);
+        }
+        if waits_for_time(pusher) {
+            clock.come();
+        }
+        assert!(block_on(refused.unless_halted()).is_none(), "it has settled, and was refused");
+        replicator.give_up(replicator::GiveUp::Rejected).unwrap();
+        let settled = [block_on(refused.wait_async()), block_on(behind.wait_async())];
+        loom::stop_exploring();
+        loom::thread::yield_now();
+        assert!(settled == [Settled::Rejected, Settled::Confirmed(1)], "the tickets say {settled:?}");
+        assert!(upstream.script.events() == ["b"], "not what stood behind it alone is at upstream");
+        replicator.ends();
     }
 }
 
@@ -101,13 +165,10 @@ impl Stop {
         let way = unexplored();
         let Staged { replicator, driver, upstream, ticket, .. } = STOP.staged_for_tasks(pusher);
         drop(way);
-        let runs = thread::spawn(|| block_on(driver));
-        for direction in [Direction::Pull, Direction::Push] {
-            upstream.release(direction);
-        }
+        let replicator = Driven::new((replicator, driver));
+        upstream.release();
         let ticket = ticket.unwrap_or_else(|| replicator.commit(vec!["a"]).unwrap());
-        drop(replicator);
-        runs.join().unwrap();
+        replicator.ends();
         loom::stop_exploring();
         match ticket.settled() {
             Some(Settled::Confirmed(_)) => {

@@ -26,9 +26,11 @@ impl ForTasks {
         Self { script, gates: Arc::new([Latch::new(), Latch::new()]) }
     }
 
-    /// Lets go what is held in this direction.
-    pub fn release(&self, direction: Direction) {
-        self.gates[direction as usize].open();
+    /// Lets go what is held, first in the direction that pulls.
+    pub fn release(&self) {
+        for direction in [Direction::Pull, Direction::Push] {
+            self.gates[direction as usize].open();
+        }
     }
 
     /// Holds a call if it is to be, and counts it afterwards: one that is dropped before has not been.
@@ -46,7 +48,11 @@ impl AsyncUpstream<Log> for ForTasks {
 
     async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
         let call = self.call(Direction::Push).await;
-        self.script.answer(call, batch, None)
+        let answer = self.script.answer(call, batch, None);
+        match answer {
+            Err(PushError::Uncertain { .. }) if self.script.hangs(call) => pending().await,
+            answer => answer,
+        }
     }
 
     fn pull(&self, cursor: u64) -> Feeding<'_> {
