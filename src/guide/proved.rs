@@ -49,7 +49,12 @@
 //!   the committer begins to wait); after a stop the ticket has settled, and is confirmed only if
 //!   upstream has the event. What meets a push that is about to be lost, a request to try again and
 //!   a resume of pulls are, where that takes too long, searched up to four or five preemptions.
-//!   (`matrix::…`)
+//!   (`matrix::…`) The same meetings with a driver, polled by one thread: **exhaustively**, or up to
+//!   four preemptions where that takes too long. (`task_matrix::…`)
+//! - *For every schedule* of a committer and a driver, and one event of another client, in a log
+//!   that advances and in one that rebases: the commit settles, **exhaustively**. A driver that moves
+//!   to another task, one that is dropped at any moment, calls that hang and sleeps that are asked
+//!   for anew: some exhaustively, some up to two or three preemptions. (`tasks::…`)
 //! - *For every schedule* from the start in which a push is rejected, lost, or cannot be delivered,
 //!   and a catch-up ends with or without events, upstream comes back, or a backoff ends: the commit
 //!   settles, and upstream has it once. Exhaustively where time is at its end from the start; with
@@ -67,8 +72,9 @@
 //!   calls and logs that fail, and upstreams that lie. In each of them a party that is waited on can
 //!   move, steps that consume nothing come to an end, a parked pusher has what ends its wait, and
 //!   calls that follow each other for ever pass through time. (`tests/induction`)
-//! - *For any signals before and after a transition*, whatever the protocol says: a worker that waits
-//!   is woken if it has to look, in every schedule, **exhaustively**. (`driver::…`)
+//! - *For any signals before and after a transition*, whatever the protocol says: a thread that waits
+//!   is woken if it has to look, and so is a task, in every schedule, **exhaustively**: the same
+//!   scenario on the whole of what ships, but for the signals. (`driver::…`)
 //!
 //! The last two together are the theorem for every size: by the induction there is always a party that
 //! has a step, and by the lemma it takes it. They rest on the contracts of [`Log`] and [`Upstream`],
