@@ -4,8 +4,10 @@
 
 mod advance;
 mod cpus;
+mod driver;
 mod engines;
 mod gates;
+mod loops;
 mod path;
 mod report;
 mod restarts;
@@ -82,6 +84,9 @@ const ROWS: &[Row] = &[
     ("million", path::million_pending),
     ("advance", advance::advance),
     ("status", path::status),
+    ("driver-path", driver::commit_to_confirmed),
+    ("driver-advance", driver::advance),
+    ("driver-polls", driver::polls),
     ("memory", sizes::pending),
     ("bytes", sizes::primitives),
 ];
