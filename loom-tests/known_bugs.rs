@@ -1062,7 +1062,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: None,
         edits: &[replace(
             "replicator/driver.rs",
-            "Party::next_of_task",
+            "NextCall::poll",
             "until != sleep.as_ref().map(|(time, _)| *time)",
             "until.is_none() || sleep.is_none()",
         )],

@@ -181,6 +181,7 @@ impl<L: Log, U> Builder<L, U> {
             [Direction::Push, Direction::Pull].map(|direction| thread_name(self.name.as_deref(), direction));
         let writer = self.writer();
         let (core, upstream) = self.build(Clock::Since(Instant::now()));
+        let upstream = Arc::new(upstream);
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
             Worker::spawn(push, move |_run| work::push(&core, &*upstream))?
@@ -242,22 +243,20 @@ impl<L: Log, U> Builder<L, U> {
     where
         U: AsyncUpstream<L>,
     {
-        // The driver looks to them.
-        let deadlines = std::mem::take(&mut self.deadlines);
         let writer = self.writer();
         let (core, upstream) = self.build(Clock::Timer(Box::new(timer.clock())));
         let writer = writer.map(|start| start(&core).expect("a thread for the journal"));
         let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None], writer)) };
-        (replicator, driver::new(core, upstream, timer, deadlines))
+        (replicator, driver::new(core, upstream, timer))
     }
 
-    fn build(self, clock: Clock) -> (Arc<Core<L>>, Arc<U>) {
+    fn build(self, clock: Clock) -> (Arc<Core<L>>, U) {
         let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines, .. } = self;
         let (lingers, max_unread) = (!settings.linger.is_zero(), max_unread.get());
         let max_unwritten = self.max_unwritten.get();
         let limits = Limits { max_unread, max_pending, max_unwritten, lingers, deadlines, on_rejected };
         let core = Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock);
-        (Arc::new(core), Arc::new(upstream))
+        (Arc::new(core), upstream)
     }
 }
 

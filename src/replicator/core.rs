@@ -174,8 +174,11 @@ impl<L: Log> Core<L> {
         matches!(self.clock, Clock::Timer(_))
     }
 
-    /// When a call in this direction is interrupted that has just begun, or has shown that it goes on.
+    /// When a call in this direction is interrupted that has just begun, or has shown that it goes on. (A driver drops it.)
     pub(super) fn deadline(&self, direction: Direction) -> Option<Instant> {
+        if self.is_for_tasks() {
+            return None;
+        }
         self.limits.deadlines[direction as usize].and_then(deadline)
     }
 

@@ -1,9 +1,9 @@
 //! The driver: the pusher and the puller as futures, for any executor.
 //!
-//! It asks and reports through the same [`Party`] as the two threads do, and calls upstream without the lock as they do.
-//! (Each in a critical section of its own: what is kept across an await takes room in each replicator.) What is different is
-//! how it waits: looking, finding nothing and leaving its waker are one critical section, as looking
-//! and parking are for a thread. So what is [argued](super::told) of a party that waits holds for it.
+//! It asks and reports through the same [`Party`] as the two threads do, and calls upstream without the lock as they do. What
+//! is different is how it waits: looking, finding nothing and leaving its waker are one critical section, as looking and parking
+//! are for a thread. So what is [argued](super::told) of a party that waits holds for it. It is a section of its own, after the
+//! one in which it reports: what is kept across an await takes room in each replicator.
 //!
 //! A poll that nothing asked for looks again and finds what is there. A poll with another waker leaves that one instead. A
 //! timer is asked anew whenever the time has changed that the party was told to wait for.
@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::core::{Core, State};
 use super::told::topic_of;
 use super::upstream::call::{call, cut_short};
 use super::upstream::{AsyncPull, AsyncUpstream};
-use super::work::{Begun, Party, called, nothing, page_pulled, pull_ended, push_ended};
+use super::work::{Begun, Does, Party, Pulls, Pushes, called, nothing, page_pulled, pull_ended, push_ended};
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Instant, catch_panic, is_unwinding, probe};
@@ -136,18 +137,21 @@ impl<P, Q> fmt::Debug for Driver<P, Q> {
     }
 }
 
+/// What both directions need beside the core.
+struct Means<U, T> {
+    upstream: U,
+    timer: T,
+}
+
 pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer>(
     core: Arc<Core<L>>,
-    upstream: Arc<U>,
+    upstream: U,
     timer: T,
-    [push_deadline, pull_silence]: [Option<Duration>; 2],
 ) -> Driver<impl Future<Output = ()>, impl Future<Output = ()>> {
-    let timer = Arc::new(timer);
-    let half = |direction| (Ends { core: Arc::clone(&core), direction }, Arc::clone(&upstream), Arc::clone(&timer));
-    let (ends, upstream_, timer_) = half(Direction::Push);
-    let push = push(ends, upstream_, timer_, push_deadline);
-    let (ends, upstream_, timer_) = half(Direction::Pull);
-    let pull = pull(ends, upstream_, timer_, pull_silence);
+    let means = Arc::new(Means { upstream, timer });
+    let ends = |direction| Ends { core: Arc::clone(&core), direction };
+    let push = push(ends(Direction::Push), Arc::clone(&means));
+    let pull = pull(ends(Direction::Pull), means);
     Driver { push: Half::new(push), pull: Half::new(pull) }
 }
 
@@ -183,59 +187,86 @@ const MOST_AT_ONCE: u8 = 32;
 struct Turn(u8);
 
 impl Turn {
-    /// Lets other tasks run, now and then.
-    async fn pass(&mut self) {
-        self.0 += 1;
-        if self.0 < MOST_AT_ONCE {
-            return;
-        }
-        self.0 = 0;
-        let mut passed = false;
-        let pass = |context: &mut Context<'_>| match std::mem::replace(&mut passed, true) {
-            true => Poll::Ready(()),
-            false => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        };
-        poll_fn(pass).await;
+    /// One more is over. Whether other tasks are to get their turn before the next.
+    fn is_over(&mut self) -> bool {
+        self.0 = (self.0 + 1) % MOST_AT_ONCE;
+        self.0 == 0
     }
+}
+
+/// Lets other tasks run.
+async fn pass() {
+    let mut passed = false;
+    let pass = |context: &mut Context<'_>| match std::mem::replace(&mut passed, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    };
+    poll_fn(pass).await;
+}
+
+/// A sleep that is over once a call takes too long.
+fn late<L: Log, T: Timer>(core: &Core<L>, direction: Direction, timer: &T) -> Option<Pin<Box<T::Sleep>>> {
+    core.limits.deadlines[direction as usize].map(|limit| Box::pin(timer.sleep(limit)))
 }
 
 /// The pusher.
 #[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
-fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(
-    ends: Ends<L>,
-    upstream: Arc<U>,
-    timer: Arc<T>,
-    limit: Option<Duration>,
-) -> impl Future<Output = ()> {
+fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U, T>>) -> impl Future<Output = ()> {
     async move {
-        let pusher = Party::pusher(&ends.core);
+        let core = &*ends.core;
         let mut turn = Turn(0);
-        pusher.report(Input::Pusher, nothing);
-        while let Some((batch, Begun { interrupt, replaced })) = pusher.next_of_task(&*timer).await {
-            let sending = Sending { pusher: &pusher, replaced, batch: &batch };
-            // In a box, since most pushers have nothing to send most of the time.
-            let outcome =
-                Box::pin(call(|| upstream.push(&batch), &interrupt, limit.map(|limit| Box::pin(timer.sleep(limit)))))
-                    .await;
-            std::mem::forget(sending);
-            let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
-            let (outcome, error) = called("AsyncUpstream::push", outcome);
-            let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
-            pusher.report(Input::PushEnded, report);
-            drop(catch_panic(|| drop(interrupt)));
-            // With no call in its hands.
-            turn.pass().await;
+        Party::<L, Pushes>::new(core).report(Input::Pusher, nothing);
+        // In a box, since most pushers have nothing to send most of the time.
+        while let Some(sends) = NextCall::<L, Pushes, T>::new(core, &means.timer, &mut turn)
+            .await
+            .map(|call| Box::pin(send(core, &*means, &mut turn, call)))
+        {
+            if sends.await {
+                // With no call in its hands.
+                pass().await;
+            }
         }
-        drop(catch_panic(|| drop(upstream)));
+        drop(catch_panic(|| drop(means)));
+    }
+}
+
+/// Sends this batch, and what can be sent at once after it. Whether that ends because other tasks are to get their turn.
+async fn send<L: Log, U: AsyncUpstream<L>, T: Timer>(
+    core: &Core<L>,
+    Means { upstream, timer }: &Means<U, T>,
+    turn: &mut Turn,
+    mut next: (Batch<L>, Begun),
+) -> bool {
+    loop {
+        let (batch, Begun { interrupt, replaced }) = next;
+        let sending = Sending { core, replaced, batch: &batch };
+        let outcome = call(|| upstream.push(&batch), &interrupt, late(core, Direction::Push, timer)).await;
+        std::mem::forget(sending);
+        let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
+        let (outcome, error) = called("AsyncUpstream::push", outcome);
+        let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
+        let (pusher, passes) = (Party::<L, Pushes>::new(core), turn.is_over());
+        let begun = match passes {
+            true => {
+                pusher.report(Input::PushEnded, report);
+                None
+            }
+            false => pusher.report_and_look(Input::PushEnded, report),
+        };
+        drop(catch_panic(|| drop(interrupt)));
+        match begun {
+            Some(begun) => next = begun,
+            None => return passes,
+        }
     }
 }
 
 /// A push that is going on. As it is dropped it reports that the outcome is not known.
 struct Sending<'a, L: Log> {
-    pusher: &'a Party<'a, L, Batch<L>>,
+    core: &'a Core<L>,
     replaced: u64,
     batch: &'a Batch<L>,
 }
@@ -250,7 +281,7 @@ impl<L: Log> Drop for Sending<'_, L> {
         let outcome = PushError::Uncertain { error: DROPPED.into() };
         let (outcome, error) = called("", Ok(Err(outcome)));
         let report = |state: &mut State<L>, now| push_ended(state, batch, self.replaced, outcome, error, now);
-        self.pusher.report_at(self.pusher.core.now_or_last(), Input::PushEnded, report);
+        Party::<L, Pushes>::new(self.core).report_at(self.core.now_or_last(), Input::PushEnded, report);
     }
 }
 
@@ -259,60 +290,57 @@ const DROPPED: &str = "the driver was dropped during the call";
 
 /// The puller.
 #[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
-fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(
-    ends: Ends<L>,
-    upstream: Arc<U>,
-    timer: Arc<T>,
-    silence: Option<Duration>,
-) -> impl Future<Output = ()> {
+fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U, T>>) -> impl Future<Output = ()> {
     async move {
-        let puller = Party::puller(&ends.core);
+        let core = &*ends.core;
         let mut turn = Turn(0);
-        puller.report(Input::Puller, nothing);
-        while let Some(((ticket, cursor), Begun { interrupt, .. })) = puller.next_of_task(&*timer).await {
-            let mut pulling = Pulling { puller: &puller, ticket: Some(ticket) };
-            let outcome = match catch_panic(|| upstream.pull(cursor)) {
-                Err(payload) => Err(payload),
-                Ok(mut pull) => {
-                    let outcome = loop {
-                        let page = match call(
-                            || pull.next_page(),
-                            &interrupt,
-                            silence.map(|time| Box::pin(timer.sleep(time))),
-                        )
-                        .await
-                        {
-                            Err(payload) => break Err(payload),
-                            Ok(Err(cut)) => break Ok(Err(cut.of_pull())),
-                            Ok(Ok(None)) => break Ok(Ok(())),
-                            Ok(Ok(Some(Err(error)))) => break Ok(Err(error)),
-                            Ok(Ok(Some(Ok(page)))) => page,
-                        };
-                        let brings = Input::Page(page.entries.len());
-                        puller.report(brings, |state, now| page_pulled(state, ticket, page, now));
-                        if let Some(cause) = interrupt.cause() {
-                            break Ok(Err(cut_short(cause)));
-                        }
-                        turn.pass().await;
+        Party::<L, Pulls>::new(core).report(Input::Puller, nothing);
+        loop {
+            let next = NextCall::<L, Pulls, T>::new(core, &means.timer, &mut turn);
+            let Some(((ticket, cursor), Begun { interrupt, .. })) = next.await else { break };
+            let mut pulling = Pulling { core, ticket: Some(ticket) };
+            let mut pull = catch_panic(|| means.upstream.pull(cursor));
+            let outcome = match &mut pull {
+                // As is said below.
+                Err(_) => Ok(Ok(())),
+                Ok(pull) => loop {
+                    let late = late(core, Direction::Pull, &means.timer);
+                    let page = match call(|| pull.next_page(), &interrupt, late).await {
+                        Err(payload) => break Err(payload),
+                        Ok(Err(cut)) => break Ok(Err(cut.of_pull())),
+                        Ok(Ok(None)) => break Ok(Ok(())),
+                        Ok(Ok(Some(Err(error)))) => break Ok(Err(error)),
+                        Ok(Ok(Some(Ok(page)))) => page,
                     };
-                    catch_panic(|| drop(pull)).and(outcome)
-                }
+                    let brings = Input::Page(page.entries.len());
+                    let report = |state: &mut State<L>, now| page_pulled(state, ticket, page, now);
+                    Party::<L, Pulls>::new(core).report(brings, report);
+                    if let Some(cause) = interrupt.cause() {
+                        break Ok(Err(cut_short(cause)));
+                    }
+                    if turn.is_over() {
+                        pass().await;
+                    }
+                },
             };
+            let outcome = pull.and_then(|pull| catch_panic(|| drop(pull))).and(outcome);
             pulling.ticket = None;
             let (outcome, error) = called("AsyncUpstream::pull", outcome);
             let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
-            puller.report(Input::PullEnded(ticket), report);
+            Party::<L, Pulls>::new(core).report(Input::PullEnded(ticket), report);
             drop(catch_panic(|| drop(interrupt)));
-            // With no call in its hands.
-            turn.pass().await;
+            if turn.is_over() {
+                // With no call in its hands.
+                pass().await;
+            }
         }
-        drop(catch_panic(|| drop(upstream)));
+        drop(catch_panic(|| drop(means)));
     }
 }
 
 /// A pull that is going on, until it has ended. As it is dropped it reports that it has not caught up.
 struct Pulling<'a, L: Log> {
-    puller: &'a Party<'a, L, (u64, L::Position)>,
+    core: &'a Core<L>,
     ticket: Option<u64>,
 }
 
@@ -322,54 +350,65 @@ impl<L: Log> Drop for Pulling<'_, L> {
         let outcome = PullError::Unavailable { retry_after: None, error: DROPPED.into() };
         let (outcome, error) = called("", Ok(Err(outcome)));
         let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
-        self.puller.report_at(self.puller.core.now_or_last(), Input::PullEnded(ticket), report);
+        Party::<L, Pulls>::new(self.core).report_at(self.core.now_or_last(), Input::PullEnded(ticket), report);
     }
 }
 
-impl<L: Log, T> Party<'_, L, T> {
-    /// As [`next`](Self::next), for a task that has reported: until there is something to do, and begins it; `None` once there
-    /// will be nothing any more.
-    async fn next_of_task(&self, timer: &impl Timer) -> Option<(T, Begun)> {
-        let mut queued = Queued { core: self.core, topic: topic_of(self.direction), place: None };
-        // What it sleeps until, and the sleep. Few directions sleep, so that a sleep of the common size would be room lost.
-        let mut sleep: Option<(Time, Pin<Box<_>>)> = None;
-        poll_fn(|context| {
-            let mut ticks = false;
-            loop {
-                let (until, now) = match self.poll(ticks, &mut queued.place, context.waker()) {
-                    (Next::Do(call), _) => return Poll::Ready(Some(call)),
-                    (Next::Stop, _) => return Poll::Ready(None),
-                    (Next::Wait { until }, now) => (until.filter(|time| *time != Time::MAX), now),
-                };
-                if until != sleep.as_ref().map(|(time, _)| *time) {
-                    sleep = until.map(|time| (time, Box::pin(timer.sleep(time.saturating_sub(now)))));
-                }
-                match sleep.as_mut().map(|(_, sleep)| sleep.as_mut().poll(context)) {
-                    Some(Poll::Ready(())) => sleep = None,
-                    Some(Poll::Pending) | None => return Poll::Pending,
-                }
-                if std::mem::replace(&mut ticks, true) {
-                    // A timer that is ahead of its clock: other tasks run meanwhile.
-                    context.waker().wake_by_ref();
+/// Of a task that has reported: over once there is something to do, which has begun; or, with `None`, once there will be
+/// nothing any more.
+struct NextCall<'a, L: Log, D: Does<L>, T: Timer> {
+    core: &'a Core<L>,
+    timer: &'a T,
+    turn: &'a mut Turn,
+    /// Its place in the queue of those who wait for something to do in a direction.
+    place: Option<Place>,
+    /// What it sleeps until, and the sleep. Few directions sleep, so that a sleep of the common size would be room lost.
+    sleep: Option<(Time, Pin<Box<T::Sleep>>)>,
+    does: PhantomData<fn() -> D>,
+}
+
+impl<'a, L: Log, D: Does<L>, T: Timer> NextCall<'a, L, D, T> {
+    fn new(core: &'a Core<L>, timer: &'a T, turn: &'a mut Turn) -> Self {
+        Self { core, timer, turn, place: None, sleep: None, does: PhantomData }
+    }
+}
+
+impl<L: Log, D: Does<L>, T: Timer> Future for NextCall<'_, L, D, T> {
+    type Output = Option<(D::Call, Begun)>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { core, timer, turn, place, sleep, .. } = &mut *self;
+        let mut ticks = false;
+        loop {
+            let (until, now) = match Party::<L, D>::new(core).poll(ticks, place, context.waker()) {
+                (Next::Do(call), _) => return Poll::Ready(Some(call)),
+                (Next::Stop, _) => return Poll::Ready(None),
+                (Next::Wait { until }, now) => (until.filter(|time| *time != Time::MAX), now),
+            };
+            if until != sleep.as_ref().map(|(time, _)| *time) {
+                *sleep = until.map(|time| (time, Box::pin(timer.sleep(time.saturating_sub(now)))));
+            }
+            match sleep.as_mut().map(|(_, sleep)| sleep.as_mut().poll(context)) {
+                Some(Poll::Ready(())) => *sleep = None,
+                Some(Poll::Pending) | None => {
+                    // Other tasks run meanwhile.
+                    turn.0 = 0;
                     return Poll::Pending;
                 }
             }
-        })
-        .await
+            if std::mem::replace(&mut ticks, true) {
+                // A timer that is ahead of its clock: other tasks run meanwhile.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
     }
 }
 
-/// A place in the queue of those who wait for something to do in a direction.
-struct Queued<'a, L: Log> {
-    core: &'a Core<L>,
-    topic: usize,
-    place: Option<Place>,
-}
-
-impl<L: Log> Drop for Queued<'_, L> {
+impl<L: Log, D: Does<L>, T: Timer> Drop for NextCall<'_, L, D, T> {
     fn drop(&mut self) {
         if !is_unwinding() {
-            self.core.state.leave(self.topic, &mut self.place);
+            self.core.state.leave(topic_of(D::DIRECTION), &mut self.place);
         }
     }
 }

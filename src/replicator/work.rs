@@ -7,6 +7,7 @@
 //! upstream may drop the last handle; and a drop of the upstream that panics stays in the thread.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::mem::take;
 use std::task::Waker;
 
@@ -33,46 +34,82 @@ pub(super) struct Begun {
     pub replaced: u64,
 }
 
-/// A party: what it asks of the protocol, and how it fails.
-pub(super) struct Party<'a, L: Log, T> {
-    pub core: &'a Core<L>,
-    pub direction: Direction,
+/// A party.
+pub(super) struct Party<'a, L: Log, D> {
+    core: &'a Core<L>,
+    does: PhantomData<fn() -> D>,
+}
+
+/// What a party asks of the protocol, and how it fails.
+pub(super) trait Does<L: Log> {
+    type Call;
+
+    const DIRECTION: Direction;
+
     /// What it is to do now.
-    begins: fn(&mut State<L>, Time) -> Next<T>,
+    fn begins(state: &mut State<L>, now: Time) -> Next<Self::Call>;
+
     /// A time has come that it was told to wait for.
-    tick: fn(&mut Protocol<L>, Time) -> Effects<L::Entry>,
+    fn tick(protocol: &mut Protocol<L>, now: Time) -> Effects<L::Entry>;
+
     /// The log panicked under it.
-    fail: fn(&mut Protocol<L>, Failure),
+    fn fail(protocol: &mut Protocol<L>, failure: Failure);
 }
 
-impl<'a, L: Log> Party<'a, L, Batch<L>> {
-    pub(super) fn pusher(core: &'a Core<L>) -> Self {
-        Self {
-            core,
-            direction: Direction::Push,
-            begins: |state, now| state.protocol.push_begins(now, |most| state.tickets.cut(most)),
-            tick: Protocol::tick,
-            fail: Protocol::push_unsent,
-        }
+pub(super) enum Pushes {}
+
+impl<L: Log> Does<L> for Pushes {
+    type Call = Batch<L>;
+
+    const DIRECTION: Direction = Direction::Push;
+
+    fn begins(state: &mut State<L>, now: Time) -> Next<Batch<L>> {
+        state.protocol.push_begins(now, |most| state.tickets.cut(most))
+    }
+
+    fn tick(protocol: &mut Protocol<L>, now: Time) -> Effects<L::Entry> {
+        protocol.tick(now)
+    }
+
+    fn fail(protocol: &mut Protocol<L>, failure: Failure) {
+        protocol.push_unsent(failure);
     }
 }
 
-impl<'a, L: Log> Party<'a, L, (u64, L::Position)> {
-    pub(super) fn puller(core: &'a Core<L>) -> Self {
-        Self {
-            core,
-            direction: Direction::Pull,
-            begins: |state, now| state.protocol.pull_begins(now),
-            tick: |_, _| Effects::default(),
-            fail: Protocol::pull_failed,
-        }
+pub(super) enum Pulls {}
+
+impl<L: Log> Does<L> for Pulls {
+    type Call = (u64, L::Position);
+
+    const DIRECTION: Direction = Direction::Pull;
+
+    fn begins(state: &mut State<L>, now: Time) -> Next<(u64, L::Position)> {
+        state.protocol.pull_begins(now)
+    }
+
+    fn tick(_: &mut Protocol<L>, _: Time) -> Effects<L::Entry> {
+        Effects::default()
+    }
+
+    fn fail(protocol: &mut Protocol<L>, failure: Failure) {
+        protocol.pull_failed(failure);
     }
 }
 
-impl<L: Log, T> Party<'_, L, T> {
+impl<'a, L: Log, D> Party<'a, L, D> {
+    pub(super) fn new(core: &'a Core<L>) -> Self {
+        Self { core, does: PhantomData }
+    }
+}
+
+impl<L: Log, D: Does<L>> Party<'_, L, D> {
     /// Reports what came of the last call, then blocks until there is something to do, and begins it; `None` once there
     /// will be nothing any more.
-    fn next(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) -> Option<(T, Begun)> {
+    fn next(
+        &self,
+        input: Input,
+        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+    ) -> Option<(D::Call, Begun)> {
         let core = self.core;
         let mut now = core.now();
         let mut state = core.state.lock();
@@ -99,13 +136,13 @@ impl<L: Log, T> Party<'_, L, T> {
                     }
                     Next::Wait { until } if !passed => {
                         let deadline = until.and_then(|time| core.instant(time));
-                        (state, passed) = state.wait(topic_of(self.direction), deadline);
+                        (state, passed) = state.wait(topic_of(D::DIRECTION), deadline);
                     }
                     next => break (next, wakers),
                 }
             };
             let (next, wakers) = next;
-            let last = matches!(next, Next::Stop) && state.ends(self.direction);
+            let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION);
             drop(state);
             self.finish(take(&mut after), wakers);
             if last {
@@ -124,7 +161,7 @@ impl<L: Log, T> Party<'_, L, T> {
 
     /// Looks, for a task, once its time has come if it `ticks`. If there is nothing to do it leaves the waker in the queue, in
     /// the same critical section. What has begun, or for what it waits; and since when.
-    pub(super) fn poll(&self, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<(T, Begun)>, Time) {
+    pub(super) fn poll(&self, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<(D::Call, Begun)>, Time) {
         let core = self.core;
         let now = core.now();
         // No waker is cloned or dropped under the lock: it is user code.
@@ -141,8 +178,8 @@ impl<L: Log, T> Party<'_, L, T> {
             wakers.append(&mut state.notify(topics));
         }
         let joins = if let Next::Wait { .. } = next { waker.take() } else { None };
-        let former = state.join_or_leave(topic_of(self.direction), place, joins);
-        let last = matches!(next, Next::Stop) && state.ends(self.direction);
+        let former = state.join_or_leave(topic_of(D::DIRECTION), place, joins);
+        let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION);
         drop(state);
         self.finish(after, wakers);
         if last {
@@ -153,20 +190,43 @@ impl<L: Log, T> Party<'_, L, T> {
     }
 
     /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
-    fn look(&self, state: &mut State<L>, now: Time) -> (Next<(T, Begun)>, Topics) {
-        let next = state.catch_panic(|state| (self.begins)(state, now)).unwrap_or_else(|message| {
+    fn look(&self, state: &mut State<L>, now: Time) -> (Next<(D::Call, Begun)>, Topics) {
+        let next = state.catch_panic(|state| D::begins(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
         });
-        let next = next.map(|what| (what, state.begins(self.direction, self.core.deadline(self.direction), now)));
+        let next = next.map(|what| (what, state.begins(D::DIRECTION, self.core.deadline(D::DIRECTION), now)));
         let told = match next {
             // And then it looks again.
             Next::Do(_) => Next::Wait { until: None },
             Next::Wait { until } => Next::Wait { until },
             Next::Stop => Next::Stop,
         };
-        let topics = state.record_wait(self.direction, told, matches!(next, Next::Do(_)), now);
+        let topics = state.record_wait(D::DIRECTION, told, matches!(next, Next::Do(_)), now);
         (next, topics)
+    }
+
+    /// Reports, and looks in the same critical section whether there is more to do at once. What has begun.
+    pub(super) fn report_and_look(
+        &self,
+        input: Input,
+        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+    ) -> Option<(D::Call, Begun)> {
+        let now = self.core.now();
+        let mut state = self.core.state.lock();
+        let (after, topics) = self.transition(&mut state, input, report, now);
+        let mut wakers = state.notify(topics);
+        let (next, topics) = state.look(|state| self.look(state, now));
+        if topics != 0 {
+            wakers.append(&mut state.notify(topics));
+        }
+        drop(state);
+        self.finish(after, wakers);
+        match next {
+            Next::Do(call) => Some(call),
+            // It is not told, for it does not wait yet.
+            Next::Wait { .. } | Next::Stop => None,
+        }
     }
 
     /// Reports without asking. Who was woken.
@@ -199,7 +259,7 @@ impl<L: Log, T> Party<'_, L, T> {
         if let Some(message) = panicked {
             let now = self.core.now_or_last();
             let ((), wakers) = self.core.state.change_quietly(|state| {
-                state.panicked(self.direction, format!("a waker or a drop: {message}"), now);
+                state.panicked(D::DIRECTION, format!("a waker or a drop: {message}"), now);
                 ((), state.changed())
             });
             // One that panics as it is told of a panic is not told of that, too.
@@ -209,7 +269,7 @@ impl<L: Log, T> Party<'_, L, T> {
 
     /// A time has come that it was told to wait for.
     fn tick(&self, state: &mut State<L>, now: Time) -> Effects<L::Entry> {
-        (self.tick)(&mut state.protocol, now)
+        D::tick(&mut state.protocol, now)
     }
 
     /// A report under the lock. A panic of the log's is this party's failure.
@@ -222,7 +282,7 @@ impl<L: Log, T> Party<'_, L, T> {
     ) -> (AfterUnlock, Topics) {
         let fail = |state: &mut State<L>, message: &str| {
             self.fail(state, message, now);
-            if self.direction == Direction::Pull {
+            if D::DIRECTION == Direction::Pull {
                 // The call that gives out its pages need not go on.
                 state.interrupt(Direction::Pull, Cause::Restart);
             }
@@ -232,8 +292,8 @@ impl<L: Log, T> Party<'_, L, T> {
     }
 
     fn fail(&self, state: &mut State<L>, message: &str, now: Time) {
-        let failure = state.panicked(self.direction, format!("the log: {message}"), now);
-        (self.fail)(&mut state.protocol, failure);
+        let failure = state.panicked(D::DIRECTION, format!("the log: {message}"), now);
+        D::fail(&mut state.protocol, failure);
     }
 }
 
@@ -286,7 +346,7 @@ pub(super) fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
 
 /// The pusher.
 pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let pusher = Party::pusher(core);
+    let pusher = Party::<L, Pushes>::new(core);
     let mut next = pusher.next(Input::Pusher, nothing);
     while let Some((batch, Begun { interrupt, replaced })) = next {
         let (outcome, error) = called("Upstream::push", catch_panic(|| upstream.push(&batch, &interrupt)));
@@ -335,7 +395,7 @@ pub(super) fn push_ended<L: Log>(
 
 /// The puller.
 pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Result<(), Infallible> {
-    let puller = Party::puller(core);
+    let puller = Party::<L, Pulls>::new(core);
     let mut next = puller.next(Input::Puller, nothing);
     while let Some(((ticket, cursor), Begun { interrupt, .. })) = next {
         let outcome = catch_panic(|| {
