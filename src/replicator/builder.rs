@@ -244,7 +244,9 @@ impl<L: Log, U> Builder<L, U> {
         U: AsyncUpstream<L>,
     {
         let writer = self.writer();
-        let (core, upstream) = self.build(Clock::Timer(Box::new(timer.clock())));
+        let clock =
+            timer.clock().map_or_else(|| Clock::SinceForTasks(Instant::now()), |now| Clock::Timer(Box::new(now)));
+        let (core, upstream) = self.build(clock);
         let writer = writer.map(|start| start(&core).expect("a thread for the journal"));
         let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None], writer)) };
         (replicator, driver::new(core, upstream, timer))

@@ -94,6 +94,8 @@ pub(super) struct State<L: Log> {
 pub(super) enum Clock {
     /// The time since then.
     Since(Instant),
+    /// The same, of a replicator for tasks.
+    SinceForTasks(Instant),
     /// What the [timer](super::Timer) of a replicator for tasks says.
     Timer(Box<dyn Fn() -> Time + Send + Sync>),
 }
@@ -155,7 +157,7 @@ impl<L: Log> Core<L> {
     /// The protocol's time now.
     pub(super) fn now(&self) -> Time {
         match &self.clock {
-            Clock::Since(origin) => origin.elapsed(),
+            Clock::Since(origin) | Clock::SinceForTasks(origin) => origin.elapsed(),
             Clock::Timer(now) => now(),
         }
     }
@@ -171,7 +173,7 @@ impl<L: Log> Core<L> {
 
     /// Whether a [driver](super::Driver) drives it, and no threads.
     pub(super) fn is_for_tasks(&self) -> bool {
-        matches!(self.clock, Clock::Timer(_))
+        !matches!(self.clock, Clock::Since(_))
     }
 
     /// When a call in this direction is interrupted that has just begun, or has shown that it goes on. (A driver drops it.)
@@ -187,7 +189,7 @@ impl<L: Log> Core<L> {
         match &self.clock {
             Clock::Since(origin) => origin.checked_add(time),
             // No thread waits for it.
-            Clock::Timer(_) => None,
+            Clock::SinceForTasks(_) | Clock::Timer(_) => None,
         }
     }
 
@@ -209,7 +211,7 @@ impl<L: Log> Core<L> {
         step: impl FnOnce(&mut State<L>) -> (T, Effects<L::Entry>),
     ) -> (Result<T, String>, FirstPanic) {
         // A timer's clock is the user's, and not read under the lock.
-        let early = self.is_for_tasks().then(|| clock(self));
+        let early = matches!(self.clock, Clock::Timer(_)).then(|| clock(self));
         let now = || early.unwrap_or_else(|| clock(self));
         let ((result, after), wakers) = self.state.change_quietly(|state| {
             let (result, after, topics) = state.transition(input, step, |_, _| (), now);

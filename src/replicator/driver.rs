@@ -24,7 +24,7 @@ use super::upstream::{AsyncPull, AsyncUpstream};
 use super::work::{Begun, Does, Party, Pulls, Pushes, called, nothing, page_pulled, pull_ended, push_ended};
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, Instant, catch_panic, is_unwinding, probe};
+use crate::platform::{Arc, catch_panic, is_unwinding, probe};
 use crate::primitives::panics::panic_message;
 use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, PullError, PushError};
@@ -48,12 +48,12 @@ pub trait Timer: 'static {
     /// Sleeps for this long, at least: from the call on, whenever it is polled first.
     fn sleep(&self, duration: Duration) -> Self::Sleep;
 
-    /// A clock that agrees with the sleeps: the time since some moment. It never goes back. By default the standard one.
+    /// A clock that agrees with the sleeps: the time since some moment. It never goes back. By default `None`, which is the
+    /// standard one.
     ///
     /// It is read without a lock, by the driver and by each method of the replicator that changes something.
-    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
-        let origin = Instant::now();
-        move || origin.elapsed()
+    fn clock(&self) -> Option<impl Fn() -> Duration + Send + Sync + 'static> {
+        None::<fn() -> Duration>
     }
 }
 
@@ -122,7 +122,8 @@ impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         // Both are dropped if one panics.
         let (mut push, mut pull) = (Half(self.push.0.take()), Half(self.pull.0.take()));
-        let polled = (push.poll(context), pull.poll(context));
+        // A push that a page lets go begins in the same poll.
+        let polled = (pull.poll(context), push.poll(context));
         *self = Self { push, pull };
         match polled {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),

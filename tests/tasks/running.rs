@@ -238,9 +238,9 @@ impl Timer for Virtual {
         })
     }
 
-    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
+    fn clock(&self) -> Option<impl Fn() -> Duration + Send + Sync + 'static> {
         let clock = Arc::clone(&self.0);
-        move || Duration::from_millis(clock.current())
+        Some(move || Duration::from_millis(clock.current()))
     }
 }
 
