@@ -24,6 +24,7 @@ use std::task::Waker;
 
 use super::interrupt::Interrupt;
 use super::wait::{Wait, Waitable, Waited};
+pub(crate) use super::wait_queue::Wakers;
 use super::wait_queue::{Place, Waiting, wake_all};
 use crate::platform::event::Shown;
 use crate::platform::{CondMutex, IN_MODEL, Instant, MutexGuard, probe};
@@ -86,9 +87,6 @@ pub(crate) struct Locked<'a, S, const TOPICS: usize> {
     held: Held,
     monitor: &'a Monitor<S, TOPICS>,
 }
-
-/// Tasks to wake.
-pub(crate) type Wakers = Vec<Option<Waker>>;
 
 /// A set of topics: bit `n` for topic `n`.
 pub(crate) type Topics = u8;

@@ -51,9 +51,36 @@ pub(crate) struct Waiting {
     /// How often all waiters present were let through.
     generation: u64,
     /// The wakers of this generation. Empty places are those of waiters that gave up.
-    wakers: Vec<Option<Waker>>,
-    /// The indices of the empty places.
+    wakers: Wakers,
+    /// The indices of the empty places behind the first.
     vacant: Vec<usize>,
+}
+
+/// Wakers. Most queues have one waiter, and there may be very many of them: the first takes no allocation.
+#[derive(Default)]
+pub(crate) struct Wakers {
+    first: Option<Waker>,
+    others: Vec<Option<Waker>>,
+}
+
+impl Wakers {
+    pub(crate) const fn new() -> Self {
+        Self { first: None, others: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.is_empty()
+    }
+
+    /// Moves all of `more` here.
+    pub(crate) fn append(&mut self, more: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, more);
+        } else if !more.is_empty() {
+            self.others.push(more.first.take());
+            self.others.append(&mut more.others);
+        }
+    }
 }
 
 /// A place in the queue: valid for its own generation only.
@@ -141,32 +168,29 @@ impl Drop for Locked<'_> {
 
 impl Waiting {
     pub(crate) fn join(&mut self, waker: Waker) -> Place {
-        let index = match self.vacant.pop() {
-            Some(index) => {
-                self.wakers[index] = Some(waker);
-                index
-            }
-            None => {
-                // Most queues have one waiter, and there may be very many of them.
-                if self.wakers.capacity() == 0 {
-                    self.wakers.reserve_exact(1);
-                }
-                self.wakers.push(Some(waker));
-                self.wakers.len() - 1
-            }
-        };
+        let Wakers { first, others } = &mut self.wakers;
+        let index = if first.is_none() { 0 } else { self.vacant.pop().unwrap_or(others.len() + 1) };
+        match index.checked_sub(1) {
+            None => *first = Some(waker),
+            Some(other) if other == others.len() => others.push(Some(waker)),
+            Some(other) => others[other] = Some(waker),
+        }
         Place { generation: self.generation, index }
     }
 
     /// The waker at `place`, unless its generation has been let through.
     pub(crate) fn at(&mut self, place: &Place) -> Option<&mut Option<Waker>> {
-        (place.generation == self.generation).then(|| &mut self.wakers[place.index])
+        let Wakers { first, others } = &mut self.wakers;
+        (place.generation == self.generation)
+            .then(|| place.index.checked_sub(1).map_or(first, |other| &mut others[other]))
     }
 
     /// Takes the waker out of `place`, if it is still there.
     pub(crate) fn leave(&mut self, place: &Place) -> Option<Waker> {
         let waker = self.at(place)?.take();
-        self.vacant.push(place.index);
+        if place.index > 0 {
+            self.vacant.push(place.index);
+        }
         waker
     }
 
@@ -183,11 +207,11 @@ impl Waiting {
     }
 
     fn is_empty(&self) -> bool {
-        self.vacant.len() == self.wakers.len()
+        self.wakers.first.is_none() && self.vacant.len() == self.wakers.others.len()
     }
 
     /// Lets through all waiters present: the wakers to wake once the lock has been given up.
-    pub(crate) fn take(&mut self) -> Vec<Option<Waker>> {
+    pub(crate) fn take(&mut self) -> Wakers {
         self.generation += 1;
         self.vacant.clear();
         std::mem::take(&mut self.wakers)
@@ -195,9 +219,12 @@ impl Waiting {
 }
 
 /// Wakes them all, also those after one that panics. Returns how many there were.
-pub(crate) fn wake_all(wakers: Vec<Option<Waker>>) -> usize {
+pub(crate) fn wake_all(wakers: Wakers) -> usize {
+    if wakers.is_empty() {
+        return 0;
+    }
     let mut woken = 0;
-    for_each_unwinding(wakers.into_iter().flatten(), |waker| {
+    for_each_unwinding(wakers.first.into_iter().chain(wakers.others.into_iter().flatten()), |waker| {
         woken += 1;
         waker.wake();
     });

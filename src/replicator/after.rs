@@ -51,6 +51,9 @@ impl AfterUnlock {
 
     /// Does it.
     pub(super) fn run(self, panicked: &mut FirstPanic) {
+        if !self.is_urgent() && self.rest.is_empty() {
+            return;
+        }
         let Self { interrupts, wakers, events, rest } = self;
         for (interrupt, cause) in interrupts {
             panicked.catch(|| interrupt.set(cause));

@@ -352,8 +352,9 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         reason: Option<&SharedError>,
     ) -> Wakers {
         // All calls of the log first: if one panics nothing has changed here.
-        let confirmed = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)).map(L::position);
-        let mut confirmed = confirmed.collect::<Vec<_>>().into_iter();
+        let mut confirmed = Vec::with_capacity(merged.confirmed().len());
+        confirmed.extend(merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)).map(L::position));
+        let mut confirmed = confirmed.into_iter();
         let mut settled = Vec::new();
         for (number, remaining) in (self.first..).zip(self.open.iter_mut()).filter(|(_, remaining)| **remaining > 0) {
             let (mut last, before) = (None, *remaining);
