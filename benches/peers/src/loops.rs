@@ -59,7 +59,8 @@ impl Shared {
     /// The number of another client's event.
     async fn page(&self) -> u64 {
         let Some(script) = &self.0 else { return pending().await };
-        script.page.notified().await;
+        // In a box, since most of those who may wait for one never do.
+        Box::pin(script.page.notified()).await;
         let number = script.head.fetch_add(1, Ordering::Relaxed) + 1;
         *script.paged.lock().expect("no thread panics") = Some(Instant::now());
         number

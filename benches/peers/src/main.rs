@@ -4,6 +4,7 @@
 
 mod advance;
 mod cpus;
+mod crowd;
 mod driver;
 mod engines;
 mod gates;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cpus::Cpus;
+use crate::crowd::Crowd;
 use crate::report::Report;
 
 /// This crate and what one would take instead, side by side.
@@ -44,6 +46,12 @@ struct Options {
     /// Where to draw the picture.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Only one turn of very many replicators, in this process.
+    #[arg(long, hide = true)]
+    crowd: Option<Crowd>,
+    /// How many those are.
+    #[arg(long, hide = true, default_value = "1")]
+    count: usize,
 }
 
 /// What every row needs.
@@ -87,6 +95,7 @@ const ROWS: &[Row] = &[
     ("driver-path", driver::commit_to_confirmed),
     ("driver-advance", driver::advance),
     ("driver-polls", driver::polls),
+    ("crowd", crowd::crowds),
     ("memory", sizes::pending),
     ("bytes", sizes::primitives),
 ];
@@ -102,6 +111,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), String> {
+    if let Some(crowd) = options.crowd {
+        crowd::turn(crowd, options.count);
+        return Ok(());
+    }
     let (quick, rounds) = (options.quick, options.rounds.get());
     let mut bench = Bench { report: Report::default(), cpus: Cpus::of_this_machine(), quick, rounds };
     let rows: Vec<_> = ROWS.iter().filter(|(name, _)| name.contains(&options.only)).collect();
