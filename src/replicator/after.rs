@@ -14,8 +14,14 @@ use crate::primitives::wait_queue::wake_all;
 
 #[derive(Default)]
 pub(super) struct AfterUnlock {
-    interrupts: Vec<(Interrupt, Cause)>,
     pub wakers: Wakers,
+    /// Few steps have any.
+    others: Option<Box<Others>>,
+}
+
+#[derive(Default)]
+struct Others {
+    interrupts: Vec<(Interrupt, Cause)>,
     /// Events, and what holds some.
     events: Vec<Box<dyn Send>>,
     /// What can wait: errors, payloads of panics.
@@ -25,36 +31,39 @@ pub(super) struct AfterUnlock {
 impl AfterUnlock {
     /// Whether there is something that a thread must not sleep on.
     pub(super) fn is_urgent(&self) -> bool {
-        !(self.interrupts.is_empty() && self.wakers.is_empty() && self.events.is_empty())
+        let is_urgent = |others: &Others| !(others.interrupts.is_empty() && others.events.is_empty());
+        !self.wakers.is_empty() || self.others.as_deref().is_some_and(is_urgent)
+    }
+
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
     }
 
     pub(super) fn interrupt(&mut self, interrupt: &Interrupt, cause: Cause) {
-        self.interrupts.push((interrupt.clone(), cause));
+        self.others().interrupts.push((interrupt.clone(), cause));
     }
 
     /// Has an error dropped, or a payload.
     pub(super) fn discard(&mut self, thing: impl Send + 'static) {
-        self.rest.push(Box::new(thing));
+        self.others().rest.push(Box::new(thing));
     }
 
     /// Has entries dropped, or what holds some and nothing else of the user's: at once, if that runs no user code.
     pub(super) fn discard_events<E>(&mut self, holder: impl Send + 'static) {
         if needs_drop::<E>() {
-            self.events.push(Box::new(holder));
+            self.others().events.push(Box::new(holder));
         }
     }
 
     /// Has a log dropped that is not taken.
     pub(super) fn discard_log(&mut self, log: impl Send + 'static) {
-        self.events.push(Box::new(log));
+        self.others().events.push(Box::new(log));
     }
 
     /// Does it.
     pub(super) fn run(self, panicked: &mut FirstPanic) {
-        if !self.is_urgent() && self.rest.is_empty() {
-            return;
-        }
-        let Self { interrupts, wakers, events, rest } = self;
+        let Self { wakers, others } = self;
+        let Others { interrupts, events, rest } = others.map(|others| *others).unwrap_or_default();
         for (interrupt, cause) in interrupts {
             panicked.catch(|| interrupt.set(cause));
             panicked.catch(|| drop(interrupt));

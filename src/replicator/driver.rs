@@ -300,7 +300,8 @@ fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U
             let next = NextCall::<L, Pulls, T>::new(core, &means.timer, &mut turn);
             let Some(((ticket, cursor), Begun { interrupt, .. })) = next.await else { break };
             let mut pulling = Pulling { core, ticket: Some(ticket) };
-            let mut pull = catch_panic(|| means.upstream.pull(cursor));
+            let upstream = &means.upstream;
+            let mut pull = catch_panic(move || upstream.pull(cursor));
             let outcome = match &mut pull {
                 // As is said below.
                 Err(_) => Ok(Ok(())),

@@ -131,7 +131,8 @@ pub fn crowds(bench: &mut Bench) {
     let bytes = spread(&|(tasks, _)| tasks.bytes);
     bench.report.judge(&what, "at most 2,560 bytes".into(), Limit::AtMost(2560.0), "bytes", bytes);
     let names = [format!("{tasks} for tasks"), format!("{threads} for threads")];
-    let figures: [(&str, &str, fn(&Measured) -> f64); 4] = [
+    type Of = fn(&Measured) -> f64;
+    let figures: [(&str, &str, Of); 4] = [
         ("memory for an idle replicator", "bytes", |measured| measured.bytes),
         ("processor time to start a replicator", "ns", |measured| measured.start),
         ("processor time for one commit, confirmed", "ns", |measured| measured.commit),
