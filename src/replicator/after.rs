@@ -63,7 +63,11 @@ impl AfterUnlock {
     /// Does it.
     pub(super) fn run(self, panicked: &mut FirstPanic) {
         let Self { wakers, others } = self;
-        let Others { interrupts, events, rest } = others.map(|others| *others).unwrap_or_default();
+        let Others { interrupts, events, rest } = match others {
+            Some(others) => *others,
+            None if wakers.is_empty() => return,
+            None => Others::default(),
+        };
         for (interrupt, cause) in interrupts {
             panicked.catch(|| interrupt.set(cause));
             panicked.catch(|| drop(interrupt));

@@ -122,8 +122,7 @@ impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         // Both are dropped if one panics.
         let (mut push, mut pull) = (Half(self.push.0.take()), Half(self.pull.0.take()));
-        // A push that a page lets go begins in the same poll.
-        let polled = (pull.poll(context), push.poll(context));
+        let polled = (push.poll(context), pull.poll(context));
         *self = Self { push, pull };
         match polled {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),
