@@ -74,9 +74,12 @@ impl Wakers {
 
     /// Moves all of `more` here.
     pub(crate) fn append(&mut self, more: &mut Self) {
+        if more.is_empty() {
+            return;
+        }
         if self.is_empty() {
             std::mem::swap(self, more);
-        } else if !more.is_empty() {
+        } else {
             self.others.push(more.first.take());
             self.others.append(&mut more.others);
         }
