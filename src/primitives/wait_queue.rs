@@ -267,3 +267,30 @@ pub trait Condition {
     /// What a waiter is told that was let through; `None` if it must look again.
     fn let_through(&self) -> Option<Self::Told>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::IN_MODEL;
+
+    #[test]
+    fn join_fills_the_places_of_those_who_gave_up_and_take_empties_them_all() {
+        if IN_MODEL {
+            return;
+        }
+        let mut waiting = Waiting::default();
+        let join = |waiting: &mut Waiting| waiting.join(Waker::noop().clone());
+        let [first, second, _third] = [(); 3].map(|()| join(&mut waiting));
+        assert!(waiting.leave(&first).is_some() && waiting.leave(&first).is_none());
+        assert!(waiting.leave(&second).is_some() && !waiting.is_empty());
+        let again = [join(&mut waiting), join(&mut waiting), join(&mut waiting)];
+        assert_eq!(again.map(|place| place.index), [0, 1, 3]);
+        let mut wakers = Wakers::new();
+        wakers.append(&mut waiting.take());
+        wakers.append(&mut waiting.take());
+        assert!(waiting.is_empty() && waiting.at(&first).is_none());
+        let _alone = join(&mut waiting);
+        wakers.append(&mut waiting.take());
+        assert_eq!(wake_all(wakers), 5);
+    }
+}
