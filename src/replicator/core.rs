@@ -70,8 +70,9 @@ pub(super) struct State<L: Log> {
     pub writing: Option<Time>,
     /// Since when, or since when at most, there is a change that is not durable.
     pub unwritten_since: Option<Time>,
-    /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided).
-    pub undecided: [Option<Time>; 6],
+    /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided); `None`
+    /// until there is one, since there may be very many replicators.
+    pub undecided: Option<Box<[Option<Time>; 6]>>,
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
     /// Counts the changes that a status may show.
@@ -142,7 +143,7 @@ impl<L: Log> Core<L> {
             replaced: 0,
             reason: None,
             given_up: Vec::new(),
-            undecided: [None; 6],
+            undecided: None,
             revision: 0,
             watched: false,
             halted: false,
@@ -455,8 +456,11 @@ impl<L: Log> State<L> {
                 }
             }
         }
-        for (since, undecided) in self.undecided.iter_mut().zip(self.protocol.undecided()) {
-            *since = undecided.map(|_| since.unwrap_or_else(&now));
+        let undecided = self.protocol.undecided();
+        if self.undecided.is_some() || undecided.iter().any(Option::is_some) {
+            for (since, undecided) in self.undecided.get_or_insert_default().iter_mut().zip(undecided) {
+                *since = undecided.map(|_| since.unwrap_or_else(&now));
+            }
         }
         let unwritten = self.protocol.unwritten() > 0;
         self.unwritten_since = unwritten.then(|| self.unwritten_since.unwrap_or_else(&now));

@@ -188,7 +188,8 @@ impl<L: Log> State<L> {
 
     /// What is waiting for the owner, at this time.
     pub(super) fn decisions(&self, now: Time) -> Vec<Decision> {
-        let undecided = self.protocol.undecided().into_iter().zip(self.undecided);
+        let undecided =
+            self.protocol.undecided().into_iter().zip(self.undecided.as_deref().copied().unwrap_or_default());
         let decisions = undecided.filter_map(|(undecided, since)| {
             let matter = match undecided? {
                 Undecided::Failed(direction, failure) => Matter::Failed { direction, failure: failure.clone() },

@@ -242,7 +242,7 @@ pub(super) struct Tickets<P> {
     /// Whether none settles before the owner has acted; as all groups say.
     halted: bool,
     /// Those that are not durable, if there is a journal.
-    unwritten: Option<Unwritten<Outcomes<P>>>,
+    unwritten: Option<Box<Unwritten<Outcomes<P>>>>,
 }
 
 /// A commit, and what became of it.
@@ -252,7 +252,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events, and a journal or none.
     pub(super) fn new(pending: usize, journal: bool) -> Self {
         let (open, lost, groups) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
-        let unwritten = journal.then(Unwritten::new);
+        let unwritten = journal.then(|| Box::new(Unwritten::new()));
         let mut tickets = Self { first: 1, open, lost, groups, halted: false, unwritten };
         tickets.begin(pending);
         tickets
@@ -448,12 +448,12 @@ impl<P: Copy + Send + 'static> Tickets<P> {
 
     /// The write has succeeded. Returns the tasks to wake.
     pub(super) fn written(&mut self) -> Wakers {
-        self.unwritten.as_mut().map(Unwritten::written).unwrap_or_default()
+        self.unwritten.as_mut().map(|unwritten| unwritten.written()).unwrap_or_default()
     }
 
     /// Nothing is written any more. Returns the tasks to wake.
     pub(super) fn never_written(&mut self) -> Wakers {
-        self.unwritten.as_mut().map(Unwritten::close).unwrap_or_default()
+        self.unwritten.as_mut().map(|unwritten| unwritten.close()).unwrap_or_default()
     }
 
     /// The log has so many pending events, whatever it has said. Those that no commit has told of are a commit without a
