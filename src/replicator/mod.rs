@@ -4,9 +4,9 @@
 //!
 //! All state is one [`Protocol`] behind one lock. Every transition ends in one function that
 //! compares what each worker would be woken for with what it was last told, and wakes it if that
-//! differs. (With a [journal](crate::journal) there is a third worker, its [writer](writer).) Workers look and join their queue in one critical section. So there is one point at
-//! which anything happens, one place that publishes, and every waiter reads again after being
-//! woken.
+//! differs. (With a [journal](crate::journal) there is a third worker, its writer.) Workers look and
+//! join their queue in one critical section. So there is one point at which anything happens, one
+//! place that publishes, and every waiter reads again after being woken.
 //!
 //! Upstream is called without the lock. A push or a pull reports under the number that it was begun
 //! with; the answer to one that is not the latest changes nothing.

@@ -285,7 +285,7 @@ fn replace_takes_back_that_what_it_replaces_is_durable() {
     let mut protocol = journaled([]);
     protocol.commits(vec![1, 2]);
     let _first = protocol.begin_write();
-    protocol.replace(1, 7).expect("it is not in flight");
+    let _replaced = protocol.replace(1, 7).expect("it is not in flight");
     protocol.written();
     assert_eq!(protocol.durable(), 1, "what stands in the second place is not written");
     protocol.write();
