@@ -21,6 +21,14 @@ pub struct Change<E, P> {
     pub cursor: P,
 }
 
+impl<E, P> Change<E, P> {
+    /// A change as a replicator tells it: for a journal's tests.
+    #[must_use]
+    pub const fn new(number: u64, what: Changed<E>, cursor: P) -> Self {
+        Self { number, what, cursor }
+    }
+}
+
 /// What happened to a log.
 ///
 /// Where pending events are counted, those are that are to be sent: not [local-only](super::Log::is_local_only) ones.
