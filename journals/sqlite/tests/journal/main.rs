@@ -1,0 +1,6 @@
+//! A journal on real files: what it keeps, what it refuses, and what a kill leaves.
+
+mod common;
+mod files;
+mod killed;
+mod writes;
