@@ -58,7 +58,7 @@ fn read(db: &Connection, kind: Kind, refused: &dyn Fn(&str, u64) -> bool) -> rus
     read_log(db, refused, &mut contents)?;
     let mut pending = 0;
     if kind == Kind::Client {
-        pending = db.query_row("SELECT count(*) FROM pending", [], |row| row.get(0))?;
+        pending = db.query_row("SELECT count(*) FROM latchwork_pending", [], |row| row.get(0))?;
     }
     // What is pending is in the todos and not in the log: there is nothing to compare.
     let stored = kind == Kind::Client && pending == 0;
@@ -81,19 +81,19 @@ fn read_log(db: &Connection, refused: &dyn Fn(&str, u64) -> bool, contents: &mut
     let mut select = db.prepare("SELECT * FROM log ORDER BY seq")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let Entry { seq, parent, event } = file::entry(row)?;
+        let Entry { position, event } = file::entry(row)?;
         contents.events += 1;
         let number = contents.events;
-        contents.note(seq.global != number, || format!("expected e{number} next, got {seq}"));
+        contents.note(position != number, || format!("expected event {number} next, got {position}"));
         *contents.authors.entry(event.client.clone()).or_default() += 1;
         let next = next_of.entry(event.client.clone()).or_default();
         let expected = std::mem::replace(next, event.number + 1);
         let is_refused = |number| refused(&event.client, number);
         let skipped_right = (expected..event.number).all(is_refused) && !is_refused(event.number);
         contents.note(event.number < expected || !skipped_right, || {
-            format!("{seq} is event {} of {}: expected event {expected}", event.number, event.client)
+            format!("event {position} is event {} of {}: expected event {expected}", event.number, event.client)
         });
-        (seq, parent, &event.client, event.number, file::edit_to_text(&event.edit)?).hash(&mut hasher);
+        (position, &event.client, event.number, file::edit_to_text(&event.edit)?).hash(&mut hasher);
     }
     contents.log = hasher.finish();
     Ok(())

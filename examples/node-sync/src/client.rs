@@ -1,155 +1,86 @@
-//! A client's file: its log, its todos, and what is pending, changed together or not at all.
+//! A client's file: what is pending, the client's log and its todos, changed together or not at all.
 //!
-//! A [`SqliteLog`] is a [`SyncState`] and its mirror in the file. Each change goes to the state first, which checks it,
-//! and then to the file in one transaction; if that fails, the state is put back. So both are always the same, and an
-//! acknowledged commit is durable.
+//! The log that the replicator works on is in memory. What happens to it is written by a [`SqliteJournal`], which keeps the
+//! cursor and what is pending, and [`Tables`] writes the rest in the same transaction: what upstream has ordered, the todos as
+//! the user sees them, with what is pending on top, and what was given up.
 //!
 //! # What a rebase costs
 //!
-//! Pending events are kept without numbers: those follow from the heads. So numbering anew is one row, whatever is
-//! pending. Each pending event has its undo beside it, the todo as it was before. Changes of different todos commute;
-//! rolled back, from the last one, and applied again are therefore the pending events whose todo upstream's events touch,
-//! and no others.
+//! A todo of which something is pending has beside it what it was before. Changes of different todos commute; so what is rolled
+//! back and applied again is what is pending of a todo that upstream's events touch, and nothing else. Once nothing is pending of
+//! a todo any more it is what it was to become, and nothing is written.
 //!
 //! # What is given up
 //!
 //! An event that upstream refuses for good leaves the log and the todos, and is kept aside, for its user to see. Its number is
 //! not used again, so the numbers of a client's events may have gaps.
 
-use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use latchwork::log::{Log, Merged};
-use latchwork::sync_state::{self, Position};
-use latchwork::{SeqNum, SyncState};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use thiserror::Error;
+use latchwork::journal::{Change, Changed, Journal};
+use latchwork::log::{Log, MemoryLog, Merged};
+use latchwork_sqlite::{BoxError, Codec, Error, Held, Identity, SqliteJournal};
+use rusqlite::{OptionalExtension, Transaction};
 
-use crate::event::{Edit, Entry, SharedEvent, Todo, TodoEvent};
-use crate::file::{self, FileError, Kind};
+use crate::event::{self, Edit, Entry, SharedEvent, Todo, TodoEvent};
+use crate::file;
 use crate::trail::{Activity, Point, Trail};
 
-/// Why a log did not take what it was handed. State and file are as they were.
-#[derive(Debug, Error)]
-pub enum ClientLogError {
-    /// It does not follow.
-    #[error(transparent)]
-    State(#[from] sync_state::Error),
-    /// An event is not this client's next one.
-    #[error("expected event {expected} of {client}, got event {found} of {author}")]
-    NotNext {
-        /// This client.
-        client: String,
-        /// The number of its next event.
-        expected: u64,
-        /// The author of the event that came.
-        author: String,
-        /// Its number.
-        found: u64,
-    },
-    /// The file could not be written.
-    #[error(transparent)]
-    File(#[from] FileError),
+/// The log that a client works on.
+pub type ClientLog = MemoryLog<SharedEvent>;
+
+/// In KiB: what has been read and written long ago need not be kept. The system's cache has it.
+const CACHE: i32 = -256;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, client TEXT NOT NULL, number INTEGER NOT NULL,
+        edit TEXT NOT NULL);
+    -- As it is shown; and if something is pending of it, as it was before. Without a title it is not there.
+    CREATE TABLE IF NOT EXISTS todos (todo TEXT PRIMARY KEY, title TEXT, done INTEGER, title_before TEXT,
+        done_before INTEGER) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS given_up (number INTEGER PRIMARY KEY, edit TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS committed (events INTEGER NOT NULL);
+    INSERT INTO committed SELECT 0 WHERE NOT EXISTS (SELECT * FROM committed);";
+
+/// A client's file, opened.
+#[derive(Debug)]
+pub struct Client {
+    /// The log that the file's last process left.
+    pub log: ClientLog,
+    /// What writes down what happens to it.
+    pub journal: ClientJournal,
+    /// How many events this client has committed, ever: the number of its next one. The last ones of them are pending.
+    pub committed: u64,
 }
 
-/// A client's log in its file.
+/// Writes a client's file.
 #[derive(Debug)]
-pub struct SqliteLog {
-    state: SyncState<SharedEvent>,
-    db: Connection,
-    path: PathBuf,
-    client: String,
-    /// How many events this client has committed, ever: the number of its next one. The last ones of them are pending.
-    committed: u64,
-    /// How many pending events were rolled back and applied again.
-    reapplied: u64,
+pub struct ClientJournal {
+    journal: SqliteJournal<ClientLog, Events, Tables>,
     trail: Arc<Trail>,
 }
 
-/// From these and the pending events the state follows.
-#[derive(Clone, Copy)]
-struct Heads {
-    upstream: SeqNum,
-    local: SeqNum,
-    /// What the first pending event stands on.
-    base: SeqNum,
-}
-
-impl Heads {
-    fn of(state: &SyncState<SharedEvent>) -> Self {
-        let local = state.local_head();
-        let base = state.pending().next().map_or(local, |first| first.parent);
-        Self { upstream: state.upstream_head(), local, base }
-    }
-
-    /// The state with these pending events.
-    fn state(
-        self,
-        pending: impl IntoIterator<Item = SharedEvent>,
-    ) -> Result<SyncState<SharedEvent>, sync_state::Error> {
-        let mut previous = self.base;
-        let number = |event| {
-            let seq = SeqNum::new(previous.global + 1, 0, self.local.generation);
-            let entry = Entry { seq, parent: previous, event };
-            previous = seq;
-            entry
-        };
-        SyncState::rehydrate(self.upstream, self.local, pending.into_iter().map(number))
-    }
-}
-
-impl SqliteLog {
+impl Client {
     /// Opens the file of this client of this upstream, or makes one.
     ///
     /// # Errors
     ///
     /// If it is something else, or another client's.
-    pub fn open(path: &Path, client: &str, upstream_id: &str) -> Result<Self, FileError> {
-        let mut db = file::open(path, Kind::Client)?;
-        let why = |error| file::explain(path, &error);
-        let begin = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(why)?;
-        begin
-            .execute(
-                "INSERT INTO heads SELECT ?1, ?2, 'e0', 'e0', 'e0', 0 WHERE NOT EXISTS (SELECT * FROM heads)",
-                (client, upstream_id),
-            )
-            .map_err(why)?;
-        let owner = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let (owner, upstream): (String, String) =
-            begin.query_row("SELECT client, upstream_id FROM heads", [], owner).map_err(why)?;
-        for (what, expected, found) in [("client", client, owner), ("upstream", upstream_id, upstream)] {
-            if expected != found {
-                let (expected, found) = (format!("{what} {expected}"), format!("{what} {found}"));
-                return Err(FileError::OtherOwner { path: path.to_owned(), expected, found });
-            }
-        }
-        begin.commit().map_err(why)?;
-        let (state, committed) = load(&db, client).map_err(why)?;
-        let (path, client) = (path.to_owned(), client.to_owned());
-        Ok(Self { state, db, path, client, committed, reapplied: 0, trail: Arc::default() })
-    }
-
-    /// The same log, saying what it does.
-    #[must_use]
-    pub fn with_trail(self, trail: Arc<Trail>) -> Self {
-        Self { trail, ..self }
-    }
-
-    /// How many events this client has committed, ever.
-    #[must_use]
-    pub fn committed(&self) -> u64 {
-        self.committed
-    }
-
-    /// How many pending events were rolled back and applied again since it was opened.
-    #[must_use]
-    pub fn reapplied(&self) -> u64 {
-        self.reapplied
+    pub fn open(path: &Path, client: &str, upstream_id: &str, trail: Arc<Trail>) -> Result<Self, Error> {
+        let identity = Identity { client, upstream: upstream_id };
+        let tables = Tables { trail: Arc::clone(&trail), ..Tables::default() };
+        let (journal, held) = SqliteJournal::open(path, identity, Events(client.to_owned()), tables)?;
+        let why = |error| Error::of(path, error);
+        let db = journal.connection();
+        db.pragma_update(None, "cache_size", CACHE).map_err(why)?;
+        db.set_prepared_statement_cache_capacity(32);
+        let committed = db.query_row("SELECT events FROM committed", [], |row| row.get(0)).map_err(why)?;
+        let pending = held.pending.into_iter().map(|entry| entry.event);
+        let log = MemoryLog::rebasing().with_pending(held.cursor, pending);
+        Ok(Self { log, journal: ClientJournal { journal, trail }, committed })
     }
 
     /// Whether it has given up what upstream has `refused` for good, and nothing else.
@@ -157,259 +88,237 @@ impl SqliteLog {
     /// # Errors
     ///
     /// If the file cannot be read.
-    pub fn gave_up(&self, refused: impl Fn(u64) -> bool) -> Result<bool, FileError> {
+    pub fn gave_up(&self, refused: impl Fn(u64) -> bool) -> Result<bool, Error> {
+        let journal = &self.journal.journal;
         let numbers = || {
-            let mut select = self.db.prepare("SELECT number FROM given_up")?;
+            let mut select = journal.connection().prepare("SELECT number FROM given_up")?;
             select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<BTreeSet<u64>>>()
         };
-        let given_up = numbers().map_err(|error| file::explain(&self.path, &error))?;
+        let given_up = numbers().map_err(|error| Error::of(journal.path(), error))?;
         // Of what is pending upstream has not said.
-        let settled = self.state.pending().next().map_or(self.committed, |first| first.event.number);
+        let first = self.log.batch(std::num::NonZeroUsize::MIN);
+        let settled = first.first().map_or(self.committed, |first| first.event.number);
         let missed = (0..settled).any(|number| refused(number) && !given_up.contains(&number));
         Ok(!missed && given_up.into_iter().all(refused))
     }
+}
 
-    /// Whether these are this client's next events.
-    fn are_next(&self, entries: &[Entry]) -> Result<(), ClientLogError> {
-        for (expected, entry) in (self.committed..).zip(entries) {
-            let TodoEvent { client: author, number: found, .. } = &*entry.event;
-            if (author, *found) != (&self.client, expected) {
-                let (client, author, found) = (self.client.clone(), author.clone(), *found);
-                return Err(ClientLogError::NotNext { client, expected, author, found });
+impl<L: Log<Entry = Entry, Position = u64>> Journal<L> for ClientJournal {
+    type Error = Error;
+
+    fn write(&mut self, changes: &[Change<Entry, u64>]) -> Result<(), Error> {
+        let (begun, tables) = (Instant::now(), self.trail.so_far(Activity::WritingTables));
+        Journal::<ClientLog>::write(&mut self.journal, changes)?;
+        let tables = self.trail.so_far(Activity::WritingTables) - tables;
+        self.trail.took(Activity::Writing, begun.elapsed().saturating_sub(tables));
+        let is_commit = |change: &Change<_, _>| matches!(change.what, Changed::Committed { .. });
+        if changes.iter().any(is_commit) {
+            self.trail.at(Point::CommitDurable);
+        }
+        if !changes.iter().all(is_commit) {
+            self.trail.at(Point::MergeDurable);
+        }
+        Ok(())
+    }
+}
+
+/// How this client's pending events are written down.
+struct Events(String);
+
+impl Codec<ClientLog> for Events {
+    fn start(&self) -> u64 {
+        0
+    }
+
+    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
+        serde_json::to_vec(&(entry.event.number, &entry.event.edit)).expect("an edit is plain data")
+    }
+
+    fn entry_from_bytes(&self, bytes: &[u8]) -> Result<Entry, BoxError> {
+        let (number, edit) = serde_json::from_slice(bytes)?;
+        let event = SharedEvent::new(TodoEvent { client: self.0.clone(), number, edit });
+        Ok(Entry { position: 0, event })
+    }
+
+    fn position_to_bytes(&self, position: u64) -> Vec<u8> {
+        position.to_string().into_bytes()
+    }
+
+    fn position_from_bytes(&self, bytes: &[u8]) -> Result<u64, BoxError> {
+        Ok(std::str::from_utf8(bytes)?.parse()?)
+    }
+}
+
+/// What the client's tables are to be of.
+#[derive(Default)]
+struct Tables {
+    /// In order.
+    pending: VecDeque<SharedEvent>,
+    /// The same, for each todo.
+    of_todo: HashMap<String, VecDeque<SharedEvent>>,
+    trail: Arc<Trail>,
+}
+
+impl latchwork_sqlite::Tables<ClientLog> for Tables {
+    fn load(&mut self, transaction: &Transaction<'_>, held: &Held<ClientLog>) -> Result<(), BoxError> {
+        transaction.execute_batch(TABLES)?;
+        self.pending.clear();
+        self.of_todo.clear();
+        held.pending.iter().for_each(|entry| self.push(&entry.event));
+        Ok(())
+    }
+
+    fn write(&mut self, transaction: &Transaction<'_>, changes: &[Change<Entry, u64>]) -> Result<(), BoxError> {
+        let trail = Arc::clone(&self.trail);
+        let (mut committed, mut advanced, mut rebased) = (None, false, false);
+        trail.time(Activity::WritingTables, || {
+            for change in changes {
+                match &change.what {
+                    Changed::Committed { entries } => {
+                        entries.iter().try_for_each(|entry| self.commit(transaction, &entry.event))?;
+                        committed = entries.last().map(|last| last.event.number + 1).or(committed);
+                    }
+                    Changed::Merged(merged) => {
+                        self.merge(transaction, merged)?;
+                        advanced |= !merged.is_rebase();
+                        rebased |= merged.is_rebase();
+                    }
+                    Changed::GivenUp { start, count } => self.give_up(transaction, *start, *count)?,
+                    other => return Err(BoxError::from(format!("this is not done by a client: {other:?}"))),
+                }
+            }
+            if let Some(committed) = committed {
+                transaction.prepare_cached("UPDATE committed SET events = ?1")?.execute([committed])?;
+            }
+            Ok(())
+        })?;
+        for (happened, point) in [
+            (committed.is_some(), Point::CommitWritten),
+            (advanced, Point::AdvanceWritten),
+            (rebased, Point::RebaseWritten),
+        ] {
+            if happened {
+                trail.at(point);
             }
         }
         Ok(())
     }
+}
 
-    fn write_commit(&self, entries: &[SharedEvent]) -> rusqlite::Result<()> {
-        let transaction = self.db.unchecked_transaction()?;
-        let mut insert = self.db.prepare_cached("INSERT INTO pending VALUES (?1, ?2, ?3, ?4)")?;
-        for event in entries {
-            let undo = apply(&self.db, &event.edit)?;
-            let undo = undo.map(|todo| todo_to_text(&todo)).transpose()?;
-            insert.execute((event.number, &event.edit.todo, file::edit_to_text(&event.edit)?, undo))?;
+impl Tables {
+    fn push(&mut self, event: &SharedEvent) {
+        self.pending.push_back(SharedEvent::clone(event));
+        self.of_todo.entry(event.edit.todo.clone()).or_default().push_back(SharedEvent::clone(event));
+    }
+
+    fn commit(&mut self, db: &Transaction<'_>, event: &SharedEvent) -> rusqlite::Result<()> {
+        let Edit { todo, change } = &event.edit;
+        let now = shown(db, todo)?;
+        match self.of_todo.contains_key(todo) {
+            true => show(db, todo, change.apply(now))?,
+            false => write(db, todo, change.apply(now.clone()), now)?,
         }
-        self.write_heads(self.committed + entries.len() as u64)?;
-        self.trail.at(Point::CommitWritten);
-        transaction.commit()?;
-        self.trail.at(Point::CommitDurable);
+        self.push(event);
         Ok(())
     }
 
-    /// Returns how many pending events were applied again.
-    fn write_merge(&self, merged: &Merged<Entry>) -> rusqlite::Result<u64> {
+    fn merge(&mut self, db: &Transaction<'_>, merged: &Merged<Entry>) -> Result<(), BoxError> {
         let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = merged;
-        let transaction = self.db.unchecked_transaction()?;
         for entry in confirmed {
-            file::append(&self.db, entry)?;
-        }
-        if let Some(last) = confirmed.last() {
-            let mut delete = self.db.prepare_cached("DELETE FROM pending WHERE number <= ?1")?;
-            delete.execute([last.event.number])?;
-        }
-        let undone = match self.state.pending_len() {
-            0 => Vec::new(),
-            _ => roll_back(&self.db, new)?,
-        };
-        if !undone.is_empty() {
-            self.trail.at(Point::RolledBack);
+            file::append(db, entry)?;
+            let event = self.pending.pop_front().ok_or("what is confirmed was pending")?;
+            let Edit { todo, change } = &event.edit;
+            self.take_out(&event);
+            if self.of_todo.contains_key(todo) {
+                let confirmed = change.apply(before(db, todo)?);
+                write(db, todo, shown(db, todo)?, confirmed)?;
+            } else if !matches!(change, event::Change::Put(_)) {
+                forget_if_gone(db, todo)?;
+            }
         }
         for entry in new {
-            apply(&self.db, &entry.event.edit)?;
-            file::append(&self.db, entry)?;
+            file::append(db, entry)?;
+            let Edit { todo, change } = &entry.event.edit;
+            match self.of_todo.contains_key(todo) {
+                true => self.apply_again(db, todo, change.apply(before(db, todo)?))?,
+                false => settle(db, todo, change.apply(shown(db, todo)?))?,
+            }
         }
-        apply_again(&self.db, &undone)?;
-        self.write_heads(self.committed)?;
-        self.trail.at(if merged.is_rebase() { Point::RebaseWritten } else { Point::AdvanceWritten });
-        transaction.commit()?;
-        self.trail.at(Point::MergeDurable);
-        Ok(undone.len() as u64)
-    }
-
-    fn write_given_up(&self, given_up: &[Entry]) -> rusqlite::Result<()> {
-        let transaction = self.db.unchecked_transaction()?;
-        let mut undone = roll_back(&self.db, given_up)?;
-        let mut delete = self.db.prepare_cached("DELETE FROM pending WHERE number = ?1")?;
-        let mut insert = self.db.prepare_cached("INSERT INTO given_up VALUES (?1, ?2)")?;
-        for TodoEvent { number, edit, .. } in given_up.iter().map(|entry| &*entry.event) {
-            delete.execute([number])?;
-            insert.execute((number, file::edit_to_text(edit)?))?;
-            undone.retain(|(undone, _)| undone != number);
-        }
-        apply_again(&self.db, &undone)?;
-        self.write_heads(self.committed)?;
-        transaction.commit()
-    }
-
-    fn write_heads(&self, committed: u64) -> rusqlite::Result<()> {
-        let Heads { upstream, local, base } = Heads::of(&self.state);
-        let mut update =
-            self.db.prepare_cached("UPDATE heads SET upstream = ?1, local = ?2, base = ?3, committed = ?4")?;
-        update.execute((upstream.to_string(), local.to_string(), base.to_string(), committed))?;
         Ok(())
     }
 
-    /// The state as it was, after a transaction that failed.
-    fn put_back(&mut self, heads: Heads, pending: Vec<SharedEvent>) {
-        self.state = heads.state(pending).expect("a state can be made from its own parts");
-    }
-}
-
-impl Log for SqliteLog {
-    type Event = Edit;
-    type Entry = Entry;
-    type Position = Position;
-    type Error = ClientLogError;
-
-    fn head(&self) -> Position {
-        Log::head(&self.state)
-    }
-
-    fn upstream_head(&self) -> Position {
-        Log::upstream_head(&self.state)
-    }
-
-    fn pending(&self) -> usize {
-        Log::pending(&self.state)
-    }
-
-    fn position(entry: &Entry) -> Position {
-        entry.seq.position()
-    }
-
-    fn number(&self, edits: Vec<Edit>) -> Result<Vec<Entry>, ClientLogError> {
-        let event = |(number, edit)| SharedEvent::new(TodoEvent { client: self.client.clone(), number, edit });
-        let events: Vec<_> = (self.committed..).zip(edits).map(event).collect();
-        Ok(Log::number(&self.state, events)?)
-    }
-
-    fn admit(&mut self, entries: Vec<Entry>) -> Result<usize, ClientLogError> {
-        let begun = Instant::now();
-        self.are_next(&entries)?;
-        let events: Vec<_> = entries.iter().map(|entry| SharedEvent::clone(&entry.event)).collect();
-        let (heads, before) = (Heads::of(&self.state), self.state.pending_len());
-        let count = Log::admit(&mut self.state, entries)?;
-        if let Err(error) = self.write_commit(&events) {
-            let pending = self.state.pending().take(before).map(|entry| SharedEvent::clone(entry.event)).collect();
-            self.put_back(heads, pending);
-            return Err(file::explain(&self.path, &error).into());
+    fn give_up(&mut self, db: &Transaction<'_>, start: usize, count: usize) -> Result<(), BoxError> {
+        for _ in 0..count {
+            let event = self.pending.remove(start).ok_or("what is given up was pending")?;
+            let insert = "INSERT INTO given_up VALUES (?1, ?2)";
+            db.prepare_cached(insert)?.execute((event.number, file::edit_to_text(&event.edit)?))?;
+            self.take_out(&event);
+            let todo = &event.edit.todo;
+            self.apply_again(db, todo, before(db, todo)?)?;
         }
-        self.committed += events.len() as u64;
-        self.trail.took(Activity::Committing, begun.elapsed());
-        Ok(count)
+        Ok(())
     }
 
-    fn batch(&self, max: NonZeroUsize) -> Vec<Entry> {
-        Log::batch(&self.state, max)
-    }
-
-    fn merge(&mut self, page: Vec<Entry>) -> Result<Merged<Entry>, ClientLogError> {
-        let begun = Instant::now();
-        let nothing = page.is_empty();
-        let heads = Heads::of(&self.state);
-        let merged = Log::merge(&mut self.state, page)?;
-        if nothing {
-            return Ok(merged);
-        }
-        match self.write_merge(&merged) {
-            Ok(reapplied) => self.reapplied += reapplied,
-            Err(error) => {
-                let confirmed = merged.confirmed().iter().map(|entry| &entry.event);
-                let pending = confirmed.chain(self.state.pending().map(|entry| entry.event)).cloned().collect();
-                self.put_back(heads, pending);
-                return Err(file::explain(&self.path, &error).into());
+    /// This one is pending no more.
+    fn take_out(&mut self, event: &TodoEvent) {
+        if let Some(events) = self.of_todo.get_mut(&event.edit.todo) {
+            events.retain(|other| other.number != event.number);
+            if events.is_empty() {
+                self.of_todo.remove(&event.edit.todo);
             }
         }
-        let activity = if merged.is_rebase() { Activity::Rebasing } else { Activity::Advancing };
-        self.trail.took(activity, begun.elapsed());
-        Ok(merged)
     }
 
-    fn give_up(&mut self, range: Range<usize>) -> Option<Vec<Entry>> {
-        let (heads, pending) =
-            (Heads::of(&self.state), self.state.pending().map(|entry| entry.event.clone()).collect());
-        let given_up = Log::give_up(&mut self.state, range)?;
-        if self.write_given_up(&given_up).is_err() {
-            self.put_back(heads, pending);
-            return None;
-        }
-        Some(given_up)
+    /// The todo is this, and what is pending of it is applied again on top.
+    fn apply_again(&self, db: &Transaction<'_>, todo: &str, confirmed: Option<Todo>) -> rusqlite::Result<()> {
+        let pending = self.of_todo.get(todo);
+        self.trail.applied_again(pending.map_or(0, |pending| pending.len() as u64));
+        let on_top = |todo, event: &SharedEvent| event.edit.change.apply(todo);
+        let now = pending.into_iter().flatten().fold(confirmed.clone(), on_top);
+        if pending.is_none() { settle(db, todo, now) } else { write(db, todo, now, confirmed) }
     }
 }
 
-/// What the file says, and how many events were ever committed.
-fn load(db: &Connection, client: &str) -> rusqlite::Result<(SyncState<SharedEvent>, u64)> {
-    let heads = |row: &rusqlite::Row<'_>| {
-        let seq = |column: usize| -> rusqlite::Result<SeqNum> {
-            let text: String = row.get(column)?;
-            text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
-        };
-        Ok((Heads { upstream: seq(0)?, local: seq(1)?, base: seq(2)? }, row.get(3)?))
+fn read(db: &Transaction<'_>, select: &str, todo: &str) -> rusqlite::Result<Option<Todo>> {
+    let found = |row: &rusqlite::Row<'_>| {
+        Ok(match row.get(0)? {
+            Some(title) => Some(Todo { title, done: row.get(1)? }),
+            None => None,
+        })
     };
-    let (heads, committed) = db.query_row("SELECT upstream, local, base, committed FROM heads", [], heads)?;
-    let mut select = db.prepare("SELECT number, edit FROM pending ORDER BY number")?;
-    let event = |row: &rusqlite::Row<'_>| {
-        let text: String = row.get(1)?;
-        let edit = file::edit_from_text(&text)?;
-        Ok(SharedEvent::new(TodoEvent { client: client.to_owned(), number: row.get(0)?, edit }))
-    };
-    let pending = select.query_map([], event)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let broken = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
-    Ok((heads.state(pending).map_err(broken)?, committed))
+    Ok(db.prepare_cached(select)?.query_row([todo], found).optional()?.flatten())
 }
 
-/// Changes the todo; returns it as it was.
-fn apply(db: &Connection, edit: &Edit) -> rusqlite::Result<Option<Todo>> {
-    let mut select = db.prepare_cached("SELECT title, done FROM todos WHERE todo = ?1")?;
-    let todo = |row: &rusqlite::Row<'_>| Ok(Todo { title: row.get(0)?, done: row.get(1)? });
-    let before = select.query_row([&edit.todo], todo).optional()?;
-    set(db, &edit.todo, edit.change.apply(before.clone()))?;
-    Ok(before)
+/// The todo as it is shown.
+fn shown(db: &Transaction<'_>, todo: &str) -> rusqlite::Result<Option<Todo>> {
+    read(db, "SELECT title, done FROM todos WHERE todo = ?1", todo)
 }
 
-fn set(db: &Connection, todo: &str, to: Option<Todo>) -> rusqlite::Result<()> {
-    match to {
-        Some(Todo { title, done }) => {
-            db.prepare_cached("INSERT OR REPLACE INTO todos VALUES (?1, ?2, ?3)")?.execute((todo, title, done))?
-        }
-        None => db.prepare_cached("DELETE FROM todos WHERE todo = ?1")?.execute([todo])?,
-    };
-    Ok(())
+/// The todo as it was before what is pending of it.
+fn before(db: &Transaction<'_>, todo: &str) -> rusqlite::Result<Option<Todo>> {
+    read(db, "SELECT title_before, done_before FROM todos WHERE todo = ?1", todo)
 }
 
-/// Takes back the pending events of the todos that these touch, from the last one. Returns them with their numbers, in order.
-fn roll_back(db: &Connection, entries: &[Entry]) -> rusqlite::Result<Vec<(u64, Edit)>> {
-    let touched: BTreeSet<&str> = entries.iter().map(|entry| entry.event.edit.todo.as_str()).collect();
-    let mut select =
-        db.prepare_cached("SELECT number, edit, undo FROM pending WHERE todo = ?1 ORDER BY number DESC")?;
-    let mut undone = Vec::new();
-    for todo in touched {
-        let mut rows = select.query([todo])?;
-        while let Some(row) = rows.next()? {
-            let (edit, undo): (String, Option<String>) = (row.get(1)?, row.get(2)?);
-            set(db, todo, undo.as_deref().map(todo_from_text).transpose()?)?;
-            undone.push((row.get(0)?, file::edit_from_text(&edit)?));
-        }
+fn show(db: &Transaction<'_>, todo: &str, now: Option<Todo>) -> rusqlite::Result<()> {
+    let (title, done) = now.map(|todo| (todo.title, todo.done)).unzip();
+    db.prepare_cached("UPDATE todos SET title = ?2, done = ?3 WHERE todo = ?1")?.execute((todo, title, done)).map(drop)
+}
+
+fn write(db: &Transaction<'_>, todo: &str, now: Option<Todo>, before: Option<Todo>) -> rusqlite::Result<()> {
+    let [now, before] = [now, before].map(|todo| todo.map(|todo| (todo.title, todo.done)).unzip());
+    let insert = "INSERT OR REPLACE INTO todos VALUES (?1, ?2, ?3, ?4, ?5)";
+    db.prepare_cached(insert)?.execute((todo, now.0, now.1, before.0, before.1)).map(drop)
+}
+
+/// The todo is this, and nothing is pending of it.
+fn settle(db: &Transaction<'_>, todo: &str, now: Option<Todo>) -> rusqlite::Result<()> {
+    match now {
+        Some(_) => write(db, todo, now, None),
+        None => db.prepare_cached("DELETE FROM todos WHERE todo = ?1")?.execute([todo]).map(drop),
     }
-    undone.sort_unstable_by_key(|(number, _)| *number);
-    Ok(undone)
 }
 
-/// Applies pending events again that were taken back, in order.
-fn apply_again(db: &Connection, undone: &[(u64, Edit)]) -> rusqlite::Result<()> {
-    let mut update = db.prepare_cached("UPDATE pending SET undo = ?2 WHERE number = ?1")?;
-    for (number, edit) in undone {
-        let undo = apply(db, edit)?;
-        update.execute((number, undo.map(|todo| todo_to_text(&todo)).transpose()?))?;
-    }
-    Ok(())
-}
-
-fn todo_to_text(todo: &Todo) -> rusqlite::Result<String> {
-    serde_json::to_string(todo).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-fn todo_from_text(text: &str) -> rusqlite::Result<Todo> {
-    let wrong = |error: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(2, Type::Text, error.into());
-    serde_json::from_str(text).map_err(wrong)
+/// Takes the todo away, if nothing is shown of it: nothing is pending of it.
+fn forget_if_gone(db: &Transaction<'_>, todo: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM todos WHERE todo = ?1 AND title IS NULL")?.execute([todo]).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use latchwork::sync_state;
+use latchwork::log::MemoryEntry;
 use serde::{Deserialize, Serialize};
 
 /// What a user does to one todo. Each touches that todo alone, so changes of different todos commute.
@@ -35,7 +35,7 @@ pub struct Todo {
     pub done: bool,
 }
 
-/// An edit with its author's name and number: together they are the event's identity.
+/// An edit with its author's name and number, so that no two events are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TodoEvent {
     /// Who committed it.
@@ -49,13 +49,7 @@ pub struct TodoEvent {
 /// Events are shared, since each is cloned whenever it is sent.
 pub type SharedEvent = Arc<TodoEvent>;
 /// A numbered event.
-pub type Entry = sync_state::Entry<SharedEvent>;
-
-impl sync_state::Event for TodoEvent {
-    fn is_same_as(&self, other: &Self) -> bool {
-        self.number == other.number && self.client == other.client
-    }
-}
+pub type Entry = MemoryEntry<SharedEvent>;
 
 impl Change {
     /// The todo after this change.

@@ -19,7 +19,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior};
 use thiserror::Error;
 
 use crate::event::{Edit, Entry, SharedEvent, TodoEvent};
-use latchwork::SeqNum;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +43,6 @@ pub enum FileError {
         /// What was expected.
         expected: &'static str,
     },
-    /// It belongs to another client.
-    #[error("{path} belongs to {found}: expected {expected}")]
-    OtherOwner {
-        /// The file.
-        path: PathBuf,
-        /// Whose it should be.
-        expected: String,
-        /// Whose it is.
-        found: String,
-    },
     /// It must not be read or written, or what belongs beside it must not.
     #[error("{0} cannot be read and written: no permission")]
     NoPermission(PathBuf),
@@ -77,7 +66,7 @@ impl Kind {
     const fn application_id(self) -> i32 {
         i32::from_be_bytes(match self {
             Self::Upstream => *b"LwUp",
-            Self::Client => *b"LwCl",
+            Self::Client => return latchwork_sqlite::APPLICATION_ID,
         })
     }
 
@@ -88,26 +77,16 @@ impl Kind {
         }
     }
 
-    const fn schema(self) -> &'static str {
+    /// The tables of a file that is made here. A client's file is made by its [journal](crate::client).
+    const fn schema(self) -> Option<&'static str> {
         match self {
-            Self::Upstream => {
+            Self::Upstream => Some(
                 "CREATE TABLE identity (id TEXT NOT NULL);
                  INSERT INTO identity VALUES (lower(hex(randomblob(16))));
-                 CREATE TABLE log (seq INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
-                     parent_generation INTEGER NOT NULL, client TEXT NOT NULL, number INTEGER NOT NULL,
-                     edit TEXT NOT NULL);"
-            }
-            Self::Client => {
-                "CREATE TABLE heads (client TEXT NOT NULL, upstream_id TEXT NOT NULL, upstream TEXT NOT NULL,
-                     local TEXT NOT NULL, base TEXT NOT NULL, committed INTEGER NOT NULL);
-                 CREATE TABLE log (seq INTEGER PRIMARY KEY, generation INTEGER NOT NULL,
-                     parent_generation INTEGER NOT NULL, client TEXT NOT NULL, number INTEGER NOT NULL,
-                     edit TEXT NOT NULL);
-                 CREATE TABLE pending (number INTEGER PRIMARY KEY, todo TEXT NOT NULL, edit TEXT NOT NULL, undo TEXT);
-                 CREATE INDEX pending_of_todo ON pending (todo, number);
-                 CREATE TABLE given_up (number INTEGER PRIMARY KEY, edit TEXT NOT NULL);
-                 CREATE TABLE todos (todo TEXT PRIMARY KEY, title TEXT NOT NULL, done INTEGER NOT NULL) WITHOUT ROWID;"
-            }
+                 CREATE TABLE log (seq INTEGER PRIMARY KEY, client TEXT NOT NULL, number INTEGER NOT NULL,
+                     edit TEXT NOT NULL);",
+            ),
+            Self::Client => None,
         }
     }
 }
@@ -157,7 +136,7 @@ pub(crate) fn glance(path: &Path) -> rusqlite::Result<(String, u64)> {
     db.query_row(head, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Opens a file of this kind, or makes one where there is none.
+/// Opens a file of this kind, or makes an upstream's where there is none.
 ///
 /// # Errors
 ///
@@ -222,7 +201,10 @@ fn make(db: &mut Connection, path: &Path, kind: Kind) -> Result<(), FileError> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(why)?;
     // Another process may have been faster.
     if is_new(&transaction, path, kind)? {
-        transaction.execute_batch(kind.schema()).map_err(why)?;
+        let Some(schema) = kind.schema() else {
+            return Err(FileError::OtherKind { path: path.to_owned(), expected: kind.name() });
+        };
+        transaction.execute_batch(schema).map_err(why)?;
         transaction.pragma_update(None, "application_id", kind.application_id()).map_err(why)?;
     }
     transaction.commit().map_err(why)
@@ -265,23 +247,17 @@ pub(crate) fn explain_io(path: &Path, error: &io::Error) -> FileError {
 
 /// Writes an event to the table `log`, which both kinds have.
 pub(crate) fn append(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let mut insert = db.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let Entry { seq, parent, event } = entry;
-    let edit = edit_to_text(&event.edit)?;
-    insert.execute((seq.global, seq.generation, parent.generation, &event.client, event.number, edit))?;
+    let mut insert = db.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4)")?;
+    let Entry { position, event } = entry;
+    insert.execute((position, &event.client, event.number, edit_to_text(&event.edit)?))?;
     Ok(())
 }
 
 /// Reads what [`append`] wrote.
 pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let global: u64 = row.get(0)?;
-    let edit: String = row.get(5)?;
-    let event = TodoEvent { client: row.get(3)?, number: row.get(4)?, edit: edit_from_text(&edit)? };
-    Ok(Entry {
-        seq: SeqNum::new(global, 0, row.get(1)?),
-        parent: SeqNum::new(global.saturating_sub(1), 0, row.get(2)?),
-        event: SharedEvent::new(event),
-    })
+    let edit = row.get_ref(3)?.as_str()?;
+    let event = TodoEvent { client: row.get(1)?, number: row.get(2)?, edit: edit_from_text(edit)? };
+    Ok(Entry { position: row.get(0)?, event: SharedEvent::new(event) })
 }
 
 pub(crate) fn edit_to_text(edit: &Edit) -> rusqlite::Result<String> {
@@ -289,6 +265,6 @@ pub(crate) fn edit_to_text(edit: &Edit) -> rusqlite::Result<String> {
 }
 
 pub(crate) fn edit_from_text(text: &str) -> rusqlite::Result<Edit> {
-    let wrong = |error: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(5, Type::Text, error.into());
+    let wrong = |error: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, error.into());
     serde_json::from_str(text).map_err(wrong)
 }

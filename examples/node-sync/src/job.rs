@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::chance;
-use crate::event::{Change, Edit};
+use crate::event::{Change, Edit, SharedEvent, TodoEvent};
 use crate::faults::Faults;
 
 /// The todo that everybody edits.
@@ -22,9 +22,13 @@ pub struct Job {
     /// After so many todos a client edits one that all share, so that rebases have something to redo; 0 is never.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub edit_every: u64,
-    /// Events in a commit. Each commit is durable before it returns.
+    /// Events in a commit.
     #[arg(long, value_name = "N", default_value = "1")]
     pub commit_batch: NonZeroUsize,
+    /// Commits that may be on their way to the disk: a client waits until the first of them is durable before it commits more.
+    /// With 1 each commit is durable before the next.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub window: NonZeroUsize,
     /// The most events in a push.
     #[arg(long, value_name = "N", default_value = "100")]
     pub push_batch: NonZeroUsize,
@@ -105,6 +109,12 @@ impl Share {
     }
 
     /// Its event of this number.
+    #[must_use]
+    pub fn event(&self, job: &Job, number: u64) -> SharedEvent {
+        SharedEvent::new(TodoEvent { client: self.client.clone(), number, edit: self.edit(job, number) })
+    }
+
+    /// What that is about.
     #[must_use]
     pub fn edit(&self, job: &Job, number: u64) -> Edit {
         let title = Change::Put(title(job.seed, self.index as u64, number));

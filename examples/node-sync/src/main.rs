@@ -16,7 +16,7 @@ use node_sync::process;
 
 /// Syncs todo lists between clients through one upstream, and checks that everything arrived everywhere.
 ///
-/// Each client has a SQLite file of its own, with its log and its todos; upstream is another file. All clients commit at
+/// Each client has a SQLite file of its own, with its log, its todos and what is pending; upstream is another file. All clients commit at
 /// once, so their pushes meet: one is taken, the others are behind, pull, rebase what they have pending, and push again.
 /// At the end all files are read and compared.
 #[derive(Debug, Parser)]
@@ -52,6 +52,7 @@ What the summary says:
   advances   merges that left what was pending as it was
   rebases    merges that gave pending events new numbers
   re-done    pending changes that were rolled back and applied again, because others changed the same todo
+  per write  commits, pages and confirmations that the client's journal wrote in one transaction, on average
 
 Examples:
   Two clients with 400 and 391 todos:

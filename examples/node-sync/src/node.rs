@@ -3,8 +3,9 @@
 //! It is the owner of its replicator, and waits for two things at once with one wait for a status: for events to come in, and
 //! for a decision to be needed. What upstream refuses for good it gives up, and tells; with all else it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +13,12 @@ use std::time::{Duration, Instant};
 
 use latchwork::protocol::{DecisionError, Failure};
 use latchwork::replicator::{CommitError, GiveUp, Matter, Status};
-use latchwork::sync_state::Position;
 use latchwork::upstream::{FatalKind, SharedError, Upstream};
-use latchwork::{Backoff, Cause, Interrupt, Replicator, Waited};
+use latchwork::{Backoff, Cause, Interrupt, Replicator, Ticket, Waited};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::client::SqliteLog;
+use crate::client::{Client, ClientLog};
 use crate::event::Entry;
 use crate::faults::{Fault, Faulty, Injected};
 use crate::file::FileError;
@@ -31,6 +31,9 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_m
 
 /// How long a client that is behind waits for news before it asks for them.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// How many changes of its log a client may not have written yet.
+const MAX_UNWRITTEN: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
 
 /// How many of the events that were given up are told in words.
 const TOLD: usize = 5;
@@ -108,6 +111,10 @@ pub struct Report {
     pub advances: u64,
     /// Merges that gave it new numbers.
     pub rebases: u64,
+    /// Transactions of the client's file.
+    pub writes: u64,
+    /// Changes of the log in them.
+    pub changes: u64,
     /// Pending events that were rolled back and applied again.
     pub reapplied: u64,
     /// Faults that it met.
@@ -123,9 +130,12 @@ pub struct Report {
 /// Why a client could not go on.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    /// A file.
+    /// Upstream's file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The client's file.
+    #[error(transparent)]
+    Journal(#[from] latchwork_sqlite::Error),
     /// No threads.
     #[error("{client}: no thread for the replicator: {error}")]
     Spawn {
@@ -195,8 +205,9 @@ pub fn work_in(dir: &Path, trail: Arc<Trail>, task: Task<'_>) -> Result<Report, 
     let upstream = SqliteUpstream::open(&upstream_path(dir), task.job.page.get())?
         .with_look_again(LOOK_AGAIN.min(task.job.patience() / 2))
         .with_trail(Arc::clone(&trail));
-    let log = SqliteLog::open(&client_path(dir, &task.share.client), &task.share.client, upstream.id())?;
-    work(log.with_trail(Arc::clone(&trail)), upstream, &trail, task)
+    let (path, name) = (client_path(dir, &task.share.client), &task.share.client);
+    let client = Client::open(&path, name, upstream.id(), Arc::clone(&trail))?;
+    work(client, upstream, &trail, task)
 }
 
 /// Does a client's work until everything has arrived, the time is over, or it is to stop.
@@ -204,21 +215,23 @@ pub fn work_in(dir: &Path, trail: Arc<Trail>, task: Task<'_>) -> Result<Report, 
 /// # Errors
 ///
 /// If it cannot begin or cannot go on. What did not arrive in time is in the report.
-pub fn work<U>(log: SqliteLog, upstream: U, trail: &Trail, task: Task<'_>) -> Result<Report, NodeError>
+pub fn work<U>(client: Client, upstream: U, trail: &Trail, task: Task<'_>) -> Result<Report, NodeError>
 where
-    U: Upstream<SqliteLog>,
+    U: Upstream<ClientLog>,
 {
     let begun = Instant::now();
     let Task { job, share, progress, .. } = task;
+    let Client { log, journal, committed: already } = client;
     let client = share.client.clone();
-    let already = log.committed();
     progress.committed.store(already, Ordering::Relaxed);
     let injected = Arc::new(Injected::default());
     let upstream = Faulty::new(upstream, job, share, Arc::clone(&injected));
     let replicator = Replicator::builder(log, upstream)
         .name(&client)
+        .journal(journal)
         .push_batch(job.push_batch)
         .max_pending(job.max_pending)
+        .max_unwritten(MAX_UNWRITTEN)
         .push_deadline(job.patience())
         .pull_silence(job.patience())
         .backoff(BACKOFF)
@@ -227,21 +240,26 @@ where
         .map_err(|error| NodeError::Spawn { client: client.clone(), error: error.to_string() })?;
     // If either half fails the other is to end.
     let over = task.stop.child();
+    let all_committed = over.child();
     let failed = |_: &NodeError| {
         over.set(Cause::Stop);
     };
     let halves = std::thread::scope(|scope| {
-        let committing = scope.spawn(|| commit(&replicator, already, trail, task, &over).inspect_err(failed));
-        let followed = follow(&replicator, task, &over).inspect_err(failed);
+        let committing = scope.spawn(|| {
+            let committed = commit(&replicator, already, trail, task, &over).inspect_err(failed);
+            all_committed.set(Cause::Stop);
+            committed
+        });
+        let followed = follow(&replicator, task, &over, &all_committed).inspect_err(failed);
         (committing.join().expect("committing does not panic"), followed)
     });
     let (committed, refusals) = (halves.0?, halves.1?);
-    let (status, reapplied) = (replicator.status(), replicator.with_log(SqliteLog::reapplied));
+    let status = replicator.status();
     drop(replicator);
     let counters = status.counters;
     Ok(Report {
         client,
-        complete: status.pending == 0 && status.upstream_head.global == job.ordered(),
+        complete: status.pending == 0 && status.unwritten == 0 && status.upstream_head == job.ordered(),
         waiting_on: status.waiting_on.to_string(),
         last_error: status.last_error.map(|error| error.to_string()),
         committed,
@@ -256,7 +274,9 @@ where
         pages: counters.pages,
         advances: counters.advances,
         rebases: counters.rebases,
-        reapplied,
+        writes: counters.writes,
+        changes: counters.changes,
+        reapplied: trail.all_applied_again(),
         faults: injected.counts(),
         elapsed_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         spent_us: trail.micros(),
@@ -266,7 +286,7 @@ where
 
 /// Commits the share, but for what is committed already. Returns how many events that were.
 fn commit(
-    replicator: &Replicator<SqliteLog>,
+    replicator: &Replicator<ClientLog>,
     already: u64,
     trail: &Trail,
     task: Task<'_>,
@@ -275,55 +295,84 @@ fn commit(
     let Task { job, share, deadline, progress, .. } = task;
     let (total, batch) = (share.events(job), job.commit_batch.get() as u64);
     let mut next = already;
+    // Those that are on their way to the disk, and the number that follows each.
+    let mut on_their_way = VecDeque::<(Ticket<u64>, u64)>::new();
+    let is_durable = |ticket: &Ticket<u64>| {
+        let durable = trail.time(Activity::AwaitingDurable, || ticket.durable().wait_or(over, Some(deadline)));
+        matches!(durable, Waited::Ready(true))
+    };
     while next < total && Instant::now() < deadline && !over.is_set() {
         let until = total.min(next + batch);
-        let edits = (next..until).map(|number| share.edit(job, number)).collect();
-        let (begun, writing) = (Instant::now(), trail.so_far(Activity::Committing));
-        let committed = replicator.commit(edits);
-        let writing = trail.so_far(Activity::Committing) - writing;
-        trail.took(Activity::AwaitingTurn, begun.elapsed().saturating_sub(writing));
-        match committed {
-            Ok(_) => next = until,
-            Err(CommitError::Full { count, max, .. }) => {
+        let events = (next..until).map(|number| share.event(job, number)).collect();
+        match replicator.commit(events) {
+            Ok(ticket) => {
+                on_their_way.push_back((ticket, until));
+                next = until;
+            }
+            Err(CommitError::Full { .. } | CommitError::Unwritten { .. }) => {
                 // Not `commit_within`: that ends when the owner must decide, which is this client, in its other half.
-                let has_room = |status: &Status<Position>| status.pending + count <= max;
+                let count = until as usize - next as usize;
+                let has_room = |status: &Status<u64>| {
+                    status.pending + count <= job.max_pending.get() && status.unwritten < MAX_UNWRITTEN.get()
+                };
                 let room = replicator.status_when(has_room);
                 // However it ends, the loop sees.
                 let _ended = trail.time(Activity::AwaitingRoom, || room.wait_or(over, Some(deadline)));
             }
             Err(error) => return Err(NodeError::Commit { client: share.client.clone(), error: error.to_string() }),
         }
-        progress.committed.store(next, Ordering::Relaxed);
+        while on_their_way.len() >= job.window.get() {
+            let Some((ticket, until)) = on_their_way.pop_front() else { break };
+            if !is_durable(&ticket) {
+                return Ok(next - already);
+            }
+            progress.committed.store(until, Ordering::Relaxed);
+        }
+    }
+    for (ticket, until) in on_their_way {
+        if !is_durable(&ticket) {
+            break;
+        }
+        progress.committed.store(until, Ordering::Relaxed);
     }
     Ok(next - already)
 }
 
 /// Returns once everybody's events are here and its own are settled, the time is over, or it is to end. Returns what was given
 /// up, a sentence each.
-fn follow(replicator: &Replicator<SqliteLog>, task: Task<'_>, over: &Interrupt) -> Result<Vec<String>, NodeError> {
+fn follow(
+    replicator: &Replicator<ClientLog>,
+    task: Task<'_>,
+    over: &Interrupt,
+    all_committed: &Interrupt,
+) -> Result<Vec<String>, NodeError> {
     let Task { job, share, deadline, progress, .. } = task;
-    let (own, all) = (share.events(job), job.ordered());
-    let is_done = |status: &Status<Position>| {
-        let all_came = status.pending == 0 && status.upstream_head.global >= all;
+    let all = job.ordered();
+    let is_done = |status: &Status<u64>| {
+        let all_came = status.pending == 0 && status.upstream_head >= all;
         // Also with nothing to do it asks upstream once: that may have lost what this client has.
-        all_came && status.progress.caught_up.is_some() && replicator.with_log(SqliteLog::committed) >= own
+        let has_asked = status.progress.caught_up.is_some();
+        all_came && has_asked && status.unwritten == 0 && all_committed.is_set()
     };
     let (mut refusals, mut applied) = (Vec::new(), None);
     loop {
-        let news = |status: &Status<Position>| {
-            applied != Some(status.upstream_head.global) || !status.decisions.is_empty() || is_done(status)
+        let news = |status: &Status<u64>| {
+            applied != Some(status.upstream_head) || !status.decisions.is_empty() || is_done(status)
         };
-        let Waited::Ready(Some(status)) = replicator.status_when(news).wait_or(over, Some(deadline)) else {
-            return Ok(refusals);
+        let until = if all_committed.is_set() { over } else { all_committed };
+        let status = match replicator.status_when(news).wait_or(until, Some(deadline)) {
+            Waited::Ready(Some(status)) => status,
+            Waited::Interrupted(_) if !over.is_set() => continue,
+            _ => return Ok(refusals),
         };
-        applied = Some(status.upstream_head.global);
-        progress.applied.store(status.upstream_head.global, Ordering::Relaxed);
+        applied = Some(status.upstream_head);
+        progress.applied.store(status.upstream_head, Ordering::Relaxed);
         for decision in &status.decisions {
             match &decision.matter {
                 Matter::Rejected { failure: Failure::Rejected { error }, .. } => {
                     give_up(replicator, share, error, &mut refusals)?;
                 }
-                Matter::Failed { failure, .. } => {
+                Matter::Failed { failure, .. } | Matter::Journal { failure } => {
                     return Err(NodeError::Failed { client: share.client.clone(), failure: failure.clone() });
                 }
                 _ => {}
@@ -337,7 +386,7 @@ fn follow(replicator: &Replicator<SqliteLog>, task: Task<'_>, over: &Interrupt) 
 
 /// Gives up the event that upstream refuses for good, and says so.
 fn give_up(
-    replicator: &Replicator<SqliteLog>,
+    replicator: &Replicator<ClientLog>,
     share: &Share,
     reason: &SharedError,
     refusals: &mut Vec<String>,

@@ -115,8 +115,8 @@ mod tests {
         let todos = vec![10; clients];
         let faults = Faults::default();
         let patience = NonZeroU64::MIN;
-        let (commit_batch, push_batch, page, max_pending) = (one, one, one, one);
-        Job { todos, edit_every: 0, commit_batch, push_batch, page, max_pending, patience, faults, seed: 1 }
+        let (commit_batch, window, push_batch, page, max_pending) = (one, one, one, one, one);
+        Job { todos, edit_every: 0, commit_batch, window, push_batch, page, max_pending, patience, faults, seed: 1 }
     }
 
     /// Shows bars until this is to be seen.

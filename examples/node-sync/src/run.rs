@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchwork::sync_state::Position;
 use latchwork::upstream::Memory;
 use latchwork::{Cause, Interrupt, Latch};
-use node_sync::client::SqliteLog;
+use node_sync::client::Client;
 use node_sync::file::{self, Kind};
 use node_sync::job::Job;
 use node_sync::node::{self, Progress, Report, Task};
@@ -35,7 +34,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let dir = args.dir.as_deref().or(temporary.as_ref().map(|dir| dir.path())).expect("one of the two");
     // What is wrong with the files is said once, before anything begins.
     let upstream_id = prepare(args, dir)?;
-    let memory = Memory::new(Position::default()).with_page_size(job.page.get());
+    let memory = Memory::new(0).with_page_size(job.page.get());
     let work = |task: Task<'_>| -> Result<Report> {
         match (args.processes, args.upstream) {
             (Processes::Many, _) => in_process(dir, task),
@@ -43,8 +42,8 @@ pub fn run(args: &Args) -> Result<bool> {
             (Processes::One, Place::Memory) => {
                 let trail = Arc::new(Trail::default());
                 let path = node::client_path(dir, &task.share.client);
-                let log = SqliteLog::open(&path, &task.share.client, &upstream_id)?.with_trail(Arc::clone(&trail));
-                Ok(node::work(log, memory.clone(), &trail, task)?)
+                let client = Client::open(&path, &task.share.client, &upstream_id, Arc::clone(&trail))?;
+                Ok(node::work(client, memory.clone(), &trail, task)?)
             }
         }
     };
@@ -85,11 +84,11 @@ fn prepare(args: &Args, dir: &Path) -> Result<String> {
     };
     for share in &shares {
         let path = node::client_path(dir, &share.client);
-        let log = SqliteLog::open(&path, &share.client, &id)?;
-        if log.committed() > share.events(&args.job) {
+        let client = Client::open(&path, &share.client, &id, Arc::default())?;
+        if client.committed > share.events(&args.job) {
             return Err(format!("{} has more events than this job", path.display()).into());
         }
-        if !log.gave_up(|number| share.is_refused(&args.job, number))? {
+        if !client.gave_up(|number| share.is_refused(&args.job, number))? {
             let path = path.display();
             return Err(
                 format!("{path} has given up other todos than this job: say the same --faults and --seed").into()

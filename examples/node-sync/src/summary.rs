@@ -29,6 +29,7 @@ pub struct Summary {
     /// That are everywhere.
     events: u64,
     elapsed_ms: u64,
+    elapsed_us: u64,
     events_per_second: u64,
     #[serde(flatten)]
     job: Job,
@@ -71,6 +72,7 @@ impl Summary {
             equal: files.windows(2).all(|pair| pair[0] == pair[1]),
             events,
             elapsed_ms: u64::try_from(elapsed.as_millis())?,
+            elapsed_us: u64::try_from(elapsed.as_micros())?,
             #[expect(clippy::cast_sign_loss, reason = "neither is less than nothing")]
             events_per_second: (events as f64 / elapsed.as_secs_f64()) as u64,
             job,
@@ -136,15 +138,16 @@ impl Summary {
     fn write_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10} {:>9} {:>7} {:>7} {:>9} {:>8} {:>8} {:>10}",
-            "", "committed", "pushes", "behind", "advances", "rebases", "re-done", "memory"
+            "{:<10} {:>9} {:>7} {:>7} {:>9} {:>8} {:>8} {:>9} {:>10}",
+            "", "committed", "pushes", "behind", "advances", "rebases", "re-done", "per write", "memory"
         )?;
         for client in &self.clients {
             let Report { client: name, committed, pushes, behind, advances, rebases, reapplied, .. } = client;
+            let changes = client.changes as f64 / client.writes.max(1) as f64;
             let memory = client.peak_memory_kib.map_or("-".to_owned(), |kib| format!("{:.1} MiB", kib as f64 / 1024.0));
             writeln!(
                 f,
-                "{name:<10} {committed:>9} {pushes:>7} {behind:>7} {advances:>9} {rebases:>8} {reapplied:>8} {memory:>10}"
+                "{name:<10} {committed:>9} {pushes:>7} {behind:>7} {advances:>9} {rebases:>8} {reapplied:>8} {changes:>9.1} {memory:>10}"
             )?;
             if !client.complete {
                 let error =
@@ -202,11 +205,10 @@ impl Summary {
 /// Whose time it is, and what it goes into.
 const fn words(activity: Activity) -> (&'static str, &'static str) {
     match activity {
-        Activity::Committing => ("commits", "writing the client's file"),
-        Activity::AwaitingTurn => ("", "waiting for its turn at the log"),
+        Activity::AwaitingDurable => ("commits", "waiting until one is durable"),
         Activity::AwaitingRoom => ("", "waiting, too much is pending"),
-        Activity::Advancing => ("merges", "advancing"),
-        Activity::Rebasing => ("", "rebasing"),
+        Activity::WritingTables => ("journal", "writing its log and its todos"),
+        Activity::Writing => ("", "writing the rest, to the disk"),
         Activity::AwaitingLock => ("pushes", "waiting for upstream's lock"),
         Activity::Pushing => ("", "writing upstream's file"),
         Activity::Reading => ("pulls", "reading upstream's file"),

@@ -15,16 +15,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activity {
-    /// Writing a commit into the client's file, until it is durable.
-    Committing,
-    /// A commit waits for its turn at the log, because a merge is being written.
-    AwaitingTurn,
+    /// No commit, because too many are not durable yet.
+    AwaitingDurable,
     /// No commit, because too much is pending.
     AwaitingRoom,
-    /// Applying what upstream has ordered, where what is pending stays as it is.
-    Advancing,
-    /// Applying what upstream has ordered, and what is pending anew on top of it.
-    Rebasing,
+    /// Writing the client's log and its todos.
+    WritingTables,
+    /// Writing what is pending, and having all of it made durable.
+    Writing,
     /// A push waits for the lock of upstream's file.
     AwaitingLock,
     /// Writing a push into upstream's file, until it is durable.
@@ -51,8 +49,6 @@ pub enum Point {
     PageRead,
     /// An advance is written and not yet durable.
     AdvanceWritten,
-    /// Pending changes are rolled back and not yet applied again.
-    RolledBack,
     /// A rebase is written and not yet durable.
     RebaseWritten,
     /// A merge is durable and has not been told.
@@ -66,6 +62,7 @@ pub type Hold = (Point, u64);
 #[derive(Default)]
 pub struct Trail {
     nanos: [AtomicU64; Activity::ALL.len()],
+    applied_again: AtomicU64,
     hold: Option<Held>,
 }
 
@@ -78,12 +75,11 @@ struct Held {
 
 impl Activity {
     /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Committing,
-        Self::AwaitingTurn,
+    pub const ALL: [Self; 8] = [
+        Self::AwaitingDurable,
         Self::AwaitingRoom,
-        Self::Advancing,
-        Self::Rebasing,
+        Self::WritingTables,
+        Self::Writing,
         Self::AwaitingLock,
         Self::Pushing,
         Self::Reading,
@@ -93,14 +89,13 @@ impl Activity {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::CommitWritten,
         Self::CommitDurable,
         Self::PushWritten,
         Self::PushDurable,
         Self::PageRead,
         Self::AdvanceWritten,
-        Self::RolledBack,
         Self::RebaseWritten,
         Self::MergeDurable,
     ];
@@ -132,6 +127,17 @@ impl Trail {
     #[must_use]
     pub fn so_far(&self, activity: Activity) -> Duration {
         Duration::from_nanos(self.nanos[activity as usize].load(Ordering::Relaxed))
+    }
+
+    /// So many pending events were rolled back and applied again.
+    pub fn applied_again(&self, events: u64) {
+        self.applied_again.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// How many there were of those.
+    #[must_use]
+    pub fn all_applied_again(&self) -> u64 {
+        self.applied_again.load(Ordering::Relaxed)
     }
 
     /// How long everything has taken so far, in microseconds.

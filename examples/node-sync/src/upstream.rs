@@ -34,7 +34,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
-use latchwork::sync_state::Position;
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, SharedError, Upstream};
 use latchwork::{Epoch, Interrupt, Waited};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -138,9 +137,9 @@ impl SqliteUpstream {
     }
 
     /// Takes the batch in if it follows the head. Nothing has been applied if this fails; the caller commits.
-    fn take<L>(&self, db: &Connection, batch: &Batch<L>) -> Result<(), PushError<Position>>
+    fn take<L>(&self, db: &Connection, batch: &Batch<L>) -> Result<(), PushError<u64>>
     where
-        L: Log<Entry = Entry, Position = Position>,
+        L: Log<Entry = Entry, Position = u64>,
     {
         let head = self.look(db, batch.base)?;
         if batch.base != head {
@@ -148,23 +147,23 @@ impl SqliteUpstream {
         }
         let mut previous = head;
         for entry in &batch.entries {
-            if entry.seq.client != 0 || entry.seq.global != previous.global + 1 {
-                let error = format!("{} does not follow {previous}", entry.seq).into();
+            if entry.position != previous + 1 {
+                let error = format!("event {} does not follow event {previous}", entry.position).into();
                 return Err(PushError::Fatal { kind: FatalKind::Other, error });
             }
             file::append(db, entry).map_err(|error| self.unfit(&error))?;
-            previous = entry.seq.position();
+            previous = entry.position;
         }
         Ok(())
     }
 
     /// Where the file ends, if it still is what it was when a client was told of the event `known`.
-    fn look(&self, db: &Connection, known: Position) -> Result<Position, Unfit> {
+    fn look(&self, db: &Connection, known: u64) -> Result<u64, Unfit> {
         let path = self.path.display();
         if on_disk(&self.path).map_err(|error| Unfit::Now(file::explain_io(&self.path, &error).into()))? != self.on_disk
         {
             return Err(match file::glance(&self.path) {
-                Ok((id, head)) if id == self.id && head < known.global => went_back(&path, head, known),
+                Ok((id, head)) if id == self.id && head < known => went_back(&path, head, known),
                 Ok((id, _)) if id != self.id => another(&path),
                 Ok(_) | Err(_) => Unfit::ForGood(
                     FatalKind::Other,
@@ -176,7 +175,7 @@ impl SqliteUpstream {
             return Err(another(&path));
         }
         let head = head(db).map_err(|error| self.unfit(&error))?;
-        if head < known { Err(went_back(&path, head.global, known)) } else { Ok(head) }
+        if head < known { Err(went_back(&path, head, known)) } else { Ok(head) }
     }
 
     /// What SQLite's error comes to, unless a commit failed.
@@ -186,15 +185,15 @@ impl SqliteUpstream {
     }
 
     /// What follows `cursor`, and how much is beyond.
-    fn read(&self, cursor: Position) -> Result<Page<Entry>, Unfit> {
+    fn read(&self, cursor: u64) -> Result<Page<Entry>, Unfit> {
         let unfit = |error| self.unfit(&error);
         let db = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
         // One transaction, so that all queries see the same events.
         let snapshot = db.unchecked_transaction().map_err(unfit)?;
         let head = self.look(&snapshot, cursor)?;
         let entries = follow(&snapshot, cursor, self.page).map_err(unfit)?;
-        let last = entries.last().map_or(cursor.global, |entry| entry.seq.global);
-        let more = match head.global.saturating_sub(last) {
+        let last = entries.last().map_or(cursor, |entry| entry.position);
+        let more = match head.saturating_sub(last) {
             0 => More::None,
             rest => More::Events(rest),
         };
@@ -202,7 +201,7 @@ impl SqliteUpstream {
     }
 }
 
-impl From<Unfit> for PushError<Position> {
+impl From<Unfit> for PushError<u64> {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::Now(error) => Self::Unavailable { retry_after: None, error },
@@ -222,9 +221,9 @@ impl From<Unfit> for PullError {
 
 impl<L> Upstream<L> for SqliteUpstream
 where
-    L: Log<Entry = Entry, Position = Position>,
+    L: Log<Entry = Entry, Position = u64>,
 {
-    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<Position>> {
+    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
         if let Err(interrupted) = interrupt.check() {
             return Err(Unfit::Now(interrupted.into()).into());
         }
@@ -254,7 +253,7 @@ where
 
     fn pull<'a>(
         &'a self,
-        cursor: Position,
+        cursor: u64,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = Result<Page<Entry>, PullError>> + 'a {
         Pages { upstream: self, interrupt, cursor, caught_up: false, ended: false }
@@ -265,7 +264,7 @@ where
 struct Pages<'a> {
     upstream: &'a SqliteUpstream,
     interrupt: &'a Interrupt,
-    cursor: Position,
+    cursor: u64,
     /// Whether a page has said that there is no more.
     caught_up: bool,
     ended: bool,
@@ -303,7 +302,7 @@ impl Iterator for Pages<'_> {
                 trail.at(Point::PageRead);
             }
             if let Some(last) = page.entries.last() {
-                self.cursor = last.seq.position();
+                self.cursor = last.position;
             }
             self.caught_up |= page.more == More::None;
             return Some(Ok(page));
@@ -336,14 +335,13 @@ fn identity(db: &Connection) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT id FROM identity")?.query_row([], |row| row.get(0))
 }
 
-fn head(db: &Connection) -> rusqlite::Result<Position> {
-    let global = db.prepare_cached("SELECT max(seq) FROM log")?.query_row([], |row| row.get::<_, Option<u64>>(0))?;
-    Ok(Position { global: global.unwrap_or(0), client: 0 })
+fn head(db: &Connection) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT coalesce(max(seq), 0) FROM log")?.query_row([], |row| row.get(0))
 }
 
-fn follow(db: &Connection, cursor: Position, most: usize) -> rusqlite::Result<Vec<Entry>> {
+fn follow(db: &Connection, cursor: u64, most: usize) -> rusqlite::Result<Vec<Entry>> {
     let mut select = db.prepare_cached("SELECT * FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    select.query_map((cursor.global, most), file::entry)?.collect()
+    select.query_map((cursor, most), file::entry)?.collect()
 }
 
 /// Which file on the disk this is, where the system tells. It is not opened.
@@ -358,8 +356,8 @@ fn on_disk(path: &Path) -> std::io::Result<Option<OnDisk>> {
     Ok(None.filter(|_| metadata.is_file()))
 }
 
-fn went_back(path: &Display<'_>, head: u64, known: Position) -> Unfit {
-    let error = format!("{path} ends at event {head}, and event {} had been there", known.global);
+fn went_back(path: &Display<'_>, head: u64, known: u64) -> Unfit {
+    let error = format!("{path} ends at event {head}, and event {known} had been there");
     Unfit::ForGood(FatalKind::WentBack, error.into())
 }
 

@@ -1,173 +1,224 @@
 //! A client's file: what it keeps, what it takes back, and what a failed transaction leaves.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use latchwork::log::{Log, Merged};
-use latchwork::{Replicator, SyncState};
+use latchwork::Replicator;
+use latchwork::journal::{Change as Told, Changed, Journal};
+use latchwork::log::{Log, MemoryLog, Merged};
+use latchwork_sqlite::Error;
 use node_sync::check;
-use node_sync::client::{ClientLogError, SqliteLog};
+use node_sync::client::{Client, ClientLog};
 use node_sync::event::{Change, Edit, Entry, SharedEvent, TodoEvent};
 use node_sync::file::Kind;
+use node_sync::trail::Trail;
 use node_sync::upstream::SqliteUpstream;
 use rusqlite::Connection;
+use tempfile::TempDir;
+
+fn edit(todo: &str, change: Change) -> Edit {
+    Edit { todo: todo.into(), change }
+}
 
 fn put(todo: &str, title: &str) -> Edit {
-    Edit { todo: todo.into(), change: Change::Put(title.into()) }
+    edit(todo, Change::Put(title.into()))
 }
 
-fn commit(log: &mut SqliteLog, edits: Vec<Edit>) -> Vec<Entry> {
-    let entries = log.number(edits).unwrap();
-    log.admit(entries.clone()).unwrap();
-    entries
+/// Alice's client, with her log beside its file as a replicator has it.
+struct Alice {
+    client: Client,
+    trail: Arc<Trail>,
+    told: u64,
+    path: PathBuf,
+    _dir: TempDir,
 }
 
-/// What another client would have sent.
-fn theirs(edits: Vec<Edit>) -> Vec<Entry> {
-    let event = |(number, edit)| SharedEvent::new(TodoEvent { client: "bob".into(), number, edit });
-    SyncState::default().number((0..).zip(edits).map(event)).unwrap()
+impl Alice {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, trail) = (dir.path().join("alice.db"), Arc::new(Trail::default()));
+        let client = Client::open(&path, "alice", "id", Arc::clone(&trail)).unwrap();
+        Self { client, trail, told: 0, path, _dir: dir }
+    }
+
+    fn write(&mut self, what: Changed<Entry>) -> Result<(), Error> {
+        let change = Told::new(self.told + 1, what, self.client.log.upstream_head());
+        Journal::<ClientLog>::write(&mut self.client.journal, &[change])?;
+        self.told += 1;
+        Ok(())
+    }
+
+    fn commit(&mut self, edits: Vec<Edit>) -> Vec<Entry> {
+        let first = self.client.committed;
+        self.client.committed += edits.len() as u64;
+        let entries = self.client.log.number(events("alice", first, edits)).unwrap();
+        self.client.log.admit(entries.clone()).unwrap();
+        self.write(Changed::Committed { entries: entries.clone() }).unwrap();
+        entries
+    }
+
+    fn merge(&mut self, page: Vec<Entry>) -> Merged<Entry> {
+        let merged = self.client.log.merge(page).unwrap();
+        self.write(Changed::Merged(merged.clone())).unwrap();
+        merged
+    }
+
+    fn give_up(&mut self, index: usize) -> u64 {
+        let given_up = self.client.log.give_up(index..index + 1).unwrap();
+        self.write(Changed::GivenUp { start: index, count: 1 }).unwrap();
+        given_up[0].event.number
+    }
+
+    fn pending(&self) -> Vec<Entry> {
+        self.client.log.batch(NonZeroUsize::MAX)
+    }
+
+    /// The file says what the log is, and the next process begins with it.
+    fn again(&mut self) {
+        let client = Client::open(&self.path, "alice", "id", Arc::clone(&self.trail)).unwrap();
+        assert_eq!((&client.log, client.committed), (&self.client.log, self.client.committed));
+        (self.client, self.told) = (client, 0);
+    }
+
+    fn title(&self, todo: &str) -> Option<String> {
+        let db = Connection::open(&self.path).unwrap();
+        db.query_row("SELECT title FROM todos WHERE todo = ?1", [todo], |row| row.get(0)).ok().flatten()
+    }
 }
 
-fn title(path: &Path, todo: &str) -> Option<String> {
-    let db = Connection::open(path).unwrap();
-    db.query_row("SELECT title FROM todos WHERE todo = ?1", [todo], |row| row.get(0)).ok()
+fn events(client: &str, first: u64, edits: Vec<Edit>) -> Vec<SharedEvent> {
+    let event = |(number, edit)| SharedEvent::new(TodoEvent { client: client.into(), number, edit });
+    (first..).zip(edits).map(event).collect()
 }
 
-fn shape(log: &SqliteLog) -> (String, String, usize, u64) {
-    let batch = log.batch(std::num::NonZeroUsize::MAX);
-    (format!("{:?}", log.upstream_head()), format!("{batch:?}"), log.pending(), log.committed())
+/// What another client has sent, behind so many events.
+fn theirs(after: u64, edits: Vec<Edit>) -> Vec<Entry> {
+    MemoryLog::new().with_pending(after, []).number(events("bob", 0, edits)).unwrap()
 }
 
 #[test]
 fn a_rebase_puts_pending_changes_on_top_of_what_came_in() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("alice.db");
-    let mut log = SqliteLog::open(&path, "alice", "id").unwrap();
-    commit(&mut log, vec![put("shared", "a1"), put("mine", "m"), put("shared", "a2")]);
-    assert_eq!(title(&path, "shared").unwrap(), "a2");
-    // On top of what Bob says, ours has the last word, and its undo is Bob's.
-    let merged = log.merge(theirs(vec![put("shared", "b"), put("theirs", "t")])).unwrap();
+    let mut alice = Alice::new();
+    alice.commit(vec![put("shared", "a1"), put("mine", "m"), put("shared", "a2")]);
+    assert_eq!(alice.title("shared").unwrap(), "a2");
+    // On top of what Bob says, ours has the last word, and what was before is Bob's.
+    let merged = alice.merge(theirs(0, vec![put("shared", "b"), put("theirs", "t"), edit("shared", Change::Done)]));
     assert!(matches!(merged, Merged::Rebase { moved: 3, .. }));
-    assert_eq!(log.reapplied(), 2);
-    assert_eq!(title(&path, "shared").unwrap(), "a2");
-    assert_eq!(title(&path, "theirs").unwrap(), "t");
-    let undo: String = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT undo FROM pending WHERE todo = 'shared' ORDER BY number", [], |row| row.get(0))
-        .unwrap();
-    assert!(undo.contains("\"b\""), "{undo}");
-    let batch = log.batch(std::num::NonZeroUsize::MAX);
-    log.merge(batch).unwrap();
-    assert_eq!(log.pending(), 0);
-    drop(log);
-    assert_eq!(check::contents(&path, Kind::Client).unwrap().wrong, Vec::<String>::new());
+    assert_eq!(alice.trail.all_applied_again(), 4);
+    assert_eq!(alice.title("shared").unwrap(), "a2");
+    assert_eq!(alice.title("theirs").unwrap(), "t");
+    let before = "SELECT title_before, done FROM todos WHERE todo = 'shared'";
+    let before = Connection::open(&alice.path).unwrap().query_row(before, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    assert_eq!(before.unwrap(), ("b".to_owned(), true));
+    alice.merge(alice.pending());
+    assert_eq!(alice.pending(), []);
+    alice.again();
+    assert_eq!(check::contents(&alice.path, Kind::Client).unwrap().wrong, Vec::<String>::new());
+}
+
+/// Whatever is pending of a todo and whatever others do to it: in the end it is what the log says.
+#[test]
+fn todos_are_what_the_log_says_whatever_happens_to_them() {
+    for (own, others) in (0..27).flat_map(|own| (0..9).map(move |others| (own, others))) {
+        let changes = |mut choice: u32, count: u32| {
+            let mut next = |number: u32| {
+                let change =
+                    [Change::Put(format!("{number}")), Change::Done, Change::Remove][choice as usize % 3].clone();
+                choice /= 3;
+                edit("todo", change)
+            };
+            (0..count).map(&mut next).collect::<Vec<_>>()
+        };
+        let mut alice = Alice::new();
+        alice.merge(theirs(0, vec![put("todo", "first")]));
+        alice.commit(changes(own, 3));
+        alice.merge(alice.pending()[..1].to_vec());
+        let bobs: Vec<_> = theirs(2, changes(others, 2));
+        alice.merge(bobs);
+        alice.again();
+        alice.merge(alice.pending());
+        alice.again();
+        // Bob's events have the numbers 0 and 1 twice: of what is said to be wrong, that alone.
+        let wrong = check::contents(&alice.path, Kind::Client).unwrap().wrong;
+        assert!(wrong.iter().all(|wrong| wrong.contains(" of bob")), "{own} {others}: {wrong:?}");
+    }
 }
 
 #[test]
-fn a_log_that_is_opened_again_is_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("alice.db");
-    let open = || SqliteLog::open(&path, "alice", "id").unwrap();
-    let mut log = open();
-    let again = |log: SqliteLog| {
-        let before = shape(&log);
-        drop(log);
-        let log = open();
-        assert_eq!(shape(&log), before);
-        log
-    };
-    log = again(log);
-    let first = commit(&mut log, vec![put("a", "1"), put("b", "2"), put("c", "3")]);
-    log = again(log);
-    log.merge(first[..1].to_vec()).unwrap();
-    log = again(log);
-    let mut page = theirs(vec![put("x", "1"), put("y", "2")]);
-    page.remove(0);
-    log.merge(page).unwrap();
-    log = again(log);
-    commit(&mut log, vec![put("d", "4")]);
-    log = again(log);
-    let batch = log.batch(std::num::NonZeroUsize::MAX);
-    log.merge(batch).unwrap();
-    log = again(log);
-    commit(&mut log, vec![put("e", "5")]);
-    drop(again(log));
+fn a_client_that_is_opened_again_is_the_same() {
+    let mut alice = Alice::new();
+    alice.again();
+    let first = alice.commit(vec![put("a", "1"), put("b", "2"), put("c", "3")]);
+    alice.again();
+    alice.merge(first[..1].to_vec());
+    alice.again();
+    alice.merge(theirs(1, vec![put("y", "2")]));
+    alice.again();
+    alice.commit(vec![put("d", "4")]);
+    alice.again();
+    alice.merge(alice.pending());
+    alice.again();
+    alice.commit(vec![put("e", "5")]);
+    alice.again();
 }
 
 #[test]
 fn an_event_that_is_given_up_leaves_the_log_and_the_todos() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("alice.db");
-    let mut log = SqliteLog::open(&path, "alice", "id").unwrap();
-    let edits = vec![put("a", "0"), put("b", "1"), put("shared", "2"), put("shared", "3"), put("mine", "4")];
-    let first = commit(&mut log, edits);
-    let before = shape(&log);
-    let other = Connection::open(&path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!((log.give_up(2..3), shape(&log)), (None, before), "the file could not be written");
-    other.execute_batch("ROLLBACK").unwrap();
-    drop(other);
+    let mut alice = Alice::new();
+    let first =
+        alice.commit(vec![put("a", "0"), put("b", "1"), put("shared", "2"), put("shared", "3"), put("mine", "4")]);
     // From under a later change of the same todo, and with some before it that are still pending.
-    assert_eq!(log.give_up(2..3).unwrap(), first[2..3]);
-    assert_eq!((log.pending(), title(&path, "shared").unwrap()), (4, "3".to_owned()));
-    assert!(log.gave_up(|number| number == 2).unwrap());
-    assert!(!log.gave_up(|_| false).unwrap());
-    let open = |log: SqliteLog| {
-        let now = shape(&log);
-        drop(log);
-        let log = SqliteLog::open(&path, "alice", "id").unwrap();
-        assert_eq!(shape(&log), now);
-        log
-    };
-    log = open(log);
+    assert_eq!(alice.give_up(2), 2);
+    assert_eq!((alice.pending().len(), alice.title("shared").unwrap()), (4, "3".to_owned()));
+    assert!(alice.client.gave_up(|number| number == 2).unwrap());
+    assert!(!alice.client.gave_up(|_| false).unwrap());
+    alice.again();
     // It is the first that is confirmed, and none of those before the gap besides.
-    log.merge(first[..1].to_vec()).unwrap();
-    log = open(log);
-    assert_eq!(log.give_up(1..2).unwrap()[0].event.number, 3);
-    assert_eq!((title(&path, "shared"), title(&path, "mine").unwrap()), (None, "4".to_owned()));
-    assert!(!log.gave_up(|number| number == 2).unwrap());
-    let rest = log.batch(std::num::NonZeroUsize::MAX);
+    alice.merge(first[..1].to_vec());
+    alice.again();
+    assert_eq!(alice.give_up(1), 3);
+    assert_eq!((alice.title("shared"), alice.title("mine").unwrap()), (None, "4".to_owned()));
+    assert!(!alice.client.gave_up(|number| number == 2).unwrap());
+    let rest = alice.pending();
     assert_eq!(rest.iter().map(|entry| entry.event.number).collect::<Vec<_>>(), [1, 4]);
-    log.merge(rest).unwrap();
-    drop(log);
+    alice.merge(rest);
     let is_refused = |_: &str, number| number == 2 || number == 3;
+    let Alice { client, path, _dir, .. } = alice;
+    drop(client);
     assert!(check::contents_without(&path, Kind::Client, is_refused).unwrap().wrong.is_empty());
     assert!(!check::contents(&path, Kind::Client).unwrap().wrong.is_empty());
 }
 
 #[test]
-fn a_transaction_that_fails_leaves_state_and_file_as_they_were() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("alice.db");
-    let mut log = SqliteLog::open(&path, "alice", "id").unwrap();
-    let first = commit(&mut log, vec![put("a", "1"), put("shared", "2")]);
-    let before = shape(&log);
-    let other = Connection::open(&path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let entries = log.number(vec![put("b", "3")]).unwrap();
-    assert!(matches!(log.admit(entries.clone()), Err(ClientLogError::File(_))));
-    assert_eq!(shape(&log), before);
-    assert!(matches!(log.merge(first[..1].to_vec()), Err(ClientLogError::File(_))));
-    assert_eq!(shape(&log), before);
-    assert!(matches!(log.merge(theirs(vec![put("shared", "b")])), Err(ClientLogError::File(_))));
-    assert_eq!(shape(&log), before);
-    other.execute_batch("ROLLBACK").unwrap();
+fn a_transaction_that_fails_leaves_the_file_as_it_was_and_is_made_once() {
+    let mut alice = Alice::new();
+    alice.commit(vec![put("a", "1"), put("shared", "2")]);
+    let other = Connection::open(&alice.path).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'it is full'); END")
+        .unwrap();
+    let merged = alice.client.log.merge(theirs(0, vec![put("shared", "b")])).unwrap();
+    let error = alice.write(Changed::Merged(merged.clone())).unwrap_err();
+    assert!(error.to_string().ends_with("it is full"), "{error}");
+    assert_eq!(alice.title("shared").unwrap(), "2");
+    other.execute_batch("DROP TRIGGER full").unwrap();
     drop(other);
-    log.admit(entries).unwrap();
-    let now = shape(&log);
-    drop(log);
-    assert_eq!(shape(&SqliteLog::open(&path, "alice", "id").unwrap()), now);
+    alice.write(Changed::Merged(merged)).unwrap();
+    alice.again();
+    alice.merge(alice.pending());
+    assert_eq!(check::contents(&alice.path, Kind::Client).unwrap().wrong, Vec::<String>::new());
 }
 
 #[test]
 fn a_file_of_another_client_or_of_another_upstream_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("alice.db");
-    drop(SqliteLog::open(&path, "alice", "id").unwrap());
-    let error = SqliteLog::open(&path, "bob", "id").err().unwrap();
-    assert!(error.to_string().ends_with("belongs to client alice: expected client bob"), "{error}");
-    let error = SqliteLog::open(&path, "alice", "other").err().unwrap();
-    assert!(error.to_string().ends_with("belongs to upstream id: expected upstream other"), "{error}");
+    let alice = Alice::new();
+    let open = |client, upstream| Client::open(&alice.path, client, upstream, Arc::default()).unwrap_err().to_string();
+    let error = open("bob", "id");
+    assert!(error.ends_with("belongs to client alice: expected client bob"), "{error}");
+    let error = open("alice", "other");
+    assert!(error.ends_with("belongs to upstream id: expected upstream other"), "{error}");
 }
 
 #[test]
@@ -177,8 +228,8 @@ fn two_clients_that_edit_one_todo_end_with_the_same_files() {
     let path = |name: &str| dir.path().join(format!("{name}.db"));
     let client = |name: &str| {
         let upstream = SqliteUpstream::open(&upstream, 7).unwrap();
-        let log = SqliteLog::open(&path(name), name, upstream.id()).unwrap();
-        (name.to_owned(), Replicator::builder(log, upstream).spawn().unwrap())
+        let Client { log, journal, .. } = Client::open(&path(name), name, upstream.id(), Arc::default()).unwrap();
+        (name.to_owned(), Replicator::builder(log, upstream).journal(journal).spawn().unwrap())
     };
     let clients = [client("alice"), client("bob")];
     std::thread::scope(|scope| {
@@ -186,7 +237,8 @@ fn two_clients_that_edit_one_todo_end_with_the_same_files() {
             scope.spawn(move || {
                 for number in 0..60 {
                     let todo = if number % 3 == 0 { "shared".to_owned() } else { format!("{name}-{number}") };
-                    drop(client.commit(vec![put(&todo, &format!("{name} {number}"))]).unwrap());
+                    let event = events(name, number, vec![put(&todo, &format!("{name} {number}"))]);
+                    drop(client.commit(event).unwrap());
                 }
             });
         }
@@ -195,11 +247,7 @@ fn two_clients_that_edit_one_todo_end_with_the_same_files() {
         client.flush(Duration::from_secs(30)).unwrap();
     }
     for (_, client) in clients {
-        let updates = client.updates();
-        let mut head = updates.snapshot.upstream_head;
-        while head.global < 120 {
-            head = updates.receiver.recv().unwrap().upstream_head;
-        }
+        client.status_when(|status| status.upstream_head == 120 && status.unwritten == 0).wait().unwrap();
     }
     let alice = check::contents(&path("alice"), Kind::Client).unwrap();
     assert_eq!((alice.events, alice.todo_count, &alice.wrong), (120, 81, &Vec::new()));

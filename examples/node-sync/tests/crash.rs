@@ -34,6 +34,7 @@ fn endless() -> Job {
         todos: vec![10_000_000, 10_000_000],
         edit_every: 2,
         commit_batch: some(1),
+        window: some(10),
         push_batch: some(20),
         page: some(20),
         max_pending: some(200),
@@ -92,13 +93,12 @@ impl Victim {
         let kept = Kept::of(&self.dir, &self.share);
         let (own, upstream) = (client_path(&self.dir, &self.share.client), upstream_path(&self.dir));
         match point {
-            Point::CommitWritten | Point::AdvanceWritten | Point::RolledBack | Point::RebaseWritten => {
+            Point::CommitWritten | Point::AdvanceWritten | Point::RebaseWritten => {
                 assert!(is_locked(&own), "{point:?}: nothing is being written");
             }
             Point::PushWritten => assert!(is_locked(&upstream), "{point:?}: nothing is being written"),
             Point::CommitDurable => assert!(kept.committed > self.told, "{point:?}: it is acknowledged"),
             Point::PushDurable => assert!(kept.upstream > kept.confirmed, "{point:?}: the client knows"),
-            // Commits wait until others have been told.
             Point::MergeDurable => assert!(!is_locked(&own), "{point:?}: something is being written"),
             // Of this nothing is to be seen: all others go on.
             Point::PageRead => {}
@@ -121,8 +121,9 @@ struct Kept {
 impl Kept {
     fn of(dir: &Path, share: &Share) -> Self {
         let db = Connection::open(client_path(dir, &share.client)).unwrap();
-        let own = "SELECT committed, (SELECT count(*) FROM pending), (SELECT min(number) FROM pending),
-                       (SELECT count(*) FROM log WHERE client = ?1) FROM heads";
+        let own = "SELECT events, (SELECT count(*) FROM latchwork_pending),
+                       (SELECT CAST(entry AS TEXT) ->> 0 FROM latchwork_pending ORDER BY place LIMIT 1),
+                       (SELECT count(*) FROM log WHERE client = ?1) FROM committed";
         let own = db.query_row(own, [&share.client], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
         let (committed, pending, first_pending, confirmed) = own.unwrap();
         let upstream = Connection::open(upstream_path(dir)).unwrap();

@@ -8,9 +8,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use latchwork::Replicator;
+use latchwork::log::MemoryLog;
 use latchwork::replicator::{Update, Updates};
-use latchwork::sync_state::{Entry, Position, SyncState};
-use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
+use node_sync::event::{Change, Edit, Entry, SharedEvent, TodoEvent};
 use node_sync::faults::Faults;
 use node_sync::job::Job;
 use node_sync::node::Report;
@@ -18,7 +18,7 @@ use node_sync::process::{ClientProcess, Message, Messages, Order};
 use node_sync::upstream::{SqliteUpstream, bell_path};
 use rusqlite::Connection;
 
-type Log = SyncState<SharedEvent>;
+type Log = MemoryLog<SharedEvent>;
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Far longer than anything here takes.
@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn client(path: &Path, look_again: Duration) -> Replicator<Log> {
     let upstream = SqliteUpstream::open(path, 10).unwrap().with_look_again(look_again);
-    Replicator::builder(SyncState::default(), upstream).spawn().unwrap()
+    Replicator::builder(Log::rebasing(), upstream).spawn().unwrap()
 }
 
 fn event(number: u64) -> SharedEvent {
@@ -37,13 +37,13 @@ fn event(number: u64) -> SharedEvent {
 /// What a process leaves behind that is killed before it rings.
 fn append_without_a_ring(path: &Path, number: u64) {
     let edit = serde_json::to_string(&event(number).edit).unwrap();
-    let insert = "INSERT INTO log VALUES (?1, 0, 0, 'alice', ?2, ?3)";
+    let insert = "INSERT INTO log VALUES (?1, 'alice', ?2, ?3)";
     Connection::open(path).unwrap().execute(insert, (number + 1, number, edit)).unwrap();
 }
 
-type Merge = Update<Entry<SharedEvent>, Position>;
+type Merge = Update<Entry, u64>;
 
-fn next(updates: &Updates<Entry<SharedEvent>, Position>, within: Duration) -> Option<Arc<Merge>> {
+fn next(updates: &Updates<Entry, u64>, within: Duration) -> Option<Arc<Merge>> {
     updates.receiver.recv_timeout(within).ok()
 }
 
@@ -56,7 +56,7 @@ fn a_commit_is_heard_of_by_the_bell() {
     let updates = bob.updates();
     for number in 0..20 {
         drop(alice.commit(vec![event(number)]).unwrap());
-        assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, number + 1);
+        assert_eq!(next(&updates, LONG).unwrap().upstream_head, number + 1);
     }
 }
 
@@ -67,11 +67,11 @@ fn a_commit_without_a_ring_is_found_by_looking_again() {
     let alice = client(&path, Duration::from_millis(50));
     let updates = alice.updates();
     drop(alice.commit(vec![event(0)]).unwrap());
-    assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, 1);
+    assert_eq!(next(&updates, LONG).unwrap().upstream_head, 1);
     let rung = || fs::metadata(bell_path(&path)).unwrap().modified().unwrap();
     let before = rung();
     append_without_a_ring(&path, 1);
-    assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, 2);
+    assert_eq!(next(&updates, LONG).unwrap().upstream_head, 2);
     assert_eq!(rung(), before, "it was the bell");
 }
 
@@ -86,7 +86,7 @@ fn a_bell_that_is_taken_away_makes_news_late_and_loses_none() {
     let alice = client(&path, HOUR);
     for number in 0..3 {
         drop(alice.commit(vec![event(number)]).unwrap());
-        assert_eq!(next(&updates, LONG).unwrap().upstream_head.global, number + 1);
+        assert_eq!(next(&updates, LONG).unwrap().upstream_head, number + 1);
     }
 }
 
@@ -97,6 +97,7 @@ fn without_news(dir: &Path, patience: u64) -> (ClientProcess, Messages) {
         todos: vec![3, 1],
         edit_every: 0,
         commit_batch: one,
+        window: one,
         push_batch: one,
         page: one,
         max_pending: one,

@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use latchwork::log::{Log, MemoryEntry, MemoryLog};
 use latchwork::protocol::{Failure, WaitingOn};
-use latchwork::sync_state::{Position, SyncState};
 use latchwork::upstream::{Batch, FatalKind, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
+use node_sync::client;
 use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
-use node_sync::file::{self, FileError, Kind};
+use node_sync::file::FileError;
 use node_sync::upstream::SqliteUpstream;
 use rusqlite::Connection;
 
 const SOON: Duration = Duration::from_secs(30);
 
-type Client = Replicator<SyncState<SharedEvent>>;
+type Todos = MemoryLog<SharedEvent>;
+type Client = Replicator<Todos>;
 
 fn event(client: &str, number: u64) -> SharedEvent {
     let edit = Edit { todo: format!("{client}-{number}"), change: Change::Put("milk".into()) };
@@ -24,7 +26,7 @@ fn event(client: &str, number: u64) -> SharedEvent {
 }
 
 fn client(path: &Path) -> Client {
-    Replicator::builder(SyncState::default(), SqliteUpstream::open(path, 10).unwrap()).spawn().unwrap()
+    Replicator::builder(Todos::rebasing(), SqliteUpstream::open(path, 10).unwrap()).spawn().unwrap()
 }
 
 fn log(path: &Path) -> Vec<(u64, String, u64)> {
@@ -59,14 +61,14 @@ fn a_batch_is_taken_only_if_it_follows_the_head_and_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("upstream.db");
     let upstream = SqliteUpstream::open(&path, 10).unwrap();
-    let push = |base: u64, entries| {
-        let batch = Batch::<SyncState<SharedEvent>>::new(Position { global: base, client: 0 }, entries);
+    let push = |base, entries: Vec<MemoryEntry<SharedEvent>>| {
+        let batch = Batch::<Todos>::new(base, entries);
         upstream.push(&batch, &Interrupt::new())
     };
-    let entries = SyncState::default().number((0..3).map(|number| event("alice", number))).unwrap();
+    let entries = Todos::new().number((0..3).map(|number| event("alice", number)).collect()).unwrap();
     push(0, entries[..2].to_vec()).unwrap();
     let behind = push(0, entries[..2].to_vec());
-    assert!(matches!(behind, Err(PushError::Behind { head: Some(Position { global: 2, client: 0 }) })), "{behind:?}");
+    assert!(matches!(behind, Err(PushError::Behind { head: Some(2) })), "{behind:?}");
     // It begins where it should, and does not go on so.
     let broken = push(2, vec![entries[2].clone(), entries[1].clone()]);
     assert!(matches!(broken, Err(PushError::Fatal { kind: FatalKind::Other, .. })), "{broken:?}");
@@ -108,14 +110,13 @@ fn an_upstream_that_became_another_one_is_fatal() {
 fn a_push_and_a_pull_behind_the_end_of_the_file_are_fatal() {
     let dir = tempfile::tempdir().unwrap();
     let upstream = SqliteUpstream::open(&dir.path().join("upstream.db"), 10).unwrap();
-    let entries = SyncState::default().number((0..3).map(|number| event("alice", number))).unwrap();
-    let position = |global| Position { global, client: 0 };
-    let batch = |base: u64, entries: &[_]| Batch::<SyncState<SharedEvent>>::new(position(base), entries.to_vec());
+    let entries = Todos::new().number((0..3).map(|number| event("alice", number)).collect()).unwrap();
+    let batch = |base, entries: &[_]| Batch::<Todos>::new(base, entries.to_vec());
     upstream.push(&batch(0, &entries[..1]), &Interrupt::new()).unwrap();
     let pushed = upstream.push(&batch(2, &entries[2..]), &Interrupt::new());
     assert!(matches!(pushed, Err(PushError::Fatal { kind: FatalKind::WentBack, .. })), "{pushed:?}");
     let interrupt = Interrupt::new();
-    let pulled = Upstream::<SyncState<SharedEvent>>::pull(&upstream, position(2), &interrupt).next().unwrap();
+    let pulled = Upstream::<Todos>::pull(&upstream, 2, &interrupt).next().unwrap();
     assert!(matches!(pulled, Err(PullError::Fatal { kind: FatalKind::WentBack, .. })), "{pulled:?}");
 }
 
@@ -128,7 +129,7 @@ fn what_is_no_upstream_is_refused_and_left_alone() {
     let foreign = dir.path().join("foreign.db");
     Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     let client = dir.path().join("client.db");
-    drop(file::open(&client, Kind::Client).unwrap());
+    drop(client::Client::open(&client, "alice", "id", Arc::default()).unwrap());
     for path in [&text, &foreign, &client] {
         let before = fs::read(path).unwrap();
         let error = SqliteUpstream::open(path, 10).err().unwrap();

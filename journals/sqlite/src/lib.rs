@@ -20,7 +20,7 @@
 //!         entry.event.clone().into_bytes()
 //!     }
 //!     fn entry_from_bytes(&self, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
-//!         Ok(MemoryEntry { position: 0, event: str::from_utf8(bytes)?.to_owned() })
+//!         Ok(MemoryEntry { position: 0, event: std::str::from_utf8(bytes)?.to_owned() })
 //!     }
 //!     fn position_to_bytes(&self, position: u64) -> Vec<u8> {
 //!         position.to_be_bytes().to_vec()
