@@ -1,11 +1,12 @@
 //! The same job by node-sync and by an engine that was written by hand, in turns.
 //!
-//! Each run is of processes of their own, in a directory of its own that has been made ready before, and is timed from the
-//! start of the processes until the last one has ended.
+//! Each run is of processes of their own, in a directory of its own that has been made ready before, and is timed from their
+//! start until each has said that everything has arrived and is durable.
 
 mod engine;
 
 use std::error::Error;
+use std::io::{BufRead, BufReader};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -43,6 +44,9 @@ struct Args {
     alone: bool,
 }
 
+/// What a client by hand says at the end.
+const ARRIVED: &str = "arrived";
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What is measured against what.
@@ -64,6 +68,7 @@ fn main() -> Outcome<()> {
             () => Mode::Group(args.windows[0].get() as u64),
         };
         engine::work(args.place.as_deref().ok_or("a client needs --place")?, &args.job, client, mode);
+        println!("{ARRIVED}");
         return Ok(());
     }
     let group = |window: &NonZeroUsize| Pair {
@@ -146,15 +151,19 @@ fn by_hand(args: &Args, mode: Mode) -> Outcome<f64> {
             Mode::Each => command.arg("--each"),
             Mode::Alone => command.arg("--alone"),
         };
-        command.spawn()
+        command.stdout(Stdio::piped()).spawn()
     };
-    let clients = (0..args.job.todos.len()).map(start).collect::<Result<Vec<_>, _>>()?;
-    for mut client in clients {
-        if !client.wait()?.success() {
+    let mut clients = (0..args.job.todos.len()).map(start).collect::<Result<Vec<_>, _>>()?;
+    for client in &mut clients {
+        let mut said = String::new();
+        BufReader::new(client.stdout.as_mut().expect("it is a pipe")).read_line(&mut said)?;
+        if said.trim_end() != ARRIVED {
             return Err("a client by hand has failed".into());
         }
     }
-    Ok(begun.elapsed().as_secs_f64() * 1000.0)
+    let elapsed = begun.elapsed();
+    clients.iter_mut().try_for_each(|client| client.wait().map(drop))?;
+    Ok(elapsed.as_secs_f64() * 1000.0)
 }
 
 /// In milliseconds, as it says itself.

@@ -23,6 +23,9 @@ use crate::{Args, Place, Processes};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// What a client reports, and when it did.
+type Arrived = (Report, Instant);
+
 /// How often a client process tells how far it is.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -35,22 +38,23 @@ pub fn run(args: &Args) -> Result<bool> {
     // What is wrong with the files is said once, before anything begins.
     let upstream_id = prepare(args, dir)?;
     let memory = Memory::new(0).with_page_size(job.page.get());
-    let work = |task: Task<'_>| -> Result<Report> {
-        match (args.processes, args.upstream) {
-            (Processes::Many, _) => in_process(dir, task),
-            (Processes::One, Place::File) => Ok(node::work_in(dir, Arc::default(), task)?),
+    let work = |task: Task<'_>| -> Result<Arrived> {
+        let report = match (args.processes, args.upstream) {
+            (Processes::Many, _) => return in_process(dir, task),
+            (Processes::One, Place::File) => node::work_in(dir, Arc::default(), task)?,
             (Processes::One, Place::Memory) => {
                 let trail = Arc::new(Trail::default());
                 let path = node::client_path(dir, &task.share.client);
                 let client = Client::open(&path, &task.share.client, &upstream_id, Arc::clone(&trail))?;
-                Ok(node::work(client, memory.clone(), &trail, task)?)
+                node::work(client, memory.clone(), &trail, task)?
             }
-        }
+        };
+        Ok((report, Instant::now()))
     };
     let display = if args.json { Display::Nothing } else { Display::new() };
     let begun = Instant::now();
-    let reports = all(job, deadline, display, work)?;
-    let elapsed = begun.elapsed();
+    let (reports, arrived): (Vec<_>, Vec<_>) = all(job, deadline, display, work)?.into_iter().unzip();
+    let elapsed = arrived.into_iter().max().map_or(Duration::ZERO, |last| last - begun);
     let summary = Summary::new(args, dir, reports, elapsed)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
@@ -103,8 +107,8 @@ fn all(
     job: &Job,
     deadline: Instant,
     display: Display,
-    work: impl Fn(Task<'_>) -> Result<Report> + Sync,
-) -> Result<Vec<Report>> {
+    work: impl Fn(Task<'_>) -> Result<Arrived> + Sync,
+) -> Result<Vec<Arrived>> {
     let shares = job.shares();
     let progress: Vec<_> = shares.iter().map(|_| Progress::default()).collect();
     let (stop, ended) = (Interrupt::new(), Latch::new());
@@ -128,8 +132,9 @@ fn all(
     })
 }
 
-/// Runs a client as a process.
-fn in_process(dir: &Path, task: Task<'_>) -> Result<Report> {
+/// Runs a client as a process. It has arrived when it says so: what the system does to end a process is none of its work, and
+/// takes longer than all of it (to give up a watch of a file alone 20 ms).
+fn in_process(dir: &Path, task: Task<'_>) -> Result<Arrived> {
     let Task { job, share, deadline, stop, progress } = task;
     let time_limit = deadline.saturating_duration_since(Instant::now());
     let order = Order { dir: dir.to_owned(), job: job.clone(), index: share.index, time_limit, tick: TICK, hold: None };
@@ -153,12 +158,12 @@ fn in_process(dir: &Path, task: Task<'_>) -> Result<Report> {
     heard?.ok_or_else(|| format!("{} ended without a report: {status}", share.client).into())
 }
 
-fn listen(messages: Messages, progress: &Progress) -> Result<Option<Report>> {
+fn listen(messages: Messages, progress: &Progress) -> Result<Option<Arrived>> {
     let mut report = None;
     for message in messages {
         match message? {
             Message::Progress { committed, applied } => progress.set(committed, applied),
-            Message::Report(last) => report = Some(*last),
+            Message::Report(last) => report = Some((*last, Instant::now())),
             Message::Error(error) => return Err(error.into()),
             Message::Held(point) => return Err(format!("a client stands still at {point:?}").into()),
         }
