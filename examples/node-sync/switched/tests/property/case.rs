@@ -60,6 +60,7 @@ impl Case {
             todos: self.todos.to_vec(),
             edit_every: 10,
             commit_batch: number(self.commit_batch),
+            window: NonZeroUsize::MAX,
             push_batch: number(self.push_batch),
             page: number(self.page),
             // The test has its own faults, and commits without a limit.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use latchwork::log::{Log, Merged, Wrapper};
+use latchwork::log::{Log, MemoryLog, MemoryLogError, Merged, Wrapper};
 use latchwork::sync_points::SyncPoint;
+use node_sync_switched::event::{Entry, SharedEvent};
 
 use crate::case::{Case, Chance, Storage};
-use crate::run::Kept;
 
 const LONGEST_DELAY: Duration = Duration::from_millis(15);
 /// At each place, in a run.
@@ -66,29 +66,29 @@ pub fn delay(place: usize) {
 }
 
 /// A log that rolls back slowly.
-pub struct Slow<L> {
-    log: L,
+pub struct Slow {
+    log: MemoryLog<SharedEvent>,
     rolls_back: bool,
 }
 
-impl<L: Log> Slow<L> {
-    pub fn new(log: L, case: &Case) -> Self {
+impl Slow {
+    pub fn new(log: MemoryLog<SharedEvent>, case: &Case) -> Self {
         Self { log, rolls_back: case.storage != Storage::Memory }
     }
 }
 
-impl<L: Kept> Wrapper for Slow<L> {
-    type Log = L;
+impl Wrapper for Slow {
+    type Log = MemoryLog<SharedEvent>;
 
-    fn inner(&self) -> &L {
+    fn inner(&self) -> &MemoryLog<SharedEvent> {
         &self.log
     }
-    fn inner_mut(&mut self) -> &mut L {
+    fn inner_mut(&mut self) -> &mut MemoryLog<SharedEvent> {
         &mut self.log
     }
-    fn merge(&mut self, page: Vec<L::Entry>) -> Result<Merged<L::Entry>, L::Error> {
+    fn merge(&mut self, page: Vec<Entry>) -> Result<Merged<Entry>, MemoryLogError> {
         let first = self.log.batch(NonZeroUsize::MIN);
-        if self.rolls_back && first.iter().zip(&page).any(|(pending, new)| L::event(pending) != L::event(new)) {
+        if self.rolls_back && first.iter().zip(&page).any(|(pending, new)| pending.event != new.event) {
             delay(ROLLBACK);
         }
         self.log.merge(page)

@@ -1,21 +1,21 @@
 //! A run: two clients, from the first commit until both have everything.
 
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchwork::log::{Log, MemoryEntry, MemoryLog, Merged};
+use latchwork::log::{MemoryLog, Merged};
 use latchwork::protocol::{Counters, Pull, Push};
 use latchwork::replicator::{Status, Update};
 use latchwork::sync_points::SyncPoint;
 use latchwork::upstream::{Memory, Upstream};
 use latchwork::{Backoff, Interrupt, Replicator, Settled, Ticket};
 use node_sync_switched::check;
-use node_sync_switched::client::SqliteLog;
-use node_sync_switched::event::{Edit, Entry, SharedEvent, TodoEvent};
+use node_sync_switched::client::{Client as ClientFile, ClientJournal};
+use node_sync_switched::event::{Entry, SharedEvent};
 use node_sync_switched::file::Kind;
 use node_sync_switched::job::{Job, Share};
 use node_sync_switched::upstream::SqliteUpstream;
@@ -28,31 +28,7 @@ const STALLED: Duration = Duration::from_secs(5);
 /// How long a call blocks before everybody is looked at again.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A log of todos.
-pub trait Kept: Log<Entry: Debug, Position: Default> {
-    fn event(entry: &Self::Entry) -> &SharedEvent;
-    fn next(share: &Share, number: u64, edit: Edit) -> Self::Event;
-}
-
-impl Kept for MemoryLog<SharedEvent> {
-    fn event(entry: &MemoryEntry<SharedEvent>) -> &SharedEvent {
-        &entry.event
-    }
-    fn next(share: &Share, number: u64, edit: Edit) -> SharedEvent {
-        Arc::new(TodoEvent { client: share.client.clone(), number, edit })
-    }
-}
-
-impl Kept for SqliteLog {
-    fn event(entry: &Entry) -> &SharedEvent {
-        &entry.event
-    }
-    fn next(_: &Share, _: u64, edit: Edit) -> Edit {
-        edit
-    }
-}
-
-type Client<L> = Replicator<Slow<L>>;
+type Client = Replicator<Slow>;
 
 /// Why a run failed: in a sentence, and how both replicators stood.
 pub struct Failure {
@@ -122,13 +98,13 @@ pub fn run(case: &Case) -> Result<Seen, Failure> {
 }
 
 fn in_memory(case: &Case) -> Result<Seen, Failure> {
-    let memory = Memory::<Slow<MemoryLog<SharedEvent>>>::new(0).with_page_size(case.page);
+    let memory = Memory::<Slow>::new(0).with_page_size(case.page);
     let log = || match case.storage {
         Storage::MemoryRebasing => MemoryLog::rebasing(),
         Storage::Memory | Storage::File => MemoryLog::new(),
     };
     let ordered = || memory.entries().into_iter().map(|entry| entry.event).collect();
-    play(case, [(log(), memory.clone()), (log(), memory.clone())], ordered)
+    play(case, [(log(), None, memory.clone()), (log(), None, memory.clone())], ordered)
 }
 
 fn in_files(case: &Case) -> Result<Seen, Failure> {
@@ -136,7 +112,8 @@ fn in_files(case: &Case) -> Result<Seen, Failure> {
     let path = |name: &str| dir.path().join(format!("{name}.db"));
     let client = |name: &str| {
         let upstream = SqliteUpstream::open(&path("upstream"), case.page).unwrap();
-        (SqliteLog::open(&path(name), name, upstream.id()).unwrap(), upstream)
+        let opened = ClientFile::open(&path(name), name, upstream.id(), Arc::default()).unwrap();
+        (opened.log, Some(opened.journal), upstream)
     };
     let ordered = || events(&path("upstream"));
     let seen = play(case, [client("client1"), client("client2")], ordered)?;
@@ -156,22 +133,27 @@ fn in_files(case: &Case) -> Result<Seen, Failure> {
 fn events(path: &Path) -> Vec<SharedEvent> {
     let upstream = SqliteUpstream::open(path, usize::MAX >> 1).unwrap();
     let interrupt = Interrupt::new();
-    let mut pages = Upstream::<SqliteLog>::pull(&upstream, Default::default(), &interrupt);
+    let mut pages = Upstream::<Slow>::pull(&upstream, Default::default(), &interrupt);
     let page = pages.next().unwrap().unwrap();
     page.entries.into_iter().map(|entry| entry.event).collect()
 }
 
-fn play<L: Kept, U: Upstream<Slow<L>>>(
+fn play<U: Upstream<Slow>>(
     case: &Case,
-    stores: [(L, U); 2],
+    stores: [(MemoryLog<SharedEvent>, Option<ClientJournal>, U); 2],
     ordered: impl FnOnce() -> Vec<SharedEvent>,
 ) -> Result<Seen, Failure> {
     let job = case.job();
     let weathers = [0, 1].map(|client| Weather::new(case, client));
     let mut weather = weathers.iter();
-    let clients = stores.map(|(log, upstream)| {
+    let clients = stores.map(|(log, journal, upstream)| {
         let faulty = Faulty { upstream, weather: Arc::clone(weather.next().unwrap()) };
-        Client::<L>::builder(Slow::new(log, case), faulty)
+        let builder = Client::builder(Slow::new(log, case), faulty);
+        let builder = match journal {
+            Some(journal) => builder.journal(journal),
+            None => builder,
+        };
+        builder
             .push_batch(job.push_batch)
             .catch_up_grace(Duration::from_millis(10))
             .backoff(Backoff::new(Duration::from_micros(200), Duration::from_millis(5)))
@@ -208,7 +190,7 @@ fn play<L: Kept, U: Upstream<Slow<L>>>(
     for (client, applied) in applied.iter_mut().enumerate() {
         while (applied.len() as u64) < job.events() {
             if let Ok(update) = updates[client].receiver.recv_timeout(LOOK) {
-                apply::<L>(&update, applied);
+                apply(&update, applied);
             }
             watch.look(&clients, |other, _| other != client).map_err(failed)?;
         }
@@ -230,7 +212,7 @@ fn play<L: Kept, U: Upstream<Slow<L>>>(
     }
     // Nothing comes after the last one: what was applied twice would.
     for (client, applied) in applied.iter_mut().enumerate() {
-        updates[client].receiver.try_iter().for_each(|update| apply::<L>(&update, applied));
+        updates[client].receiver.try_iter().for_each(|update| apply(&update, applied));
         if *applied != ordered {
             return Err(failed(format!("client{} has applied something else than upstream has", client + 1)));
         }
@@ -239,25 +221,25 @@ fn play<L: Kept, U: Upstream<Slow<L>>>(
 }
 
 /// Commits a client's share. Waits for nothing but the lock.
-fn commit<L: Kept>(client: &Client<L>, share: Share, job: &Job) -> Result<Vec<Ticket<L::Position>>, String> {
+fn commit(client: &Client, share: Share, job: &Job) -> Result<Vec<Ticket<u64>>, String> {
     let numbers: Vec<_> = (0..share.events(job)).collect();
     let commits = numbers.chunks(job.commit_batch.get()).map(|numbers| {
-        let events = numbers.iter().map(|number| L::next(&share, *number, share.edit(job, *number)));
+        let events = numbers.iter().map(|number| share.event(job, *number));
         client.commit(events.collect()).map_err(|error| format!("a commit of {} was refused: {error}", share.client))
     });
     commits.collect()
 }
 
 /// What an update brings, in order.
-fn apply<L: Kept>(update: &Update<L::Entry, L::Position>, applied: &mut Vec<SharedEvent>) {
+fn apply(update: &Update<Entry, u64>, applied: &mut Vec<SharedEvent>) {
     let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = &update.merged;
     let mut entries: Vec<_> = confirmed.iter().chain(new).collect();
-    entries.sort_unstable_by_key(|entry| L::position(entry));
-    applied.extend(entries.into_iter().map(L::event).cloned());
+    entries.sort_unstable_by_key(|entry| entry.position);
+    applied.extend(entries.into_iter().map(|entry| SharedEvent::clone(&entry.event)));
 }
 
-fn statuses<L: Kept>(clients: &[Client<L>]) -> String {
-    let status = |(number, client): (usize, &Client<L>)| format!("client{}: {:#?}", number + 1, client.status());
+fn statuses(clients: &[Client]) -> String {
+    let status = |(number, client): (usize, &Client)| format!("client{}: {:#?}", number + 1, client.status());
     clients.iter().enumerate().map(status).collect::<Vec<_>>().join("\n")
 }
 
@@ -270,11 +252,7 @@ impl Watch {
     }
 
     /// An error if one of them has failed, or does not move although it has not `ended`.
-    fn look<L: Kept>(
-        &mut self,
-        clients: &[Client<L>; 2],
-        ended: impl Fn(usize, &Status<L::Position>) -> bool,
-    ) -> Result<(), String> {
+    fn look(&mut self, clients: &[Client; 2], ended: impl Fn(usize, &Status<u64>) -> bool) -> Result<(), String> {
         for (number, client) in clients.iter().enumerate() {
             let (since, done) = &mut self.0[number];
             let status = client.status();
