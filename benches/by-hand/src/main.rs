@@ -23,7 +23,8 @@ use crate::engine::Mode;
 struct Args {
     #[command(flatten)]
     job: Job,
-    /// Commits that may be on their way to the disk, one row for each.
+    /// Commits that may be on their way to the disk, one row for each. With 1, also each in a transaction of its own, and the
+    /// commits alone.
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "1000,16,1")]
     windows: Vec<NonZeroUsize>,
     /// How often everything is run.
@@ -78,7 +79,10 @@ fn main() -> Outcome<()> {
     };
     let one = NonZeroUsize::MIN;
     let mut pairs: Vec<_> = args.windows.iter().map(group).collect();
-    pairs.push(Pair { name: "one durable commit at a time, each alone".into(), window: one, by_hand: Mode::Each });
+    let is_alone = args.windows.contains(&one);
+    if is_alone {
+        pairs.push(Pair { name: "one durable commit at a time, each alone".into(), window: one, by_hand: Mode::Each });
+    }
     let mut times = vec![(Vec::new(), Vec::new()); pairs.len()];
     let mut alone = Vec::new();
     for round in 0..args.rounds {
@@ -90,7 +94,9 @@ fn main() -> Outcome<()> {
                 }
             }
         }
-        alone.push(by_hand(&args, Mode::Alone)?);
+        if is_alone {
+            alone.push(by_hand(&args, Mode::Alone)?);
+        }
     }
     let events = args.job.events();
     println!("{events} events by {} clients, {} rounds; medians in ms\n", args.job.todos.len(), args.rounds);
@@ -101,7 +107,9 @@ fn main() -> Outcome<()> {
         let [node_sync, by_hand] = [node_sync, by_hand].map(|times| quantile(times, 0.5));
         println!("| {name} | {node_sync:.1} | {by_hand:.1} | {median:.2} × ({low:.2}–{high:.2}) |");
     }
-    println!("| the commits alone, nothing synced | | {:.1} | |", quantile(&alone, 0.5));
+    if is_alone {
+        println!("| the commits alone, nothing synced | | {:.1} | |", quantile(&alone, 0.5));
+    }
     Ok(())
 }
 

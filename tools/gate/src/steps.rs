@@ -287,7 +287,7 @@ fn models(gate: &Gate) -> Outcome {
 fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test").env("LATCHWORK_DATA", data(gate, "tests.jsonl")?).counted()?;
     gate.cargo("test -p latchwork --features tracing --test tracing --test replicator").counted()?;
-    gate.cargo("test -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
+    gate.cargo("test -p latchwork-sqlite -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.
@@ -303,7 +303,9 @@ fn report(gate: &Gate) -> Outcome {
 
 /// Measurements are no tests: what is shown is that they run.
 fn measurements(gate: &Gate) -> Outcome {
-    gate.cargo("run -p peers-bench -- --quick").run()
+    gate.cargo("run -p peers-bench -- --quick").run()?;
+    gate.cargo("build -p node-sync").run()?;
+    gate.cargo("run -p by-hand-bench -- --rounds 1 --todos 40,39").run()
 }
 
 fn clean(gate: &Gate) -> Outcome {
