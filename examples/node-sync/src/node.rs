@@ -35,6 +35,9 @@ const GRACE: Duration = Duration::from_millis(50);
 /// How many changes of its log a client may not have written yet.
 const MAX_UNWRITTEN: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
 
+/// How long a client that commits goes on before it looks again at what has come of it.
+const PACE: Duration = Duration::from_millis(2);
+
 /// How many of the events that were given up are told in words.
 const TOLD: usize = 5;
 
@@ -359,7 +362,8 @@ fn follow(
         let news = |status: &Status<u64>| {
             applied != Some(status.upstream_head) || !status.decisions.is_empty() || is_done(status)
         };
-        let until = if all_committed.is_set() { over } else { all_committed };
+        // While it commits, a status changes with each commit: to look at all of them would take the committing thread's time.
+        let until = if all_committed.sleep(PACE).is_ok() { all_committed } else { over };
         let status = match replicator.status_when(news).wait_or(until, Some(deadline)) {
             Waited::Ready(Some(status)) => status,
             Waited::Interrupted(_) if !over.is_set() => continue,
