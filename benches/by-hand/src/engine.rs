@@ -280,11 +280,11 @@ fn sync(path: &Path, job: &Job, client: &str, file: &Mutex<File>, shared: &Share
         let page = pull(&upstream, base, job.page.get()).expect("upstream can be read");
         if !page.is_empty() {
             hand_over(&mut base, page);
-        } else {
-            let mut state = shared.state.lock();
-            if state.outbox.is_empty() {
-                shared.changed.wait_for(&mut state, LOOK);
-            }
+            continue;
+        }
+        let mut state = shared.state.lock();
+        if state.outbox.is_empty() {
+            shared.changed.wait_for(&mut state, LOOK);
         }
     }
 }

@@ -45,7 +45,7 @@ fn happens(held: &Recovered<Entry, u64>, [kind, first, second]: [usize; 3]) -> (
     let event = |number: usize| u32::try_from(number % 1100).unwrap();
     let all = sent(pending);
     match kind % 8 {
-        0..4 => (committed(&(0..1 + first % 4).map(|more| event(second + 97 * more)).collect::<Vec<_>>()), cursor),
+        0..4 => (committed(&(0..=first % 4).map(|more| event(second + 97 * more)).collect::<Vec<_>>()), cursor),
         4 => {
             let confirmed = pending[..first % (pending.len() + 1)].to_vec();
             (Changed::Merged(Merged::Advance { new: entries(&[7]), confirmed }), cursor + 1)
