@@ -22,7 +22,7 @@ pub const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE latchwork_journal (
         client TEXT NOT NULL, upstream TEXT NOT NULL,
         cursor BLOB,
-        session INTEGER NOT NULL, changes INTEGER NOT NULL
+        session INTEGER NOT NULL, changes INTEGER NOT NULL, writes INTEGER NOT NULL
     );
     CREATE TABLE latchwork_pending (place INTEGER PRIMARY KEY, is_sent INTEGER NOT NULL, entry BLOB NOT NULL);
 "];
@@ -105,7 +105,7 @@ fn migrate(begin: &Transaction<'_>, version: u32, migrations: &[&str]) -> rusqli
 pub fn belongs_to(begin: &Transaction<'_>, path: &Path, identity: Identity<'_>) -> Result<(), Error> {
     let why = |error| Error::of(path, error);
     let Identity { client, upstream } = identity;
-    let first = "INSERT INTO latchwork_journal SELECT ?1, ?2, NULL, 0, 0
+    let first = "INSERT INTO latchwork_journal SELECT ?1, ?2, NULL, 0, 0, 0
         WHERE NOT EXISTS (SELECT * FROM latchwork_journal)";
     begin.execute(first, (client, upstream)).map_err(why)?;
     let owner = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));

@@ -287,9 +287,10 @@ impl<L: Log, C: Codec<L>, T: Tables<L>> Journal<L> for SqliteJournal<L, C, T> {
         if !new.is_empty() {
             self.tables.write(&transaction, new).map_err(tables)?;
         }
-        // Also if all of it is there: that it is durable is known once something behind it is.
+        // Also if all of it is there: that it is durable is known once something behind it is. A row that does not change is
+        // not written, hence the count.
         if let Some(last) = changes.last() {
-            let update = "UPDATE latchwork_journal SET cursor = ?1, session = ?2, changes = ?3";
+            let update = "UPDATE latchwork_journal SET cursor = ?1, session = ?2, changes = ?3, writes = writes + 1";
             let row = (self.codec.position_to_bytes(last.cursor), self.session, last.number);
             transaction.prepare_cached(update).and_then(|mut update| update.execute(row)).map_err(why)?;
         }
