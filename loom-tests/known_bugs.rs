@@ -1191,8 +1191,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[before(
             "protocol/push.rs",
             "Protocol::merged",
-            "self.note(|| Changed::Merged(merged.clone()));",
-            "self.note(|| Changed::Committed { entries: Vec::new() });",
+            "self.note_merged(&merged, at.now);",
+            "self.note(|| crate::log::change::Changed::Committed { entries: Vec::new() });",
         )],
     },
     KnownBug {
@@ -1202,8 +1202,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::merged",
-            "self.note(|| Changed::Merged(merged.clone()));",
-            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| Changed::Reset { pending: Vec::new() }); self.note(|| Changed::Reset { pending: all }); } else { self.note(|| Changed::Merged(merged.clone())); }",
+            "self.note_merged(&merged, at.now);",
+            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::change::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::change::Changed::Reset { pending: all }); } else { self.note_merged(&merged, at.now); }",
         )],
     },
     KnownBug {

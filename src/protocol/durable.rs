@@ -20,6 +20,12 @@
 //! before it. A pull that is going on brings more all the same, until [so many](super::Settings::journal) changes are unwritten:
 //! then it is asked to end, and the next begins when the journal has caught up.
 //!
+//! # What may wait for company
+//!
+//! That the log's own events have been ordered holds up nothing as long as a pull is going on, and comes after nearly every
+//! commit. Such a change is written with the next commit if one comes soon, so that a commit does not find the disk busy with
+//! the confirmation of the one before; else by itself, a millisecond later.
+//!
 //! # When the journal fails
 //!
 //! Then nothing is sent, no pull begins, and the owner is [waited on](super::WaitingOn::Owner). The changes of that write go
@@ -28,10 +34,13 @@
 
 use std::num::NonZeroUsize;
 
-use super::{Effects, Failure, Next, Protocol, Push};
+use super::{Effects, Failure, Next, Protocol, Pull, Push, Time};
 use crate::log::change::{Change, Changed};
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
+
+/// How long a confirmation may wait for a commit to be written with.
+const COMPANY: Time = Time::from_millis(1);
 
 /// What of a log's changes is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,6 +53,8 @@ pub(super) struct Durable<E, P> {
     events: usize,
     /// What has to wait for the changes in the queue.
     holds: Holds,
+    /// Until when the queue may wait for company, as long as it holds nothing but confirmations.
+    company: Option<Time>,
     /// The write that is under way.
     writing: Option<Write>,
     /// Why the journal cannot go on: no other write begins.
@@ -93,8 +104,8 @@ impl Holds {
 pub enum NextWrite<E, P> {
     /// Have the journal write these as one, and report to [`Protocol::written`].
     Write(Vec<Change<E, P>>),
-    /// Wait for a change.
-    Wait,
+    /// Wait for a change, and until this time, if there is one.
+    Wait(Option<Time>),
     /// Nothing any more.
     Stop,
 }
@@ -103,13 +114,24 @@ impl<E, P> Durable<E, P> {
     /// The journal holds a log with so many pending events.
     pub(super) fn new(events: usize, max: usize) -> Self {
         let (queue, holds) = (Vec::new(), Holds::Nothing);
-        Self { queue, made: 0, events, holds, writing: None, failed: None, astray: false, max }
+        Self { queue, made: 0, events, holds, company: None, writing: None, failed: None, astray: false, max }
     }
 
     /// The log has changed.
     pub(super) fn note(&mut self, what: Changed<E>, cursor: P) {
+        self.note_at(what, cursor, None);
+    }
+
+    /// The log has changed; at this time, if that may wait for company.
+    fn note_at(&mut self, what: Changed<E>, cursor: P, now: Option<Time>) {
         self.made += 1;
-        self.holds = self.holds.max(Holds::of(&what));
+        let holds = Holds::of(&what);
+        self.company = match now.filter(|_| holds == Holds::Pulls) {
+            Some(now) if self.queue.is_empty() => Some(now.saturating_add(COMPANY)),
+            Some(_) => self.company,
+            None => None,
+        };
+        self.holds = self.holds.max(holds);
         self.queue.push(Change { number: self.made, what, cursor });
     }
 
@@ -156,14 +178,16 @@ impl<E, P> Durable<E, P> {
 
 impl<L: Log> Protocol<L> {
     /// What the writer is to do.
-    pub fn next_write(&mut self) -> NextWrite<L::Entry, L::Position> {
+    pub fn next_write(&mut self, now: Time) -> NextWrite<L::Entry, L::Position> {
         match self.write_due() {
             Next::Do(()) => {}
-            Next::Wait { .. } => return NextWrite::Wait,
+            Next::Wait { until: Some(until) } if until <= now => {}
+            Next::Wait { until } => return NextWrite::Wait(until),
             Next::Stop => return NextWrite::Stop,
         }
         let events = self.log.pending();
-        let Some(durable) = &mut self.durable else { return NextWrite::Wait };
+        let Some(durable) = &mut self.durable else { return NextWrite::Wait(None) };
+        durable.company = None;
         let changes = std::mem::take(&mut durable.queue);
         let holds = std::mem::replace(&mut durable.holds, Holds::Nothing);
         durable.writing = Some(Write { changes: changes.len(), events, holds });
@@ -177,7 +201,11 @@ impl<L: Log> Protocol<L> {
         let calls = matches!(self.course.push, Push::Sending { .. }) || self.ended < self.begun.pull;
         match &**durable {
             Durable { writing: Some(_), .. } => idle,
-            Durable { failed: None, queue, .. } if !queue.is_empty() => Next::Do(()),
+            Durable { failed: None, queue, company, .. } if !queue.is_empty() => {
+                let pulling = matches!(self.course.pull, Pull::Pulling { ending: false, .. });
+                let until = company.filter(|_| pulling && !self.stopped && !self.is_journal_full());
+                until.map_or(Next::Do(()), |until| Next::Wait { until: Some(until) })
+            }
             // What is in flight may change the log yet.
             _ if self.stopped && !calls => Next::Stop,
             _ => idle,
@@ -201,7 +229,7 @@ impl<L: Log> Protocol<L> {
         let Some(write) = durable.writing.take() else { return Effects::default() };
         let behind = std::mem::replace(&mut durable.queue, changes);
         durable.queue.extend(behind);
-        durable.holds = durable.holds.max(write.holds);
+        (durable.holds, durable.company) = (durable.holds.max(write.holds), None);
         self.journal_failed(failure)
     }
 
@@ -271,6 +299,13 @@ impl<L: Log> Protocol<L> {
         if let Some(durable) = &mut self.durable {
             durable.astray = false;
             durable.forgets_from(0);
+        }
+    }
+
+    /// The log has merged something, at this time. Without a journal nothing is made of it.
+    pub(super) fn note_merged(&mut self, merged: &Merged<L::Entry>, now: Time) {
+        if let Some(durable) = &mut self.durable {
+            durable.note_at(Changed::Merged(merged.clone()), self.log.upstream_head(), Some(now));
         }
     }
 

@@ -10,7 +10,6 @@ use super::messages::{Batch, PushError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Spent, Time};
 use crate::backoff::Backoff;
-use crate::log::change::Changed;
 use crate::log::{Log, Merged};
 use crate::shared_error::SharedError;
 
@@ -641,7 +640,7 @@ impl<L: Log> Protocol<L> {
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
         self.settles(confirmed, merged.dropped(), &mut effects.spent);
-        self.note(|| Changed::Merged(merged.clone()));
+        self.note_merged(&merged, at.now);
         if let Some(durable) = &mut self.durable {
             durable.settles(confirmed, merged.dropped());
         }

@@ -1,9 +1,9 @@
 //! What the writer does: it has the journal write what has gathered, without the lock, and reports.
 //!
 //! A third party beside the [pusher and the puller](super::work), on a thread of its own. It is told to write, to wait or to
-//! stop, as they are, and is woken in the same way: what it would be told is compared at the end of each transition. It waits
-//! for no time. So each of its looks is a transition: it reports what came of the write before and begins the next in one step,
-//! and parks only if there is nothing to begin.
+//! stop, as they are, and is woken in the same way: what it would be told is compared at the end of each transition. Each of
+//! its looks is a transition: it reports what came of the write before and begins the next in one step, and parks only if there
+//! is nothing to begin.
 //!
 //! It ends when it is told to stop, and for nothing else: after both directions, once all that they have changed is written, or
 //! cannot be.
@@ -16,8 +16,9 @@ use super::told::topic;
 use crate::log::Log;
 use crate::log::change::Change;
 use crate::platform::event::Input;
-use crate::platform::{catch_panic, probe};
+use crate::platform::{Instant, catch_panic, probe};
 use crate::primitives::panics::{Payload, panic_message};
+use crate::primitives::wait::Waited;
 use crate::protocol::{Direction, Effects, Failure, Next, NextWrite, Time};
 use crate::shared_error::SharedError;
 
@@ -39,9 +40,10 @@ pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut Writes<L>) -> Result<(
 
 /// Reports what came of the write before, and waits for what the next one is to write. None if there will be no other.
 fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Vec<Change<L::Entry, L::Position>>> {
+    let mut passed = Time::ZERO;
     loop {
         // A clock that panics would end it, and leave what is not written for ever.
-        let now = core.now_or_last();
+        let now = core.now_or_last().max(passed);
         let mut done = None;
         let step = |state: &mut State<L>| {
             let effects = report.take().map(|written| state.written(written, &mut done, now)).unwrap_or_default();
@@ -55,9 +57,13 @@ fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Vec<Ch
         match next {
             Ok(NextWrite::Write(changes)) => return Some(changes),
             Ok(NextWrite::Stop) => return None,
-            Ok(NextWrite::Wait) => {
-                let due = |state: &mut State<L>| (!matches!(state.write_due(), Next::Wait { .. })).then_some(());
-                let _woken = core.state.block(topic::WRITER, None, due);
+            Ok(NextWrite::Wait(until)) => {
+                // The protocol's clock may be a timer's; a thread waits by its own.
+                let deadline = until.and_then(|until| Instant::now().checked_add(until.saturating_sub(now)));
+                let due = |state: &mut State<L>| (state.write_due() != Next::Wait { until }).then_some(());
+                if let (Waited::TimedOut, Some(until)) = (core.state.block(topic::WRITER, deadline, due), until) {
+                    passed = until;
+                }
             }
             // The log has panicked as it was asked how much is pending.
             Err(message) => core.journal_failed(Failure::Panicked { message: format!("the log: {message}") }),
@@ -113,7 +119,7 @@ impl<L: Log> State<L> {
         if let Next::Stop = self.write_due() {
             return NextWrite::Stop;
         }
-        let next = self.protocol.next_write();
+        let next = self.protocol.next_write(now);
         if let NextWrite::Write(_) = next {
             self.writing = Some(now);
             self.tickets.writes();

@@ -9,7 +9,7 @@ use latchwork::journal::{Change, Changed, Recovered};
 use latchwork::log::{MemoryEntry, Merged};
 use latchwork::protocol::{Effects, Failure, NextWrite, Protocol};
 
-use super::client::{Client, Step, World, events};
+use super::client::{LATER, Client, Step, World, events};
 use super::log::{Event, Ledger};
 use super::model::Config;
 use super::properties::Property;
@@ -90,13 +90,16 @@ impl Client {
             steps.push(Step::Write);
         } else if self.is_writing() {
             steps.push(Step::EndWrite);
-        } else if let NextWrite::Write(_) = self.protocol.clone().next_write() {
+        } else if let NextWrite::Write(_) = self.protocol.clone().next_write(LATER) {
             steps.push(Step::BeginWrite);
         }
     }
 
+    /// What may wait for company has waited, or what it waits for has come.
     pub fn begin_write(&mut self) {
-        let (Some(disk), NextWrite::Write(changes)) = (&mut self.disk, self.protocol.next_write()) else { return };
+        let (Some(disk), NextWrite::Write(changes)) = (&mut self.disk, self.protocol.next_write(LATER)) else {
+            return;
+        };
         (disk.writing, disk.taken) = (changes, (1 << self.committed) - 1);
     }
 

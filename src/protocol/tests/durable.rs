@@ -28,7 +28,7 @@ impl Core {
     }
 
     fn begin_write(&mut self) -> Told {
-        let NextWrite::Write(changes) = self.next_write() else { panic!("nothing is written") };
+        let NextWrite::Write(changes) = self.next_write(Time::MAX) else { panic!("nothing is written") };
         changes
     }
 
@@ -76,11 +76,11 @@ fn commit_is_sent_once_it_is_written() {
 #[test]
 fn next_write_takes_all_that_has_gathered_and_one_at_a_time() {
     let mut protocol = journaled([]);
-    assert_eq!(protocol.next_write(), NextWrite::Wait);
+    assert_eq!(protocol.next_write(ms(0)), NextWrite::Wait(None));
     (0..3).for_each(|event| protocol.commits(vec![event]));
     assert_eq!(protocol.begin_write().len(), 3);
     protocol.commits(vec![3]);
-    assert_eq!(protocol.next_write(), NextWrite::Wait);
+    assert_eq!(protocol.next_write(ms(0)), NextWrite::Wait(None));
     protocol.written();
     assert_eq!(protocol.begin_write()[0].number, 4);
 }
@@ -164,7 +164,10 @@ fn a_journal_that_fails_stops_everything_until_restart_and_loses_nothing() {
     protocol.commits(vec![3]);
     let owner = WaitingOn::Owner(full());
     assert_eq!((protocol.waiting_on(), protocol.pull_waiting_on()), (owner.clone(), owner));
-    assert_eq!((protocol.sends(), protocol.pulls(), protocol.next_write()), (vec![], false, NextWrite::Wait));
+    assert_eq!(
+        (protocol.sends(), protocol.pulls(), protocol.next_write(ms(0))),
+        (vec![], false, NextWrite::Wait(None))
+    );
     assert_eq!((protocol.failure(), protocol.unwritten(), protocol.durable()), (Some(&full()), 2, 1));
     let _effects = protocol.restart();
     assert_eq!((protocol.failure(), protocol.sends()), (None, vec![1]));
@@ -207,14 +210,14 @@ fn next_write_stops_after_both_directions_once_all_is_written() {
     let pull = protocol.begin_pull(ms(0));
     let batch = protocol.send(ms(0));
     let _effects = protocol.stop();
-    assert_eq!(protocol.next_write(), NextWrite::Wait);
+    assert_eq!(protocol.next_write(ms(0)), NextWrite::Wait(None));
     let _ended = protocol.pull_ended(pull, disconnected(), 0, ms(0));
-    assert_eq!(protocol.next_write(), NextWrite::Wait);
+    assert_eq!(protocol.next_write(ms(0)), NextWrite::Wait(None));
     let _confirmed = protocol.answer(batch, Ok(()), ms(0));
     let mut failing = protocol.clone();
-    assert_eq!((protocol.write().len(), protocol.next_write()), (1, NextWrite::Stop));
+    assert_eq!((protocol.write().len(), protocol.next_write(ms(0))), (1, NextWrite::Stop));
     let _failed = failing.write_fails();
-    assert_eq!((failing.next_write(), failing.unwritten()), (NextWrite::Stop, 1));
+    assert_eq!((failing.next_write(ms(0)), failing.unwritten()), (NextWrite::Stop, 1));
 }
 
 /// However it goes, what a journal has been told leads to what the log is.
@@ -255,7 +258,7 @@ fn commit_that_the_log_refuses_is_not_written() {
     let mut protocol = journaled([1]);
     let stale = vec![MemoryEntry { position: 1, event: 2 }];
     protocol.commit_numbered(stale).expect_err("its number is taken");
-    assert_eq!((protocol.next_write(), protocol.unwritten()), (NextWrite::Wait, 0));
+    assert_eq!((protocol.next_write(ms(0)), protocol.unwritten()), (NextWrite::Wait(None), 0));
 }
 
 #[test]
@@ -290,4 +293,35 @@ fn replace_takes_back_that_what_it_replaces_is_durable() {
     assert_eq!(protocol.durable(), 1, "what stands in the second place is not written");
     protocol.write();
     assert_eq!(protocol.durable(), 2);
+}
+
+#[test]
+fn next_write_lets_a_confirmation_wait_for_a_commit_while_a_pull_goes_on() {
+    let confirmed = |max| {
+        let mut protocol = journaled_by(max, true, MemoryLog::rebasing(), [1]);
+        let _pull = protocol.begin_pull(ms(0));
+        let batch = protocol.send(ms(5));
+        let _effects = protocol.push_ended(batch, Ok(()), 0, ms(5)).expect("it follows");
+        protocol
+    };
+    let mut protocol = confirmed(3);
+    assert_eq!(protocol.next_write(ms(5)), NextWrite::Wait(Some(ms(6))));
+    assert!(matches!(protocol.clone().next_write(ms(6)), NextWrite::Write(changes) if changes.len() == 1));
+    protocol.commits(vec![3]);
+    assert!(matches!(protocol.next_write(ms(5)), NextWrite::Write(changes) if changes.len() == 2), "in company");
+
+    let hurries: [(&str, fn(&mut Core)); 3] = [
+        ("a stop", |protocol| drop(protocol.stop())),
+        ("a pull that is yet to begin", |protocol| drop(protocol.pull_ended(1, Ok(()), 0, ms(5)))),
+        ("a write that has failed", |protocol| {
+            let _effects = protocol.write_fails();
+            let _effects = protocol.restart();
+        }),
+    ];
+    for (what, hurries) in hurries {
+        let mut protocol = confirmed(3);
+        hurries(&mut protocol);
+        assert!(matches!(protocol.next_write(ms(5)), NextWrite::Write(_)), "{what} waits for no company");
+    }
+    assert!(matches!(confirmed(1).next_write(ms(5)), NextWrite::Write(_)), "a full journal waits for no company");
 }
