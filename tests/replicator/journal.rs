@@ -359,3 +359,34 @@ fn a_log_that_is_made_of_what_the_journal_holds_knows_what_upstream_took() {
     assert_eq!(ordered(&upstream), expected, "nothing twice, nothing lost");
     assert_eq!((held.recovered().cursor.global, held.recovered().pending.len()), (6, 0));
 }
+
+/// 50 ms for each write, and 5,000 calls of each kind meanwhile: the 99.9th percentile is the sixth longest.
+#[test]
+fn neither_commit_nor_status_waits_for_a_slow_journal() {
+    const WRITE: Duration = Duration::from_millis(50);
+    let held = held();
+    let slow = Hooked(held.clone(), |_: &Told| std::thread::sleep(WRITE));
+    let replicator = quick(log(), upstream()).journal(slow).spawn().unwrap();
+    let mut took = [Vec::new(), Vec::new()];
+    let mut measure = |kind: usize, call: &mut dyn FnMut()| {
+        let begun = Instant::now();
+        call();
+        took[kind].push(begun.elapsed());
+    };
+    for event in 0..5_000 {
+        measure(0, &mut || drop(replicator.commit(vec![event]).unwrap()));
+        measure(1, &mut || drop(replicator.status()));
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    let counters = replicator.status().counters;
+    assert!(counters.writes > 3, "the journal has written meanwhile: {counters:?}");
+    for (kind, mut took) in ["commit", "status"].into_iter().zip(took) {
+        took.sort_unstable();
+        let [half, most] = [500, 999].map(|per_mille| took[took.len() * per_mille / 1000]);
+        println!("{kind}: {half:.1?} in the middle, {most:.1?} at the 99.9th percentile");
+        // Of a call that waits for writes every one would be late; the machine may be busy.
+        assert!(most < WRITE / 2, "{kind} waits for the journal: {most:?}");
+    }
+    assert!(replicator.shutdown(LONG).is_clean());
+    assert_eq!(pending(&held), []);
+}

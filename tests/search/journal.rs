@@ -9,7 +9,7 @@ use latchwork::journal::{Change, Changed, Recovered};
 use latchwork::log::{MemoryEntry, Merged};
 use latchwork::protocol::{Effects, Failure, NextWrite, Protocol};
 
-use super::client::{LATER, Client, Step, World, events};
+use super::client::{Client, LATER, Step, World, events};
 use super::log::{Event, Ledger};
 use super::model::Config;
 use super::properties::Property;

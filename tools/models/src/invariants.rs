@@ -25,7 +25,8 @@ pub const ALL: &[Invariant] = &[
     Invariant { name: "I14", against: "prefix break", says: "Nothing is sent past an unresolved prefix; every fence names an item that is still pending." },
     Invariant { name: "I15", against: "cursor ahead", says: "The pull cursor never passes what has been applied." },
     Invariant { name: "I16", against: "silent exit", says: "A worker ends only by a stop or by a failure that the owner can see; a drain that reports success handed everything over." },
-    // I17 and I18 are about what a crash may take back.
+    Invariant { name: "I17", against: "what a crash takes back", says: "Nothing is sent, no pull begins behind a place, and no durability is reported, that a crash can take back." },
+    Invariant { name: "I18", against: "torn journal", says: "What is durable is a first part of the changes: never a cursor without its page, never a page twice." },
     Invariant { name: "I19", against: "hammering", says: "Whatever upstream answers, at once and for ever: without a merge in between, calls come no faster than the backoff allows, and no success that brought nothing takes it back." },
 ];
 
