@@ -1,6 +1,7 @@
 //! The smallest executor, and a timer for it.
 
 use std::future::{Future, poll_fn};
+use std::mem::take;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -109,8 +110,11 @@ pub type Half = Pin<Box<dyn Future<Output = ()>>>;
 /// before or after it.) What else there is to do for a sleep is none.
 pub struct Time {
     now: AtomicUsize,
-    sleepers: Mutex<Vec<(usize, Weak<Mutex<Option<Waker>>>)>>,
+    sleepers: Mutex<Vec<(usize, Weak<Sleeper>)>>,
 }
+
+/// The waker of a sleep, once that has been polled.
+type Sleeper = Mutex<Option<Waker>>;
 
 impl Default for Time {
     fn default() -> Self {
@@ -131,14 +135,17 @@ impl Time {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         say(format_args!("time passes, and is {now}"));
         let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, sleeper) in sleepers.extract_if(.., |(until, _)| *until <= now) {
+        let (due, others): (Vec<_>, _) = take(&mut *sleepers).into_iter().partition(|(until, _)| *until <= now);
+        *sleepers = others;
+        drop(sleepers);
+        for (_, sleeper) in due {
             let waker = sleeper.upgrade().and_then(|sleeper| sleeper.lock().unwrap().take());
             waker.into_iter().for_each(Waker::wake);
         }
     }
 
     pub fn sleep(self: &Arc<Self>, until: usize) -> Pin<Box<dyn Future<Output = ()>>> {
-        let (time, sleeper) = (Arc::clone(self), Arc::<Mutex<Option<Waker>>>::default());
+        let (time, sleeper) = (Arc::clone(self), Arc::<Sleeper>::default());
         time.sleepers.lock().unwrap().push((until, Arc::downgrade(&sleeper)));
         Box::pin(poll_fn(move |context| {
             if time.now() >= until {

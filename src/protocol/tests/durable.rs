@@ -310,7 +310,8 @@ fn next_write_lets_a_confirmation_wait_for_a_commit_while_a_pull_goes_on() {
     protocol.commits(vec![3]);
     assert!(matches!(protocol.next_write(ms(5)), NextWrite::Write(changes) if changes.len() == 2), "in company");
 
-    let hurries: [(&str, fn(&mut Core)); 3] = [
+    type Hurries = (&'static str, fn(&mut Core));
+    let hurries: [Hurries; 3] = [
         ("a stop", |protocol| drop(protocol.stop())),
         ("a pull that is yet to begin", |protocol| drop(protocol.pull_ended(1, Ok(()), 0, ms(5)))),
         ("a write that has failed", |protocol| {
