@@ -1,7 +1,7 @@
 //! A client's file: what is pending, the client's log and its todos, changed together or not at all.
 //!
 //! The log that the replicator works on is in memory. What happens to it is written by a [`SqliteJournal`], which keeps the
-//! cursor and what is pending, and [`Tables`] writes the rest in the same transaction: what upstream has ordered, the todos as
+//! cursor and what is pending, and `Tables` writes the rest in the same transaction: what upstream has ordered, the todos as
 //! the user sees them, with what is pending on top, and what was given up.
 //!
 //! # What a rebase costs
