@@ -114,13 +114,14 @@ fn another_file_in_the_place_of_one_that_is_open_ends_with_one_sentence() {
     is_ended(child, &["this is another upstream: ", "upstream.db is not the one that the clients belong to", "; put "]);
 }
 
-/// A file that is away for a moment is waited for, and one that has only been moved is the same.
+/// A file that is away for a moment is waited for, and one that has only been moved is the same. The job takes longer than
+/// that: what has arrived is looked at once the file is back.
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_away_for_a_moment_is_waited_for() {
     let (dir, upstream, _) = with_an_older_file();
     let away = dir.path().join("away");
-    let child = running(dir.path(), &upstream, "1000,1000");
+    let child = running(dir.path(), &upstream, "20000,20000");
     for _ in 0..3 {
         fs::rename(&upstream, &away).unwrap();
         sleep(Duration::from_millis(20));
