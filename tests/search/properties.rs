@@ -46,7 +46,7 @@ macro_rules! properties {
 }
 
 properties! {
-    Drains = "I1, I18: when no step is left, nothing is pending or unwritten, and every client has what upstream has",
+    Drains = "I1: when no step is left, nothing is pending or unwritten and every client has what upstream has",
     Named = "I1: the party that is waited on can move",
     OwnerIsHeard = "I1: the owner's word ends every wait that time would end",
     SameEpoch = "I2: a push that is behind waits only if nothing has happened since it was sent",
