@@ -1191,7 +1191,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[before(
             "protocol/push.rs",
             "Protocol::merged",
-            "self.note_merged(&merged, at.now);",
+            "self.note_merged(&merged, confirmed, at.now);",
             "self.note(|| crate::log::change::Changed::Committed { entries: Vec::new() });",
         )],
     },
@@ -1202,8 +1202,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::merged",
-            "self.note_merged(&merged, at.now);",
-            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::change::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::change::Changed::Reset { pending: all }); } else { self.note_merged(&merged, at.now); }",
+            "self.note_merged(&merged, confirmed, at.now);",
+            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::change::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::change::Changed::Reset { pending: all }); } else { self.note_merged(&merged, confirmed, at.now); }",
         )],
     },
     KnownBug {

@@ -128,9 +128,6 @@ impl<L: Log> Protocol<L> {
         let given_up = self.log.give_up(range.clone()).ok_or(DecisionError::Unsupported)?;
         self.counters.given_up += range.len() as u64;
         self.note(|| Changed::GivenUp { start: range.start, count: range.len() });
-        if let Some(durable) = &mut self.durable {
-            durable.settles(0, &range.clone().collect::<Vec<_>>());
-        }
         let effects = self.owner_decided(before, &range, range.clone().collect());
         Ok((given_up, effects))
     }
@@ -148,10 +145,7 @@ impl<L: Log> Protocol<L> {
         let former = self.log.replace(index, event).map_err(|event| (DecisionError::Unsupported, event))?;
         if self.durable.is_some() {
             match self.log.batch(NonZeroUsize::MIN.saturating_add(index)).pop() {
-                Some(entry) => {
-                    self.note(|| Changed::Replaced { index, entry });
-                    self.durable.iter_mut().for_each(|durable| durable.forgets_from(index));
-                }
+                Some(entry) => self.note(|| Changed::Replaced { index, entry }),
                 None => self.note_anew(),
             }
         }

@@ -117,13 +117,19 @@ impl<E, P> Durable<E, P> {
         Self { queue, made: 0, events, holds, company: None, writing: None, failed: None, astray: false, max }
     }
 
-    /// The log has changed.
-    pub(super) fn note(&mut self, what: Changed<E>, cursor: P) {
-        self.note_at(what, cursor, None);
-    }
-
-    /// The log has changed; at this time, if that may wait for company.
-    fn note_at(&mut self, what: Changed<E>, cursor: P, now: Option<Time>) {
+    /// The log has changed, in a way that has confirmed so many of the events that were to be sent; at this time, if that may
+    /// wait for company.
+    fn note(&mut self, what: Changed<E>, confirmed: usize, cursor: P, now: Option<Time>) {
+        match &what {
+            Changed::Committed { .. } => {}
+            Changed::Merged(merged) => self.settles(confirmed, merged.dropped().iter().copied()),
+            Changed::GivenUp { start, count } => self.settles(0, *start..start + count),
+            Changed::Replaced { index, .. } => self.forgets_from(*index),
+            Changed::Reset { .. } => {
+                self.astray = false;
+                self.forgets_from(0);
+            }
+        }
         self.made += 1;
         let holds = Holds::of(&what);
         self.company = match now.filter(|_| holds == Holds::Pulls) {
@@ -136,16 +142,16 @@ impl<E, P> Durable<E, P> {
     }
 
     /// So many of the first pending events are pending no more, and of the others those at these indices, which ascend.
-    pub(super) fn settles(&mut self, confirmed: usize, dropped: &[usize]) {
+    fn settles(&mut self, confirmed: usize, dropped: impl Iterator<Item = usize> + Clone) {
         let writing = self.writing.as_mut().map(|write| &mut write.events);
         for events in [&mut self.events].into_iter().chain(writing) {
             let left = events.saturating_sub(confirmed);
-            *events = left - dropped.iter().take_while(|index| **index < left).count();
+            *events = left - dropped.clone().take_while(|index| *index < left).count();
         }
     }
 
-    /// From this pending event on none is known to be durable before what has just been noted is.
-    pub(super) fn forgets_from(&mut self, index: usize) {
+    /// From this pending event on none is known to be durable before what is being noted is.
+    fn forgets_from(&mut self, index: usize) {
         let writing = self.writing.as_mut().map(|write| &mut write.events);
         [&mut self.events].into_iter().chain(writing).for_each(|events| *events = index.min(*events));
     }
@@ -296,23 +302,20 @@ impl<L: Log> Protocol<L> {
     /// The journal is told that the log has these pending events and no others.
     pub(super) fn note_all(&mut self, pending: Vec<L::Entry>) {
         self.note(|| Changed::Reset { pending });
-        if let Some(durable) = &mut self.durable {
-            durable.astray = false;
-            durable.forgets_from(0);
-        }
     }
 
-    /// The log has merged something, at this time. Without a journal nothing is made of it.
-    pub(super) fn note_merged(&mut self, merged: &Merged<L::Entry>, now: Time) {
+    /// The log has merged something at this time, which has confirmed so many of the events that were to be sent. Without a
+    /// journal nothing is made of it.
+    pub(super) fn note_merged(&mut self, merged: &Merged<L::Entry>, confirmed: usize, now: Time) {
         if let Some(durable) = &mut self.durable {
-            durable.note_at(Changed::Merged(merged.clone()), self.log.upstream_head(), Some(now));
+            durable.note(Changed::Merged(merged.clone()), confirmed, self.log.upstream_head(), Some(now));
         }
     }
 
     /// The log has changed. Without a journal nothing is made of it.
     pub(super) fn note(&mut self, what: impl FnOnce() -> Changed<L::Entry>) {
         if let Some(durable) = &mut self.durable {
-            durable.note(what(), self.log.upstream_head());
+            durable.note(what(), 0, self.log.upstream_head(), None);
         }
     }
 

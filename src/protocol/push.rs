@@ -640,10 +640,7 @@ impl<L: Log> Protocol<L> {
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
         let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
         self.settles(confirmed, merged.dropped(), &mut effects.spent);
-        self.note_merged(&merged, at.now);
-        if let Some(durable) = &mut self.durable {
-            durable.settles(confirmed, merged.dropped());
-        }
+        self.note_merged(&merged, confirmed, at.now);
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {
             effects.spent.error(self.unblock());
             match from {
