@@ -155,7 +155,7 @@ fn edit(text: &str) -> Edit {
 }
 
 fn put(db: &Transaction<'_>, edit: &Edit) -> rusqlite::Result<()> {
-    let Change::Put(title) = &edit.change else { unimplemented!("the job has no other edits") };
+    let Change::Put(title) = &edit.change else { unreachable!("the job has no other edits") };
     db.prepare_cached("INSERT OR REPLACE INTO todos VALUES (?1, ?2, 0)")?.execute((&edit.todo, title)).map(drop)
 }
 
