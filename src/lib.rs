@@ -52,8 +52,9 @@
 //! # Read on
 //!
 //! The [guide] has chapters: [which part to choose](guide::choose), how to write [a log](guide::log)
-//! and [an upstream](guide::upstream), what [survives a crash](guide::crash), how [threads](guide::threads) and [tasks](guide::tasks) use the
-//! parts, how to [model-check your own code](guide::model), [what is proved](guide::proved), how to
+//! and [an upstream](guide::upstream), what [survives a crash](guide::crash), how
+//! [threads](guide::threads) and [tasks](guide::tasks) use the parts, how to
+//! [model-check your own code](guide::model), [what is proved](guide::proved), how to
 //! [move from a hand-written loop](guide::by_hand), and a [glossary](guide::glossary).
 //!
 //! # Panics in your code

@@ -51,8 +51,9 @@ impl<L: Log, U> Builder<L, U> {
         }
     }
 
-    /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull` (and `docs/7 save`, with a journal), and its events have it
-    /// as the field `replicator`. Of a longer name its threads have the last ten bytes, since Linux shows fifteen.
+    /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull` (and `docs/7 save`, with a
+    /// journal), and its events have it as the field `replicator`. Of a longer name its threads have the last ten bytes, since
+    /// Linux shows fifteen.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -168,7 +169,8 @@ impl<L: Log, U> Builder<L, U> {
         self.one_shot_pull()
     }
 
-    /// Starts the replicator: two threads, a pusher and a puller, and a writer with a [journal](Self::journal). Events that are pending in the log are pushed.
+    /// Starts the replicator: two threads, a pusher and a puller, and a writer with a [journal](Self::journal). Events that are
+    /// pending in the log are pushed.
     ///
     /// # Errors
     ///
@@ -233,6 +235,7 @@ impl<L: Log, U> Builder<L, U> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
     /// # Panics
     ///
     /// If there is a journal, and the operating system gives no thread.

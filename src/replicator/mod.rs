@@ -248,11 +248,8 @@ impl<L: Log> Replicator<L> {
                 }
             }
             if state.protocol.is_journal_full() {
-                let max = state.protocol.settings().journal.map_or(usize::MAX, NonZeroUsize::get);
-                return (
-                    Err(CommitError::Unwritten { unwritten: state.protocol.unwritten(), max }),
-                    Effects::default(),
-                );
+                let (unwritten, max) = (state.protocol.unwritten(), self.core.limits.max_unwritten);
+                return (Err(CommitError::Unwritten { unwritten, max }), Effects::default());
             }
             let commit = commit.take().expect("a step is taken once");
             let admitted = commit(&mut state.protocol).map_err(|error| {

@@ -143,7 +143,8 @@ impl<L: Log> Core<L> {
 
 impl<L: Log> Replicator<L> {
     /// Waits until nothing is pending, for `timeout` at most; then [stops](Self::stop) it and waits until both directions have
-    /// ended and the [journal](crate::replicator::Builder::journal) has written everything, again for `timeout` at most. Says what was not handed over. If a waker or the log panics, it says that, too.
+    /// ended and the [journal](crate::replicator::Builder::journal) has written everything, again for `timeout` at most. Says
+    /// what was not handed over. If a waker or the log panics, it says that, too.
     ///
     /// A direction that has ended has a thread that drops the upstream and ends, which is waited for in any case. One
     /// that has not is left to itself, also by the drop of the last handle.

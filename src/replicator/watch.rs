@@ -119,8 +119,8 @@ impl<L: Log> Replicator<L> {
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit): [`CommitError::Full`] or [`CommitError::Unwritten`] if there has been no room in time, or at once if there will be none
-    /// before the owner has acted, or never for so many.
+    /// As [`commit`](Self::commit): [`CommitError::Full`] or [`CommitError::Unwritten`] if there has been no room in time, or at
+    /// once if there will be none before the owner has acted, or never for so many.
     pub fn commit_within(
         &self,
         events: Vec<L::Event>,
