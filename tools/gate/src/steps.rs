@@ -218,7 +218,8 @@ fn package(gate: &Gate) -> Outcome {
         fs::remove_dir_all(&unpacked)?;
     }
     fs::create_dir_all(&unpacked)?;
-    gate.program("tar --strip-components=1 -xzf").arg(archive).arg("-C").arg(&unpacked).run()?;
+    // With the present as their time: an archive has the same for all versions, which Cargo would take for unchanged.
+    gate.program("tar --touch --strip-components=1 -xzf").arg(archive).arg("-C").arg(&unpacked).run()?;
     for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
         if !fs::metadata(unpacked.join(file)).is_ok_and(|file| file.len() > 0) {
             return Err(format!("the package has no {file}").into());
