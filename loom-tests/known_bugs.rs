@@ -1051,6 +1051,29 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
+        name: "FormerTaskIsWoken",
+        story: "A driver keeps the waker of the task that has polled it first: once it has moved, a commit wakes what it has left.",
+        source: None,
+        edits: &[replace(
+            "replicator/own_waker.rs",
+            "OwnWaker::begins",
+            "replace(&mut state.task, task)",
+            "match state.task { Some(_) => task, None => replace(&mut state.task, task) }",
+        )],
+    },
+    KnownBug {
+        name: "OwnWakeIsNotSeen",
+        story: "A pusher is woken while its driver polls the puller, and the driver does not look for that as it ends: it polls neither again.",
+        source: None,
+        edits: &[replace("replicator/own_waker.rs", "OwnWaker::ends", "replace(&mut state.woken, false)", "false")],
+    },
+    KnownBug {
+        name: "OwnWakeStaysInside",
+        story: "A driver that has polled its halves still counts as polling them: who wakes the pusher takes it for awake.",
+        source: None,
+        edits: &[replace("replicator/own_waker.rs", "OwnWaker::ends", "state.polling = state.woken;", "")],
+    },
+    KnownBug {
         name: "PartyJoinsLate",
         story: "A task looks for something to do, gives up the lock, and joins the queue afterwards: a wake between the two finds no task.",
         source: None,

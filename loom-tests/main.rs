@@ -481,7 +481,9 @@ index! {
     mod tasks {
         /// After an advance a driver looks again, whatever its pusher is about. (H001, for tasks.)
         advance_resumes_the_driver: "I1, I2", 2 threads, exhaustive,
-            finds { ResumeOnRebaseOnly: DEADLOCK, PublishForgetsPusher: DEADLOCK };
+            finds { ResumeOnRebaseOnly: DEADLOCK, PublishForgetsPusher: DEADLOCK, OwnWakeStaysInside: DEADLOCK };
+        /// A push that asks for another poll gets it.
+        a_push_that_wakes_itself_is_polled_again: "I1, I2", 2 threads, exhaustive, finds { OwnWakeIsNotSeen: DEADLOCK };
         /// After an advance that comes before, during or after a commit, a driver looks again.
         an_advance_at_any_time_resumes_the_driver: "I1, I2", 3 threads, 2,
             finds { ResumeOnRebaseOnly: DEADLOCK, PublishForgetsPusher: DEADLOCK };
@@ -492,6 +494,9 @@ index! {
         advance_resumes_the_halves: "I1, I2", 3 threads, 3, finds { ResumeOnRebaseOnly: DEADLOCK };
         /// A driver that moves to another task is woken there.
         a_driver_that_moves_is_woken_where_it_is: "I1, I2", 2 threads, exhaustive,
+            finds { FormerTaskIsWoken: DEADLOCK };
+        /// A half that moves to another task is woken there.
+        a_half_that_moves_is_woken_where_it_is: "I1, I2", 2 threads, exhaustive,
             finds { FormerWakerStays: DEADLOCK, PartyJoinsLate: DEADLOCK };
         /// A driver that is dropped before its first poll leaves no commit open, and is sure of nothing that it does not know.
         a_driver_is_dropped_at_once = a_driver_is_dropped_as_main_waits(0):

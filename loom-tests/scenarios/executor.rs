@@ -102,6 +102,20 @@ impl<L: Log> Deref for Driven<L> {
 /// A half of a driver.
 pub type Half = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Both halves of a driver in one task, and each is polled whenever that is: as a join of any two futures does it. (A driver
+/// that is polled as it is has a [waker of its own](super::tasks) for its pusher. That multiplies the schedules.)
+pub fn joined((push, pull): (impl Future<Output = ()> + 'static, impl Future<Output = ()> + 'static)) -> Half {
+    let mut halves: [Option<Half>; 2] = [Some(Box::pin(push)), Some(Box::pin(pull))];
+    Box::pin(poll_fn(move |context| {
+        for half in &mut halves {
+            if half.as_mut().is_some_and(|running| running.as_mut().poll(context).is_ready()) {
+                *half = None;
+            }
+        }
+        if halves.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    }))
+}
+
 /// A clock that the model moves, and those who sleep by it.
 ///
 /// It is read `SeqCst`, and has been written so from its beginning: no thread reads a clock as it was before. (Of values that

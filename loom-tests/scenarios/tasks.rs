@@ -119,6 +119,23 @@ pub fn a_driver_that_moves_is_woken_where_it_is() {
     replicator.ends();
 }
 
+/// As [`a_driver_that_moves_is_woken_where_it_is`], of the pushing half alone: the pulling one stays with main, which polls it
+/// no more.
+pub fn a_half_that_moves_is_woken_where_it_is() {
+    let way = unexplored();
+    let upstream = Memory::new(0);
+    let (replicator, driver) = Replicator::builder(Log::new(), upstream.clone()).build_async(EndOfTime::default());
+    let (mut push, mut pull) = driver.split();
+    assert!(poll_once(&mut push).is_pending() && poll_once(&mut pull).is_pending());
+    drop(way);
+    let moved = thread::spawn(move || block_on(Box::pin(push)));
+    let ticket = replicator.commit(vec!["a"]).unwrap();
+    assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(1)));
+    drained(&replicator, &upstream, &["a"]);
+    drop(replicator);
+    moved.join().unwrap();
+}
+
 /// An upstream that takes a push at the second poll, and tells of it at the third. A pull brings nothing, and stays open.
 #[derive(Clone, Default)]
 struct Slow(Arc<AtomicUsize>);
@@ -241,6 +258,14 @@ pub fn a_half_that_is_dropped_ends_the_other(direction: Direction) {
 
 pub const PUSH: Direction = Direction::Push;
 pub const PULL: Direction = Direction::Pull;
+
+/// Main commits. Upstream takes the push at its second poll, and each poll asks for the next.
+pub fn a_push_that_wakes_itself_is_polled_again() {
+    let replicator = Driven::new(Replicator::builder(Log::new(), Slow::default()).build_async(EndOfTime::default()));
+    let ticket = replicator.commit(vec!["a"]).unwrap();
+    assert!(matches!(block_on(ticket.wait_async()), Settled::Confirmed(1)));
+    replicator.ends();
+}
 
 /// Main commits, and drops the last handle at any moment of the push.
 pub fn the_drop_of_the_last_handle_ends_the_driver() {

@@ -54,7 +54,7 @@ pub(super) struct State<L: Log> {
     /// The calls that are going on.
     pub calls: [Option<Call>; 2],
     /// The last error of each direction, and when, since its last success.
-    errors: [Option<(SharedError, Time)>; 2],
+    errors: [Option<Box<(SharedError, Time)>>; 2],
     /// How many logs there were before the present one. What comes of a call that began with another is not the present
     /// one's.
     pub replaced: u64,
@@ -469,7 +469,7 @@ impl<L: Log> State<L> {
 
     /// Something went wrong in this direction.
     pub(super) fn went_wrong(&mut self, direction: Direction, error: SharedError, now: Time) {
-        let former = self.errors[direction as usize].replace((error, now));
+        let former = self.errors[direction as usize].replace(Box::new((error, now)));
         self.discard_error(former);
     }
 
@@ -479,7 +479,7 @@ impl<L: Log> State<L> {
         self.discard_error(former);
     }
 
-    fn discard_error(&mut self, error: Option<(SharedError, Time)>) {
+    fn discard_error(&mut self, error: Option<Box<(SharedError, Time)>>) {
         if let Some(error) = error {
             self.after.discard(error);
         }
@@ -488,7 +488,8 @@ impl<L: Log> State<L> {
     /// The last error of either direction, and when.
     pub(super) fn last_error(&self) -> Option<(Direction, &SharedError, Time)> {
         let errors = [Direction::Push, Direction::Pull].into_iter().zip(&self.errors);
-        let errors = errors.filter_map(|(direction, error)| error.as_ref().map(|(error, at)| (direction, error, *at)));
+        let errors =
+            errors.filter_map(|(direction, error)| error.as_deref().map(|(error, at)| (direction, error, *at)));
         errors.max_by_key(|(_, _, at)| *at)
     }
 

@@ -14,10 +14,11 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::core::{Core, State};
+use super::own_waker::OwnWaker;
 use super::told::topic_of;
 use super::upstream::call::{call, cut_short};
 use super::upstream::{AsyncPull, AsyncUpstream};
@@ -81,6 +82,8 @@ impl<F: Fn(Duration) -> S + 'static, S: Future<Output = ()>> Timer for F {
 pub struct Driver<P, Q> {
     push: Half<P>,
     pull: Half<Q>,
+    /// What wakes the pusher, as long as both are polled together.
+    pusher: Arc<OwnWaker>,
 }
 
 /// A direction; `None` once it has ended, or panicked.
@@ -99,6 +102,11 @@ impl<F: Future<Output = ()>> Half<F> {
         }
         polled
     }
+
+    /// What another poll would say.
+    fn polled(&self) -> Poll<()> {
+        if self.0.is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
 }
 
 impl<F> Drop for Half<F> {
@@ -111,7 +119,7 @@ impl<F> Drop for Half<F> {
 impl<P: Future<Output = ()>, Q: Future<Output = ()>> Driver<P, Q> {
     /// The pusher and the puller apart, to run at the same time. Dropping one of them ends the other.
     pub fn split(self) -> (impl Future<Output = ()> + use<P, Q>, impl Future<Output = ()> + use<P, Q>) {
-        let Self { mut push, mut pull } = self;
+        let Self { mut push, mut pull, .. } = self;
         (poll_fn(move |context| push.poll(context)), poll_fn(move |context| pull.poll(context)))
     }
 }
@@ -120,11 +128,26 @@ impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { push, pull, pusher } = &mut *self;
         // Both are dropped if one panics.
-        let (mut push, mut pull) = (Half(self.push.0.take()), Half(self.pull.0.take()));
-        let polled = (push.poll(context), pull.poll(context));
-        *self = Self { push, pull };
-        match polled {
+        let (mut pushes, mut pulls) = (Half(push.0.take()), Half(pull.0.take()));
+        let own = Waker::from(Arc::clone(pusher));
+        let mut poll_push = || pushes.poll(&mut Context::from_waker(&own));
+        if pusher.begins(context.waker()) {
+            let _polled = poll_push();
+        }
+        let pulled = pulls.poll(context);
+        if pusher.ends() {
+            // The puller has mostly let it go on.
+            let _polled = poll_push();
+            if pusher.ends() {
+                // Other tasks run before it does.
+                own.wake_by_ref();
+                context.waker().wake_by_ref();
+            }
+        }
+        (*push, *pull) = (pushes, pulls);
+        match (push.polled(), pulled) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),
             _ => Poll::Pending,
         }
@@ -152,7 +175,7 @@ pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer>(
     let ends = |direction| Ends { core: Arc::clone(&core), direction };
     let push = push(ends(Direction::Push), Arc::clone(&means));
     let pull = pull(ends(Direction::Pull), means);
-    Driver { push: Half::new(push), pull: Half::new(pull) }
+    Driver { push: Half::new(push), pull: Half::new(pull), pusher: Arc::new(OwnWaker::new()) }
 }
 
 /// Ends its direction as it is dropped, unless that has ended; and with it the other.

@@ -60,6 +60,7 @@ mod driver;
 mod group;
 pub(crate) mod journal;
 mod owed;
+mod own_waker;
 mod shutdown;
 mod status;
 mod ticket;

@@ -37,8 +37,9 @@
 //!   and polled after the lock has been given up: if a transition has come in between, the waker in the queue has been woken,
 //!   and the next poll compares and sleeps for what it is told then. A sleep for a time of before is dropped.
 //!
-//! Two halves in one task are woken by each other's wakes, too: that is a poll for no reason. The models show that each of the
-//! three is needed, by taking it away.
+//! Two halves in one task may be woken by each other's wakes, too: that is a poll for no reason. A driver that is not split gives
+//! its pusher [a waker of its own](super::own_waker), by which a wake reaches its task as well. The models show that each
+//! of the three is needed, by taking it away.
 
 use crate::primitives::monitor::Topics;
 use crate::protocol::{Direction, Next};

@@ -6,7 +6,7 @@
 //!
 //! Threads: main and the driver's.
 
-use super::super::executor::{Driven, EndOfTime, Task, block_on, poll_once};
+use super::super::executor::{Driven, EndOfTime, Task, block_on, joined, poll_once};
 use super::super::unexplored;
 use super::super::upstream::ForTasks;
 use super::{
@@ -41,7 +41,8 @@ impl Happening {
             builder = builder.push_deadline(HOUR);
         }
         let clock = EndOfTime::default();
-        let (replicator, mut driver) = builder.max_unread(NonZeroUsize::MIN).build_async(clock.clone());
+        let (replicator, driver) = builder.max_unread(NonZeroUsize::MIN).build_async(clock.clone());
+        let mut driver = joined(driver.split());
         let receiver = self.subscribes.then(|| replicator.updates().receiver);
         let mut goes_on = || {
             // What one half does may give the other something to do.
