@@ -137,6 +137,7 @@ fn job(command: &mut Command, job: &Job) {
     for (name, value) in [
         ("--edit-every", job.edit_every),
         ("--push-batch", job.push_batch.get() as u64),
+        ("--linger", job.linger),
         ("--page", job.page.get() as u64),
         ("--max-pending", job.max_pending.get() as u64),
         ("--seed", job.seed),

@@ -32,6 +32,10 @@ pub struct Job {
     /// The most events in a push.
     #[arg(long, value_name = "N", default_value = "100")]
     pub push_batch: NonZeroUsize,
+    /// How long a push waits for more events, unless there are enough for a batch. Each push costs every client a write of its
+    /// file.
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 1000)]
+    pub linger: u64,
     /// The most events in a page of a pull.
     #[arg(long, value_name = "N", default_value = "100")]
     pub page: NonZeroUsize,
@@ -69,6 +73,12 @@ impl Job {
     #[must_use]
     pub fn ordered(&self) -> u64 {
         self.shares().iter().map(|share| share.ordered(self)).sum()
+    }
+
+    /// How long a push waits for more events.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        Duration::from_micros(self.linger)
     }
 
     /// How long a push may take, and a pull be silent.

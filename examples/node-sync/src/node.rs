@@ -233,6 +233,7 @@ where
         .name(&client)
         .journal(journal)
         .push_batch(job.push_batch)
+        .linger(job.linger())
         .max_pending(job.max_pending)
         .max_unwritten(MAX_UNWRITTEN)
         .push_deadline(job.patience())

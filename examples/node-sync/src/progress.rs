@@ -116,7 +116,19 @@ mod tests {
         let faults = Faults::default();
         let patience = NonZeroU64::MIN;
         let (commit_batch, window, push_batch, page, max_pending) = (one, one, one, one, one);
-        Job { todos, edit_every: 0, commit_batch, window, push_batch, page, max_pending, patience, faults, seed: 1 }
+        Job {
+            todos,
+            edit_every: 0,
+            commit_batch,
+            window,
+            push_batch,
+            linger: 0,
+            page,
+            max_pending,
+            patience,
+            faults,
+            seed: 1,
+        }
     }
 
     /// Shows bars until this is to be seen.

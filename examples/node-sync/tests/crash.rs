@@ -38,6 +38,7 @@ fn endless() -> Job {
         push_batch: some(20),
         page: some(20),
         max_pending: some(200),
+        linger: 0,
         patience: NonZeroU64::new(2000).unwrap(),
         faults: Faults::default(),
         seed: 1,

@@ -101,6 +101,7 @@ fn without_news(dir: &Path, patience: u64) -> (ClientProcess, Messages) {
         push_batch: one,
         page: one,
         max_pending: one,
+        linger: 0,
         patience: NonZeroU64::new(patience).unwrap(),
         faults: Faults::default(),
         seed: 1,

@@ -65,6 +65,7 @@ impl Case {
             page: number(self.page),
             // The test has its own faults, and commits without a limit.
             max_pending: NonZeroUsize::MAX,
+            linger: 0,
             patience: NonZeroU64::MAX,
             faults: Faults::default(),
             seed: self.seed,
