@@ -1181,18 +1181,47 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "replicator/writer.rs",
             "wrote",
-            "written.map_err(|error| Failure::Journal { error })",
-            "Ok(written.unwrap_or_default())",
+            "written.map_err(|error| Failure::Journal { error: error.into() })",
+            "{ _ = written; Ok(()) }",
         )],
     },
     KnownBug {
         name: "WriterEndsSilently",
         story: "The writer ends when a write fails, and no party is told.",
         source: None,
+        edits: &[
+            begin(
+                "replicator/writer.rs",
+                "next",
+                "if report.as_ref().is_some_and(|(_, outcome)| outcome.is_err()) { return None; }",
+            ),
+            begin(
+                "replicator/writer.rs",
+                "poll",
+                "if core.look(|state| state.protocol.journal_failure().is_some()) { return (NextWrite::Stop, Time::ZERO); }",
+            ),
+        ],
+    },
+    KnownBug {
+        name: "WriterJoinsLate",
+        story: "A driver looks for something to write, gives up the lock, and joins the queue afterwards: a change between the two wakes no writer.",
+        source: None,
+        edits: &[before("replicator/writer.rs", "look", "let former =", "drop(state); state = core.state.lock();")],
+    },
+    KnownBug {
+        name: "DroppedWriteIsWritten",
+        story: "A driver is dropped during a write, and the write counts as made.",
+        source: None,
+        edits: &[replace("replicator/driver.rs", "Writing::drop", "Err(failure)", "{ drop(failure); Ok(()) }")],
+    },
+    KnownBug {
+        name: "DroppedWriteIsLost",
+        story: "A driver is dropped during a write, and what it was to write is forgotten: the report knows nothing of it.",
+        source: None,
         edits: &[begin(
-            "replicator/writer.rs",
-            "next",
-            "if report.as_ref().is_some_and(|(_, outcome)| outcome.is_err()) { return None; }",
+            "replicator/driver.rs",
+            "Writing::drop",
+            "if true { self.core.look(|state| { state.writing = None; state.protocol.written(); }); return; }",
         )],
     },
     KnownBug {

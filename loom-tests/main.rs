@@ -563,6 +563,31 @@ index! {
         /// What has stopped has left nothing unwritten.
         what_has_stopped_has_written_everything: "I16, I17", 4 threads, 2,
             finds { DrainWithUnwritten: "it has ended and left something unwritten" };
+        /// Nothing is sent by a driver that a crash takes back.
+        what_a_driver_sends_is_durable: "I2, I17", 2 threads, exhaustive,
+            finds { SentBeforeDurable: "a crash takes back what was sent", PublishForgetsWriter: DEADLOCK };
+        /// Nothing is reported as durable by a driver that a crash takes back.
+        what_a_driver_says_is_durable_is_written: "I17", 2 threads, exhaustive,
+            finds { DurableWhenTaken: "a crash takes back what was reported as durable", WriterJoinsLate: DEADLOCK };
+        /// A write that fails in a driver is the owner's to see, and is made again after a restart.
+        a_write_of_a_driver_that_fails_is_made_again: "I16, I17", 2 threads, 2,
+            finds { FailedWriteReported: "a crash takes back what was settled", WriterEndsSilently: DEADLOCK };
+        /// What has stopped a driver has left nothing unwritten.
+        what_has_stopped_a_driver_has_written_everything: "I16, I17", 2 threads, 3,
+            finds { DrainWithUnwritten: "it has ended and left something unwritten" };
+        /// A driver that is dropped before its first poll has written nothing, says so, and leaves no waiter.
+        a_driver_that_writes_is_dropped_at_once = a_driver_that_writes_is_dropped(0):
+            "I16, I17", 2 threads, exhaustive, finds { DroppedHalfNeverEnds: DEADLOCK };
+        /// Of a write that is dropped with its driver nothing is reported as durable.
+        a_driver_that_writes_is_dropped_after_a_poll = a_driver_that_writes_is_dropped(1):
+            "I16, I17", 2 threads, exhaustive,
+            finds { DroppedWriteIsWritten: "a crash takes back what was reported as durable" };
+        /// Nor of one that has been made and has not said so.
+        a_driver_that_writes_is_dropped_after_two_polls = a_driver_that_writes_is_dropped(2):
+            "I16, I17", 2 threads, exhaustive, finds { DroppedWriteIsLost: "what is not durable is not in the report" };
+        /// What a driver has written stays written as it is dropped.
+        a_driver_that_writes_is_dropped_after_three_polls = a_driver_that_writes_is_dropped(3):
+            "I16, I17", 2 threads, 3, finds {  };
     }
     /// What stands in the place of other engines' bugs.
     mod engines {

@@ -117,13 +117,16 @@ pub mod sync {
     pub use crate::platform::{IN_MODEL, model};
 }
 
-/// What survives a crash: what happens to a log, written down by a thread of its own, in the order in which it happened.
+/// What survives a crash: what happens to a log, written down beside the pusher and the puller, in the order in which it happened.
 ///
-/// A [`Journal`](journal::Journal) is given to [`Builder::journal`](replicator::Builder::journal), with the log that it holds.
+/// A [`Journal`](journal::Journal), or an [`AsyncJournal`](journal::AsyncJournal) for tasks, is given to
+/// [`Builder::journal`](replicator::Builder::journal), with the log that it holds.
 /// [Surviving a crash](guide::crash) says what is promised then.
 pub mod journal {
     pub use crate::log::change::{Change, ChangeError, Changed, Recovered};
-    pub use crate::replicator::journal::{Journal, Memory, MemoryError};
+    pub use crate::replicator::journal::{
+        AsyncJournal, ForTasks, ForTasksError, ForThreads, Journal, Memory, MemoryError,
+    };
 }
 
 /// What a backend implements: the upstream that puts the events of all clients into one order.

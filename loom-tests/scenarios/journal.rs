@@ -2,15 +2,18 @@
 //!
 //! A crash leaves what the journal holds at that moment and nothing else. So each moment at which something is sent, reported
 //! or ended is looked at as if the process died there. Threads: main, the pusher, the puller (which ends its one pull before),
-//! the writer.
+//! the writer; with tasks main and the driver's, in an [executor](super::executor) that polls what has been woken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{latchwork, unexplored};
-use latchwork::journal::{Change, Journal, Recovered};
+use super::executor::{Driven, EndOfTime, poll_once};
+use super::tasks::{Nothing, once_more};
+use super::{latchwork, thread, unexplored};
+use latchwork::journal::{AsyncJournal, Change, Journal, Recovered};
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
+use latchwork::replicator::CommitError;
+use latchwork::upstream::{AsyncUpstream, Batch, More, Page, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
 use loom::sync::Mutex;
 
@@ -26,6 +29,11 @@ impl Disk {
         let held = self.0.lock().unwrap();
         held.cursor > 0 || held.pending.iter().any(|entry| entry.event == event)
     }
+
+    fn write(&self, changes: &[Change<Entry, u64>]) -> Result<(), std::io::Error> {
+        let mut held = self.0.lock().unwrap();
+        changes.iter().try_for_each(|change| held.apply(change, |_| true)).map_err(std::io::Error::other)
+    }
 }
 
 /// A journal, of which so many writes fail first.
@@ -39,13 +47,46 @@ impl Journal<Log> for Fails {
             self.1 = left;
             return Err(std::io::Error::other("full"));
         }
-        let mut held = self.0.0.lock().unwrap();
-        changes.iter().try_for_each(|change| held.apply(change, |_| true)).map_err(std::io::Error::other)
+        self.0.write(changes)
+    }
+}
+
+impl AsyncJournal<Log> for Fails {
+    type Error = std::io::Error;
+
+    async fn write(&mut self, changes: &[Change<Entry, u64>]) -> Result<(), std::io::Error> {
+        Journal::write(self, changes)
+    }
+}
+
+/// A journal that writes at the second poll, and says so at the third.
+struct Slow(Disk);
+
+impl AsyncJournal<Log> for Slow {
+    type Error = std::io::Error;
+
+    async fn write(&mut self, changes: &[Change<Entry, u64>]) -> Result<(), std::io::Error> {
+        once_more().await;
+        self.0.write(changes)?;
+        once_more().await;
+        Ok(())
     }
 }
 
 /// An upstream that takes everything, and looks whether a crash takes it back.
 struct Takes(Disk);
+
+impl AsyncUpstream<Log> for Takes {
+    type Pull<'a> = Nothing;
+
+    async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
+        Upstream::push(self, batch, &Interrupt::new())
+    }
+
+    fn pull(&self, _: u64) -> Nothing {
+        Nothing(false)
+    }
+}
 
 impl Upstream<Log> for Takes {
     fn push(&self, batch: &Batch<Log>, _: &Interrupt) -> Result<(), PushError<u64>> {
@@ -108,4 +149,93 @@ pub fn what_has_stopped_has_written_everything() {
     replicator.stopped().wait();
     loom::stop_exploring();
     assert!(disk.has("a"), "it has ended and left something unwritten");
+}
+
+/// A replicator for tasks that has caught up, and what survives it.
+fn driven(failing: usize) -> (Driven<Log>, Disk) {
+    let way = unexplored();
+    let disk = Disk(Arc::new(Mutex::new(Recovered::new(0))), Arc::default());
+    let builder = Replicator::builder(Log::new(), Takes(disk.clone())).journal(Fails(disk.clone(), failing));
+    let replicator = Driven::new(builder.build_async(EndOfTime::default()));
+    loom::thread::yield_now();
+    drop(way);
+    (replicator, disk)
+}
+
+/// As [`what_is_sent_is_durable`], with tasks.
+pub fn what_a_driver_sends_is_durable() {
+    let (replicator, disk) = driven(0);
+    let ticket = replicator.commit(vec!["a"]).unwrap();
+    assert!(ticket.wait() == Settled::Confirmed(1));
+    loom::stop_exploring();
+    assert!(!disk.1.load(Ordering::Relaxed), "a crash takes back what was sent");
+    replicator.ends();
+}
+
+/// As [`what_is_durable_is_written`], with tasks. Main has polled the driver, which moves to its thread meanwhile.
+pub fn what_a_driver_says_is_durable_is_written() {
+    let way = unexplored();
+    let disk = Disk(Arc::new(Mutex::new(Recovered::new(0))), Arc::default());
+    let builder = Replicator::builder(Log::new(), Takes(disk.clone())).journal(Fails(disk.clone(), 0));
+    let (replicator, mut driver) = builder.build_async(EndOfTime::default());
+    assert!(poll_once(&mut driver).is_pending());
+    drop(way);
+    let replicator = Driven::new((replicator, driver));
+    let ticket = replicator.commit(vec!["a"]).unwrap();
+    assert!(ticket.durable().wait());
+    assert!(disk.has("a"), "a crash takes back what was reported as durable");
+    loom::stop_exploring();
+    replicator.ends();
+}
+
+/// As [`a_write_that_fails_is_made_again`], with tasks.
+pub fn a_write_of_a_driver_that_fails_is_made_again() {
+    let (replicator, disk) = driven(1);
+    let ticket = replicator.commit(vec!["a"]).unwrap();
+    let flushed = replicator.flushed().wait();
+    assert!(flushed.is_err() && !disk.has("a"), "a crash takes back what was settled");
+    replicator.restart();
+    assert!(ticket.durable().wait());
+    assert!(disk.has("a"), "a crash takes back what was reported as durable");
+    loom::stop_exploring();
+    replicator.ends();
+}
+
+/// As [`what_has_stopped_has_written_everything`], with tasks.
+pub fn what_has_stopped_a_driver_has_written_everything() {
+    let (replicator, disk) = driven(0);
+    let _ticket = replicator.commit(vec!["a"]).unwrap();
+    replicator.stop();
+    replicator.stopped().wait();
+    loom::stop_exploring();
+    assert!(disk.has("a"), "it has ended and left something unwritten");
+    replicator.ends();
+}
+
+/// Main commits and waits for what is said of the commit, as the driver is dropped after so many polls: before, during or after
+/// the write. What is durable is written, and what is not is in the report.
+pub fn a_driver_that_writes_is_dropped(polls: usize) {
+    let disk = Disk(Arc::new(Mutex::new(Recovered::new(0))), Arc::default());
+    let builder = Replicator::builder(Log::new(), Takes(disk.clone())).journal(Slow(disk.clone()));
+    let (replicator, mut driver) = builder.build_async(EndOfTime::default());
+    let drops = thread::spawn(move || {
+        for _ in 0..polls {
+            let _ready_or_not = poll_once(&mut driver);
+        }
+        drop(driver);
+    });
+    let durable = match replicator.commit(vec!["a"]) {
+        Ok(ticket) => Some(ticket.durable().wait()),
+        Err(CommitError::Stopped) => None,
+        Err(other) => panic!("{other}"),
+    };
+    assert!(durable != Some(true) || disk.has("a"), "a crash takes back what was reported as durable");
+    replicator.stopped().wait();
+    loom::stop_exploring();
+    drops.join().unwrap();
+    assert!(!disk.1.load(Ordering::Relaxed), "a crash takes back what was sent");
+    let report = replicator.shutdown(std::time::Duration::MAX);
+    assert!(report.unfinished.is_empty() && report.unwritten.writing_for.is_none());
+    assert!(durable != Some(false) || report.unwritten.changes == 1, "what is not durable is not in the report");
+    assert!(replicator.into_log().is_some(), "the driver has left something behind");
 }

@@ -141,7 +141,7 @@ pub fn a_half_that_moves_is_woken_where_it_is() {
 struct Slow(Arc<AtomicUsize>);
 
 /// Is polled twice.
-async fn once_more() {
+pub(super) async fn once_more() {
     let mut polled = false;
     poll_fn(|context| match std::mem::replace(&mut polled, true) {
         true => Poll::Ready(()),
@@ -168,7 +168,7 @@ impl AsyncUpstream<Log> for Slow {
     }
 }
 
-struct Nothing(bool);
+pub struct Nothing(pub bool);
 
 impl AsyncPull<Log> for Nothing {
     async fn next_page(&mut self) -> Option<Result<Page<MemoryEntry<Event>>, PullError>> {

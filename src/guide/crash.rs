@@ -1,8 +1,8 @@
 //! Surviving a crash: what is promised at each stage, and what is not.
 //!
 //! Without a [journal](crate::journal) a replicator's log is in memory: what is pending is lost with the process. With one,
-//! every change of the log is also told as a value, in order, and a thread of its own, the **writer**, has the journal write
-//! all that have gathered as one transaction. No lock is held meanwhile: a commit, a status or a merge waits for no disk, and
+//! every change of the log is also told as a value, in order, and a third party beside the pusher and the puller, the
+//! **writer**, has the journal write all that have gathered as one transaction. No lock is held meanwhile: a commit, a status or a merge waits for no disk, and
 //! the slower the disk is, the more changes share a write.
 //!
 //! # The stages of a commit
@@ -44,6 +44,19 @@
 //! [numbers](crate::journal::Change::number). A [`shutdown`](crate::Replicator::shutdown) that leaves something unwritten is not
 //! clean.
 //!
+//! # On threads, and on tasks
+//!
+//! With threads the writer has one of its own, and the drop of the last handle waits until all is written. With tasks it is a
+//! part of the [`Driver`](crate::replicator::Driver), in one task with the pusher; the driver returns when all is written, and
+//! what drops it earlier leaves the rest unwritten, as a crash does: [`Ticket::durable`](crate::Ticket::durable) is `false` for
+//! what is not known to be on the disk, and a [`shutdown`](crate::Replicator::shutdown) says how much that is. So on the way
+//! out, await the driver.
+//!
+//! | the journal | on threads, with [`spawn`](crate::replicator::Builder::spawn) | on tasks, with [`build_async`](crate::replicator::Builder::build_async) |
+//! | --- | --- | --- |
+//! | blocks: a [`Journal`](crate::journal::Journal) | as it is | [`ForTasks`](crate::journal::ForTasks): its calls run where they may block |
+//! | awaits: an [`AsyncJournal`](crate::journal::AsyncJournal) | [`ForThreads`](crate::journal::ForThreads): its calls are blocked on | as it is |
+//!
 //! # An example
 //!
 //! A process dies after its commit was durable and before it was sent. (The journal is in memory; one of yours writes to a
@@ -71,5 +84,49 @@
 //! let next = Replicator::builder(recover(&journal), upstream.clone()).journal(journal.clone()).spawn()?;
 //! assert!(matches!(next.commit(vec!["alice: bread"])?.wait(), Settled::Confirmed(2)));
 //! assert_eq!(upstream.entries()[0].event, "alice: milk");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same on tasks, where it is the driver that is dropped:
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::journal::{self, Recovered};
+//! use latchwork::log::MemoryLog;
+//! use latchwork::protocol::Direction;
+//! use latchwork::{Replicator, Settled, upstream::Memory};
+//! use std::future::Future;
+//! use std::pin::Pin;
+//! use std::task::{Context, Waker};
+//!
+//! # fn recover(journal: &journal::Memory<MemoryLog<&'static str>>) -> MemoryLog<&'static str> {
+//! #     let held = journal.recovered();
+//! #     MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
+//! # }
+//! let (upstream, journal) = (Memory::new(0), journal::Memory::new(Recovered::new(0)));
+//! // `recover` is as above; and no failure to wait out.
+//! let start = || {
+//!     let builder = Replicator::builder(recover(&journal), upstream.clone()).journal(journal.clone());
+//!     builder.build_async(|_| std::future::pending())
+//! };
+//! // What a runtime does with a task; this journal and this upstream answer in the first poll.
+//! let mut context = Context::from_waker(Waker::noop());
+//!
+//! let (first, mut driver) = start();
+//! first.pause(Direction::Push);
+//! let milk = first.commit(vec!["alice: milk"])?;
+//! assert!(Pin::new(&mut driver).poll(&mut context).is_pending());
+//! let eggs = first.commit(vec!["alice: eggs"])?;
+//! drop(driver);
+//! assert!(milk.durable().wait() && !eggs.durable().wait());
+//!
+//! let (next, mut driver) = start();
+//! let bread = next.commit(vec!["alice: bread"])?;
+//! assert!(Pin::new(&mut driver).poll(&mut context).is_pending());
+//! assert!(matches!(bread.wait(), Settled::Confirmed(2)));
+//! assert_eq!(upstream.entries()[0].event, "alice: milk");
+//! drop(next);
+//! while Pin::new(&mut driver).poll(&mut context).is_pending() {}
+//! assert_eq!(journal.recovered().cursor, 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

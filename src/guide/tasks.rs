@@ -94,6 +94,8 @@
 //! - **An upstream for tasks** is an [`AsyncUpstream`](crate::upstream::AsyncUpstream);
 //!   [how to write one](super::upstream#for-tasks). The driver is `Send` exactly if the upstream's
 //!   futures are and it is `Sync`: there is one trait for both worlds.
+//! - **A journal for tasks** is an [`AsyncJournal`](crate::journal::AsyncJournal), and a part of the driver; see [surviving a
+//!   crash](super::crash#on-threads-and-on-tasks).
 //! - **The timer** is what the runtime sleeps with, as `tokio::time::sleep`. It is asked for
 //!   backoffs and time limits; see [`Timer`](crate::replicator::Timer) for a clock of one's own.
 //! - **[`split`](crate::replicator::Driver::split)** gives the two directions apart, to run at the same

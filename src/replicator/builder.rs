@@ -1,5 +1,6 @@
 //! How a replicator is started.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use super::choices::OnRejected;
 use super::core::{Clock, Core, Limits};
 use super::driver::{Driver, Timer};
-use super::journal::{self, Journal, Writes};
+use super::journal::{AsyncJournal, Journal};
 use super::shutdown::Owned;
 use super::upstream::{AsyncUpstream, Upstream};
 use super::{Replicator, driver, work, writer};
@@ -21,7 +22,7 @@ use crate::protocol::{Direction, Protocol, Resend, Settings};
 
 /// Configures and starts a [`Replicator`]; see [`Replicator::builder`].
 #[must_use = "a replicator is started by `spawn` or `build_async`"]
-pub struct Builder<L: Log, U> {
+pub struct Builder<L: Log, U, J = Infallible> {
     log: L,
     upstream: U,
     settings: Settings,
@@ -30,7 +31,7 @@ pub struct Builder<L: Log, U> {
     max_pending: Option<NonZeroUsize>,
     on_rejected: OnRejected,
     deadlines: [Option<Duration>; 2],
-    journal: Option<Writes<L>>,
+    journal: Option<J>,
     max_unwritten: NonZeroUsize,
 }
 
@@ -50,7 +51,9 @@ impl<L: Log, U> Builder<L, U> {
             max_unwritten: const { NonZeroUsize::new(65_536).unwrap() },
         }
     }
+}
 
+impl<L: Log, U, J> Builder<L, U, J> {
     /// Sets the replicator's name: its threads are called by it, as `docs/7 push` and `docs/7 pull` (and `docs/7 save`, with a
     /// journal), and its events have it as the field `replicator`. Of a longer name its threads have the last ten bytes, since
     /// Linux shows fifteen.
@@ -122,11 +125,33 @@ impl<L: Log, U> Builder<L, U> {
         self
     }
 
-    /// Has a journal write down what happens to the log, on a thread of its own; the log is to be what the journal holds. Only
-    /// what it has written is sent. See [surviving a crash](crate::guide::crash).
-    pub fn journal(mut self, journal: impl Journal<L>) -> Self {
-        self.journal = Some(journal::writes(journal));
-        self
+    /// Has a journal write down what happens to the log, on a thread of its own or as a part of the [`Driver`]; the log is to be
+    /// what the journal holds. Only what it has written is sent. See [surviving a crash](crate::guide::crash).
+    pub fn journal<K>(self, journal: K) -> Builder<L, U, K> {
+        let Self {
+            log,
+            upstream,
+            settings,
+            name,
+            max_unread,
+            max_pending,
+            on_rejected,
+            deadlines,
+            journal: _,
+            max_unwritten,
+        } = self;
+        Builder {
+            log,
+            upstream,
+            settings,
+            name,
+            max_unread,
+            max_pending,
+            on_rejected,
+            deadlines,
+            journal: Some(journal),
+            max_unwritten,
+        }
     }
 
     /// Sets how many changes of the log may be waiting for the [journal](Self::journal). With so many a commit is
@@ -175,14 +200,15 @@ impl<L: Log, U> Builder<L, U> {
     /// # Errors
     ///
     /// If the operating system gives no thread, or the name holds a zero byte.
-    pub fn spawn(mut self) -> io::Result<Replicator<L>>
+    pub fn spawn(self) -> io::Result<Replicator<L>>
     where
         U: Upstream<L>,
+        J: Journal<L>,
     {
         let [push, pull] =
             [Direction::Push, Direction::Pull].map(|direction| thread_name(self.name.as_deref(), direction));
-        let writer = self.writer();
-        let (core, upstream) = self.build(Clock::Since(Instant::now()));
+        let write = thread_name(self.name.as_deref(), "save");
+        let (core, upstream, journal) = self.build(Clock::Since(Instant::now()));
         let upstream = Arc::new(upstream);
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
@@ -194,28 +220,20 @@ impl<L: Log, U> Builder<L, U> {
         };
         let stop = |_: &io::Error| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop())));
         let puller = started.inspect_err(stop)?;
-        let writer = writer.map(|start| start(&core)).transpose().inspect_err(stop)?;
+        let writer = journal.map(|journal| {
+            // A worker could run again.
+            let (core, journal) = (Arc::clone(&core), Mutex::new(journal));
+            Worker::spawn(write, move |_run| writer::write(&core, &mut *journal.lock()))
+        });
+        let writer = writer.transpose().inspect_err(stop)?;
         Ok(Replicator { core: Arc::new(Owned::new(core, [Some(pusher), Some(puller)], writer)) })
-    }
-
-    /// Takes the journal out, and returns what starts its writer.
-    fn writer(&mut self) -> Option<impl FnOnce(&Arc<Core<L>>) -> io::Result<Worker> + use<L, U>> {
-        let name = thread_name(self.name.as_deref(), "save");
-        self.settings.journal = self.journal.is_some().then_some(self.max_unwritten);
-        self.journal.take().map(|journal| {
-            move |core: &Arc<Core<L>>| {
-                // A worker could run again.
-                let (core, journal) = (Arc::clone(core), Mutex::new(journal));
-                Worker::spawn(name, move |_run| writer::write(&core, &mut *journal.lock()))
-            }
-        })
     }
 
     /// Makes a replicator without threads, and the [`Driver`] that is its pusher and its puller: a future, to be spawned on
     /// any executor. Events that are pending in the log are pushed.
     ///
-    /// A [journal](Self::journal) has a thread of its own all the same, since it may block. A drop of the last handle does not
-    /// wait for it.
+    /// A [journal](Self::journal) is a part of the driver, too. One that blocks is given as a
+    /// [`ForTasks`](crate::journal::ForTasks).
     ///
     /// `timer` sleeps, and may be the function of the executor's library that does: `tokio::time::sleep`, or see [`Timer`].
     ///
@@ -235,33 +253,29 @@ impl<L: Log, U> Builder<L, U> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// If there is a journal, and the operating system gives no thread.
     pub fn build_async<T: Timer>(
-        mut self,
+        self,
         timer: T,
-    ) -> (Replicator<L>, Driver<impl Future<Output = ()>, impl Future<Output = ()>>)
+    ) -> (Replicator<L>, Driver<impl Future<Output = ()> + Unpin, impl Future<Output = ()> + Unpin>)
     where
         U: AsyncUpstream<L>,
+        J: AsyncJournal<L>,
     {
-        let writer = self.writer();
         let clock =
             timer.clock().map_or_else(|| Clock::SinceForTasks(Instant::now()), |now| Clock::Timer(Box::new(now)));
-        let (core, upstream) = self.build(clock);
-        let writer = writer.map(|start| start(&core).expect("a thread for the journal"));
-        let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None], writer)) };
-        (replicator, driver::new(core, upstream, timer))
+        let (core, upstream, journal) = self.build(clock);
+        let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None], None)) };
+        (replicator, driver::new(core, upstream, timer, journal))
     }
 
-    fn build(self, clock: Clock) -> (Arc<Core<L>>, U) {
+    fn build(self, clock: Clock) -> (Arc<Core<L>>, U, Option<J>) {
         let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines, .. } = self;
-        let (lingers, max_unread) = (!settings.linger.is_zero(), max_unread.get());
-        let max_unwritten = self.max_unwritten.get();
+        let (journal, max_unwritten) = (self.journal, self.max_unwritten);
+        let settings = Settings { journal: journal.is_some().then_some(max_unwritten), ..settings };
+        let (lingers, max_unread, max_unwritten) = (!settings.linger.is_zero(), max_unread.get(), max_unwritten.get());
         let limits = Limits { max_unread, max_pending, max_unwritten, lingers, deadlines, on_rejected };
         let core = Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock);
-        (Arc::new(core), upstream)
+        (Arc::new(core), upstream, journal)
     }
 }
 
@@ -272,7 +286,7 @@ fn thread_name(name: Option<&str>, party: impl fmt::Display) -> String {
     format!("{end} {party}")
 }
 
-impl<L: Log, U> fmt::Debug for Builder<L, U> {
+impl<L: Log, U, J> fmt::Debug for Builder<L, U, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
     }

@@ -36,9 +36,6 @@ use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
 use crate::shared_error::SharedError;
 
-/// Where the writer stands, beside the directions.
-const WRITER: usize = 2;
-
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
     pub limits: Limits,
@@ -81,7 +78,7 @@ pub(super) struct State<L: Log> {
     watched: bool,
     /// Whether it has come, since the waiters for commits were last woken, to be the owner who owes the next move.
     halted: bool,
-    /// Which directions have ended, and whether the writer has, or there is none.
+    /// Which of the [parties](Role) have ended. A writer that there is none of has.
     ended: [bool; 3],
     /// Once nothing can settle any more: the first commit that had not by then.
     closed: Option<u64>,
@@ -89,6 +86,23 @@ pub(super) struct State<L: Log> {
     pub after: AfterUnlock,
     #[cfg(feature = "tracing")]
     pub traced: Traced,
+}
+
+/// Those who drive it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Pusher,
+    Puller,
+    Writer,
+}
+
+impl From<Direction> for Role {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Push => Self::Pusher,
+            Direction::Pull => Self::Puller,
+        }
+    }
 }
 
 /// What tells the protocol's time.
@@ -399,7 +413,9 @@ impl<L: Log> State<L> {
     /// What the writer is to do. A driver that was dropped leaves calls behind that never end.
     pub(super) fn write_due(&self) -> Next<()> {
         match self.protocol.write_due() {
-            Next::Wait { .. } if self.writing.is_none() && self.ended[..WRITER] == [true; 2] => Next::Stop,
+            Next::Wait { .. } if self.writing.is_none() && self.ended[..Role::Writer as usize] == [true; 2] => {
+                Next::Stop
+            }
             due => due,
         }
     }
@@ -504,21 +520,10 @@ impl<L: Log> State<L> {
         self.protocol.reset(log)
     }
 
-    /// A direction ends. Whether it is the last.
-    pub(super) fn ends(&mut self, direction: Direction) -> bool {
-        self.ended[direction as usize] = true;
+    /// A party ends. Whether it is the last.
+    pub(super) fn ends(&mut self, role: Role) -> bool {
+        self.ended[role as usize] = true;
         self.have_all_ended()
-    }
-
-    /// The writer ends. Whether it is the last.
-    pub(super) fn writer_ends(&mut self) -> bool {
-        self.ended[WRITER] = true;
-        self.have_all_ended()
-    }
-
-    /// Whether the writer has ended, or there is none.
-    pub(super) fn has_writer_ended(&self) -> bool {
-        self.ended[WRITER]
     }
 
     /// Whether both directions have ended, and the writer.
@@ -526,9 +531,9 @@ impl<L: Log> State<L> {
         self.ended == [true; 3]
     }
 
-    /// Whether a direction has ended.
-    pub(super) fn has_ended(&self, direction: Direction) -> bool {
-        self.ended[direction as usize]
+    /// Whether a party has ended.
+    pub(super) fn has_ended(&self, role: Role) -> bool {
+        self.ended[role as usize]
     }
 
     fn close(&mut self) {

@@ -1,4 +1,4 @@
-//! The driver: the pusher and the puller as futures, for any executor.
+//! The driver: the pusher, the puller and the writer of a journal as futures, for any executor.
 //!
 //! It asks and reports through the same [`Party`] as the two threads do, and calls upstream without the lock as they do. What
 //! is different is how it waits: looking, finding nothing and leaving its waker are one critical section, as looking and parking
@@ -8,7 +8,12 @@
 //! A poll that nothing asked for looks again and finds what is there. A poll with another waker leaves that one instead. A
 //! timer is asked anew whenever the time has changed that the party was told to wait for.
 //!
-//! Dropping the driver is a stop. The call that is going on goes with it, and its outcome is reported as not known.
+//! The writer is polled in one task with the pusher, and not as a third half: the pusher sends what the writer has written, so
+//! that each mostly waits for the other, and a replicator without a journal has none. How it asks and reports stands in
+//! [`writer`].
+//!
+//! Dropping the driver is a stop. The call that is going on goes with it, and its outcome is reported as not known; so is the
+//! write.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -17,19 +22,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::core::{Core, State};
+use super::core::{Core, Role, State};
+use super::journal::AsyncJournal;
 use super::own_waker::OwnWaker;
-use super::told::topic_of;
-use super::upstream::call::{call, cut_short};
+use super::told::{topic, topic_of};
+use super::upstream::call::{call, contained, cut_short};
 use super::upstream::{AsyncPull, AsyncUpstream};
 use super::work::{Begun, Does, Party, Pulls, Pushes, called, nothing, page_pulled, pull_ended, push_ended};
+use super::writer::{self, Changes, wrote};
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, catch_panic, is_unwinding, probe};
 use crate::primitives::panics::panic_message;
 use crate::primitives::wait_queue::Place;
 use crate::protocol::messages::{Batch, PullError, PushError};
-use crate::protocol::{Direction, Next, Time};
+use crate::protocol::{Direction, Failure, Next, NextWrite, Time};
 
 /// What sleeps for a [`Driver`], and tells it the time.
 ///
@@ -66,18 +73,21 @@ impl<F: Fn(Duration) -> S + 'static, S: Future<Output = ()>> Timer for F {
     }
 }
 
-/// Pushes and pulls for a replicator without threads: see [`Builder::build_async`](super::Builder::build_async).
+/// Pushes and pulls for a replicator without threads, and writes its journal: see
+/// [`Builder::build_async`](super::Builder::build_async).
 ///
 /// It is over once the replicator has been [stopped](super::Replicator::stop), which the drop of the last handle does, and
-/// each call to upstream that was going on has been dropped.
+/// each call to upstream that was going on has been dropped. With a [journal](super::Builder::journal) also everything has
+/// been written then, unless the journal has failed.
 ///
-/// Nothing is pushed or pulled unless it is polled. It makes itself heard only if there is something to do: a replicator that
+/// Nothing is pushed, pulled or written unless it is polled. It makes itself heard only if there is something to do: a replicator that
 /// is idle costs no poll.
 ///
 /// # Cancel safety
 ///
 /// Dropping it stops the replicator. What has not settled is [closed](super::Settled::Closed); of a push that was going on
-/// the outcome is not known, as a [shutdown](super::Shutdown) says.
+/// the outcome is not known, as a [shutdown](super::Shutdown) says. What the journal has not written by then it says, too; of a
+/// write that was going on it is not known whether it was made, and nothing of it is reported as durable.
 #[must_use = "nothing is pushed or pulled unless it is polled"]
 pub struct Driver<P, Q> {
     push: Half<P>,
@@ -86,17 +96,19 @@ pub struct Driver<P, Q> {
     pusher: Arc<OwnWaker>,
 }
 
-/// A direction; `None` once it has ended, or panicked.
-struct Half<F>(Option<Pin<Box<F>>>);
+/// A direction, or a part of one; `None` once it has ended, or panicked.
+struct Half<F>(Option<F>);
 
-impl<F: Future<Output = ()>> Half<F> {
+impl<F: Future<Output = ()>> Half<Pin<Box<F>>> {
     fn new(running: F) -> Self {
         Self(Some(Box::pin(running)))
     }
+}
 
+impl<F: Future<Output = ()> + Unpin> Half<F> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(mut running) = self.0.take() else { return Poll::Ready(()) };
-        let polled = running.as_mut().poll(context);
+        let polled = Pin::new(&mut running).poll(context);
         if polled.is_pending() {
             self.0 = Some(running);
         }
@@ -116,15 +128,31 @@ impl<F> Drop for Half<F> {
     }
 }
 
-impl<P: Future<Output = ()>, Q: Future<Output = ()>> Driver<P, Q> {
-    /// The pusher and the puller apart, to run at the same time. Dropping one of them ends the other.
+/// Two parts in one task. Both are dropped if one panics.
+struct Both<A, B>(Half<A>, Half<B>);
+
+impl<A: Future<Output = ()> + Unpin, B: Future<Output = ()> + Unpin> Future for Both<A, B> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self(first, second) = &mut *self;
+        match (first.poll(context), second.poll(context)) {
+            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<P: Future<Output = ()> + Unpin, Q: Future<Output = ()> + Unpin> Driver<P, Q> {
+    /// The pusher (with the writer of the journal) and the puller apart, to run at the same time. Dropping one of them ends the
+    /// other; the puller's does not keep the journal from writing what is left.
     pub fn split(self) -> (impl Future<Output = ()> + use<P, Q>, impl Future<Output = ()> + use<P, Q>) {
         let Self { mut push, mut pull, .. } = self;
         (poll_fn(move |context| push.poll(context)), poll_fn(move |context| pull.poll(context)))
     }
 }
 
-impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
+impl<P: Future<Output = ()> + Unpin, Q: Future<Output = ()> + Unpin> Future for Driver<P, Q> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -166,34 +194,39 @@ struct Means<U, T> {
     timer: T,
 }
 
-pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer>(
+pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer, J: AsyncJournal<L>>(
     core: Arc<Core<L>>,
     upstream: U,
     timer: T,
-) -> Driver<impl Future<Output = ()>, impl Future<Output = ()>> {
+    journal: Option<J>,
+) -> Driver<impl Future<Output = ()> + Unpin, impl Future<Output = ()> + Unpin> {
     let means = Arc::new(Means { upstream, timer });
-    let ends = |direction| Ends { core: Arc::clone(&core), direction };
-    let push = push(ends(Direction::Push), Arc::clone(&means));
-    let pull = pull(ends(Direction::Pull), means);
-    Driver { push: Half::new(push), pull: Half::new(pull), pusher: Arc::new(OwnWaker::new()) }
+    let ends = |role| Ends { core: Arc::clone(&core), role };
+    let push = Half::new(push(ends(Role::Pusher), Arc::clone(&means)));
+    let write = journal.map(|journal| Box::pin(write(ends(Role::Writer), Arc::clone(&means), journal)));
+    let pull = pull(ends(Role::Puller), means);
+    // What has been written is sent in the same poll.
+    Driver { push: Half(Some(Both(Half(write), push))), pull: Half::new(pull), pusher: Arc::new(OwnWaker::new()) }
 }
 
-/// Ends its direction as it is dropped, unless that has ended; and with it the other.
+/// Ends its party as it is dropped, unless that has ended; and with it the others.
 struct Ends<L: Log> {
     core: Arc<Core<L>>,
-    direction: Direction,
+    role: Role,
 }
 
 impl<L: Log> Drop for Ends<L> {
     fn drop(&mut self) {
-        if is_unwinding() || self.core.look(|state| state.has_ended(self.direction)) {
+        if is_unwinding() || self.core.look(|state| state.has_ended(self.role)) {
             return;
         }
         // A drop does not panic.
         self.core.stop().message();
         let ((last, after), wakers) = self.core.state.change_quietly(|state| {
-            probe!(state => DirectionLooked { push: self.direction == Direction::Push, now: Time::ZERO });
-            let last = state.ends(self.direction);
+            if self.role != Role::Writer {
+                probe!(state => DirectionLooked { push: self.role == Role::Pusher, now: Time::ZERO });
+            }
+            let last = state.ends(self.role);
             ((last, std::mem::take(&mut state.after)), state.publish_to_writer() | state.changed())
         });
         self.core.finish(after, wakers).message();
@@ -243,7 +276,7 @@ fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U
         let mut turn = Turn(0);
         Party::<L, Pushes>::new(core).report(Input::Pusher, nothing);
         // In a box, since most pushers have nothing to send most of the time.
-        while let Some(sends) = NextCall::<L, Pushes, T>::new(core, &means.timer, &mut turn)
+        while let Some(sends) = NextCall::<L, Calls<Pushes>, T>::new(core, &means.timer, &mut turn)
             .await
             .map(|call| Box::pin(send(core, &*means, &mut turn, call)))
         {
@@ -319,7 +352,7 @@ fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U
         let mut turn = Turn(0);
         Party::<L, Pulls>::new(core).report(Input::Puller, nothing);
         loop {
-            let next = NextCall::<L, Pulls, T>::new(core, &means.timer, &mut turn);
+            let next = NextCall::<L, Calls<Pulls>, T>::new(core, &means.timer, &mut turn);
             let Some(((ticket, cursor), Begun { interrupt, .. })) = next.await else { break };
             let mut pulling = Pulling { core, ticket: Some(ticket) };
             let upstream = &means.upstream;
@@ -378,9 +411,95 @@ impl<L: Log> Drop for Pulling<'_, L> {
     }
 }
 
+/// The writer.
+#[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
+fn write<L: Log, U, T: Timer, J: AsyncJournal<L>>(
+    ends: Ends<L>,
+    means: Arc<Means<U, T>>,
+    mut journal: J,
+) -> impl Future<Output = ()> {
+    async move {
+        let core = &*ends.core;
+        let mut turn = Turn(0);
+        while let Some(changes) = NextCall::<L, Writes, T>::new(core, &means.timer, &mut turn).await {
+            let mut writing = Writing { core, changes };
+            let outcome = contained(|| journal.write(&writing.changes)).await;
+            let changes = std::mem::take(&mut writing.changes);
+            std::mem::forget(writing);
+            writer::report(core, (changes, wrote("AsyncJournal::write", outcome)));
+            if turn.is_over() {
+                // With no call in its hands.
+                pass().await;
+            }
+        }
+        drop(catch_panic(|| drop(journal)));
+        writer::ends(core);
+        drop(catch_panic(|| drop(means)));
+    }
+}
+
+/// A write that is going on. As it is dropped it reports that it is not known whether it was made.
+struct Writing<'a, L: Log> {
+    core: &'a Core<L>,
+    changes: Changes<L>,
+}
+
+impl<L: Log> Drop for Writing<'_, L> {
+    fn drop(&mut self) {
+        if !is_unwinding() {
+            let failure = Failure::Journal { error: DROPPED.into() };
+            writer::report(self.core, (std::mem::take(&mut self.changes), Err(failure)));
+        }
+    }
+}
+
+/// A party as a task.
+trait Looks<L: Log> {
+    type Call;
+
+    /// What it waits for.
+    const TOPIC: usize;
+
+    /// Looks, once its time has come if it `ticks`. If there is nothing to do it leaves the waker in the queue. What has begun,
+    /// or for what it waits; and since when.
+    fn look(core: &Core<L>, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time);
+}
+
+/// A direction.
+struct Calls<D>(PhantomData<D>);
+
+impl<L: Log, D: Does<L>> Looks<L> for Calls<D> {
+    type Call = (D::Call, Begun);
+
+    const TOPIC: usize = topic_of(D::DIRECTION);
+
+    fn look(core: &Core<L>, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time) {
+        Party::<L, D>::new(core).poll(ticks, place, waker)
+    }
+}
+
+/// The writer.
+enum Writes {}
+
+impl<L: Log> Looks<L> for Writes {
+    type Call = Changes<L>;
+
+    const TOPIC: usize = topic::WRITER;
+
+    fn look(core: &Core<L>, _: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time) {
+        let (next, now) = writer::poll(core, place, waker);
+        let next = match next {
+            NextWrite::Write(changes) => Next::Do(changes),
+            NextWrite::Wait(until) => Next::Wait { until },
+            NextWrite::Stop => Next::Stop,
+        };
+        (next, now)
+    }
+}
+
 /// Of a task that has reported: over once there is something to do, which has begun; or, with `None`, once there will be
 /// nothing any more.
-struct NextCall<'a, L: Log, D: Does<L>, T: Timer> {
+struct NextCall<'a, L: Log, D: Looks<L>, T: Timer> {
     core: &'a Core<L>,
     timer: &'a T,
     turn: &'a mut Turn,
@@ -391,20 +510,20 @@ struct NextCall<'a, L: Log, D: Does<L>, T: Timer> {
     does: PhantomData<fn() -> D>,
 }
 
-impl<'a, L: Log, D: Does<L>, T: Timer> NextCall<'a, L, D, T> {
+impl<'a, L: Log, D: Looks<L>, T: Timer> NextCall<'a, L, D, T> {
     fn new(core: &'a Core<L>, timer: &'a T, turn: &'a mut Turn) -> Self {
         Self { core, timer, turn, place: None, sleep: None, does: PhantomData }
     }
 }
 
-impl<L: Log, D: Does<L>, T: Timer> Future for NextCall<'_, L, D, T> {
-    type Output = Option<(D::Call, Begun)>;
+impl<L: Log, D: Looks<L>, T: Timer> Future for NextCall<'_, L, D, T> {
+    type Output = Option<D::Call>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { core, timer, turn, place, sleep, .. } = &mut *self;
         let mut ticks = false;
         loop {
-            let (until, now) = match Party::<L, D>::new(core).poll(ticks, place, context.waker()) {
+            let (until, now) = match D::look(core, ticks, place, context.waker()) {
                 (Next::Do(call), _) => return Poll::Ready(Some(call)),
                 (Next::Stop, _) => return Poll::Ready(None),
                 (Next::Wait { until }, now) => (until.filter(|time| *time != Time::MAX), now),
@@ -429,10 +548,10 @@ impl<L: Log, D: Does<L>, T: Timer> Future for NextCall<'_, L, D, T> {
     }
 }
 
-impl<L: Log, D: Does<L>, T: Timer> Drop for NextCall<'_, L, D, T> {
+impl<L: Log, D: Looks<L>, T: Timer> Drop for NextCall<'_, L, D, T> {
     fn drop(&mut self) {
         if !is_unwinding() {
-            self.core.state.leave(topic_of(D::DIRECTION), &mut self.place);
+            self.core.state.leave(D::TOPIC, &mut self.place);
         }
     }
 }

@@ -57,6 +57,7 @@ mod choices;
 mod core;
 mod decide;
 mod driver;
+mod elsewhere;
 mod group;
 pub(crate) mod journal;
 mod owed;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::Replicator;
-use super::core::{Core, State};
+use super::core::{Core, Role, State};
 use super::driver::Timer;
 use super::told::topic;
 use super::upstream::call::race;
@@ -75,7 +75,7 @@ pub(super) struct Owned<L: Log> {
     core: Arc<Core<L>>,
     /// Those whose threads have not been waited for. A replicator for tasks has none.
     workers: Mutex<[Option<Worker>; 2]>,
-    /// The journal's, if it has one and its thread has not been waited for.
+    /// The journal's, if it has one on a thread that has not been waited for.
     writer: Mutex<Option<Worker>>,
 }
 
@@ -102,17 +102,14 @@ impl<L: Log> Drop for Owned<L> {
         let mut writer_is_late = false;
         let (_caught, panicked) = self.core.apply_at(Core::now_or_last, Input::Stop, |state| {
             // A shutdown has waited for it and has closed what it may still answer.
-            in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction));
-            writer_is_late = state.is_closed() && !state.has_writer_ended();
+            in_vain = DIRECTIONS.map(|direction| state.is_closed() && !state.has_ended(direction.into()));
+            writer_is_late = state.is_closed() && !state.has_ended(Role::Writer);
             ((), state.protocol.stop())
         });
         // A drop does not panic.
         panicked.message();
         if self.core.is_for_tasks() {
-            // Its driver ends, and the journal's writer after it; the last closes.
-            if let Some(writer) = self.writer.lock().take() {
-                writer.detach();
-            }
+            // Its driver ends, and closes.
             return;
         }
         let workers = take(&mut *self.workers.lock());
@@ -176,7 +173,7 @@ impl<L: Log> Replicator<L> {
         let now = self.core.now_or_last();
         // In one step: what is confirmed from now on, by a direction that has not ended, is in the report as pending.
         let ((mut report, writer_has_ended), closed) =
-            self.core.close(|state| (Shutdown::of(state, now), state.has_writer_ended()));
+            self.core.close(|state| (Shutdown::of(state, now), state.has_ended(Role::Writer)));
         panicked.and(closed);
         // A second caller waits here until the threads have ended.
         let mut workers = self.core.workers.lock();
@@ -222,10 +219,11 @@ impl<E> Shutdown<E> {
         let (pending, failure) = batch
             .unwrap_or_else(|message| (Vec::new(), Some(Failure::Panicked { message: format!("the log: {message}") })));
         uncertain &= !pending.is_empty() || failure.is_some();
-        let unfinished = DIRECTIONS.into_iter().filter(|direction| !state.has_ended(*direction)).map(|direction| {
-            let call = state.calls[direction as usize].as_ref();
-            Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
-        });
+        let unfinished =
+            DIRECTIONS.into_iter().filter(|direction| !state.has_ended((*direction).into())).map(|direction| {
+                let call = state.calls[direction as usize].as_ref();
+                Unfinished { direction, calling_for: call.map(|call| now.saturating_sub(call.since)) }
+            });
         let unwritten = Unwritten {
             changes: state.protocol.unwritten(),
             writing_for: state.writing.map(|since| now.saturating_sub(since)),

@@ -142,7 +142,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
                 }
             };
             let (next, wakers) = next;
-            let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION);
+            let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION.into());
             drop(state);
             self.finish(take(&mut after), wakers);
             if last {
@@ -179,7 +179,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         }
         let joins = if let Next::Wait { .. } = next { waker.take() } else { None };
         let former = state.join_or_leave(topic_of(D::DIRECTION), place, joins);
-        let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION);
+        let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION.into());
         drop(state);
         self.finish(after, wakers);
         if last {

@@ -1,78 +1,122 @@
 //! What the writer does: it has the journal write what has gathered, without the lock, and reports.
 //!
-//! A third party beside the [pusher and the puller](super::work), on a thread of its own. It is told to write, to wait or to
-//! stop, as they are, and is woken in the same way: what it would be told is compared at the end of each transition. Each of
-//! its looks is a transition: it reports what came of the write before and begins the next in one step, and parks only if there
-//! is nothing to begin.
+//! A third party beside the [pusher and the puller](super::work), on a thread of its own or as a part of the
+//! [driver](super::driver). It is told to write, to wait or to stop, as they are, and is woken in the same way: what it would be
+//! told is compared at the end of each transition. Each of its looks is a transition. The thread reports what came of the
+//! write before and begins the next in one step, and parks only if there is nothing to begin; a task reports in a step before
+//! that, since it may be dropped between the two, and leaves its waker in the step that has found nothing.
 //!
 //! It ends when it is told to stop, and for nothing else: after both directions, once all that they have changed is written, or
 //! cannot be.
 
 use std::convert::Infallible;
+use std::task::Waker;
 
-use super::core::{Core, State};
-use super::journal::Writes;
+use super::core::{Core, Role, State};
+use super::journal::Journal;
 use super::told::topic;
 use crate::log::Log;
 use crate::log::change::Change;
 use crate::platform::event::Input;
-use crate::platform::{Instant, catch_panic, probe};
-use crate::primitives::panics::{Payload, panic_message};
-use crate::primitives::wait::Waited;
+use crate::platform::{catch_panic, probe};
+use crate::primitives::panics::{FirstPanic, Payload, panic_message};
+use crate::primitives::wait_queue::Place;
 use crate::protocol::{Direction, Effects, Failure, Next, NextWrite, Time};
 use crate::shared_error::SharedError;
 
-/// The changes of a write, and what came of it.
-type Written<L> = (Vec<Change<<L as Log>::Entry, <L as Log>::Position>>, Result<(), Failure>);
+/// What a journal is to write.
+pub(super) type Changes<L> = Vec<Change<<L as Log>::Entry, <L as Log>::Position>>;
 
-/// The writer.
-pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut Writes<L>) -> Result<(), Infallible> {
+/// The changes of a write, and what came of it.
+pub(super) type Written<L> = (Changes<L>, Result<(), Failure>);
+
+/// The writer, on a thread.
+pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut impl Journal<L>) -> Result<(), Infallible> {
     let mut report = None;
     while let Some(changes) = next(core, report) {
-        let outcome = wrote(catch_panic(|| journal(&changes)));
+        let outcome = wrote("Journal::write", catch_panic(|| journal.write(&changes)));
         report = Some((changes, outcome));
     }
-    if core.look(|state| state.writer_ends()) {
-        core.close(|_| ()).1.message();
-    }
+    ends(core);
     Ok(())
 }
 
 /// Reports what came of the write before, and waits for what the next one is to write. None if there will be no other.
-fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Vec<Change<L::Entry, L::Position>>> {
-    let mut passed = Time::ZERO;
+fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Changes<L>> {
     loop {
-        // A clock that panics would end it, and leave what is not written for ever.
-        let now = core.now_or_last().max(passed);
+        match look(core, report.take(), core.now(), None) {
+            NextWrite::Write(changes) => return Some(changes),
+            NextWrite::Stop => return None,
+            NextWrite::Wait(until) => {
+                let deadline = until.and_then(|time| core.instant(time));
+                let due = |state: &mut State<L>| (state.write_due() != Next::Wait { until }).then_some(());
+                // It looks again, however that ends.
+                let _ended = core.state.block(topic::WRITER, deadline, due);
+            }
+        }
+    }
+}
+
+/// Looks, for a task. If there is nothing to do it leaves the waker in the queue, in the same critical section.
+pub(super) fn poll<L: Log>(
+    core: &Core<L>,
+    place: &mut Option<Place>,
+    waker: &Waker,
+) -> (NextWrite<L::Entry, L::Position>, Time) {
+    let now = core.now();
+    // No waker is cloned or dropped under the lock: it is user code.
+    let mut task = (place, Some(waker.clone()));
+    (look(core, None, now, Some(&mut task)), now)
+}
+
+/// A place in the queue of the writer, and the waker that is to have it.
+type Task<'a> = (&'a mut Option<Place>, Option<Waker>);
+
+/// Reports what came of a write, if one has ended, and begins the next. A task joins the queue if there is nothing to begin.
+fn look<L: Log>(
+    core: &Core<L>,
+    mut report: Option<Written<L>>,
+    now: Time,
+    mut task: Option<&mut Task<'_>>,
+) -> NextWrite<L::Entry, L::Position> {
+    loop {
         let mut done = None;
         let step = |state: &mut State<L>| {
             let effects = report.take().map(|written| state.written(written, &mut done, now)).unwrap_or_default();
             (state.write_begins(now), effects)
         };
-        let (next, panicked) = core.apply_at(Core::now_or_last, Input::Written, step);
-        let panicked = catch_panic(|| drop(done)).map_err(panic_message).err().or(panicked.message());
-        if let Some(message) = panicked {
-            show(core, &message, now);
-        }
+        let mut state = core.state.lock();
+        let (next, after, topics) = state.transition(Input::Written, step, |_, _| (), || now);
+        let wakers = state.notify(topics);
+        let former = task.as_mut().and_then(|(place, waker)| {
+            let joins = if let Ok(NextWrite::Wait(_)) = next { waker.take() } else { None };
+            state.join_or_leave(topic::WRITER, place, joins)
+        });
+        drop(state);
+        show(core, core.finish(after, wakers), done, now);
+        drop(former);
         match next {
-            Ok(NextWrite::Write(changes)) => return Some(changes),
-            Ok(NextWrite::Stop) => return None,
-            Ok(NextWrite::Wait(until)) => {
-                // The protocol's clock may be a timer's; a thread waits by its own.
-                let deadline = until.and_then(|until| Instant::now().checked_add(until.saturating_sub(now)));
-                let due = |state: &mut State<L>| (state.write_due() != Next::Wait { until }).then_some(());
-                if let (Waited::TimedOut, Some(until)) = (core.state.block(topic::WRITER, deadline, due), until) {
-                    passed = until;
-                }
-            }
+            Ok(next) => return next,
             // The log has panicked as it was asked how much is pending.
             Err(message) => core.journal_failed(Failure::Panicked { message: format!("the log: {message}") }),
         }
     }
 }
 
+/// Reports what came of a write, for a task.
+pub(super) fn report<L: Log>(core: &Core<L>, written: Written<L>) {
+    let (now, mut written, mut done) = (core.now_or_last(), Some(written), None);
+    let step = |state: &mut State<L>| {
+        ((), written.take().map(|written| state.written(written, &mut done, now)).unwrap_or_default())
+    };
+    let (_caught, panicked) = core.apply_at(Core::now_or_last, Input::Written, step);
+    show(core, panicked, done, now);
+}
+
 /// A waker has panicked, or the drop of what is written. It changes nothing, and is shown with what may be sent by that.
-fn show<L: Log>(core: &Core<L>, message: &str, now: Time) {
+fn show<L: Log>(core: &Core<L>, panicked: FirstPanic, done: Option<Changes<L>>, now: Time) {
+    let dropped = catch_panic(|| drop(done)).map_err(panic_message).err();
+    let Some(message) = dropped.or(panicked.message()) else { return };
     let failure = Failure::Panicked { message: format!("a waker or a drop: {message}") };
     let went_wrong = |state: &mut State<L>| state.went_wrong(Direction::Push, failure.into(), now);
     let (_caught, panicked) =
@@ -80,11 +124,18 @@ fn show<L: Log>(core: &Core<L>, message: &str, now: Time) {
     panicked.message();
 }
 
+/// It has been told to stop.
+pub(super) fn ends<L: Log>(core: &Core<L>) {
+    if core.look(|state| state.ends(Role::Writer)) {
+        core.close(|_| ()).1.message();
+    }
+}
+
 /// What came of a write.
-fn wrote(outcome: Result<Result<(), SharedError>, Payload>) -> Result<(), Failure> {
+pub(super) fn wrote<E: Into<SharedError>>(what: &str, outcome: Result<Result<(), E>, Payload>) -> Result<(), Failure> {
     match outcome {
-        Ok(written) => written.map_err(|error| Failure::Journal { error }),
-        Err(payload) => Err(Failure::Panicked { message: format!("Journal::write: {}", panic_message(payload)) }),
+        Ok(written) => written.map_err(|error| Failure::Journal { error: error.into() }),
+        Err(payload) => Err(Failure::Panicked { message: format!("{what}: {}", panic_message(payload)) }),
     }
 }
 
@@ -93,7 +144,7 @@ impl<L: Log> State<L> {
     fn written(
         &mut self,
         (changes, outcome): Written<L>,
-        done: &mut Option<Vec<Change<L::Entry, L::Position>>>,
+        done: &mut Option<Changes<L>>,
         now: Time,
     ) -> Effects<L::Entry> {
         probe!(self => JournalWritten {

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use latchwork::Replicator;
 use latchwork::log::{Log, MemoryLog};
-use latchwork::replicator::{Builder, Driver};
+use latchwork::replicator::Builder;
 use latchwork::upstream::{AsyncUpstream, ForTasks, Memory};
 
 /// A call that is interrupted is dropped: what upstream would have said, as of when to try again, is not heard.
@@ -57,11 +57,7 @@ impl Start<MemoryLog<u64>> for Builder<MemoryLog<u64>, <cases::Scripted as Adapt
     }
 }
 
-fn run<P, Q>(driver: Driver<P, Q>)
-where
-    P: Future<Output = ()> + Send + 'static,
-    Q: Future<Output = ()> + Send + 'static,
-{
+fn run(driver: impl Future<Output = ()> + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     std::thread::spawn(move || runtime.block_on(driver));
 }

@@ -22,7 +22,7 @@ impl<F: FnMut(&Told) + Send + 'static> Journal<Plain> for Hooked<F> {
     type Error = MemoryError;
     fn write(&mut self, changes: &Told) -> Result<(), MemoryError> {
         (self.1)(changes);
-        self.0.write(changes)
+        Journal::write(&mut self.0, changes)
     }
 }
 
@@ -64,7 +64,7 @@ fn pending(held: &Held) -> Vec<u32> {
 #[test]
 fn commit_is_durable_and_then_confirmed() {
     let (held, upstream) = (held(), upstream());
-    let replicator = quick(log(), upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(log(), upstream.clone()).journal(held.clone()).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     assert!(is_durable(&ticket));
     assert_eq!(confirmed(&ticket), 1);
@@ -75,7 +75,7 @@ fn commit_is_durable_and_then_confirmed() {
 
 #[test]
 fn durable_is_false_at_once_without_a_journal() {
-    let replicator = quick(log(), upstream()).spawn().unwrap();
+    let replicator = quick(log(), upstream()).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     assert!(!ticket.durable().wait());
     assert_eq!(replicator.status().unwritten, 0);
@@ -85,7 +85,7 @@ fn durable_is_false_at_once_without_a_journal() {
 fn nothing_is_sent_before_it_is_written_and_what_gathers_is_written_at_once() {
     let (held, upstream) = (held(), upstream());
     let (journal, gate, waits) = gated(&held);
-    let replicator = quick(log(), upstream.clone()).journal(journal).spawn().unwrap();
+    let replicator = quick(log(), upstream.clone()).journal(blocking(journal)).start();
     let first = replicator.commit(vec![0]).unwrap();
     eventually(|| waits.load(Ordering::SeqCst));
     let tickets: Vec<_> = (1..=100).map(|event| replicator.commit(vec![event]).unwrap()).collect();
@@ -107,7 +107,7 @@ fn nothing_is_sent_before_it_is_written_and_what_gathers_is_written_at_once() {
 fn a_journal_that_fails_is_a_decision_and_restart_writes_what_is_not_durable() {
     let (held, upstream) = (held(), upstream());
     held.fail_before();
-    let replicator = quick(log(), upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(log(), upstream.clone()).journal(held.clone()).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     let failed = replicator.status_when(|status| !status.decisions.is_empty()).wait_timeout(LONG).ready().flatten();
     let failed = failed.expect("the journal has failed");
@@ -131,7 +131,7 @@ fn a_journal_that_fails_is_a_decision_and_restart_writes_what_is_not_durable() {
 fn a_write_that_fails_after_it_was_made_is_made_once() {
     let (held, upstream) = (held(), upstream());
     held.fail_after();
-    let replicator = quick(log(), upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(log(), upstream.clone()).journal(held.clone()).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually(|| !replicator.status().decisions.is_empty());
     assert_eq!(ticket.durable().wait_timeout(SHORT).ready(), None, "it is not known to be");
@@ -148,11 +148,11 @@ fn a_panic_of_the_journal_is_its_failure() {
     let journal = Hooked(held.clone(), move |_: &Told| {
         assert!(!std::mem::take(&mut panics), "no such table");
     });
-    let replicator = quick(log(), upstream()).journal(journal).spawn().unwrap();
+    let replicator = quick(log(), upstream()).journal(blocking(journal)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually(|| !replicator.status().decisions.is_empty());
     let WaitingOn::Owner(failure) = replicator.status().waiting_on else { panic!("the owner is waited for") };
-    assert_eq!(failure.to_string(), "a panic in Journal::write: no such table");
+    assert_eq!(failure.to_string(), format!("a panic in {WRITES}: no such table"));
     replicator.restart();
     assert_eq!(confirmed(&ticket), 1);
 }
@@ -161,14 +161,15 @@ fn a_panic_of_the_journal_is_its_failure() {
 fn a_shutdown_says_what_is_not_durable() {
     let held = held();
     held.fail_before();
-    let replicator = quick(log(), upstream()).journal(held).spawn().unwrap();
+    let replicator = quick(log(), upstream()).journal(held).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     let left = replicator.shutdown(LONG);
     assert!(!left.is_clean() && left.unfinished.is_empty(), "{left:?}");
     assert_eq!((left.unwritten.changes, left.unwritten.writing_for), (1, None));
     assert!(matches!(left.unwritten.failure, Some(Failure::Journal { .. })));
     assert!(!is_durable(&ticket), "it never will be");
-    assert!(replicator.into_log().is_some());
+    let log = into_log(replicator);
+    assert_eq!(log.pending(), 1);
 }
 
 /// A change that is confirmed by upstream and not written is enough.
@@ -181,7 +182,7 @@ fn a_shutdown_is_not_clean_while_a_confirmation_is_not_durable() {
             failing.fail_before();
         }
     });
-    let replicator = quick(log(), upstream.clone()).journal(journal).spawn().unwrap();
+    let replicator = quick(log(), upstream.clone()).journal(blocking(journal)).start();
     assert_eq!(confirmed(&replicator.commit(vec![1]).unwrap()), 1);
     let left = replicator.shutdown(LONG);
     assert_eq!((left.pending.len(), left.unwritten.changes), (0, 1));
@@ -192,7 +193,7 @@ fn a_shutdown_is_not_clean_while_a_confirmation_is_not_durable() {
 fn a_shutdown_leaves_a_write_behind_that_does_not_end() {
     let held = held();
     let (journal, gate, waits) = gated(&held);
-    let replicator = quick(log(), upstream()).journal(journal).spawn().unwrap();
+    let replicator = quick(log(), upstream()).journal(blocking(journal)).start();
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually(|| waits.load(Ordering::SeqCst));
     let left = replicator.shutdown(SHORT);
@@ -205,12 +206,12 @@ fn a_shutdown_leaves_a_write_behind_that_does_not_end() {
 }
 
 #[test]
-fn drop_waits_until_everything_is_written() {
+fn drop_leaves_nothing_unwritten() {
     let held = held();
     let journal = Hooked(held.clone(), |_: &Told| std::thread::sleep(SHORT));
     let upstream = upstream();
     upstream.fail_push(Fault::Delay(HOUR));
-    let replicator = quick(log(), upstream).journal(journal).spawn().unwrap();
+    let replicator = quick(log(), upstream).journal(blocking(journal)).start();
     let tickets: Vec<_> = (0..10).map(|event| replicator.commit(vec![event]).unwrap()).collect();
     drop(replicator);
     assert!(tickets.iter().all(|ticket| ticket.durable().wait()));
@@ -222,7 +223,7 @@ fn max_unwritten_refuses_commits_and_commit_within_waits_for_the_journal() {
     let held = held();
     let (journal, gate, waits) = gated(&held);
     let max = NonZeroUsize::new(3).unwrap();
-    let replicator = quick(log(), upstream()).journal(journal).max_unwritten(max).spawn().unwrap();
+    let replicator = quick(log(), upstream()).journal(blocking(journal)).max_unwritten(max).start();
     for event in 0..3 {
         replicator.commit(vec![event]).unwrap();
     }
@@ -253,12 +254,12 @@ fn max_unwritten_refuses_commits_and_commit_within_waits_for_the_journal() {
 #[test]
 fn pulls_pause_for_a_slow_journal_and_bring_everything() {
     let (held, upstream) = (held(), upstream().with_page_size(1));
-    let other = quick(log(), upstream.clone()).spawn().unwrap();
+    let other = quick(log(), upstream.clone()).start();
     other.commit((0..50).collect()).unwrap();
     other.flush(LONG).unwrap();
     let journal = Hooked(held.clone(), |_: &Told| std::thread::sleep(Duration::from_millis(2)));
     let max = NonZeroUsize::new(4).unwrap();
-    let replicator = quick(log(), upstream).journal(journal).max_unwritten(max).spawn().unwrap();
+    let replicator = quick(log(), upstream).journal(blocking(journal)).max_unwritten(max).start();
     eventually(|| {
         let status = replicator.status();
         // A page may be on its way when the pull is asked to end.
@@ -275,7 +276,7 @@ fn pulls_pause_for_a_slow_journal_and_bring_everything() {
 fn what_the_owner_decides_is_written() {
     let (held, upstream) = (held(), upstream());
     upstream.fail_push(Fault::RejectEvent(0));
-    let replicator = quick(log(), upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(log(), upstream.clone()).journal(held.clone()).start();
     let [first, second] = [1, 2].map(|event| replicator.commit(vec![event]).unwrap());
     eventually(|| replicator.rejected().is_some());
     assert!(is_durable(&first) && is_durable(&second));
@@ -286,7 +287,7 @@ fn what_the_owner_decides_is_written() {
     drop(replicator);
 
     let log = log().with_pending(0, pending(&held));
-    let replicator = quick(log, upstream).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(log, upstream).journal(held.clone()).start();
     replicator.pause(Direction::Push);
     let blocked = replicator.commit(vec![3]).unwrap();
     replicator.give_up(GiveUp::Commit(&blocked)).unwrap();
@@ -323,7 +324,7 @@ fn a_panic_of_the_log_tells_the_journal_all_anew() {
     }
     let held = journal::Memory::<Panics>::new(Recovered::new(0));
     let upstream = Memory::<Panics>::new(0);
-    let replicator = quick(Panics(log(), true), upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(Panics(log(), true), upstream.clone()).journal(held.clone()).start();
     assert!(matches!(replicator.commit(vec![1]), Err(CommitError::Panicked { .. })));
     replicator.commit(vec![2]).unwrap();
     replicator.flush(LONG).unwrap();
@@ -338,7 +339,7 @@ fn a_log_that_is_made_of_what_the_journal_holds_knows_what_upstream_took() {
     let upstream = empty_upstream();
     let is_sent = |entry: &Entry<Item>| !entry.event.local_only;
     let held = journal::Memory::<State>::new(Recovered::new(SeqNum::ROOT.position())).with_sent(is_sent);
-    let replicator = quick(State::default(), upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(State::default(), upstream.clone()).journal(held.clone()).start();
     replicator.pause(Direction::Push);
     let ticket = replicator.commit(vec![sent(1, 0), local_only(1, 1), sent(1, 2)]).unwrap();
     assert!(ticket.durable().wait());
@@ -352,7 +353,7 @@ fn a_log_that_is_made_of_what_the_journal_holds_knows_what_upstream_took() {
     let mut log = State::new(SeqNum::ROOT);
     Log::append(&mut log, recovered.pending.into_iter().map(|entry| entry.event).collect()).unwrap();
     assert_eq!((log.pending_len(), recovered.cursor), (3, SeqNum::ROOT.position()));
-    let replicator = quick(log, upstream.clone()).journal(held.clone()).spawn().unwrap();
+    let replicator = quick(log, upstream.clone()).journal(held.clone()).start();
     confirmed(&replicator.commit(vec![sent(1, 3)]).unwrap());
     assert!(replicator.shutdown(LONG).is_clean());
     let expected = [(1, 0), (1, 2), (2, 0), (2, 1), (2, 2), (1, 3)];
@@ -366,7 +367,7 @@ fn neither_commit_nor_status_waits_for_a_slow_journal() {
     const WRITE: Duration = Duration::from_millis(50);
     let held = held();
     let slow = Hooked(held.clone(), |_: &Told| std::thread::sleep(WRITE));
-    let replicator = quick(log(), upstream()).journal(slow).spawn().unwrap();
+    let replicator = quick(log(), upstream()).journal(blocking(slow)).start();
     let mut took = [Vec::new(), Vec::new()];
     let mut measure = |kind: usize, call: &mut dyn FnMut()| {
         let begun = Instant::now();

@@ -8,6 +8,8 @@ mod contract;
 mod handle;
 #[path = "identity.rs"]
 mod identity;
+#[path = "journal.rs"]
+mod journal;
 #[path = "ordering.rs"]
 mod ordering;
 #[path = "panics.rs"]
@@ -22,6 +24,7 @@ mod updates;
 use std::cell::RefCell;
 use std::thread::JoinHandle;
 
+use latchwork::journal::{AsyncJournal, ForTasks as JournalForTasks};
 use latchwork::upstream::{AsyncUpstream, ForTasks};
 
 use crate::upstream::Hooked;
@@ -29,6 +32,14 @@ use crate::*;
 
 /// Nothing is known of a push that was interrupted: the call is dropped.
 const UNCERTAIN_IF_INTERRUPTED: bool = true;
+
+/// What a panic of a journal's is one in.
+const WRITES: &str = "AsyncJournal::write";
+
+/// A journal that blocks.
+fn blocking<J>(journal: J) -> JournalForTasks<J, fn(Box<dyn FnOnce() + Send>)> {
+    JournalForTasks::new(journal, |job| drop(std::thread::spawn(job)))
+}
 
 /// An upstream of a case, for tasks.
 trait Adapt<L: Log> {
@@ -76,7 +87,7 @@ trait Start<L: Log> {
     fn start(self) -> Replicator<L>;
 }
 
-impl<L: Log, U: AsyncUpstream<L> + Send> Start<L> for Builder<L, U> {
+impl<L: Log, U: AsyncUpstream<L> + Send, J: AsyncJournal<L> + Send> Start<L> for Builder<L, U, J> {
     fn start(self) -> Replicator<L> {
         let (made, replicator) = std::sync::mpsc::channel();
         let driver = std::thread::spawn(move || {

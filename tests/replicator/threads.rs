@@ -25,12 +25,21 @@ mod threads_alone;
 #[path = "updates.rs"]
 mod updates;
 
+use latchwork::journal::Journal;
 use latchwork::upstream::Upstream;
 
 use crate::*;
 
 /// What is known of a push that was interrupted before it was sent: the call says so.
 const UNCERTAIN_IF_INTERRUPTED: bool = false;
+
+/// What a panic of a journal's is one in.
+const WRITES: &str = "Journal::write";
+
+/// A journal that blocks.
+fn blocking<J>(journal: J) -> J {
+    journal
+}
 
 fn builder<L: Log, U>(log: L, upstream: U) -> Builder<L, U> {
     Replicator::builder(log, upstream)
@@ -48,7 +57,7 @@ trait Start<L: Log> {
     fn start(self) -> Replicator<L>;
 }
 
-impl<L: Log, U: Upstream<L>> Start<L> for Builder<L, U> {
+impl<L: Log, U: Upstream<L>, J: Journal<L>> Start<L> for Builder<L, U, J> {
     fn start(self) -> Replicator<L> {
         self.spawn().unwrap()
     }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
+use latchwork::journal::{self, AsyncJournal, Change, Changed, Journal, MemoryError, Recovered};
 use latchwork::protocol::{Push, WaitingOn};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, ForTasks, ForThreads, PushError, Upstream};
 use latchwork::{Cause, Interrupt, Settled};
@@ -88,6 +89,53 @@ fn for_threads_drops_a_call_that_is_interrupted_or_late() {
     let mut pages = Upstream::<Log>::pull(&upstream, 0, &interrupt);
     assert!(pages.next().unwrap().is_ok(), "it has caught up");
     assert!(pages.next().unwrap().is_err() && pages.next().is_none(), "and waits until the deadline");
+}
+
+#[test]
+fn for_threads_has_a_journal_written_on_its_thread() {
+    let held = Held::new(Recovered::new(0));
+    held.fail_before();
+    let journal = journal::ForThreads::new(held.clone(), |write| pollster::block_on(write));
+    let replicator = quick(Memory::new(0)).journal(journal).spawn().unwrap();
+    let ticket = replicator.commit(vec![1]).unwrap();
+    let failed = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).wait();
+    assert_eq!(failed.unwrap().waiting_on.to_string(), "the owner: the journal could not be written: the disk is full");
+    replicator.restart();
+    assert!(ticket.durable().wait());
+    assert!(replicator.shutdown(LONG).is_clean());
+    assert_eq!(held.recovered().cursor, 1);
+}
+
+/// A journal that panics, and counts.
+struct Counts(usize);
+
+impl Journal<Log> for Counts {
+    type Error = MemoryError;
+
+    fn write(&mut self, _: &[Change<MemoryEntry<u64>, u64>]) -> Result<(), MemoryError> {
+        self.0 += 1;
+        assert!(self.0 > 1, "no such table");
+        Err(MemoryError::Full)
+    }
+}
+
+#[test]
+fn for_tasks_says_what_came_of_a_write_and_that_a_job_was_not_run() {
+    let change = || [Change::new(1, Changed::Committed { entries: vec![] }, 0)];
+    let mut counts = journal::ForTasks::new(Counts(0), on_a_thread);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        _ = pollster::block_on(AsyncJournal::<Log>::write(&mut counts, &change()));
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"no such table"));
+    let error = pollster::block_on(AsyncJournal::<Log>::write(&mut counts, &change())).unwrap_err();
+    assert_eq!(
+        (error, error.to_string().as_str()),
+        (journal::ForTasksError::Journal(MemoryError::Full), "the disk is full")
+    );
+    let mut dropping = journal::ForTasks::new(Counts(0), |job: Job| drop(job));
+    let error = pollster::block_on(AsyncJournal::<Log>::write(&mut dropping, &change())).unwrap_err();
+    assert_eq!(error, journal::ForTasksError::NotRun);
+    assert_eq!(error.to_string(), "the call was dropped before it was made");
 }
 
 fn over(memory: &Memory<Log>) -> ForTasks<Memory<Log>, fn(Job)> {

@@ -1,8 +1,9 @@
 //! How it ends: a driver that is dropped, or never polled.
 
 use latchwork::Settled;
+use latchwork::journal::{AsyncJournal, Change, MemoryError, Recovered};
 use latchwork::log::Log as _;
-use latchwork::protocol::{Direction, Push};
+use latchwork::protocol::{Direction, Push, WaitingOn};
 use latchwork::replicator::CommitError;
 use latchwork::upstream::{AsyncUpstream, Batch, Fault, PushError};
 
@@ -33,6 +34,132 @@ fn dropping_a_driver_during_a_push_says_that_its_outcome_is_not_known() {
     let report = replicator.shutdown(LONG);
     assert_eq!((report.pending.len(), report.uncertain, report.unfinished.len()), (1, true, 0));
     assert!(replicator.status().last_error.is_some());
+}
+
+/// A journal that writes when it is polled again: what it is told, and whether it says so.
+struct Slow {
+    held: Held,
+    answers: bool,
+}
+
+impl AsyncJournal<Log> for Slow {
+    type Error = MemoryError;
+
+    async fn write(&mut self, changes: &[Change<MemoryEntry<u64>, u64>]) -> Result<(), MemoryError> {
+        tokio::task::yield_now().await;
+        AsyncJournal::write(&mut self.held, changes).await?;
+        if !self.answers {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+fn slow(answers: bool) -> (Held, Slow) {
+    let held = Held::new(Recovered::new(0));
+    (held.clone(), Slow { held, answers })
+}
+
+fn pending(held: &Held) -> Vec<u64> {
+    held.recovered().pending.into_iter().map(|entry| entry.event).collect()
+}
+
+#[test]
+fn dropping_a_driver_before_a_write_leaves_it_unwritten() {
+    let (held, journal) = slow(true);
+    let (replicator, driver) = quick(Memory::new(0)).journal(journal).build_async(|_| std::future::pending());
+    let ticket = replicator.commit(vec![1]).unwrap();
+    assert_eq!(ticket.durable().wait_timeout(SHORT).ready(), None);
+    drop(driver);
+    assert!(!ticket.durable().wait());
+    assert_eq!(ticket.wait(), Settled::Closed);
+    let report = replicator.shutdown(LONG);
+    assert!(!report.is_clean() && report.unfinished.is_empty());
+    assert_eq!((report.unwritten.changes, report.unwritten.writing_for, report.unwritten.failure), (1, None, None));
+    assert_eq!(pending(&held), []);
+    assert!(replicator.into_log().is_some());
+}
+
+/// It may have been made or not: the journal knows, and the replicator does not.
+#[test]
+fn dropping_a_driver_during_a_write_says_that_it_is_not_known_to_be_durable() {
+    for polls in [1, 2] {
+        let (held, journal) = slow(false);
+        let upstream = Memory::new(0);
+        let (replicator, mut driver) = quick(upstream.clone()).journal(journal).build_async(|_| std::future::pending());
+        let ticket = replicator.commit(vec![1]).unwrap();
+        for _ in 0..polls {
+            assert!(poll_once(&mut driver).is_pending());
+        }
+        drop(driver);
+        assert_eq!(pending(&held).len(), polls - 1);
+        assert!(!ticket.durable().wait());
+        let report = replicator.shutdown(LONG);
+        assert_eq!((report.pending.len(), report.uncertain, upstream.len()), (1, false, 0));
+        assert_eq!((report.unwritten.changes, report.unwritten.writing_for), (1, None));
+        let failure = report.unwritten.failure.unwrap().to_string();
+        assert_eq!(failure, "the journal could not be written: the driver was dropped during the call");
+    }
+}
+
+#[test]
+fn dropping_one_half_leaves_nothing_open_and_the_writer_goes_with_the_pusher() {
+    for pusher in [true, false] {
+        let (held, journal) = slow(true);
+        let (replicator, driver) = quick(Memory::new(0)).journal(journal).build_async(|_| std::future::pending());
+        let (push, pull) = driver.split();
+        let (mut push, mut pull) = (Box::pin(push), Box::pin(pull));
+        let ticket = replicator.commit(vec![1]).unwrap();
+        assert!(poll_once(&mut push).is_pending() && poll_once(&mut pull).is_pending());
+        if pusher {
+            drop(push);
+            assert!(poll_once(&mut pull).is_ready());
+        } else {
+            drop(pull);
+            // It has yielded once, and writes what is left.
+            assert!(poll_once(&mut push).is_ready());
+        }
+        assert_eq!((ticket.durable().wait(), pending(&held).len()), (!pusher, usize::from(!pusher)));
+        assert_eq!(ticket.wait(), Settled::Closed);
+        assert_eq!(replicator.shutdown(LONG).unwritten.changes, usize::from(pusher));
+        assert!(replicator.into_log().is_some());
+    }
+}
+
+#[test]
+fn the_drop_of_the_last_handle_has_the_driver_write_everything() {
+    run(async {
+        let (held, journal) = slow(true);
+        let upstream = Memory::new(0);
+        upstream.fail_push(Fault::Hang);
+        let (replicator, driver) = quick(upstream).journal(journal).build_async(tokio::time::sleep);
+        let driver = tokio::task::spawn_local(driver);
+        let tickets: Vec<_> = (1..=3).map(|event| replicator.commit(vec![event]).unwrap()).collect();
+        drop(replicator);
+        driver.await.unwrap();
+        assert!(tickets.iter().all(|ticket| ticket.durable().wait()));
+        assert_eq!(pending(&held), [1, 2, 3]);
+    });
+}
+
+/// One that writes at once and fails at once, for ever.
+#[test]
+fn a_journal_that_is_always_ready_gives_other_tasks_their_turn() {
+    run(async {
+        let held = Held::new(Recovered::new(0));
+        held.fail_before();
+        let (replicator, driver) = quick(Memory::new(0)).journal(held.clone()).build_async(tokio::time::sleep);
+        let driver = tokio::task::spawn_local(driver);
+        drop(replicator.commit(vec![0]).unwrap());
+        let failed = replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).await.unwrap();
+        assert_eq!(failed.unwritten, 1);
+        replicator.restart();
+        for event in 1..200 {
+            assert!(replicator.commit(vec![event]).unwrap().durable().await);
+        }
+        assert!(replicator.shutdown_async(LONG, tokio::time::sleep).await.is_clean());
+        driver.await.unwrap();
+    });
 }
 
 #[test]

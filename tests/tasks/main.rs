@@ -22,6 +22,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
 
 type Log = MemoryLog<u64>;
+type Held = latchwork::journal::Memory<Log>;
 
 /// A replicator that does not wait long.
 fn quick<U>(upstream: U) -> Builder<Log, U> {

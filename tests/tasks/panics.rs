@@ -4,12 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::task::Wake;
 
-use latchwork::journal::{Change, Journal};
+use latchwork::journal::{AsyncJournal, Change};
 use latchwork::log::Log as _;
 use latchwork::protocol::{Failure, Push, WaitingOn};
 use latchwork::replicator::{CommitError, Status, Timer};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, Page, PullError, PushError};
-use latchwork::{Latch, Settled, Ticket};
+use latchwork::{Settled, Ticket};
 
 use super::*;
 
@@ -342,30 +342,34 @@ fn what_stops_a_driver_stops_it_whatever_its_clock_does() {
     }
 }
 
-/// A journal that writes nothing before its gate is open.
-struct Gated(Arc<Latch>);
+/// A journal that never has written.
+struct Silent;
 
-impl Journal<Log> for Gated {
+impl AsyncJournal<Log> for Silent {
     type Error = std::convert::Infallible;
 
-    fn write(&mut self, _: &[Change<MemoryEntry<u64>, u64>]) -> Result<(), Self::Error> {
-        self.0.wait();
-        Ok(())
+    async fn write(&mut self, _: &[Change<MemoryEntry<u64>, u64>]) -> Result<(), Self::Error> {
+        std::future::pending().await
     }
 }
 
 #[test]
-fn a_clock_that_panics_ends_no_writer_of_a_journal() {
-    let (clock, gate) = (Clock::default(), Arc::new(Latch::new()));
-    let builder = quick(Memory::new(0)).journal(Gated(Arc::clone(&gate)));
-    let (replicator, mut driver) = builder.build_async(clock.clone());
+fn a_clock_that_panics_during_a_write_leaves_nothing_open() {
+    let clock = Clock::default();
+    let (replicator, mut driver) = quick(Memory::new(0)).journal(Silent).build_async(clock.clone());
     let ticket = replicator.commit(vec![1]).unwrap();
-    clock.set_broken(true);
-    gate.open();
-    assert_eq!(ticket.durable().wait_timeout(LONG).ready(), Some(true));
-    clock.set_broken(false);
     assert!(poll_once(&mut driver).is_pending());
-    assert_eq!(ticket.wait(), Settled::Confirmed(1));
+    clock.set_broken(true);
+    assert!(catch_unwind(AssertUnwindSafe(|| poll_once(&mut driver))).is_err());
+    clock.set_broken(false);
+    assert!(!ticket.durable().wait());
+    assert_eq!(ticket.wait(), Settled::Closed);
+    let unwritten = replicator.shutdown(LONG).unwritten;
+    assert_eq!((unwritten.changes, unwritten.writing_for), (1, None));
+    assert_eq!(
+        unwritten.failure.unwrap().to_string(),
+        "the journal could not be written: the driver was dropped during the call"
+    );
 }
 
 #[derive(Clone, Copy, Debug)]

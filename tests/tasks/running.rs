@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use latchwork::journal::{AsyncJournal, Change, MemoryError, Recovered};
 use latchwork::protocol::{Direction, Push, WaitingOn};
 use latchwork::replicator::{RecvError, Timer};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, More, Page, PullError, PushError};
@@ -25,13 +26,14 @@ fn a_commit_is_confirmed_on_a_runtime_with_one_thread() {
 }
 
 #[test]
-fn a_driver_can_be_spawned_on_many_threads_if_its_upstream_can() {
+fn a_driver_can_be_spawned_on_many_threads_if_its_upstream_and_its_journal_can() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
         let upstream = Memory::new(0);
         let clients: Vec<_> = (0..8)
             .map(|client| {
-                let (replicator, driver) = quick(upstream.clone()).build_async(tokio::time::sleep);
+                let builder = quick(upstream.clone()).journal(Held::new(Recovered::new(0)));
+                let (replicator, driver) = builder.build_async(tokio::time::sleep);
                 let (push, pull) = driver.split();
                 let halves = [tokio::spawn(push), tokio::spawn(pull)];
                 let commits = (0..50).map(|number| replicator.commit(vec![client * 100 + number]).unwrap());
@@ -93,6 +95,34 @@ fn an_upstream_that_is_not_send_runs_where_it_is() {
         let ticket = replicator.commit(vec![1]).unwrap();
         assert_eq!(ticket.await, Settled::Confirmed(2));
         assert!(pushes.get() >= 2, "{}", pushes.get());
+    });
+}
+
+/// A journal that no other thread may see.
+struct LocalJournal(Held, Rc<Cell<usize>>);
+
+impl AsyncJournal<Log> for LocalJournal {
+    type Error = MemoryError;
+
+    async fn write(&mut self, changes: &[Change<MemoryEntry<u64>, u64>]) -> Result<(), MemoryError> {
+        let writes = Rc::clone(&self.1);
+        tokio::task::yield_now().await;
+        writes.set(writes.get() + 1);
+        AsyncJournal::write(&mut self.0, changes).await
+    }
+}
+
+#[test]
+fn a_journal_that_is_not_send_runs_where_it_is() {
+    run(async {
+        let (writes, held) = (Rc::new(Cell::new(0)), Held::new(Recovered::new(0)));
+        let builder = quick(Memory::new(0)).journal(LocalJournal(held.clone(), Rc::clone(&writes)));
+        let (replicator, driver) = builder.build_async(tokio::time::sleep);
+        let driver = tokio::task::spawn_local(driver);
+        assert_eq!(replicator.commit(vec![1]).unwrap().await, Settled::Confirmed(1));
+        assert!(replicator.shutdown_async(LONG, tokio::time::sleep).await.is_clean());
+        driver.await.unwrap();
+        assert_eq!((held.recovered().cursor, writes.get()), (1, 2));
     });
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::Journal;
+use super::{AsyncJournal, Journal};
 use crate::log::Log;
 use crate::log::change::{Change, ChangeError, Recovered};
 use crate::platform::Arc;
@@ -96,6 +96,14 @@ impl<L: Log> Journal<L> for Memory<L> {
             state.held = held;
             fault.map_or(Ok(()), |_| Err(MemoryError::Full))
         })
+    }
+}
+
+impl<L: Log> AsyncJournal<L> for Memory<L> {
+    type Error = MemoryError;
+
+    async fn write(&mut self, changes: &[Change<L::Entry, L::Position>]) -> Result<(), MemoryError> {
+        Journal::write(self, changes)
     }
 }
 

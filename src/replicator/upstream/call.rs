@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::platform::catch_panic;
 use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
@@ -49,6 +49,22 @@ pub(crate) fn race<A: Future + Unpin, B: Future + Unpin>(
     })
 }
 
+/// Makes a call, to its end. An error if it panics, also as it is dropped.
+pub(crate) async fn contained<F: Future>(begin: impl FnOnce() -> F) -> Result<F::Output, Payload> {
+    let mut future = pin!(Some(catch_panic(begin)?));
+    let outcome = poll_fn(|context| poll(future.as_mut(), context)).await;
+    catch_panic(|| future.set(None)).and(outcome)
+}
+
+/// Polls a call, which is dropped once it is over.
+fn poll<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<Result<F::Output, Payload>> {
+    match future.as_pin_mut() {
+        Some(running) => catch_panic(|| running.poll(context))
+            .map_or_else(|payload| Poll::Ready(Err(payload)), |polled| polled.map(Ok)),
+        None => unreachable!("it is dropped once it is over"),
+    }
+}
+
 /// Makes a call and drops it, by its end at the latest: when its interrupt is set or it is `late`. What has come by then
 /// counts. An error if it panics, also as it is dropped.
 pub(crate) async fn call<F: Future>(
@@ -60,11 +76,7 @@ pub(crate) async fn call<F: Future>(
         return Ok(Err(Cut { cause, begun: false }));
     }
     let mut future = pin!(Some(catch_panic(begin)?));
-    let running = poll_fn(|context| match future.as_mut().as_pin_mut() {
-        Some(running) => catch_panic(|| running.poll(context))
-            .map_or_else(|payload| Poll::Ready(Err(payload)), |polled| polled.map(Ok)),
-        None => unreachable!("it is dropped below"),
-    });
+    let running = poll_fn(|context| poll(future.as_mut(), context));
     let passed = poll_fn(|context| late.as_mut().map_or(Poll::Pending, |late| Pin::new(late).poll(context)));
     let outcome = match race(running, race(interrupt.triggered(), passed)).await {
         Ok(ended) => ended.map(Ok),

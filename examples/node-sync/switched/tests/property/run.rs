@@ -149,16 +149,14 @@ fn play<U: Upstream<Slow>>(
     let clients = stores.map(|(log, journal, upstream)| {
         let faulty = Faulty { upstream, weather: Arc::clone(weather.next().unwrap()) };
         let builder = Client::builder(Slow::new(log, case), faulty);
-        let builder = match journal {
-            Some(journal) => builder.journal(journal),
-            None => builder,
-        };
-        builder
+        let builder = builder
             .push_batch(job.push_batch)
             .catch_up_grace(Duration::from_millis(10))
-            .backoff(Backoff::new(Duration::from_micros(200), Duration::from_millis(5)))
-            .spawn()
-            .unwrap()
+            .backoff(Backoff::new(Duration::from_micros(200), Duration::from_millis(5)));
+        match journal {
+            Some(journal) => builder.journal(journal).spawn().unwrap(),
+            None => builder.spawn().unwrap(),
+        }
     });
     let updates = clients.each_ref().map(Client::updates);
     let failed = |why: String| Failure { why, statuses: statuses(&clients) };
