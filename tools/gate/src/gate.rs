@@ -19,14 +19,48 @@ pub struct Gate {
     pub target: PathBuf,
     /// What the steps leave for each other, below `target`.
     pub scratch: PathBuf,
-    pub version: String,
-    pub rust_version: String,
+    /// What is published, `latchwork` first.
+    pub packages: Vec<Package>,
     /// Whether the steps were named: then one that cannot run here fails, which is skipped otherwise.
     pub named: bool,
     /// What `git status` said when the run began.
     pub status: String,
     /// How many tests have passed, and how many have failed.
     pub tests: Cell<(usize, usize)>,
+}
+
+/// A member of the workspace that is published.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    pub rust_version: String,
+    /// Where its manifest is.
+    pub folder: PathBuf,
+}
+
+impl Package {
+    /// Those that may be published, as `cargo metadata` tells of them.
+    fn published(metadata: &Value) -> Outcome<Vec<Self>> {
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or("cargo metadata has another form");
+        let packages = metadata["packages"].as_array().ok_or("cargo metadata names no packages")?;
+        // An empty list of registries: `publish = false`.
+        let published = packages.iter().filter(|package| package["publish"].as_array().is_none_or(|to| !to.is_empty()));
+        let mut published = published
+            .map(|package| {
+                let name = text(&package["name"])?;
+                let rust_version = text(&package["rust_version"]).map_err(|_| format!("{name} has no rust-version"))?;
+                let folder = PathBuf::from(text(&package["manifest_path"])?);
+                let folder = folder.parent().ok_or("a manifest is in a folder")?.to_owned();
+                Ok(Self { name, version: text(&package["version"])?, rust_version, folder })
+            })
+            .collect::<Outcome<Vec<_>>>()?;
+        published.sort_by_key(|package| (package.name != "latchwork", package.name.clone()));
+        if published.first().is_none_or(|first| first.name != "latchwork") {
+            return Err("this is not latchwork".into());
+        }
+        Ok(published)
+    }
 }
 
 impl Gate {
@@ -40,15 +74,12 @@ impl Gate {
         }
         let metadata: Value = serde_json::from_slice(&stdout)?;
         let text = |value: &Value| value.as_str().map(str::to_owned).ok_or("cargo metadata has another form");
-        let packages = metadata["packages"].as_array().ok_or("cargo metadata names no packages")?;
-        let package = packages.iter().find(|package| package["name"] == "latchwork").ok_or("this is not latchwork")?;
         let target = PathBuf::from(text(&metadata["target_directory"])?);
         let mut gate = Self {
             root: text(&metadata["workspace_root"])?.into(),
             scratch: target.join("ci"),
             target,
-            version: text(&package["version"])?,
-            rust_version: text(&package["rust_version"])?,
+            packages: Package::published(&metadata)?,
             named,
             status: String::new(),
             tests: Cell::default(),
@@ -204,7 +235,32 @@ fn result(line: &str) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::result;
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::{Package, result};
+
+    #[test]
+    fn published_leaves_out_what_is_not_and_has_the_crate_itself_first() {
+        let package = |name: &str, publish: serde_json::Value| {
+            json!({
+                "name": name, "version": "0.1.0", "rust_version": "1.85", "publish": publish,
+                "manifest_path": format!("/here/{name}/Cargo.toml"),
+            })
+        };
+        let packages =
+            [package("a", json!(null)), package("tool", json!([])), package("latchwork", json!(["registry"]))];
+        let published = Package::published(&json!({ "packages": packages })).unwrap();
+        assert_eq!(published.iter().map(|package| package.name.as_str()).collect::<Vec<_>>(), ["latchwork", "a"]);
+        assert_eq!(published[1].folder, Path::new("/here/a"));
+        let others = json!({ "packages": &packages[..1] });
+        assert!(Package::published(&others).is_err(), "it is another workspace");
+        let mut old = package("latchwork", json!(null));
+        old["rust_version"] = json!(null);
+        let error = Package::published(&json!({ "packages": [old] })).unwrap_err();
+        assert_eq!(error.to_string(), "latchwork has no rust-version");
+    }
 
     #[test]
     fn result_reads_the_harness_own_count() {

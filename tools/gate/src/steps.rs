@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::gate::{Gate, Outcome, Run};
+use crate::gate::{Gate, Outcome, Package, Run};
 use crate::source::Source;
 use crate::{commits, layers, names, pages};
 
@@ -38,7 +38,7 @@ pub const STEPS: &[Step] = &[
     step("words", "words that name no party", words),
     step("no-trace", "what is said in execution traces leaves no trace in a normal build", no_trace),
     step("user", "what a user's lock file gets", user),
-    step("package", "the package", package),
+    step("package", "the packages", package),
     step("parking-lot", "both ends of the parking_lot range", parking_lot),
     step("oldest-rust", "the oldest Rust", oldest_rust),
     step("downstream", "downstream, in three ways", downstream),
@@ -178,7 +178,7 @@ fn user_crate(gate: &Gate, name: &str, features: &str) -> Outcome<PathBuf> {
     let folder = gate.scratch.join(name);
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("src/lib.rs"), "")?;
-    let (root, rust) = (gate.root.display(), &gate.rust_version);
+    let (root, rust) = (gate.root.display(), &gate.packages[0].rust_version);
     let text = format!(
         "[workspace]\n[package]\nname = \"user\"\nversion = \"0.0.0\"\nedition = \"2024\"\nrust-version = \"{rust}\"\n\
          [dependencies]\nlatchwork = {{ path = '{root}', features = [{features}] }}\n"
@@ -202,32 +202,45 @@ fn user(gate: &Gate) -> Outcome {
     }
 }
 
-/// What is packaged, as it is unpacked elsewhere: its tests compile too.
+/// What is packaged, as it is unpacked elsewhere: its tests compile too. What one needs of another is taken from that one's
+/// package, since no registry has it yet.
 fn package(gate: &Gate) -> Outcome {
     // Cargo's own verification would build in this target directory what another path has, and the next build here could be
     // taken for that.
-    let mut cargo = gate.cargo("package --no-verify -p latchwork");
+    let mut cargo = gate.cargo("package --no-verify");
     if !gate.status.is_empty() {
         println!("the checkout has changes that are not committed: they are packaged too");
         cargo = cargo.arg("--allow-dirty");
     }
-    cargo.run()?;
-    let archive = gate.target.join(format!("package/latchwork-{}.crate", gate.version));
+    gate.packages.iter().fold(cargo, |cargo, package| cargo.arg("-p").arg(&package.name)).run()?;
     let unpacked = gate.scratch.join("unpacked");
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked)?;
     }
-    fs::create_dir_all(&unpacked)?;
-    // With the present as their time: an archive has the same for all versions, which Cargo would take for unchanged.
-    gate.program("tar --touch --strip-components=1 -xzf").arg(archive).arg("-C").arg(&unpacked).run()?;
-    for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
-        if !fs::metadata(unpacked.join(file)).is_ok_and(|file| file.len() > 0) {
-            return Err(format!("the package has no {file}").into());
-        }
+    let folder = |package: &Package| unpacked.join(&package.name);
+    let mut patch = String::from("\n[workspace]\n[patch.crates-io]\n");
+    for package in &gate.packages {
+        let (name, folder) = (&package.name, folder(package));
+        patch += &format!("{name} = {{ path = '{}' }}\n", folder.display());
+        let archive = gate.target.join(format!("package/{name}-{}.crate", package.version));
+        fs::create_dir_all(&folder)?;
+        // With the present as their time: an archive has the same for all versions, which Cargo would take for unchanged.
+        gate.program("tar --touch --strip-components=1 -xzf").arg(archive).arg("-C").arg(&folder).run()?;
     }
-    let manifest = unpacked.join("Cargo.toml");
-    fs::write(&manifest, gate.read(&manifest)? + "\n[workspace]\n")?;
-    gate.cargo("check --all-targets --manifest-path").arg(manifest).run()
+    for package in &gate.packages {
+        let (name, folder) = (&package.name, folder(package));
+        let changelog = package.folder.join("CHANGELOG.md").exists().then_some("CHANGELOG.md");
+        for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md"].into_iter().chain(changelog) {
+            if !fs::metadata(folder.join(file)).is_ok_and(|file| file.len() > 0) {
+                return Err(format!("the package of {name} has no {file}").into());
+            }
+        }
+        let manifest = folder.join("Cargo.toml");
+        let own = format!("{name} = {{ path = '{}' }}\n", folder.display());
+        fs::write(&manifest, gate.read(&manifest)? + &patch.replace(&own, ""))?;
+        gate.cargo("check --all-targets --manifest-path").arg(manifest).run()?;
+    }
+    Ok(())
 }
 
 /// `parking_lot` is a range. Each end is tried through the crate downstream, since the tests of this one bring a
@@ -250,15 +263,25 @@ fn parking_lot(gate: &Gate) -> Outcome {
     Ok(())
 }
 
-/// No toolchain is fetched.
+/// Each package by the Rust that it asks for. No toolchain is fetched.
 fn oldest_rust(gate: &Gate) -> Outcome {
-    let version = &gate.rust_version;
-    if !gate.program("rustup run").arg(version).args(["cargo", "--version"]).succeeds() {
-        return gate.skip(&format!("Rust {version} is not installed here (clippy has looked for what is newer)"));
+    let mut versions = BTreeMap::<&str, Vec<&str>>::new();
+    for package in &gate.packages {
+        versions.entry(&package.rust_version).or_default().push(&package.name);
     }
-    let target = gate.target.join(format!("rust-{version}"));
-    let check = ["cargo", "check", "-p", "latchwork", "--all-targets"];
-    gate.program("rustup run").arg(version).args(check).target(target).run()
+    for (version, names) in versions {
+        if !gate.program("rustup run").arg(version).args(["cargo", "--version"]).succeeds() {
+            let names = names.join(", ");
+            gate.skip(&format!(
+                "Rust {version} is not installed here, for {names} (clippy has looked for what is newer)"
+            ))?;
+            continue;
+        }
+        let target = gate.target.join(format!("rust-{version}"));
+        let check = gate.program("rustup run").arg(version).args(["cargo", "check", "--all-targets"]);
+        names.iter().fold(check, |check, name| check.arg("-p").arg(name)).target(target).run()?;
+    }
+    Ok(())
 }
 
 fn downstream(gate: &Gate) -> Outcome {
@@ -323,7 +346,8 @@ fn deny(gate: &Gate) -> Outcome {
 }
 
 fn semver(gate: &Gate) -> Outcome {
-    gate.cargo("semver-checks --package latchwork").run()
+    let check = gate.cargo("semver-checks");
+    gate.packages.iter().fold(check, |check, package| check.arg("--package").arg(&package.name)).run()
 }
 
 fn wasm(gate: &Gate) -> Outcome {
