@@ -31,7 +31,9 @@ impl<E, P> Change<E, P> {
 
 /// What happened to a log.
 ///
-/// Where pending events are counted, those are that are to be sent: not [local-only](super::Log::is_local_only) ones.
+/// Where pending events are counted, those are that are to be sent: not [local-only](super::Log::is_local_only) ones. Pending
+/// events that are pending no more stand here by their place alone, unless upstream has ordered them: who derives something
+/// from them keeps what is pending, as [`Recovered`] does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Changed<E> {
