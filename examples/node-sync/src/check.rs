@@ -48,7 +48,7 @@ pub fn contents(path: &Path, kind: Kind) -> Result<Contents, FileError> {
 ///
 /// If it cannot be read.
 pub fn contents_without(path: &Path, kind: Kind, refused: impl Fn(&str, u64) -> bool) -> Result<Contents, FileError> {
-    let db = file::open(path, kind)?;
+    let db = file::open_made(path, kind)?;
     read(&db, kind, &refused).map_err(|error| file::explain(path, &error))
 }
 

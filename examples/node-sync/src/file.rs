@@ -49,6 +49,9 @@ pub enum FileError {
     /// Another process keeps it.
     #[error("{0} is locked by another process")]
     Locked(PathBuf),
+    /// There was one, and there is none any more.
+    #[error("{0} is not there any more")]
+    Away(PathBuf),
     /// There is no room for more.
     #[error("{0} cannot be written: the disk is full")]
     Full(PathBuf),
@@ -150,6 +153,20 @@ pub fn open(path: &Path, kind: Kind) -> Result<Connection, FileError> {
         }
     }
     try_open(path, kind)
+}
+
+/// Opens a file of this kind that has been made before. None is made.
+///
+/// # Errors
+///
+/// See [`FileError`].
+pub fn open_made(path: &Path, kind: Kind) -> Result<Connection, FileError> {
+    // Not `is_there`, which opens it: this process may have it open.
+    match fs::metadata(path) {
+        Ok(file) if file.len() > 0 => open(path, kind),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(explain_io(path, &error)),
+        _ => Err(FileError::Away(path.to_owned())),
+    }
 }
 
 /// Whether the file can be written now.

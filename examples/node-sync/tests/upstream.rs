@@ -9,9 +9,10 @@ use latchwork::log::{Log, MemoryEntry, MemoryLog};
 use latchwork::protocol::{Failure, WaitingOn};
 use latchwork::upstream::{Batch, FatalKind, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
+use node_sync::check;
 use node_sync::client;
 use node_sync::event::{Change, Edit, SharedEvent, TodoEvent};
-use node_sync::file::FileError;
+use node_sync::file::{FileError, Kind};
 use node_sync::upstream::SqliteUpstream;
 use rusqlite::Connection;
 
@@ -138,4 +139,18 @@ fn what_is_no_upstream_is_refused_and_left_alone() {
         assert_eq!(fs::read(path).unwrap(), before);
     }
     assert!(matches!(SqliteUpstream::open(dir.path(), 10).err().unwrap(), FileError::Other { .. }));
+}
+
+#[test]
+fn contents_of_a_file_that_is_away_are_an_error_and_make_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upstream.db");
+    for make in [false, true] {
+        if make {
+            fs::write(&path, "").unwrap();
+        }
+        let error = check::contents(&path, Kind::Upstream).unwrap_err();
+        assert!(error.to_string().ends_with("upstream.db is not there any more"), "{error}");
+        assert_eq!(path.metadata().map_or(0, |file| file.len()), 0, "it was made");
+    }
 }
