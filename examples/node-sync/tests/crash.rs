@@ -57,11 +57,15 @@ struct Victim {
 
 impl Victim {
     fn start(dir: &Path, index: usize, hold: Option<Hold>) -> Self {
+        Self::start_by(Path::new(env!("CARGO_BIN_EXE_node-sync")), dir, index, hold)
+    }
+
+    fn start_by(program: &Path, dir: &Path, index: usize, hold: Option<Hold>) -> Self {
         let (job, dir) = (endless(), dir.to_owned());
         let share = job.shares()[index].clone();
         let tick = Duration::from_millis(2);
         let order = Order { dir: dir.clone(), job, index, time_limit: LONG, tick, hold };
-        let (process, messages) = ClientProcess::start(Path::new(env!("CARGO_BIN_EXE_node-sync")), &order).unwrap();
+        let (process, messages) = ClientProcess::start(program, &order).unwrap();
         Self { dir, share, process, messages, told: 0 }
     }
 
@@ -82,6 +86,10 @@ impl Victim {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         assert_eq!(self.hear(), None);
+        self.has_lost_nothing();
+    }
+
+    fn has_lost_nothing(&self) {
         // Everything that it committed is either confirmed or pending, and nothing is both.
         let kept = Kept::of(&self.dir, &self.share);
         assert!(kept.committed >= self.told, "it told of {} commits: {kept:?}", self.told);
@@ -184,4 +192,47 @@ fn killed_clients_lose_nothing_and_apply_nothing_twice() {
     assert!(finished.status.success(), "seed {seed}: {said}");
     let events: u64 = kept.iter().map(|kept| kept.committed).sum();
     assert!(kills < 20 || events > kills, "the clients had hardly anything to lose: {events} events");
+}
+
+/// A file that may not grow any more, for any user: the journal's write fails in the middle of the job.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_whose_writes_fail_says_so_and_has_what_it_told_of() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let node_sync = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_node-sync"));
+        command.args(["--edit-every", "2", "--dir"]).arg(dir);
+        command
+    };
+    assert!(node_sync().args(["--todos", "0,0"]).output().unwrap().status.success());
+    // In units of 512 bytes or of 1 KiB, as the shell likes. Who ignores the signal gets an error.
+    let limited = dir.join("limited");
+    let script = format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f 400\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_node-sync"));
+    std::fs::write(&limited, script).unwrap();
+    std::fs::set_permissions(&limited, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut client = Victim::start_by(&limited, dir, 0, None);
+    let (mut told, mut errors) = (0, Vec::new());
+    for message in &mut client.messages {
+        match message.unwrap() {
+            Message::Progress { committed, .. } => told = committed,
+            Message::Error(error) => errors.push(error),
+            other => panic!("it cannot go on: {other:?}"),
+        }
+    }
+    client.process.wait().unwrap();
+    println!("{told} commits, and then: {errors:?}");
+    let [error] = &errors[..] else { panic!("expected one sentence, got {errors:?}") };
+    assert!(error.starts_with("client1: the journal could not be written: "), "{error}");
+    assert!(error.ends_with("client1.db cannot be used: disk I/O error"), "{error}");
+    client.told = told;
+    assert!(told > 0);
+    client.has_lost_nothing();
+
+    let (job, kept) = (endless(), Kept::of(dir, &client.share));
+    let todos = todos_for(kept.committed, &job);
+    let finished = node_sync().args(["--todos", &format!("{todos},5")]).output().unwrap();
+    assert!(finished.status.success(), "{}", String::from_utf8(finished.stdout).unwrap());
 }
