@@ -1,4 +1,5 @@
-//! Four clients, one upstream, every fault, on threads and on tasks; and a thread that watches them all the time.
+//! Four clients, one upstream, every fault, on threads and on tasks; and a thread that watches them all the time. Two of the
+//! clients have a journal, which fails like everything else.
 //!
 //! `LATCHWORK_FAULT_EVENTS` sets how many events are committed (100,000 by default, which takes a second or two),
 //! `LATCHWORK_FAULT_SEED` the chance. Faults are drawn from the seed; how threads interleave is not.
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use latchwork::journal::{self, AsyncJournal, Change, Journal, MemoryError, Recovered};
 use latchwork::log::Log;
 use latchwork::protocol::{Direction, WaitingOn};
-use latchwork::replicator::{Builder, Matter, Status, Updates};
+use latchwork::replicator::{Matter, Status, Updates};
 use latchwork::sync_state::{Entry, Position, SeqNum, SyncState};
 use latchwork::upstream::{AsyncUpstream, Batch, Fault, Memory, Page, PullError, PushError, Upstream};
 use latchwork::{Backoff, Cause, Interrupt, Replicator, Settled, Ticket, Waited};
@@ -179,9 +181,34 @@ enum Drivers {
     Tasks,
 }
 
-fn start(builder: Builder<State, Faulty>, runtime: Option<&Runtime>) -> Replicator<State> {
-    let Some(runtime) = runtime else { return builder.spawn().unwrap() };
-    let (replicator, driver) = builder.build_async(tokio::time::sleep);
+/// A journal whose writes fail, before they are made or afterwards.
+struct Failing(journal::Memory<State>, Arc<Weather>);
+
+impl Journal<State> for Failing {
+    type Error = MemoryError;
+
+    fn write(&mut self, changes: &[Change<Entry<Item>, Position>]) -> Result<(), MemoryError> {
+        let Self(held, weather) = self;
+        if weather.bad.load(Ordering::Relaxed) && weather.chance.one_in(50) {
+            if weather.chance.one_in(2) { held.fail_before() } else { held.fail_after() }
+        }
+        Journal::write(held, changes)
+    }
+}
+
+impl AsyncJournal<State> for Failing {
+    type Error = MemoryError;
+
+    async fn write(&mut self, changes: &[Change<Entry<Item>, Position>]) -> Result<(), MemoryError> {
+        tokio::task::yield_now().await;
+        Journal::write(self, changes)
+    }
+}
+
+fn run(
+    (replicator, driver): (Replicator<State>, impl Future<Output = ()> + Send + 'static),
+    runtime: &Runtime,
+) -> Replicator<State> {
     drop(runtime.spawn(driver));
     replicator
 }
@@ -191,6 +218,8 @@ struct World {
     upstream: Memory<State>,
     weather: Arc<Weather>,
     clients: Vec<Replicator<State>>,
+    /// What the clients with odd numbers hold.
+    held: Vec<journal::Memory<State>>,
     /// Of the clients that are tasks.
     _runtime: Option<Runtime>,
 }
@@ -207,6 +236,7 @@ impl World {
         let upstream = Memory::new(SeqNum::ROOT.position());
         let (bad, injected) = (AtomicBool::new(true), Default::default());
         let weather = Arc::new(Weather { bad, chance: Chance::new(seed), injected });
+        let mut held = Vec::new();
         let clients = (0..CLIENTS).map(|client| {
             // The clients differ: small pages, small batches, pulls that end.
             let memory = upstream.clone().with_page_size([100, 3, 100, 7][client as usize]);
@@ -220,10 +250,25 @@ impl World {
                 .push_deadline(Duration::from_millis(20))
                 .pull_silence(Duration::from_millis(50))
                 .push_batch(NonZeroUsize::new([100, 20, 5, 100][client as usize]).unwrap());
-            start(if one_shot { builder.one_shot_pull() } else { builder }, runtime.as_ref())
+            let builder = if one_shot { builder.one_shot_pull() } else { builder };
+            let sleep = tokio::time::sleep;
+            if client % 2 == 0 {
+                return match &runtime {
+                    None => builder.spawn().unwrap(),
+                    Some(runtime) => run(builder.build_async(sleep), runtime),
+                };
+            }
+            let holds = journal::Memory::<State>::new(Recovered::new(SeqNum::ROOT.position()));
+            let holds = holds.with_sent(|entry| !entry.event.local_only);
+            held.push(holds.clone());
+            let builder = builder.journal(Failing(holds, Arc::clone(&weather)));
+            match &runtime {
+                None => builder.spawn().unwrap(),
+                Some(runtime) => run(builder.build_async(sleep), runtime),
+            }
         });
         let clients = clients.collect();
-        Self { seed, upstream, weather, clients, _runtime: runtime }
+        Self { seed, upstream, weather, clients, held, _runtime: runtime }
     }
 
     /// What the seed was and how everybody stands.
@@ -257,7 +302,7 @@ fn watch(world: &World, ended: &AtomicBool) -> u64 {
             for decision in status.decisions {
                 match decision.matter {
                     Matter::Rejected { .. } => client.retry_rejected(),
-                    Matter::Failed { .. } => client.restart(),
+                    Matter::Failed { .. } | Matter::Journal { .. } => client.restart(),
                     // A committer has, and resumes it.
                     _ => {}
                 }
@@ -411,7 +456,13 @@ fn whatever_goes_wrong(drivers: Drivers) {
     }
     world.weather.tell();
     for client in std::mem::take(&mut world.clients) {
-        assert!(client.shutdown(STALLED).is_clean());
+        let left = client.shutdown(STALLED);
+        assert!(left.is_clean(), "{left:?}");
+    }
+    for held in std::mem::take(&mut world.held) {
+        let held = held.recovered();
+        let sent = held.pending.iter().filter(|entry| !entry.event.local_only).count();
+        assert_eq!((held.cursor.global, sent), (ordered.len() as u64, 0), "what a crash leaves is something else");
     }
     for (number, updates) in updates.iter().enumerate() {
         assert_eq!(applied(updates), ordered, "client {number} applied something else");

@@ -55,6 +55,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! It blocks: a replicator for tasks is given it as a [`ForTasks`](latchwork::journal::ForTasks), with a function that has its
+//! calls run where they may block.
+//!
 //! # The application's tables
 //!
 //! Whatever implements [`Tables`], as a closure does, is handed the transaction and the changes, and writes what follows from
