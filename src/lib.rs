@@ -76,6 +76,8 @@
 #![warn(missing_debug_implementations, missing_docs, clippy::missing_errors_doc)]
 
 mod backoff;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod guide;
 pub mod log;
 mod platform;

@@ -2,6 +2,7 @@
 //!
 //! It is [`Faulty`] around one that has none.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use super::faults::{Fault, Faults};
@@ -13,7 +14,8 @@ use crate::platform::event::Shown;
 use crate::primitives::interrupt::Interrupt;
 use crate::primitives::monitor::Monitor;
 use crate::primitives::wait::{Wait, Waitable, Waited};
-use crate::protocol::messages::{Batch, More, Page, PullError, PushError};
+use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
+use crate::shared_error::SharedError;
 
 /// An upstream in memory. Clones are the same upstream.
 ///
@@ -138,24 +140,40 @@ impl<L: Log> AsyncUpstream<L> for Memory<L> {
 }
 
 impl<L: Log> State<L> {
-    /// The page that follows `cursor`.
-    fn page(&self, cursor: L::Position, size: usize) -> Page<L::Entry> {
+    fn head(&self) -> L::Position {
+        self.entries.last().map_or(self.origin, L::position)
+    }
+
+    /// The page that follows `cursor`; an error if events up to it are gone.
+    fn page(&self, cursor: L::Position, size: usize) -> Result<Page<L::Entry>, PullError> {
+        let head = self.head();
+        if cursor > head {
+            return Err(PullError::Fatal { kind: FatalKind::WentBack, error: went_back(head, cursor) });
+        }
         let from = self.entries.partition_point(|entry| L::position(entry) <= cursor);
         let rest = &self.entries[from..];
         let (entries, rest) = rest.split_at(size.min(rest.len()));
         let more = if rest.is_empty() { More::None } else { More::Events(rest.len() as u64) };
-        Page { entries: entries.to_vec(), more }
+        Ok(Page { entries: entries.to_vec(), more })
     }
+}
+
+fn went_back<P: fmt::Debug>(head: P, known: P) -> SharedError {
+    format!("upstream ends at event {head:?}, and event {known:?} had been there").into()
 }
 
 impl<L: Log> Faultless<L> {
     fn append(&self, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
         self.shared.change(|state| {
-            let head = state.entries.last().map_or(state.origin, L::position);
-            if batch.base != head {
-                return Err(PushError::Behind { head: Some(head) });
+            let head = state.head();
+            match batch.base.cmp(&head) {
+                Ordering::Less => return Err(PushError::Behind { head: Some(head) }),
+                Ordering::Greater => {
+                    let error = went_back(head, batch.base);
+                    return Err(PushError::Fatal { kind: FatalKind::WentBack, error });
+                }
+                Ordering::Equal => state.entries.extend(batch.entries.iter().cloned()),
             }
-            state.entries.extend(batch.entries.iter().cloned());
             Ok(())
         })
     }
@@ -175,7 +193,7 @@ impl<L: Log> Upstream<L> for Faultless<L> {
         std::iter::from_fn(move || {
             let waited = pages.page()?.wait_or(interrupt, None);
             Some(match waited {
-                Waited::Ready(page) => Ok(pages.give(page)),
+                Waited::Ready(page) => pages.give(page),
                 _ => Err(PullError::Unavailable { retry_after: None, error: INTERRUPTED.into() }),
             })
         })
@@ -190,7 +208,7 @@ impl<L: Log> AsyncUpstream<L> for Faultless<L> {
     }
 
     fn pull(&self, cursor: L::Position) -> Pages<'_, L> {
-        Pages { upstream: self, cursor, caught_up: false }
+        Pages { upstream: self, cursor, caught_up: false, ended: false }
     }
 }
 
@@ -200,36 +218,40 @@ pub struct Pages<'a, L: Log> {
     cursor: L::Position,
     /// Whether a page has said that there is no more.
     caught_up: bool,
+    /// An error was the last item.
+    ended: bool,
 }
 
 impl<L: Log> Pages<'_, L> {
     /// A wait until there is a page to give out. `None` if none follows.
-    fn page(&self) -> Option<Wait<impl Waitable<Output = Page<L::Entry>>>> {
+    fn page(&self) -> Option<Wait<impl Waitable<Output = Result<Page<L::Entry>, PullError>>>> {
         let Faultless { live, page: size, .. } = *self.upstream;
         let (cursor, caught_up) = (self.cursor, self.caught_up);
-        if caught_up && !live {
+        if self.ended || caught_up && !live {
             return None;
         }
         Some(self.upstream.shared.wait(move |state: &mut State<L>| {
             let page = state.page(cursor, size);
-            let waits = caught_up && page.entries.is_empty() && !self.upstream.faults.awaits_page();
+            let has_none = page.as_ref().is_ok_and(|page| page.entries.is_empty());
+            let waits = caught_up && has_none && !self.upstream.faults.awaits_page();
             (!waits).then_some(page)
         }))
     }
 
-    fn give(&mut self, page: Page<L::Entry>) -> Page<L::Entry> {
+    fn give(&mut self, page: Result<Page<L::Entry>, PullError>) -> Result<Page<L::Entry>, PullError> {
+        let page = page.inspect_err(|_| self.ended = true)?;
         if let Some(last) = page.entries.last() {
             self.cursor = L::position(last);
         }
         self.caught_up |= page.more == More::None;
-        page
+        Ok(page)
     }
 }
 
 impl<L: Log> AsyncPull<L> for Pages<'_, L> {
     async fn next_page(&mut self) -> Option<Result<Page<L::Entry>, PullError>> {
         let page = self.page()?.await;
-        Some(Ok(self.give(page)))
+        Some(self.give(page))
     }
 }
 
