@@ -2,13 +2,19 @@
 
 mod broken;
 mod call;
+mod cut;
+mod place;
+mod proxy;
+mod threads;
 mod upstream;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use self::broken::Broken;
+pub use self::proxy::{Proxy, Way};
 use crate::log::Log;
 use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 
@@ -60,11 +66,13 @@ impl<L: Log<Entry: PartialEq + fmt::Debug>> Contract<L> {
         U: Upstream<L>,
         O: Fn() -> U,
     {
-        let make = async || {
+        let for_tasks = async || {
             let open = make();
             async move || ForTasks::new(open(), call::on_a_thread)
         };
-        call::block_on(upstream::laws(self, &call::sleep, &make)).into_result()
+        let mut broken = call::block_on(upstream::laws(self, &call::sleep, &for_tasks));
+        threads::laws(self, &make, &mut broken);
+        broken.into_result()
     }
 
     /// Runs the laws of an [`AsyncUpstream`], in the runtime of the task that awaits this; `sleep` is the runtime's.
@@ -86,6 +94,80 @@ impl<L: Log<Entry: PartialEq + fmt::Debug>> Contract<L> {
         S: Future,
     {
         upstream::laws(self, &sleep, &make).await.into_result()
+    }
+
+    /// Runs the laws of an [`Upstream`] that speaks TCP, through a [`Proxy`] that cuts its connections, at each of some points
+    /// of each call, and swallows and delays what is sent.
+    ///
+    /// `make` makes an empty upstream, for each law one, and returns its server's address and a function that opens a client
+    /// of it that connects to another address, which is the proxy's.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub fn upstream_cut<U, O>(&self, make: impl Fn() -> (SocketAddr, O)) -> Result<(), Broken>
+    where
+        U: Upstream<L>,
+        O: Fn(SocketAddr) -> U,
+    {
+        let make = async || {
+            let (server, open) = make();
+            (server, async move |address| ForTasks::new(open(address), call::on_a_thread))
+        };
+        call::block_on(cut::laws(self, &call::sleep, &make)).into_result()
+    }
+
+    /// Runs the same laws of an [`AsyncUpstream`], in the runtime of the task that awaits this.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub async fn async_upstream_cut<U, O, S>(
+        &self,
+        sleep: impl Fn(Duration) -> S,
+        make: impl AsyncFn() -> (SocketAddr, O),
+    ) -> Result<(), Broken>
+    where
+        U: AsyncUpstream<L>,
+        O: AsyncFn(SocketAddr) -> U,
+        S: Future,
+    {
+        cut::laws(self, &sleep, &make).await.into_result()
+    }
+
+    /// Runs the laws of a client that reaches another [`Upstream`] than its own.
+    ///
+    /// `make` makes an empty upstream, and returns a client of it and a client of another one that reaches this one.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub fn upstream_of_another<U>(&self, make: impl Fn() -> (U, U)) -> Result<(), Broken>
+    where
+        U: Upstream<L>,
+    {
+        let make = async || {
+            let (own, stranger) = make();
+            (ForTasks::new(own, call::on_a_thread), ForTasks::new(stranger, call::on_a_thread))
+        };
+        call::block_on(upstream::laws_of_another(self, &call::sleep, &make)).into_result()
+    }
+
+    /// Runs the same laws of an [`AsyncUpstream`], in the runtime of the task that awaits this.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub async fn async_upstream_of_another<U, S>(
+        &self,
+        sleep: impl Fn(Duration) -> S,
+        make: impl AsyncFn() -> (U, U),
+    ) -> Result<(), Broken>
+    where
+        U: AsyncUpstream<L>,
+        S: Future,
+    {
+        upstream::laws_of_another(self, &sleep, &make).await.into_result()
     }
 }
 

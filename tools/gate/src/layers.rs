@@ -25,6 +25,7 @@ const FOLDERS: &[Folder] = &[
     Folder { name: PLATFORM, stands_on: &[] },
     Folder { name: "primitives", stands_on: &["backoff", PLATFORM, "shared_error"] },
     Folder { name: "replicator", stands_on: &["backoff", "log", PLATFORM, "primitives", "protocol", "shared_error"] },
+    Folder { name: "contract", stands_on: &["log", PLATFORM, "primitives", "protocol", "replicator", "shared_error"] },
     // Text.
     Folder { name: "guide", stands_on: &[] },
 ];
