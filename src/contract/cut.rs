@@ -43,7 +43,7 @@ where
             .judge("an open pull whose connection is cut fails, or goes on", async { new().await?.cuts_open().await })
             .await;
     }
-    broken.judge("a call into nothing can be given up", async { new().await?.swallows().await }).await;
+    broken.judge("a client recovers from a server that was silent", async { new().await?.swallows().await }).await;
     broken.judge("a slow connection is none that is cut", async { new().await?.delays().await }).await;
     broken
 }
@@ -98,7 +98,7 @@ where
                     (_, false) => Some("`Uncertain` or `Unavailable`, for it was not taken"),
                 };
                 if let Some(expected) = expected {
-                    return Err(format!("expected, of {when}, {expected}"));
+                    return Err(format!("{when}: expected {expected}, got {}", told(&outcome)));
                 }
                 place.take(&client, 1).await.map_err(explained)?;
                 place.holds(&client).await.map_err(explained)?;
@@ -131,7 +131,7 @@ where
                 self.proxy.cut_after(way, cut);
                 let reader = place.pull(&client, 0).await;
                 self.proxy.heal();
-                let when = format!("a connection cut after {cut} bytes of {way:?} of a pull");
+                let when = format!("after {cut} bytes of its {way:?} a pull's connection was cut");
                 let explained = |came: String| format!("{when}: {came}");
                 let reader = reader.map_err(explained)?;
                 let wanted = if reader.error.is_some() { reader.entries.len().min(EVENTS) } else { EVENTS };

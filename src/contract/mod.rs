@@ -110,11 +110,13 @@ impl<L: Log<Entry: PartialEq + fmt::Debug>> Contract<L> {
         U: Upstream<L>,
         O: Fn(SocketAddr) -> U,
     {
-        let make = async || {
+        let for_tasks = async || {
             let (server, open) = make();
             (server, async move |address| ForTasks::new(open(address), call::on_a_thread))
         };
-        call::block_on(cut::laws(self, &call::sleep, &make)).into_result()
+        let mut broken = call::block_on(cut::laws(self, &call::sleep, &for_tasks));
+        threads::laws_cut(self, &make, &mut broken);
+        broken.into_result()
     }
 
     /// Runs the same laws of an [`AsyncUpstream`], in the runtime of the task that awaits this.

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use super::Contract;
 use super::broken::{Broken, Verdict};
 use super::call::{block_on, on_a_thread, sleep};
 use super::place::{Place, SHORT, told};
+use super::proxy::Proxy;
 use crate::log::Log;
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::protocol::messages::PushError;
@@ -26,6 +28,58 @@ where
     block_on(broken.judge("a push whose interrupt is set returns", pushes));
     let pulls = async { pulls_interrupted(contract, make()).await };
     block_on(broken.judge("a pull whose interrupt is set ends", pulls));
+}
+
+/// Runs those of an upstream that speaks TCP.
+pub(super) fn laws_cut<L, U, O>(contract: &Contract<L>, make: &impl Fn() -> (SocketAddr, O), broken: &mut Broken)
+where
+    L: Log<Entry: PartialEq + Debug>,
+    U: Upstream<L>,
+    O: Fn(SocketAddr) -> U,
+{
+    let silence = async {
+        let (server, open) = make();
+        is_interrupted_in_silence(contract, server, open).await
+    };
+    block_on(broken.judge("a call to a silent server ends when it is interrupted", silence));
+}
+
+async fn is_interrupted_in_silence<L, U>(
+    contract: &Contract<L>,
+    server: SocketAddr,
+    open: impl Fn(SocketAddr) -> U,
+) -> Verdict
+where
+    L: Log<Entry: PartialEq + Debug>,
+    U: Upstream<L>,
+{
+    let proxy = Proxy::new(server).map_err(|error| format!("expected a proxy, got: {error}"))?;
+    let mut place = Place::new(contract, &sleep, pending);
+    let (client, upstream) = (ForTasks::new(open(server), on_a_thread), Arc::new(open(proxy.address())));
+    place.take(&client, 2).await?;
+    let (batch, cursor) = (place.batch(1)?, place.position(0));
+    proxy.swallow();
+    let (pushing, interrupt) = (Arc::clone(&upstream), set_later());
+    let push = move || pushing.push(&batch, &interrupt);
+    if let outcome @ (Ok(()) | Err(PushError::Behind { .. })) =
+        in_time(contract.bound, "a push that is interrupted to return", push)?
+    {
+        return Err(format!("expected an error of a push to a silent server, got {}", told(&outcome)));
+    }
+    let interrupt = set_later();
+    let pull = move || upstream.pull(cursor, &interrupt).for_each(drop);
+    in_time(contract.bound, "a pull that is interrupted to end", pull)
+}
+
+/// An interrupt that is set while a call waits.
+fn set_later() -> Interrupt {
+    let interrupt = Interrupt::new();
+    let set = interrupt.clone();
+    thread::spawn(move || {
+        thread::sleep(2 * SHORT);
+        set.set(Cause::Stop);
+    });
+    interrupt
 }
 
 async fn pushes_interrupted<L, U>(contract: &Contract<L>, open: impl Fn() -> U) -> Verdict
@@ -57,18 +111,11 @@ where
     let mut place = Place::new(contract, &sleep, pending);
     let (client, upstream) = (ForTasks::new(open(), on_a_thread), Arc::new(open()));
     place.take(&client, 2).await?;
-    let later = Interrupt::new();
     let deadline = Interrupt::with_deadline(Instant::now() + SHORT);
-    for (interrupt, when) in [(set(), "before it began"), (deadline, "by a deadline"), (later, "as it waited")] {
-        let (cursor, upstream, given) = (place.position(0), Arc::clone(&upstream), interrupt.clone());
-        let pull = move || upstream.pull(cursor, &given).for_each(drop);
-        let setting = thread::spawn(move || {
-            thread::sleep(2 * SHORT);
-            interrupt.set(Cause::Stop);
-        });
-        let ended = in_time(contract.bound, &format!("a pull to end whose interrupt was set {when}"), pull);
-        setting.join().map_err(|_| "expected an interrupt to be set, got a panic")?;
-        ended?;
+    for (interrupt, when) in [(set(), "before it began"), (deadline, "by a deadline"), (set_later(), "as it waited")] {
+        let (cursor, upstream) = (place.position(0), Arc::clone(&upstream));
+        let pull = move || upstream.pull(cursor, &interrupt).for_each(drop);
+        in_time(contract.bound, &format!("a pull to end whose interrupt was set {when}"), pull)?;
     }
     Ok(())
 }
