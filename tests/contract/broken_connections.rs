@@ -131,7 +131,7 @@ impl Client {
                         self.is_dead.store(true, Ordering::Relaxed);
                         break "interrupted".into();
                     }
-                    if self.bug == Bug::IsImpatient && begun.elapsed() > Duration::from_millis(10) {
+                    if self.bug == Bug::IsImpatient && begun.elapsed() > Duration::from_millis(150) {
                         break "it takes too long".into();
                     }
                 }
