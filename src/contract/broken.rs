@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::platform::catch_panic;
-use crate::primitives::panics::panic_message;
+use crate::primitives::panics::{Payload, panic_message};
 
 /// What came of one law: if it is broken, what was expected and what came.
 pub(super) type Verdict<T = ()> = Result<T, String>;
@@ -27,16 +27,24 @@ impl Broken {
         let mut check = pin!(check);
         let verdict = poll_fn(|context| match catch_panic(|| check.as_mut().poll(context)) {
             Ok(polled) => polled,
-            Err(payload) => Poll::Ready(Err(format!("expected no panic, got: {}", panic_message(payload)))),
+            Err(payload) => Poll::Ready(Err(panicked(payload))),
         });
-        if let Err(came) = verdict.await {
-            self.0.push((law, came));
-        }
+        self.0.extend(verdict.await.err().map(|came| (law, came)));
+    }
+
+    /// Looks whether this law holds, without waiting for anything.
+    pub(super) fn judge_call(&mut self, law: &'static str, check: impl FnOnce() -> Verdict) {
+        let verdict = catch_panic(check).unwrap_or_else(|payload| Err(panicked(payload)));
+        self.0.extend(verdict.err().map(|came| (law, came)));
     }
 
     pub(super) fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
+}
+
+fn panicked(payload: Payload) -> String {
+    format!("expected no panic, got: {}", panic_message(payload))
 }
 
 impl Error for Broken {}

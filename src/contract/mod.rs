@@ -3,6 +3,8 @@
 mod broken;
 mod call;
 mod cut;
+mod journal;
+mod log;
 mod place;
 mod proxy;
 mod threads;
@@ -16,6 +18,8 @@ use std::time::Duration;
 pub use self::broken::Broken;
 pub use self::proxy::{Proxy, Way};
 use crate::log::Log;
+use crate::log::change::Recovered;
+use crate::replicator::journal::Journal;
 use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 
 /// The laws of this crate's traits, for logs of one kind.
@@ -30,7 +34,7 @@ pub struct Contract<L: Log> {
 
 impl<L: Log> Contract<L> {
     /// Takes a function that makes an empty log, and one that makes the event of a number. Events of different numbers are
-    /// different ones to the log.
+    /// different ones to the log, and all of them are [to be sent](Log::is_local_only).
     #[must_use]
     pub fn new(log: impl Fn() -> L + 'static, event: impl Fn(u64) -> L::Event + 'static) -> Self {
         Self { log: Box::new(log), event: Box::new(event), bound: Duration::from_secs(5), is_live: true }
@@ -53,6 +57,36 @@ impl<L: Log> Contract<L> {
 }
 
 impl<L: Log<Entry: PartialEq + fmt::Debug>> Contract<L> {
+    /// Runs the laws of a [`Log`]: of the one that [`new`](Self::new) was given.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub fn log(&self) -> Result<(), Broken> {
+        log::laws(self).into_result()
+    }
+
+    /// Runs the laws of a [`Journal`].
+    ///
+    /// `make` makes an empty journal, for each law one, and returns a function that opens it, again while the one before is
+    /// there: as after a crash, nothing of that one is run any more. `recover` makes the log of what a journal holds. A journal
+    /// whose writes fail now and then, since it is told to, keeps the same laws.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub fn journal<J, O>(
+        &self,
+        recover: impl Fn(Recovered<L::Entry, L::Position>) -> L,
+        make: impl Fn() -> O,
+    ) -> Result<(), Broken>
+    where
+        J: Journal<L>,
+        O: Fn() -> (J, Recovered<L::Entry, L::Position>),
+    {
+        journal::laws(self, &recover, &make).into_result()
+    }
+
     /// Runs the laws of an [`Upstream`].
     ///
     /// `make` makes an empty upstream, for each law one, and returns a function that opens a client of it, as often as it is

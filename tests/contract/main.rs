@@ -2,5 +2,7 @@
 #![cfg(not(loom))]
 
 mod broken_connections;
+mod broken_journals;
+mod broken_logs;
 mod broken_upstreams;
 mod ours;

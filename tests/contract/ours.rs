@@ -1,7 +1,9 @@
 //! What the crate has keeps its contracts.
 
 use latchwork::contract::{Broken, Contract};
-use latchwork::log::MemoryLog;
+use latchwork::journal::{self, Recovered};
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::sync_state::{Event, LocalOnly, SyncState};
 use latchwork::upstream::{Faults, Faulty, ForTasks, ForThreads, Memory};
 
 fn contract() -> Contract<MemoryLog<u64>> {
@@ -66,4 +68,47 @@ fn for_tasks_keeps_the_contract_of_an_upstream_for_tasks() {
         async move || ForTasks::new(memory.clone(), |job| drop(tokio::task::spawn_blocking(job)))
     };
     on_tokio(contract().async_upstream(tokio::time::sleep, make));
+}
+
+#[test]
+fn memory_log_keeps_the_contract_of_a_log() {
+    contract().log().unwrap();
+    Contract::new(MemoryLog::new, |number| number).log().unwrap();
+}
+
+#[test]
+fn sync_state_keeps_the_contract_of_a_log() {
+    #[derive(Clone, Debug, PartialEq)]
+    struct Numbered(u64);
+
+    impl Event for Numbered {
+        fn is_same_as(&self, other: &Self) -> bool {
+            self == other
+        }
+    }
+
+    Contract::new(SyncState::default, Numbered).log().unwrap();
+    let local_only = || SyncState::default().with_local_only(LocalOnly::Kept);
+    Contract::new(local_only, Numbered).log().unwrap();
+}
+
+#[test]
+fn memory_keeps_the_contract_of_a_journal() {
+    let recover = |held: Recovered<MemoryEntry<u64>, u64>| {
+        MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
+    };
+    let laws = contract().journal(recover, || {
+        let memory = journal::Memory::new(Recovered::new(0));
+        move || (memory.clone(), memory.recovered())
+    });
+    laws.unwrap();
+    let laws = contract().journal(recover, || {
+        let memory = journal::Memory::new(Recovered::new(0));
+        move || {
+            memory.fail_before();
+            memory.fail_after();
+            (memory.clone(), memory.recovered())
+        }
+    });
+    laws.unwrap();
 }
