@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use latchwork::contract::Contract;
 use latchwork::log::{Log, MemoryEntry, MemoryLog};
 use latchwork::protocol::{Failure, WaitingOn};
 use latchwork::upstream::{Batch, FatalKind, PullError, PushError, Upstream};
@@ -76,6 +77,26 @@ fn a_batch_is_taken_only_if_it_follows_the_head_and_whole_or_not_at_all() {
     assert_eq!(log(&path).len(), 2);
     push(2, entries[2..].to_vec()).unwrap();
     assert!(log(&path).into_iter().eq((1..=3).map(|seq| (seq, "alice".to_owned(), seq - 1))));
+}
+
+fn contract() -> Contract<Todos> {
+    Contract::new(Todos::rebasing, |number| event("alice", number))
+}
+
+#[test]
+fn the_upstream_file_keeps_the_contract_of_an_upstream() {
+    let laws = contract().upstream(|| {
+        let dir = tempfile::tempdir().unwrap();
+        move || SqliteUpstream::open(&dir.path().join("upstream.db"), 10).unwrap()
+    });
+    laws.unwrap();
+    let laws = contract().upstream_of_another(|| {
+        let path = tempfile::tempdir().unwrap().keep().join("upstream.db");
+        let stranger = SqliteUpstream::open(&path, 10).unwrap();
+        Connection::open(&path).unwrap().execute_batch("UPDATE identity SET id = 'another'").unwrap();
+        (SqliteUpstream::open(&path, 10).unwrap(), stranger)
+    });
+    laws.unwrap();
 }
 
 #[test]
