@@ -70,7 +70,8 @@
 //!
 //! # Features
 //!
-//! None by default. `loom` is for model builds; without `--cfg loom` it does nothing. With `tracing` the
+//! None by default. `contract` brings the laws of [`Upstream`](upstream::Upstream), [`Log`](log::Log) and
+//! [`Journal`](journal::Journal) as tests for implementations of your own. `loom` is for model builds; without `--cfg loom` it does nothing. With `tracing` the
 //! [`replicator`] tells what it does, as [events](replicator#events).
 
 #![warn(missing_debug_implementations, missing_docs, clippy::missing_errors_doc)]

@@ -1,4 +1,131 @@
-//! The contracts of `Upstream`, `AsyncUpstream`, `Log` and `Journal` as tests, for an implementation of your own.
+//! The contracts of this crate's traits as tests, for implementations of your own.
+//!
+//! The replicator is right if what it stands on keeps its contract: its proofs say *provided that the upstream takes a batch
+//! whole or not at all*, and nothing in the crate can show that of a backend. So the contracts are written down a second
+//! time, as **laws** that are tried. A law makes an upstream, a log or a journal, uses it as the replicator would, and as other
+//! clients do meanwhile, and compares what comes with its own account. It knows nothing of what is inside.
+//!
+//! All laws are run, and each that is broken is told in a line, with what was expected and what came. This is a backend that
+//! looks at its last event before it locks, and locks afterwards:
+//!
+//! ```text
+//! 1 law is broken:
+//! - of clients that push at once one is taken: expected one of four batches that follow one event to be taken, and the
+//!   others to be behind, got that it was taken; that it was taken; `Behind` with the head Some(2); that it was taken
+//! ```
+//!
+//! To use it, ask for the feature `contract` where your tests are built:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! latchwork = { version = "0.1", features = ["contract"] }
+//! ```
+//!
+//! The laws of an upstream. For each one `make` is called anew:
+//!
+//! ```
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::contract::Contract;
+//! use latchwork::log::MemoryLog;
+//! use latchwork::upstream::Memory;
+//!
+//! let contract = Contract::new(MemoryLog::new, |number| format!("event {number}"));
+//! contract.upstream(|| {
+//!     let server = Memory::new(0); // stands for a server, or a file, of your own
+//!     move || server.clone() // a client of it
+//! })?;
+//! # Ok::<(), latchwork::contract::Broken>(())
+//! ```
+//!
+//! The same laws of an upstream for tasks, in its own runtime:
+//!
+#![doc = crate::platform::needs_runtime!()]
+//! # if latchwork::sync::IN_MODEL { return Ok(()) }
+//! use latchwork::contract::Contract;
+//! use latchwork::log::MemoryLog;
+//! use latchwork::upstream::Memory;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let contract = Contract::new(MemoryLog::new, |number| format!("event {number}"));
+//! let make = async || {
+//!     let server = Memory::new(0);
+//!     async move || server.clone()
+//! };
+//! contract.async_upstream(tokio::time::sleep, make).await?;
+//! # Ok::<(), latchwork::contract::Broken>(())
+//! # })?;
+//! # Ok::<(), latchwork::contract::Broken>(())
+//! ```
+//!
+//! # The laws
+//!
+//! They are written once: an upstream for threads is called through [`ForTasks`], a thread for each call, and what that would
+//! hide, how a call heeds its [`Interrupt`](crate::Interrupt), has laws of its own.
+//!
+//! | of an upstream | what is tried |
+//! | --- | --- |
+//! | a batch that follows is taken as it stands | batches of several sizes are pushed and pulled: the same events, numbers and order |
+//! | a batch that does not follow is behind | each earlier event is tried as a base; a head that is told is the last event |
+//! | a batch that is sent again is there once | the answer was lost, and the client is not sure |
+//! | of clients that push at once one is taken | four clients and one base, ten times |
+//! | a large batch is taken whole, or too large | 2,500 events, and halves of that if they are too large |
+//! | a pull gives out what follows its cursor | from each event, also within a batch, by two clients |
+//! | a pull says that it has caught up | also from an upstream without events, and from the last event |
+//! | a cursor behind the end is an error | of an upstream that has lost events, to a pull and a push |
+//! | a pull has caught up with whole batches alone | another client looks while a batch is taken |
+//! | an open pull gives out what comes later | of another client and of its own, unless pulls [end](Contract::one_shot_pull) |
+//! | a pull that is given up ends | and another one can be begun |
+//! | a push that is given up is there whole or not | at several times of its course, and another push can be begun |
+//! | what was taken is there for later clients | which are opened when others were there |
+//! | two upstreams have nothing in common | what one has taken is not in the other |
+//! | a push whose interrupt is set returns | for threads; what it says is what has become of the batch |
+//! | a pull whose interrupt is set ends | for threads; before, by a deadline, and as it waits |
+//!
+//! | of a connection | what is tried |
+//! | --- | --- |
+//! | a push whose connection is cut says what is known | at some 40 bytes each way: it was taken, `Unavailable` and it was not, or `Uncertain` |
+//! | a pull whose connection is cut does not end whole | at some 40 bytes each way: it has all events, or an error |
+//! | an open pull whose connection is cut fails, or goes on | it does not wait for ever |
+//! | a client recovers from a server that was silent | what was sent is swallowed for a while |
+//! | a slow connection is none that is cut | 100 ms each way |
+//! | a call to a silent server ends when it is interrupted | for threads |
+//! | a push to another upstream is fatal | with `IdentityMismatch`, and nothing is taken |
+//! | a pull from another upstream is fatal | with `IdentityMismatch`, and nothing is given out |
+//!
+//! | of a log | what is tried |
+//! | --- | --- |
+//! | number says where events would stand, and changes nothing | twice the same |
+//! | admit appends what follows | and says how many are to be sent |
+//! | admit refuses what does not follow, all of it | gaps, no order, and what is there already |
+//! | append is number and admit | two logs, each in its own way |
+//! | a batch has the first pending events | of each size |
+//! | confirm takes the first pending events | and moves the upstream head to the last one |
+//! | confirm of the own batch is merge | two logs, each in its own way |
+//! | merge applies what others did, and keeps what is pending | and upstream can take that |
+//! | merge finds the pending events in a page | which begins with them, and goes on with others' |
+//! | merge refuses what does not follow, all of it | gaps, no order, and what has been applied |
+//! | a rebase gives pending events new numbers | and an advance without others' events gives none |
+//! | give_up takes out the events that are meant, or nothing | first, middle, last and all |
+//! | replace puts another event in the place of one, or nothing | under the same number |
+//!
+//! | of a journal | what is tried |
+//! | --- | --- |
+//! | a new journal holds nothing | |
+//! | what was written is held | each kind of change is the last one once |
+//! | the changes of a call are written together | three in a call |
+//! | a change that is told again is written once | also with more behind it |
+//! | a later process counts its changes from 1 | while those before it are still there, as after a crash |
+//! | a write that cannot be leaves nothing | its last change is about events that are not pending |
+//! | many changes are held | 500 in a call |
+//! | two journals have nothing in common | |
+//!
+//! # What a pass does not show
+//!
+//! A law is a test: it shows what it has tried. Whether what was written survives a loss of power, whether a server keeps the
+//! contract while its leader is killed, how fast it is: that takes the server itself. What no client can see, such as the
+//! order in which a server flushes its disk, breaks no law until it is lost.
+//!
+//! How long it takes is up to the implementation: for what is in memory a few tenths of a second, over HTTP some seconds.
 
 mod broken;
 mod call;
@@ -24,7 +151,7 @@ use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 
 /// The laws of this crate's traits, for logs of one kind.
 ///
-/// Each method runs all laws of a trait, whatever the first ones come to, and says which are broken.
+/// Each method runs all laws of its kind, whatever the first ones come to. The [table](self#the-laws) lists them.
 pub struct Contract<L: Log> {
     log: Box<dyn Fn() -> L>,
     event: Box<dyn Fn(u64) -> L::Event>,

@@ -130,3 +130,6 @@
 //! assert_eq!(journal.recovered().cursor, 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Whether a journal of yours keeps its contract is a test that this crate brings: `Contract::journal`, in the module
+//! `contract`, behind a feature of that name.

@@ -128,6 +128,10 @@
 //! let texts = bob.with_log(|log| log.ordered.iter().map(|note| note.text.clone()).collect::<Vec<_>>());
 //! assert_eq!(texts, ["milk", "bread", "milk"]);
 //! assert_eq!(bob.with_log(|log| log.ordered.clone()), upstream.entries());
+//!
+//! // The laws of every log, with the feature `contract`: see below.
+//! # #[cfg(feature = "contract")]
+//! latchwork::contract::Contract::new(move || notes("alice"), |number| format!("note {number}")).log()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -155,13 +159,21 @@
 //!   so two events must not be equal by chance: give each an id that no other start of the process
 //!   uses again, such as a number of the start beside the number of the event.
 //!
-//! # What to test
+//! # Now run the contract
 //!
-//! A merge is a function: test it on pages that confirm none, some and all of what is pending, with
-//! events of others before, between and behind; on an empty page; and on one that has a gap, after
-//! which nothing may have changed. Then let two replicators commit at once, as above, and compare
-//! their logs. Upstreams that misbehave are injected with [`Memory::fail_push`] and
-//! [`Memory::fail_pull`].
+//! A merge is a function: test it on pages that confirm none, some and all of what is pending, with events of others before,
+//! between and behind. Then let two replicators commit at once, as above, and compare their logs. Upstreams that misbehave are
+//! injected with [`Memory::fail_push`] and [`Memory::fail_pull`].
+//!
+//! What every log has to promise need not be tested by hand. The laws of a log are tests that this crate brings, in the module
+//! `contract`, behind a feature of that name; the example above ends in a call of it. It is given a function that makes an
+//! empty log, and one that makes the event of a number, and says by name which laws are broken, with what was expected and
+//! what came. They are listed in the module's documentation, and so are those of a [journal](super::crash).
+//!
+//! ```toml
+//! [dev-dependencies]
+//! latchwork = { version = "0.1", features = ["contract"] }
+//! ```
 //!
 //! [`Log`]: crate::log::Log
 //! [`give_up`]: crate::log::Log::give_up

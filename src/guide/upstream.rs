@@ -44,14 +44,14 @@
 //! ```
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }
 //! use latchwork::log::{MemoryEntry, MemoryLog};
-//! use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
+//! use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError, Upstream};
 //! use latchwork::{Epoch, Interrupt, Replicator};
 //! use std::iter;
 //! use std::sync::{Arc, Mutex};
 //! use std::time::Duration;
 //!
-//! type Log = MemoryLog<&'static str>;
-//! type Entry = MemoryEntry<&'static str>;
+//! type Log = MemoryLog<String>;
+//! type Entry = MemoryEntry<String>;
 //!
 //! #[derive(Default)]
 //! struct Server {
@@ -67,7 +67,10 @@
 //!         let Server { events, news } = &*self.0;
 //!         let mut events = events.lock().unwrap();
 //!         let head = events.len() as u64;
-//!         if batch.base != head {
+//!         if batch.base > head {
+//!             return Err(PushError::Fatal { kind: FatalKind::WentBack, error: "events are gone".into() });
+//!         }
+//!         if batch.base < head {
 //!             return Err(PushError::Behind { head: Some(head) });
 //!         }
 //!         events.extend(batch.entries.iter().cloned());
@@ -82,11 +85,14 @@
 //!         interrupt: &'a Interrupt,
 //!     ) -> impl Iterator<Item = Result<Page<Entry>, PullError>> + 'a {
 //!         let Server { events, news } = &*self.0;
-//!         let mut caught_up = false;
+//!         let (mut caught_up, mut ended) = (false, false);
 //!         iter::from_fn(move || {
-//!             loop {
+//!             while !ended {
 //!                 let seen = news.current(); // before the look
-//!                 let entries = events.lock().unwrap()[cursor as usize..].to_vec();
+//!                 let Some(entries) = events.lock().unwrap().get(cursor as usize..).map(<[_]>::to_vec) else {
+//!                     ended = true;
+//!                     return Some(Err(PullError::Fatal { kind: FatalKind::WentBack, error: "events are gone".into() }));
+//!                 };
 //!                 if !entries.is_empty() || !caught_up {
 //!                     cursor += entries.len() as u64;
 //!                     caught_up = true;
@@ -95,17 +101,25 @@
 //!                 // Interrupted: the pull ends, and everything has been given out.
 //!                 news.past(seen).wait_or(interrupt, None).ready()?;
 //!             }
+//!             None
 //!         })
 //!     }
 //! }
 //!
 //! let client = Client::default();
 //! let [alice, bob] = [0, 1].map(|_| Replicator::builder(Log::new(), client.clone()).spawn().unwrap());
-//! alice.commit(vec!["alice: milk"])?;
-//! bob.commit(vec!["bob: bread"])?;
+//! alice.commit(vec!["alice: milk".to_owned()])?;
+//! bob.commit(vec!["bob: bread".to_owned()])?;
 //! alice.flush(Duration::from_secs(10))?;
 //! bob.flush(Duration::from_secs(10))?;
 //! assert_eq!(client.0.events.lock().unwrap().len(), 2);
+//!
+//! // The laws of every upstream, with the feature `contract`: see below.
+//! # #[cfg(feature = "contract")]
+//! latchwork::contract::Contract::new(Log::new, |number| format!("event {number}")).upstream(|| {
+//!     let client = Client::default();
+//!     move || client.clone()
+//! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -127,15 +141,15 @@
 //! ```
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }
 //! use latchwork::log::{MemoryEntry, MemoryLog};
-//! use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, Page, PullError, PushError};
+//! use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, FatalKind, More, Page, PullError, PushError};
 //! use latchwork::{Epoch, Replicator, Settled};
 //! use std::future::Future;
 //! use std::pin::Pin;
 //! use std::sync::{Arc, Mutex};
 //! use std::task::{Context, Waker};
 //!
-//! type Log = MemoryLog<&'static str>;
-//! type Entry = MemoryEntry<&'static str>;
+//! type Log = MemoryLog<String>;
+//! type Entry = MemoryEntry<String>;
 //!
 //! #[derive(Default)]
 //! struct Server {
@@ -158,7 +172,10 @@
 //!     async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
 //!         let mut events = self.0.events.lock().unwrap();
 //!         let head = events.len() as u64;
-//!         if batch.base != head {
+//!         if batch.base > head {
+//!             return Err(PushError::Fatal { kind: FatalKind::WentBack, error: "events are gone".into() });
+//!         }
+//!         if batch.base < head {
 //!             return Err(PushError::Behind { head: Some(head) });
 //!         }
 //!         events.extend(batch.entries.iter().cloned());
@@ -176,7 +193,10 @@
 //!     async fn next_page(&mut self) -> Option<Result<Page<Entry>, PullError>> {
 //!         loop {
 //!             let seen = self.server.news.current(); // before the look
-//!             let entries = self.server.events.lock().unwrap()[self.cursor as usize..].to_vec();
+//!             let rest = self.server.events.lock().unwrap().get(self.cursor as usize..).map(<[_]>::to_vec);
+//!             let Some(entries) = rest else {
+//!                 return Some(Err(PullError::Fatal { kind: FatalKind::WentBack, error: "events are gone".into() }));
+//!             };
 //!             if !entries.is_empty() || !self.caught_up {
 //!                 self.cursor += entries.len() as u64;
 //!                 self.caught_up = true;
@@ -189,20 +209,43 @@
 //!
 //! let builder = Replicator::builder(Log::new(), Client::default());
 //! let (notes, mut driver) = builder.build_async(|_| std::future::pending()); // no failure to wait out
-//! let ticket = notes.commit(vec!["milk"])?;
+//! let ticket = notes.commit(vec!["milk".to_owned()])?;
 //! // What a runtime does with a task; this upstream answers in the first poll.
 //! let mut context = Context::from_waker(Waker::noop());
 //! assert!(Pin::new(&mut driver).poll(&mut context).is_pending());
 //! assert_eq!(ticket.wait(), Settled::Confirmed(1));
+//!
+//! // The same laws, in a runtime, with the feature `contract`.
+//! # #[cfg(all(feature = "contract", not(feature = "loom")))]
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! let contract = latchwork::contract::Contract::new(Log::new, |number| format!("event {number}"));
+//! let make = async || {
+//!     let client = Client::default();
+//!     async move || client.clone()
+//! };
+//! contract.async_upstream(tokio::time::sleep, make).await
+//! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What to test
+//! # Now run the contract
 //!
-//! A push whose answer is lost: is the batch in upstream once? Two clients that push at once: is
-//! one of them told `Behind`? A pull from each cursor: is no event left out, and does it say that
-//! it has caught up? A call that hangs: does it end when it is interrupted? [`Batch::new`] makes
-//! batches for such tests.
+//! What stands above is what most backends get wrong once. The laws of an upstream are tests that this crate brings, in the
+//! module `contract`, behind a feature of that name: it is for the tests alone, so ask for it among the `dev-dependencies`.
+//!
+//! ```toml
+//! [dev-dependencies]
+//! latchwork = { version = "0.1", features = ["contract"] }
+//! ```
+//!
+//! Both examples above end in a call of it. It is given a function that makes an **empty** upstream, for each law one, such
+//! as a table, a stream or a file under a new name, and returns another that opens clients of that. What is broken it says by
+//! name, with what was expected and what came; the laws are listed in the module's documentation.
+//!
+//! Over a network also run `async_upstream_cut`, which cuts the connection at each byte of a push and a pull, and looks
+//! whether `Unavailable` is said of what was not taken alone; and `async_upstream_of_another`, for a client that reaches
+//! another upstream than its own. [`Batch::new`] makes batches for what else there is to test: which event is refused, and how
+//! a server's words are classified.
 //!
 //! [`Upstream`]: crate::upstream::Upstream
 //! [`PushError`]: crate::upstream::PushError

@@ -241,6 +241,10 @@ fn broken(bug: Bug) -> Vec<&'static str> {
     broken.laws().collect()
 }
 
+pub fn laws() -> Vec<&'static str> {
+    BROKEN.iter().flat_map(|(_, laws)| *laws).copied().collect()
+}
+
 #[test]
 fn upstream_cut_names_the_law_that_is_broken() {
     let found: Vec<_> = thread::scope(|scope| {

@@ -101,6 +101,10 @@ const BROKEN: &[(Bug, &[&str])] = &[
     (Bug::SharesWithAnother, &[APART]),
 ];
 
+pub fn laws() -> Vec<&'static str> {
+    BROKEN.iter().flat_map(|(_, laws)| *laws).copied().collect()
+}
+
 #[test]
 fn journal_names_the_law_that_is_broken() {
     let mut wrong = Vec::new();

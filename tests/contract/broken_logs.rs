@@ -215,6 +215,10 @@ const BROKEN: &[(Bug, &[&str])] = &[
     (Bug::ReplacesAndSaysThatItCannot, &[REPLACE]),
 ];
 
+pub fn laws() -> Vec<&'static str> {
+    BROKEN.iter().flat_map(|(_, laws)| *laws).copied().collect()
+}
+
 #[test]
 fn log_names_the_law_that_is_broken() {
     let mut wrong = Vec::new();

@@ -39,6 +39,9 @@ enum Bug {
     SaysUnavailableWhenInterrupted,
     ForgetsThePast,
     SharesWithAnother,
+    TakesFromStrangers,
+    TellsStrangersToTryLater,
+    GivesToStrangers,
 }
 
 #[derive(Default)]
@@ -53,6 +56,8 @@ struct Client {
     bug: Bug,
     /// How many events there were as it came.
     before: usize,
+    /// It belongs to another upstream.
+    is_stranger: bool,
 }
 
 const A_WHILE: Duration = Duration::from_millis(1);
@@ -60,7 +65,7 @@ const A_WHILE: Duration = Duration::from_millis(1);
 impl Client {
     fn new(server: Arc<Server>, bug: Bug) -> Self {
         let before = server.events.lock().unwrap().len();
-        Self { server, bug, before }
+        Self { server, bug, before, is_stranger: false }
     }
 
     fn append(&self, entries: &[Entry]) {
@@ -81,6 +86,9 @@ impl Upstream<Log> for Client {
                 _ => {}
             }
             return Err(unavailable);
+        }
+        if self.is_stranger && self.bug != Bug::TakesFromStrangers {
+            return Err(PushError::Fatal { kind: FatalKind::IdentityMismatch, error: "another upstream".into() });
         }
         let server = &*self.server;
         let locked = server.pushing.lock().unwrap();
@@ -139,6 +147,14 @@ impl Upstream<Log> for Client {
             loop {
                 if ended {
                     return None;
+                }
+                if self.is_stranger && bug != Bug::GivesToStrangers {
+                    ended = true;
+                    let error = "another upstream".into();
+                    return Some(Err(match bug {
+                        Bug::TellsStrangersToTryLater => PullError::Unavailable { retry_after: None, error },
+                        _ => PullError::Fatal { kind: FatalKind::IdentityMismatch, error },
+                    }));
                 }
                 let seen = server.news.current();
                 let events = server.events.lock().unwrap().clone();
@@ -247,6 +263,10 @@ const BROKEN: &[(Bug, &[&str])] = &[
     (Bug::SharesWithAnother, &[APART]),
 ];
 
+pub fn laws() -> Vec<&'static str> {
+    BROKEN.iter().chain(BROKEN_FOR_STRANGERS).flat_map(|(_, laws)| *laws).copied().collect()
+}
+
 #[test]
 fn upstream_names_the_law_that_is_broken() {
     let found: Vec<_> = thread::scope(|scope| {
@@ -254,6 +274,34 @@ fn upstream_names_the_law_that_is_broken() {
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for ((bug, laws), found) in BROKEN.iter().zip(found) {
+        assert_eq!(found, *laws, "{bug:?}");
+    }
+}
+
+const STRANGER_PUSHES: &str = "a push to another upstream is fatal";
+const STRANGER_PULLS: &str = "a pull from another upstream is fatal";
+
+/// Of a client that belongs to another upstream.
+const BROKEN_FOR_STRANGERS: &[(Bug, &[&str])] = &[
+    (Bug::None, &[]),
+    (Bug::TakesFromStrangers, &[STRANGER_PUSHES]),
+    (Bug::TellsStrangersToTryLater, &[STRANGER_PULLS]),
+    (Bug::GivesToStrangers, &[STRANGER_PULLS]),
+];
+
+#[test]
+fn upstream_of_another_names_the_law_that_is_broken() {
+    for (bug, laws) in BROKEN_FOR_STRANGERS {
+        let contract = Contract::new(Log::new, |number| number).within(Duration::from_secs(1));
+        let outcome = contract.upstream_of_another(|| {
+            let server = Arc::default();
+            let [own, stranger] = [false, true].map(|is_stranger| {
+                let client = Client::new(Arc::clone(&server), *bug);
+                Client { is_stranger, ..client }
+            });
+            (own, stranger)
+        });
+        let found: Vec<_> = outcome.err().into_iter().flat_map(|broken| broken.laws().collect::<Vec<_>>()).collect();
         assert_eq!(found, *laws, "{bug:?}");
     }
 }

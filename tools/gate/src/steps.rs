@@ -120,7 +120,9 @@ fn tidy(gate: &Gate) -> Outcome {
 
 fn lints(gate: &Gate) -> Outcome {
     gate.cargo("clippy --workspace --all-targets -- -D warnings").run()?;
-    gate.cargo("clippy -p latchwork --all-targets --features tracing -- -D warnings").run()?;
+    // Members that use the contract's laws bring that feature to all that is built with them.
+    gate.cargo("clippy -p latchwork --all-targets -- -D warnings").run()?;
+    gate.cargo("clippy -p latchwork --all-targets --features contract,tracing -- -D warnings").run()?;
     gate.cargo("clippy --manifest-path downstream/Cargo.toml --all-targets -- -D warnings").run()?;
     // The default members alone: what else lives in the workspace runs on the normal types, and has no model build.
     gate.cargo("clippy --all-targets -- -D warnings").loom().run()?;
@@ -129,7 +131,10 @@ fn lints(gate: &Gate) -> Outcome {
 
 fn docs(gate: &Gate) -> Outcome {
     gate.cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?;
-    gate.cargo("doc -p latchwork --no-deps --document-private-items").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    gate.cargo("doc -p latchwork --no-deps --features contract").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    gate.cargo("doc -p latchwork --no-deps --features contract --document-private-items")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
     // rustdoc does not look at RUSTFLAGS.
     gate.cargo("doc -p latchwork --no-deps --features loom").loom().env("RUSTDOCFLAGS", "--cfg loom -D warnings").run()
 }
@@ -311,6 +316,8 @@ fn models(gate: &Gate) -> Outcome {
 fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test").env("LATCHWORK_DATA", data(gate, "tests.jsonl")?).counted()?;
     gate.cargo("test -p latchwork --features tracing --test tracing --test replicator").counted()?;
+    gate.cargo("test -p latchwork --features contract --test contract").counted()?;
+    gate.cargo("test -p latchwork --features contract --doc").counted()?;
     gate.cargo("test -p latchwork-sqlite -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
 }
 
