@@ -71,7 +71,7 @@
 //! | a large batch is taken whole, or too large | 2,500 events, and halves of that if they are too large |
 //! | a pull gives out what follows its cursor | from each event, also within a batch, by two clients |
 //! | a pull says that it has caught up | also from an upstream without events, and from the last event |
-//! | a cursor behind the end is an error | of an upstream that has lost events, to a pull and a push |
+//! | a cursor beyond the end is an error | of an upstream that has lost events, to a pull and a push |
 //! | a pull has caught up with whole batches alone | another client looks while a batch is taken |
 //! | an open pull gives out what comes later | of another client and of its own, unless pulls [end](Contract::one_shot_pull) |
 //! | a pull that is given up ends | and another one can be begun |

@@ -32,7 +32,7 @@ where
     broken.judge("a large batch is taken whole, or too large", async { new().await.takes_large().await }).await;
     broken.judge("a pull gives out what follows its cursor", async { new().await.gives_from_cursor().await }).await;
     broken.judge("a pull says that it has caught up", async { new().await.says_caught_up().await }).await;
-    broken.judge("a cursor behind the end is an error", async { new().await.knows_its_end().await }).await;
+    broken.judge("a cursor beyond the end is an error", async { new().await.knows_its_end().await }).await;
     broken.judge("a pull has caught up with whole batches alone", async { new().await.shows_whole().await }).await;
     if contract.is_live {
         broken.judge("an open pull gives out what comes later", async { new().await.stays_live().await }).await;

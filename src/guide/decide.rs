@@ -137,7 +137,7 @@
 //! let notes = MemoryLog::new().with_pending(5, ["milk"]); // upstream had five events when this was written
 //! let notes = Replicator::builder(notes, made_anew.clone()).spawn()?;
 //! let error = notes.flushed().wait().unwrap_err();
-//! assert!(error.to_string().contains("expected upstream's head to be 5 or later, as this log has been told, got 0"));
+//! assert!(error.to_string().contains("upstream has lost events"));
 //!
 //! // It is to have what is still here.
 //! notes.reset_with(|log| {

@@ -2,7 +2,6 @@
 //!
 //! It is [`Faulty`] around one that has none.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use super::faults::{Fault, Faults};
@@ -15,7 +14,6 @@ use crate::primitives::interrupt::Interrupt;
 use crate::primitives::monitor::Monitor;
 use crate::primitives::wait::{Wait, Waitable, Waited};
 use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
-use crate::shared_error::SharedError;
 
 /// An upstream in memory. Clones are the same upstream.
 ///
@@ -144,11 +142,11 @@ impl<L: Log> State<L> {
         self.entries.last().map_or(self.origin, L::position)
     }
 
-    /// The page that follows `cursor`; an error if events up to it are gone.
-    fn page(&self, cursor: L::Position, size: usize) -> Result<Page<L::Entry>, PullError> {
+    /// The page that follows `cursor`, or the last event, if that is before it.
+    fn page(&self, cursor: L::Position, size: usize) -> Result<Page<L::Entry>, L::Position> {
         let head = self.head();
         if cursor > head {
-            return Err(PullError::Fatal { kind: FatalKind::WentBack, error: went_back(head, cursor) });
+            return Err(head);
         }
         let from = self.entries.partition_point(|entry| L::position(entry) <= cursor);
         let rest = &self.entries[from..];
@@ -158,22 +156,14 @@ impl<L: Log> State<L> {
     }
 }
 
-fn went_back<P: fmt::Debug>(head: P, known: P) -> SharedError {
-    format!("upstream ends at event {head:?}, and event {known:?} had been there").into()
-}
-
 impl<L: Log> Faultless<L> {
     fn append(&self, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
         self.shared.change(|state| {
             let head = state.head();
-            match batch.base.cmp(&head) {
-                Ordering::Less => return Err(PushError::Behind { head: Some(head) }),
-                Ordering::Greater => {
-                    let error = went_back(head, batch.base);
-                    return Err(PushError::Fatal { kind: FatalKind::WentBack, error });
-                }
-                Ordering::Equal => state.entries.extend(batch.entries.iter().cloned()),
+            if batch.base != head {
+                return Err(PushError::Behind { head: Some(head) });
             }
+            state.entries.extend(batch.entries.iter().cloned());
             Ok(())
         })
     }
@@ -224,7 +214,7 @@ pub struct Pages<'a, L: Log> {
 
 impl<L: Log> Pages<'_, L> {
     /// A wait until there is a page to give out. `None` if none follows.
-    fn page(&self) -> Option<Wait<impl Waitable<Output = Result<Page<L::Entry>, PullError>>>> {
+    fn page(&self) -> Option<Wait<impl Waitable<Output = Result<Page<L::Entry>, L::Position>>>> {
         let Faultless { live, page: size, .. } = *self.upstream;
         let (cursor, caught_up) = (self.cursor, self.caught_up);
         if self.ended || caught_up && !live {
@@ -238,8 +228,12 @@ impl<L: Log> Pages<'_, L> {
         }))
     }
 
-    fn give(&mut self, page: Result<Page<L::Entry>, PullError>) -> Result<Page<L::Entry>, PullError> {
-        let page = page.inspect_err(|_| self.ended = true)?;
+    fn give(&mut self, page: Result<Page<L::Entry>, L::Position>) -> Result<Page<L::Entry>, PullError> {
+        let page = page.map_err(|head| {
+            self.ended = true;
+            let error = format!("upstream ends at event {head:?}, and event {:?} had been there", self.cursor).into();
+            PullError::Fatal { kind: FatalKind::WentBack, error }
+        })?;
         if let Some(last) = page.entries.last() {
             self.cursor = L::position(last);
         }

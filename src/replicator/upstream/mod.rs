@@ -29,9 +29,9 @@ use crate::protocol::messages::{Batch, Page, PullError, PushError};
 /// - A pull says **at some time that it has caught up**, or fails: a live one with a page that says
 ///   [`More::None`](crate::upstream::More::None), any other by its end. If a push has had no answer and upstream has not taken
 ///   it, nothing else shows that.
-/// - An upstream that ends before a batch's base, or before a cursor, has lost events that it had given out. The push fails,
-///   and so does the pull, which would otherwise leave out what comes under those numbers again: a
-///   [fatal](crate::upstream::FatalKind::WentBack) error says so.
+/// - An upstream that ends before a cursor has lost events that it had given out. The pull fails
+///   ([`FatalKind::WentBack`](crate::upstream::FatalKind::WentBack)): it would otherwise leave out what comes under those numbers
+///   again. A push whose base is beyond the end is refused: with that error, or as behind that end.
 /// - Both return soon after the interrupt is set. A push whose interrupt is set before anything was sent is
 ///   [`PushError::Unavailable`]; afterwards it is [`PushError::Uncertain`].
 ///
