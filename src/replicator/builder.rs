@@ -256,7 +256,7 @@ impl<L: Log, U, J> Builder<L, U, J> {
     pub fn build_async<T: Timer>(
         self,
         timer: T,
-    ) -> (Replicator<L>, Driver<impl Future<Output = ()> + Unpin, impl Future<Output = ()> + Unpin>)
+    ) -> (Replicator<L>, Driver<impl Future<Output = ()>, impl Future<Output = ()>>)
     where
         U: AsyncUpstream<L>,
         J: AsyncJournal<L>,

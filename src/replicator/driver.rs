@@ -18,7 +18,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -96,19 +96,17 @@ pub struct Driver<P, Q> {
     pusher: Arc<OwnWaker>,
 }
 
-/// A direction, or a part of one; `None` once it has ended, or panicked.
-struct Half<F>(Option<F>);
+/// A direction, or the writer; `None` once it has ended, or panicked, or if there is none.
+struct Half<F>(Option<Pin<Box<F>>>);
 
-impl<F: Future<Output = ()>> Half<Pin<Box<F>>> {
+impl<F: Future<Output = ()>> Half<F> {
     fn new(running: F) -> Self {
         Self(Some(Box::pin(running)))
     }
-}
 
-impl<F: Future<Output = ()> + Unpin> Half<F> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(mut running) = self.0.take() else { return Poll::Ready(()) };
-        let polled = Pin::new(&mut running).poll(context);
+        let polled = running.as_mut().poll(context);
         if polled.is_pending() {
             self.0 = Some(running);
         }
@@ -128,22 +126,7 @@ impl<F> Drop for Half<F> {
     }
 }
 
-/// Two parts in one task. Both are dropped if one panics.
-struct Both<A, B>(Half<A>, Half<B>);
-
-impl<A: Future<Output = ()> + Unpin, B: Future<Output = ()> + Unpin> Future for Both<A, B> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self(first, second) = &mut *self;
-        match (first.poll(context), second.poll(context)) {
-            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
-    }
-}
-
-impl<P: Future<Output = ()> + Unpin, Q: Future<Output = ()> + Unpin> Driver<P, Q> {
+impl<P: Future<Output = ()>, Q: Future<Output = ()>> Driver<P, Q> {
     /// The pusher (with the writer of the journal) and the puller apart, to run at the same time. Dropping one of them ends the
     /// other; the puller's does not keep the journal from writing what is left.
     pub fn split(self) -> (impl Future<Output = ()> + use<P, Q>, impl Future<Output = ()> + use<P, Q>) {
@@ -152,7 +135,7 @@ impl<P: Future<Output = ()> + Unpin, Q: Future<Output = ()> + Unpin> Driver<P, Q
     }
 }
 
-impl<P: Future<Output = ()> + Unpin, Q: Future<Output = ()> + Unpin> Future for Driver<P, Q> {
+impl<P: Future<Output = ()>, Q: Future<Output = ()>> Future for Driver<P, Q> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -199,14 +182,13 @@ pub(super) fn new<L: Log, U: AsyncUpstream<L>, T: Timer, J: AsyncJournal<L>>(
     upstream: U,
     timer: T,
     journal: Option<J>,
-) -> Driver<impl Future<Output = ()> + Unpin, impl Future<Output = ()> + Unpin> {
+) -> Driver<impl Future<Output = ()>, impl Future<Output = ()>> {
     let means = Arc::new(Means { upstream, timer });
     let ends = |role| Ends { core: Arc::clone(&core), role };
-    let push = Half::new(push(ends(Role::Pusher), Arc::clone(&means)));
     let write = journal.map(|journal| Box::pin(write(ends(Role::Writer), Arc::clone(&means), journal)));
+    let push = push(ends(Role::Pusher), Arc::clone(&means), Half(write));
     let pull = pull(ends(Role::Puller), means);
-    // What has been written is sent in the same poll.
-    Driver { push: Half(Some(Both(Half(write), push))), pull: Half::new(pull), pusher: Arc::new(OwnWaker::new()) }
+    Driver { push: Half::new(push), pull: Half::new(pull), pusher: Arc::new(OwnWaker::new()) }
 }
 
 /// Ends its party as it is dropped, unless that has ended; and with it the others.
@@ -268,24 +250,42 @@ fn late<L: Log, T: Timer>(core: &Core<L>, direction: Direction, timer: &T) -> Op
     core.limits.deadlines[direction as usize].map(|limit| Box::pin(timer.sleep(limit)))
 }
 
-/// The pusher.
+/// The pusher, with the writer of the journal if there is one.
 #[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
-fn push<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U, T>>) -> impl Future<Output = ()> {
+fn push<L: Log, U: AsyncUpstream<L>, T: Timer, W: Future<Output = ()>>(
+    ends: Ends<L>,
+    means: Arc<Means<U, T>>,
+    mut write: Half<W>,
+) -> impl Future<Output = ()> {
     async move {
         let core = &*ends.core;
         let mut turn = Turn(0);
         Party::<L, Pushes>::new(core).report(Input::Pusher, nothing);
         // In a box, since most pushers have nothing to send most of the time.
-        while let Some(sends) = NextCall::<L, Calls<Pushes>, T>::new(core, &means.timer, &mut turn)
+        while let Some(sends) = Beside(&mut write, NextCall::<L, Calls<Pushes>, T>::new(core, &means.timer, &mut turn))
             .await
             .map(|call| Box::pin(send(core, &*means, &mut turn, call)))
         {
-            if sends.await {
+            if Beside(&mut write, sends).await {
                 // With no call in its hands.
-                pass().await;
+                Beside(&mut write, pin!(pass())).await;
             }
         }
+        poll_fn(|context| write.poll(context)).await;
         drop(catch_panic(|| drop(means)));
+    }
+}
+
+/// The pusher's next await, and the writer before it: what has been written is sent in the same poll.
+struct Beside<'a, W, F>(&'a mut Half<W>, F);
+
+impl<W: Future<Output = ()>, F: Future + Unpin> Future for Beside<'_, W, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Its end is awaited after the pusher's.
+        let _polled = self.0.poll(context);
+        Pin::new(&mut self.1).poll(context)
     }
 }
 
