@@ -1203,12 +1203,6 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         ],
     },
     KnownBug {
-        name: "WriterJoinsLate",
-        story: "A driver looks for something to write, gives up the lock, and joins the queue afterwards: a change between the two wakes no writer.",
-        source: None,
-        edits: &[before("replicator/writer.rs", "look", "let former =", "drop(state); state = core.state.lock();")],
-    },
-    KnownBug {
         name: "DroppedWriteIsWritten",
         story: "A driver is dropped during a write, and the write counts as made.",
         source: None,
