@@ -36,8 +36,11 @@ const UNCERTAIN_IF_INTERRUPTED: bool = true;
 /// What a panic of a journal's is one in.
 const WRITES: &str = "AsyncJournal::write";
 
+/// Runs a call on a thread of its own.
+type OnAThread = fn(Box<dyn FnOnce() + Send>);
+
 /// A journal that blocks.
-fn blocking<J>(journal: J) -> JournalForTasks<J, fn(Box<dyn FnOnce() + Send>)> {
+fn blocking<J>(journal: J) -> JournalForTasks<J, OnAThread> {
     JournalForTasks::new(journal, |job| drop(std::thread::spawn(job)))
 }
 
