@@ -94,19 +94,19 @@
 //!
 //! | of a log | what is tried |
 //! | --- | --- |
-//! | number says where events would stand, and changes nothing | twice the same |
-//! | admit appends what follows | and says how many are to be sent |
-//! | admit refuses what does not follow, all of it | gaps, no order, and what is there already |
-//! | append is number and admit | two logs, each in its own way |
+//! | `number` says where events would stand, and changes nothing | twice the same |
+//! | `admit` appends what follows | and says how many are to be sent |
+//! | `admit` refuses what does not follow, all of it | gaps, no order, and what is there already |
+//! | `append` is number and admit | two logs, each in its own way |
 //! | a batch has the first pending events | of each size |
-//! | confirm takes the first pending events | and moves the upstream head to the last one |
-//! | confirm of the own batch is merge | two logs, each in its own way |
-//! | merge applies what others did, and keeps what is pending | and upstream can take that |
-//! | merge finds the pending events in a page | which begins with them, and goes on with others' |
-//! | merge refuses what does not follow, all of it | gaps, no order, and what has been applied |
+//! | `confirm` takes the first pending events | and moves the upstream head to the last one |
+//! | `confirm` of the own batch is merge | two logs, each in its own way |
+//! | `merge` applies what others did, and keeps what is pending | and upstream can take that |
+//! | `merge` finds the pending events in a page | which begins with them, and goes on with others' |
+//! | `merge` refuses what does not follow, all of it | gaps, no order, and what has been applied |
 //! | a rebase gives pending events new numbers | and an advance without others' events gives none |
-//! | give_up takes out the events that are meant, or nothing | first, middle, last and all |
-//! | replace puts another event in the place of one, or nothing | under the same number |
+//! | `give_up` takes out the events that are meant, or nothing | first, middle, last and all |
+//! | `replace` puts another event in the place of one, or nothing | under the same number |
 //!
 //! | of a journal | what is tried |
 //! | --- | --- |

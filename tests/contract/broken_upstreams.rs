@@ -204,7 +204,7 @@ impl Upstream<Log> for Client {
 /// The laws that an upstream with this bug breaks.
 fn broken(bug: Bug) -> Vec<&'static str> {
     let last = Mutex::new(Weak::<Server>::new());
-    let contract = Contract::new(Log::new, |number| number).within(Duration::from_secs(1));
+    let contract = Contract::new(Log::new, |number| number).within(Duration::from_secs(2));
     let laws = contract.upstream(|| {
         let mut last = last.lock().unwrap();
         // Calls of an earlier law may not have ended yet.
@@ -292,7 +292,7 @@ const BROKEN_FOR_STRANGERS: &[(Bug, &[&str])] = &[
 #[test]
 fn upstream_of_another_names_the_law_that_is_broken() {
     for (bug, laws) in BROKEN_FOR_STRANGERS {
-        let contract = Contract::new(Log::new, |number| number).within(Duration::from_secs(1));
+        let contract = Contract::new(Log::new, |number| number).within(Duration::from_secs(2));
         let outcome = contract.upstream_of_another(|| {
             let server = Arc::default();
             let [own, stranger] = [false, true].map(|is_stranger| {

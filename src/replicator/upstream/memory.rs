@@ -37,6 +37,9 @@ struct State<L: Log> {
     entries: Vec<L::Entry>,
 }
 
+/// A page, or the last event, if that is before the cursor.
+type Found<L> = Result<Page<<L as Log>::Entry>, <L as Log>::Position>;
+
 impl<L: Log> Shown for State<L> {
     fn waits(&self, _: usize) -> String {
         "upstream has nothing more".into()
@@ -142,8 +145,8 @@ impl<L: Log> State<L> {
         self.entries.last().map_or(self.origin, L::position)
     }
 
-    /// The page that follows `cursor`, or the last event, if that is before it.
-    fn page(&self, cursor: L::Position, size: usize) -> Result<Page<L::Entry>, L::Position> {
+    /// The page that follows `cursor`.
+    fn page(&self, cursor: L::Position, size: usize) -> Found<L> {
         let head = self.head();
         if cursor > head {
             return Err(head);
@@ -214,7 +217,7 @@ pub struct Pages<'a, L: Log> {
 
 impl<L: Log> Pages<'_, L> {
     /// A wait until there is a page to give out. `None` if none follows.
-    fn page(&self) -> Option<Wait<impl Waitable<Output = Result<Page<L::Entry>, L::Position>>>> {
+    fn page(&self) -> Option<Wait<impl Waitable<Output = Found<L>>>> {
         let Faultless { live, page: size, .. } = *self.upstream;
         let (cursor, caught_up) = (self.cursor, self.caught_up);
         if self.ended || caught_up && !live {
@@ -228,7 +231,7 @@ impl<L: Log> Pages<'_, L> {
         }))
     }
 
-    fn give(&mut self, page: Result<Page<L::Entry>, L::Position>) -> Result<Page<L::Entry>, PullError> {
+    fn give(&mut self, page: Found<L>) -> Result<Page<L::Entry>, PullError> {
         let page = page.map_err(|head| {
             self.ended = true;
             let error = format!("upstream ends at event {head:?}, and event {:?} had been there", self.cursor).into();
