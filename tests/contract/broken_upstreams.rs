@@ -273,7 +273,9 @@ fn upstream_names_the_law_that_is_broken() {
         let running: Vec<_> = BROKEN.iter().map(|(bug, _)| scope.spawn(|| broken(*bug))).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    for ((bug, laws), found) in BROKEN.iter().zip(found) {
+    for ((bug, laws), mut found) in BROKEN.iter().zip(found) {
+        // The adapter is one page ahead, so it may hang in any pull.
+        found.retain(|law| *bug != Bug::IgnoresInterruptOfPull || laws.contains(law));
         assert_eq!(found, *laws, "{bug:?}");
     }
 }
