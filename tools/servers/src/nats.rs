@@ -27,6 +27,8 @@ const SOON: Duration = Duration::from_secs(30);
 pub struct Nats {
     program: PathBuf,
     nodes: Vec<Node>,
+    /// Whether a server writes to the disk before it answers.
+    always: bool,
     dir: TempDir,
 }
 
@@ -45,15 +47,28 @@ impl Nats {
     ///
     /// If they do not start.
     pub fn start(count: usize) -> Result<Self, Error> {
-        Self::start_with(count, "")
+        Self::begin(count, false, "")
     }
 
-    /// The same, with more lines for their configuration.
+    /// The same, and they write to the disk before they say that something is stored (`sync_interval: always`).
+    ///
+    /// # Errors
+    ///
+    /// If they do not start.
+    pub fn start_durable(count: usize) -> Result<Self, Error> {
+        Self::begin(count, true, "")
+    }
+
+    /// As [`start`](Self::start), with more lines for their configuration.
     ///
     /// # Errors
     ///
     /// If they do not start.
     pub fn start_with(count: usize, more: &str) -> Result<Self, Error> {
+        Self::begin(count, false, more)
+    }
+
+    fn begin(count: usize, always: bool, more: &str) -> Result<Self, Error> {
         let program = find(PROGRAM, &format!("bin/{PROGRAM}"), HOW)?;
         let failed = |error: std::io::Error| Error::Failed { program: PROGRAM, why: error.to_string() };
         let dir = tempfile::tempdir().map_err(failed)?;
@@ -63,9 +78,9 @@ impl Nats {
             process: None,
             frozen: false,
         });
-        let mut nats = Self { program, nodes: nodes.collect(), dir };
+        let mut nats = Self { program, nodes: nodes.collect(), always, dir };
         for index in 0..count {
-            fs::write(nats.file(index, "conf"), nats.configuration(index, more)).map_err(failed)?;
+            nats.configure(index, more)?;
             nats.restart(index)?;
         }
         nats.wait_until_ready()?;
@@ -79,9 +94,10 @@ impl Nats {
     fn configuration(&self, index: usize, more: &str) -> String {
         let [client, route, monitor] = self.nodes[index].ports;
         let store = self.file(index, "store");
+        let sync = if self.always { ", sync_interval: always" } else { "" };
         let mut text = format!(
             "server_name: n{index}\nlisten: 127.0.0.1:{client}\nhttp: 127.0.0.1:{monitor}\n\
-             jetstream {{ store_dir: \"{}\", max_mem: 64M, max_file: 2G }}\n{more}\n",
+             jetstream {{ store_dir: \"{}\", max_mem: 64M, max_file: 2G{sync} }}\n{more}\n",
             store.display()
         );
         if self.nodes.len() > 1 {
@@ -185,6 +201,21 @@ impl Nats {
         command.arg("-c").arg(self.file(index, "conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.nodes[index].process = Some(Process::start(&mut command).map_err(failed)?);
         Ok(())
+    }
+
+    /// Where a server keeps its data: to be copied, and replaced, while it is killed.
+    pub fn data(&self, index: usize) -> PathBuf {
+        self.file(index, "store")
+    }
+
+    /// Gives a server another configuration beside its own, for when it is started the next time.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn configure(&self, index: usize, more: &str) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::Failed { program: PROGRAM, why: error.to_string() };
+        fs::write(self.file(index, "conf"), self.configuration(index, more)).map_err(failed)
     }
 
     /// Stops a server where it is: its connections stay, and say nothing.
