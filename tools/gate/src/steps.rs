@@ -330,7 +330,7 @@ fn servers(gate: &Gate) -> Outcome {
     if let Err(error) = install.arg("-r").arg(".ci/servers.txt").arg("--target").arg(folder).run() {
         return gate.skip(&format!("the servers of .ci/servers.txt cannot be installed ({error})"));
     }
-    gate.cargo("test -p servers").env("LATCHWORK_SERVERS_REQUIRED", "1").counted()
+    gate.cargo("test -p servers -p latchwork-nats").env("LATCHWORK_SERVERS_REQUIRED", "1").counted()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.

@@ -1,0 +1,172 @@
+//! An upstream for [`latchwork`] on a stream of NATS JetStream: a server, or a cluster of them, orders the events of all clients.
+//!
+//! A push is compare and append: a batch is taken whole or not at all, and only if it follows the stream's last event. A pull
+//! is live, by a consumer of its own from the cursor on.
+//!
+//! ```no_run
+//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::{Replicator, Settled};
+//! use latchwork_nats::async_nats::jetstream::stream::Config;
+//! use latchwork_nats::{BoxError, Codec, Connection, NatsUpstream};
+//!
+//! /// Todos as text.
+//! struct Text;
+//!
+//! impl Codec<MemoryLog<String>> for Text {
+//!     fn number(&self, position: u64) -> u64 {
+//!         position
+//!     }
+//!     fn position(&self, number: u64) -> u64 {
+//!         number
+//!     }
+//!     fn bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
+//!         entry.event.clone().into_bytes()
+//!     }
+//!     fn entry(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
+//!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let connection = Connection::open("nats://one:4222,nats://two:4222,nats://three:4222").await?;
+//! let config = Config { name: "todos".to_owned(), num_replicas: 3, ..Config::default() };
+//! let upstream = NatsUpstream::create(&connection, config, None, Text).await?;
+//! let log = MemoryLog::rebasing();
+//! let (replicator, driver) = Replicator::builder(log, upstream).build_async(tokio::time::sleep);
+//! tokio::spawn(driver);
+//! let ticket = replicator.commit(vec!["milk".to_owned()])?;
+//! assert!(matches!(ticket.await, Settled::Confirmed(_)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A replicator with threads takes it in a [`ForThreads`](latchwork::upstream::ForThreads), with a runtime that runs on threads
+//! of its own: the client's connection is a task.
+//!
+//! # What must be set on the servers
+//!
+//! **`sync_interval: always`**, in the block `jetstream`. Without it a server writes to its disk every two minutes, and says
+//! that a batch is taken before that. If the machines of a majority lose power meanwhile, or one of them and its disk with it,
+//! events are gone that clients have been told are there (Jepsen, *NATS 2.12.1*, December 2025). It costs about half of the
+//! throughput: see the README. A cluster whose servers are merely killed loses nothing: what was written is in the system's
+//! hands.
+//!
+//! # Forms, and identity
+//!
+//! A server from version 2.12 on has atomic batches, and there an event is a message; on an older one all events of a push are
+//! one message. Which of these [forms](Form) a stream has is decided when it is made. The stream's subject names it, and an
+//! identity with it that no other stream has: `latchwork.batches.7MkQ…`. So clients of different versions never mix forms, and
+//! nothing that is sent to one stream is taken by another that was made in its place. Keep the
+//! [identity](NatsUpstream::identity) beside the log, and [open](NatsUpstream::open) the stream with it.
+//!
+//! Nothing else may be published to that subject, and nothing deleted. Limits by age, count or size are possible; a client that
+//! was away for longer than they reach back fails with [`CursorTooOld`].
+//!
+//! # What becomes of a push
+//!
+//! | what comes | outcome | why |
+//! | --- | --- | --- |
+//! | an acknowledgement | taken | a majority has it |
+//! | 10071, the stream ends behind the base | [`Behind`], with the last event in the form of batches | nothing was stored |
+//! | 10071, the stream ends before the base | [`Fatal`], [`WentBack`] | events that it had given out are gone; see below |
+//! | no connection | [`Unavailable`] | nothing was sent |
+//! | the connection ends before the last message was sent | [`Unavailable`] | no batch without its last message |
+//! | no responders | [`Unavailable`] | nothing listens to the subject: no leader is elected |
+//! | no responders, and the stream is gone, or another has its name | [`Fatal`], in the second case [`IdentityMismatch`] | a look at the stream, of half a second at most |
+//! | 503: no leader, no quorum, no resources | [`Unavailable`] | the server says so before it does anything |
+//! | 10176, 10210: a message of the batch was lost, too many batches at once | [`Unavailable`] | the batch was given up whole |
+//! | the connection ends, or the time, after the last message was sent | [`Uncertain`] | it may have been taken |
+//! | 10077: it could not be stored, as in a stream that is full | [`Uncertain`] | another server may have stored it |
+//! | 5xx else, or no answer of a stream | [`Uncertain`] | it does not say |
+//! | an event alone is larger than a message may be, on the server or in the stream | [`Rejected`], at the event | it was not sent |
+//! | 10054, 10199, more than 1,000 events, more bytes than a message has in the form of envelopes | [`TooLarge`] | it was not stored |
+//! | the user may not publish to the subject, or may not connect any more | [`Fatal`] | trying again cannot help |
+//! | 10174 and all other 4xx | [`Fatal`] | the same; the stream was made by others |
+//!
+//! # What becomes of a pull
+//!
+//! Each begins with a look at the stream, and ends when a message is missing, the consumer is silent for 2.5 s or the connection
+//! ends: [`Unavailable`](latchwork::upstream::PullError::Unavailable), after which the next one begins with a look again. While
+//! there is nothing it gives out an empty page every half second, so that
+//! [`pull_silence`](latchwork::replicator::Builder::pull_silence) may be set from one second on.
+//!
+//! | what it finds | outcome |
+//! | --- | --- |
+//! | another stream, or one that is no upstream | fatal, [`IdentityMismatch`] |
+//! | no stream | fatal |
+//! | a stream that ends before the cursor | fatal, [`WentBack`] |
+//! | a stream that begins behind it | fatal, [`CursorTooOld`] |
+//! | a message that is no event | fatal, with its number |
+//! | a user who may not | fatal |
+//! | anything else | unavailable |
+//!
+//! # A stream that has gone back
+//!
+//! Restored from an older copy, or after such a loss as above, a stream ends before what clients have. Each of them fails
+//! visibly with the next push or pull, [`WentBack`], and sends nothing: its own events and what it knows of others' are not lost.
+//! What then is right only the owner knows: to put the newer data back and [restart](latchwork::Replicator::restart), or to
+//! begin anew with a log from a snapshot ([`reset_with`](latchwork::Replicator::reset_with)).
+//!
+//! A leader that stood still while the others elected another one, and has not heard of that yet, answers as such a stream would.
+//! So in a cluster the answer is believed only if it is the same 2.5 s later, and the leader has just heard from a majority; until
+//! then upstream is unavailable.
+//!
+//! It goes **unnoticed** if the stream has grown again past what a client has before that client looks: numbers are all that
+//! there is to tell by.
+//!
+//! [`Behind`]: latchwork::upstream::PushError::Behind
+//! [`CursorTooOld`]: latchwork::upstream::FatalKind::CursorTooOld
+//! [`Fatal`]: latchwork::upstream::PushError::Fatal
+//! [`IdentityMismatch`]: latchwork::upstream::FatalKind::IdentityMismatch
+//! [`Rejected`]: latchwork::upstream::PushError::Rejected
+//! [`TooLarge`]: latchwork::upstream::PushError::TooLarge
+//! [`Unavailable`]: latchwork::upstream::PushError::Unavailable
+//! [`Uncertain`]: latchwork::upstream::PushError::Uncertain
+//! [`WentBack`]: latchwork::upstream::FatalKind::WentBack
+
+mod connection;
+mod error;
+mod form;
+mod outcome;
+mod pull;
+mod push;
+mod stream;
+
+pub use async_nats;
+pub use connection::Connection;
+pub use error::{BoxError, Error};
+pub use form::Form;
+pub use pull::Pull;
+pub use stream::NatsUpstream;
+
+use latchwork::log::Log;
+use latchwork::upstream::{AsyncUpstream, Batch, PushError};
+
+/// How events become messages, and which numbers they have. Its methods must not panic: one of a push or a pull is fatal then.
+pub trait Codec<L: Log>: Send + Sync + 'static {
+    /// Which event upstream's has this position, counted from 1; 0 for the position before the first.
+    fn number(&self, position: L::Position) -> u64;
+    /// The position of the event with this number.
+    fn position(&self, number: u64) -> L::Position;
+    /// An event as bytes.
+    fn bytes(&self, entry: &L::Entry) -> Vec<u8>;
+    /// The event of these bytes, at this position.
+    ///
+    /// # Errors
+    ///
+    /// If they are none. The pull fails then, and the owner decides.
+    fn entry(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
+}
+
+impl<L: Log, C: Codec<L>> AsyncUpstream<L> for NatsUpstream<L, C> {
+    type Pull<'a> = Pull<'a, L, C>;
+
+    async fn push(&self, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
+        self.send(batch).await
+    }
+
+    fn pull(&self, cursor: L::Position) -> Pull<'_, L, C> {
+        Pull::new(self, self.codec.number(cursor))
+    }
+}

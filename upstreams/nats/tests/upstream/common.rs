@@ -1,0 +1,79 @@
+//! What the tests have in common: events that are numbers, a server, streams.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Page, PullError, PushError};
+use latchwork_nats::async_nats::jetstream::stream::Config;
+use latchwork_nats::{BoxError, Codec, Connection, Form, NatsUpstream};
+
+pub type Log = MemoryLog<u64>;
+pub type Entry = MemoryEntry<u64>;
+pub type Upstream = NatsUpstream<Log, Numbers>;
+
+/// Events are numbers, in decimal digits.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers;
+
+impl Codec<Log> for Numbers {
+    fn number(&self, position: u64) -> u64 {
+        position
+    }
+
+    fn position(&self, number: u64) -> u64 {
+        number
+    }
+
+    fn bytes(&self, entry: &Entry) -> Vec<u8> {
+        entry.event.to_string().into_bytes()
+    }
+
+    fn entry(&self, position: u64, bytes: &[u8]) -> Result<Entry, BoxError> {
+        Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.parse()? })
+    }
+}
+
+/// A name that no other stream of this process has.
+pub fn name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("s{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn config(name: &str, replicas: usize) -> Config {
+    Config { name: name.to_owned(), num_replicas: replicas, ..Config::default() }
+}
+
+pub async fn create(connection: &Connection, name: &str, form: Form) -> Upstream {
+    Upstream::create(connection, config(name, 1), Some(form), Numbers).await.unwrap()
+}
+
+/// A batch of these events after this one.
+pub fn batch(base: u64, events: impl IntoIterator<Item = u64>) -> Batch<Log> {
+    let entries = (base + 1..).zip(events).map(|(position, event)| MemoryEntry { position, event });
+    Batch::new(base, entries.collect())
+}
+
+pub async fn push(upstream: &Upstream, base: u64, events: impl IntoIterator<Item = u64>) -> Result<(), PushError<u64>> {
+    upstream.push(&batch(base, events)).await
+}
+
+/// The first page of a pull.
+pub async fn first_page(upstream: &Upstream, cursor: u64) -> Result<Page<Entry>, PullError> {
+    let mut pull = upstream.pull(cursor);
+    let page = tokio::time::timeout(Duration::from_secs(20), pull.next_page()).await;
+    page.expect("a pull says something in time").expect("a live pull has no end")
+}
+
+/// All that is there after `cursor`.
+pub async fn events(upstream: &Upstream, cursor: u64) -> Vec<u64> {
+    let mut pull = upstream.pull(cursor);
+    let mut events = Vec::new();
+    loop {
+        let page = pull.next_page().await.expect("a live pull has no end").unwrap();
+        events.extend(page.entries.iter().map(|entry| entry.event));
+        if page.more == latchwork::upstream::More::None {
+            return events;
+        }
+    }
+}

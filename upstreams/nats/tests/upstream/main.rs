@@ -1,0 +1,7 @@
+//! The upstream on real servers, which the tests start: see the member `servers`.
+
+mod chaos;
+mod common;
+mod contract;
+mod forms;
+mod outcomes;

@@ -1,0 +1,356 @@
+//! What comes of each answer: the lines of the crate's table that a server can be brought to give.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use latchwork::Replicator;
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::protocol::{Direction, Failure};
+use latchwork::replicator::Matter;
+use latchwork::upstream::{FatalKind, PullError, PushError};
+use latchwork_nats::async_nats::ConnectOptions;
+use latchwork_nats::async_nats::jetstream::stream::{Config, DiscardPolicy};
+use latchwork_nats::async_nats::jetstream::{self, Context};
+use latchwork_nats::{Connection, Error, Form, NatsUpstream};
+use servers::nats::Nats;
+use servers::or_skip;
+use tokio::time::{sleep, timeout};
+
+use crate::common::{Log, Numbers, Upstream, config, create, events, first_page, name, push};
+
+const BOTH: [Form; 2] = [Form::Batches, Form::Envelopes];
+
+fn of_push(outcome: Result<(), PushError<u64>>) -> String {
+    match outcome {
+        Ok(()) => "taken".to_owned(),
+        Err(PushError::Behind { head }) => format!("behind {head:?}"),
+        Err(PushError::Unavailable { error, .. }) => format!("unavailable: {error}"),
+        Err(PushError::Uncertain { error }) => format!("uncertain: {error}"),
+        Err(PushError::Rejected { index, error }) => format!("rejected {index}: {error}"),
+        Err(PushError::TooLarge { error }) => format!("too large: {error}"),
+        Err(PushError::Fatal { kind, error }) => format!("fatal {kind:?}: {error}"),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+async fn of_pull(upstream: &Upstream, cursor: u64) -> String {
+    match first_page(upstream, cursor).await {
+        Ok(page) => format!("{} events", page.entries.len()),
+        Err(PullError::Unavailable { error, .. }) => format!("unavailable: {error}"),
+        Err(PullError::Fatal { kind, error }) => format!("fatal {kind:?}: {error}"),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn jetstream(connection: &Connection) -> Context {
+    jetstream::new(connection.client().clone())
+}
+
+#[tokio::test]
+async fn a_push_to_a_stream_that_ends_elsewhere_is_behind_or_fatal() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let name = name();
+        let upstream = create(&connection, &name, form).await;
+        push(&upstream, 0, 1..=3).await.unwrap();
+        let other = create(&connection, &name, form).await;
+        assert_eq!(of_push(push(&other, 1, [0]).await), "behind Some(3)");
+        assert_eq!(of_push(push(&other, 1, [0, 0]).await), "behind Some(3)");
+        let went_back = format!("fatal WentBack: the stream {name} ends at event 3, and event 7 had been there");
+        assert_eq!(of_push(push(&other, 7, [0]).await), went_back);
+        assert_eq!(of_push(push(&other, 7, [0, 0]).await), went_back);
+        assert_eq!(of_pull(&other, 7).await, went_back);
+        assert_eq!(events(&upstream, 0).await, [1, 2, 3]);
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_is_too_large_says_what_of_it_is() {
+    let Some(nats) = or_skip(Nats::start_with(1, "max_payload: 4096")) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    /// Events are as long as they say.
+    struct Long;
+    impl latchwork_nats::Codec<MemoryLog<usize>> for Long {
+        fn number(&self, position: u64) -> u64 {
+            position
+        }
+        fn position(&self, number: u64) -> u64 {
+            number
+        }
+        fn bytes(&self, entry: &MemoryEntry<usize>) -> Vec<u8> {
+            vec![b' '; entry.event]
+        }
+        fn entry(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<usize>, latchwork_nats::BoxError> {
+            Ok(MemoryEntry { position, event: bytes.len() })
+        }
+    }
+    let push = async |upstream: &NatsUpstream<MemoryLog<usize>, Long>, base, events: &[usize]| {
+        let entries = (base + 1..).zip(events).map(|(position, &event)| MemoryEntry { position, event }).collect();
+        let batch = latchwork::upstream::Batch::new(base, entries);
+        of_push(latchwork::upstream::AsyncUpstream::push(upstream, &batch).await)
+    };
+    for form in BOTH {
+        let name = name();
+        let upstream = NatsUpstream::create(&connection, config(&name, 1), Some(form), Long).await.unwrap();
+        let rejected = "rejected 1: the event has 4000 bytes, and a message may have 3584";
+        assert_eq!(push(&upstream, 0, &[1, 4_000, 1]).await, rejected);
+        let own = Config { max_message_size: 1_000, ..config(&format!("{name}-own"), 1) };
+        let own = NatsUpstream::create(&connection, own, Some(form), Long).await.unwrap();
+        let rejected = "rejected 0: the event has 500 bytes, and a message may have 488";
+        assert_eq!(push(&own, 0, &[500]).await, rejected);
+        // Each fits, and two do not fit into one message.
+        let two = match form {
+            Form::Batches => "taken",
+            Form::Envelopes => "too large: the batch has 4016 bytes, and a message may have 3584",
+        };
+        assert_eq!(push(&upstream, 0, &[2_000, 2_000]).await, two);
+        if form == Form::Batches {
+            assert_eq!(push(&upstream, 2, &[1; 1_001]).await, "too large: a batch may have 1000 events");
+            assert_eq!(push(&upstream, 2, &[1; 1_000]).await, "taken");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_and_a_pull_to_a_stream_that_is_gone_or_another_send_nothing() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let name = name();
+        let upstream = create(&connection, &name, form).await;
+        push(&upstream, 0, 1..=3).await.unwrap();
+        jetstream(&connection).delete_stream(&name).await.unwrap();
+        let gone = format!("fatal Other: there is no stream {name}");
+        assert_eq!(of_push(push(&upstream, 3, [4]).await), gone);
+        assert_eq!(of_pull(&upstream, 3).await, gone);
+        // Another in its place, that goes as far.
+        let other = create(&connection, &name, form).await;
+        push(&other, 0, 1..=3).await.unwrap();
+        let (expected, got) = (upstream.identity(), other.identity());
+        let another = format!("the stream {name} is another upstream: expected identity {expected}, got {got}");
+        assert_eq!(of_push(push(&upstream, 3, [4]).await), format!("fatal IdentityMismatch: {another}"));
+        assert_eq!(of_pull(&upstream, 3).await, format!("fatal IdentityMismatch: {another}"));
+        let opened = Upstream::open(&connection, &name, Some(expected), Numbers).await;
+        assert_eq!(opened.unwrap_err().to_string(), another);
+        assert_eq!(events(&other, 0).await, [1, 2, 3]);
+    }
+}
+
+#[tokio::test]
+async fn open_says_what_is_no_upstream() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    let opened = Upstream::open(&connection, "none", None, Numbers).await;
+    assert!(matches!(opened, Err(Error::NoStream { .. })), "{opened:?}");
+    jetstream(&connection).create_stream(config("plain", 1)).await.unwrap();
+    let opened = Upstream::open(&connection, "plain", None, Numbers).await;
+    assert!(matches!(opened, Err(Error::NotAnUpstream { .. })), "{opened:?}");
+    let made = Upstream::create(&connection, config("replicated", 3), None, Numbers).await;
+    assert!(matches!(made, Err(Error::NotMade { .. })), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_push_without_an_answer_is_uncertain_and_without_a_connection_unavailable() {
+    let Some(mut nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let upstream = create(&connection, &name(), form).await.answer_within(Duration::from_millis(300));
+        push(&upstream, 0, [1]).await.unwrap();
+        nats.freeze(0);
+        let late = of_push(push(&upstream, 1, [2, 3]).await);
+        assert!(late.starts_with("uncertain: request timed out"), "{late}");
+        nats.thaw(0);
+        // It was taken all the same.
+        let taken = timeout(Duration::from_secs(10), async {
+            while events(&upstream, 0).await != [1, 2, 3] {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        taken.await.unwrap();
+    }
+    let upstream = create(&connection, &name(), Form::Batches).await;
+    push(&upstream, 0, [1]).await.unwrap();
+    nats.freeze(0);
+    let cut = async {
+        sleep(Duration::from_millis(200)).await;
+        nats.kill(0);
+    };
+    let (ends, ()) = tokio::join!(push(&upstream, 1, [2]), cut);
+    assert_eq!(of_push(ends), "uncertain: the connection has ended before the answer came");
+    let none = of_push(push(&upstream, 1, [2]).await);
+    assert_eq!(none, "unavailable: a push: there is no connection");
+    let none = of_pull(&upstream, 1).await;
+    assert!(none.starts_with("unavailable: "), "{none}");
+}
+
+const USERS: &str = "authorization { users: [ { user: alice, password: right }, { user: bob, password: right, \
+                     permissions: { publish: { deny: \"latchwork.>\" } } } ] }";
+
+async fn log_in(nats: &Nats, user: &str, password: &str) -> Result<Connection, Error> {
+    let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    Connection::open_with(&nats.url(), options.ping_interval(Duration::from_secs(1))).await
+}
+
+#[tokio::test]
+async fn a_user_that_is_refused_is_told_so() {
+    let Some(mut nats) = or_skip(Nats::start_with(1, USERS)) else { return };
+    let refused = log_in(&nats, "alice", "wrong").await;
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    let refused = Connection::open(&nats.url()).await;
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    let alice = log_in(&nats, "alice", "right").await.unwrap();
+    let bob = log_in(&nats, "bob", "right").await.unwrap();
+    for form in BOTH {
+        let name = name();
+        let upstream = create(&alice, &name, form).await;
+        push(&upstream, 0, [1]).await.unwrap();
+        let refused = of_push(push(&create(&bob, &name, form).await, 1, [2]).await);
+        let expected = "fatal Other: the server refuses: Permissions Violation for Publish to";
+        assert!(refused.starts_with(expected), "{refused}");
+        assert_eq!(events(&create(&bob, &name, form).await, 0).await, [1]);
+    }
+    // Refused from now on.
+    let upstream = create(&alice, &name(), Form::Batches).await;
+    nats.configure(0, &USERS.replace("right", "other")).unwrap();
+    nats.kill(0);
+    nats.restart(0).unwrap();
+    let refused = async {
+        loop {
+            let outcome = of_push(push(&upstream, 0, [1]).await);
+            if outcome.starts_with("fatal") {
+                return outcome;
+            }
+            assert!(outcome.starts_with("un"), "{outcome}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let refused = timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert_eq!(refused, "fatal Other: the server refuses: authorization violation");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_made_by_others_is_seen_to_be_unfit() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    let context = jetstream(&connection);
+    // Without batches.
+    let plain = Config { subjects: vec!["latchwork.batches.plain".to_owned()], ..config("plain", 1) };
+    context.create_stream(plain).await.unwrap();
+    let upstream = Upstream::open(&connection, "plain", None, Numbers).await.unwrap();
+    let refused = of_push(push(&upstream, 0, [1, 2]).await);
+    assert!(refused.starts_with("fatal Other: the server refuses: atomic publish is disabled"), "{refused}");
+    for form in BOTH {
+        let name = name();
+        let upstream = create(&connection, &name, form).await;
+        push(&upstream, 0, [1]).await.unwrap();
+        let subject = context.get_stream(&name).await.unwrap().cached_info().config.subjects[0].clone();
+        context.publish(subject, "none".into()).await.unwrap().await.unwrap();
+        let no_event = match form {
+            Form::Batches => "invalid digit found in string",
+            Form::Envelopes => "it ends early",
+        };
+        let expected = format!("fatal Other: message 2 of the stream {name} cannot be read: {no_event}");
+        assert_eq!(of_pull(&upstream, 1).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_full_or_has_forgotten_says_so() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let forgetful = Config { max_messages: 3, ..config(&name(), 1) };
+        let name = forgetful.name.clone();
+        let upstream = Upstream::create(&connection, forgetful, Some(form), Numbers).await.unwrap();
+        for base in 0..5 {
+            push(&upstream, base, [base + 1]).await.unwrap();
+        }
+        assert_eq!(events(&upstream, 2).await, [3, 4, 5]);
+        let gone = format!("fatal CursorTooOld: the stream {name} begins at event 3: event 2 is gone");
+        assert_eq!(of_pull(&upstream, 1).await, gone);
+        let full = Config { max_messages: 3, discard: DiscardPolicy::New, ..config(&format!("{name}-full"), 1) };
+        let full = Upstream::create(&connection, full, Some(form), Numbers).await.unwrap();
+        for base in 0..3 {
+            push(&full, base, [base + 1]).await.unwrap();
+        }
+        let outcome = of_push(push(&full, 3, [4]).await);
+        assert!(outcome.starts_with("uncertain: maximum messages exceeded"), "{outcome}");
+    }
+}
+
+/// The failures that a replicator shows, once one of them is of this kind.
+async fn failure(replicator: &Replicator<Log>, wanted: FatalKind) -> String {
+    let failed = |decision: &latchwork::replicator::Decision| match &decision.matter {
+        Matter::Failed { failure: Failure::Upstream { kind, error }, .. } if *kind == wanted => Some(error.to_string()),
+        _ => None,
+    };
+    let status = replicator.status_when(|status| status.decisions.iter().any(|decision| failed(decision).is_some()));
+    let status = timeout(Duration::from_secs(20), status).await;
+    let status = status.unwrap_or_else(|_| panic!("{}", replicator.status())).expect("it runs");
+    status.decisions.iter().find_map(failed).expect("it was waited for")
+}
+
+#[tokio::test]
+async fn a_replicator_whose_stream_was_restored_from_an_older_copy_fails_visibly_and_sends_nothing() {
+    let Some(mut nats) = or_skip(Nats::start(1)) else { return };
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let copied = Command::new("cp").arg("-r").args([from, to]).status();
+        assert!(copied.unwrap().success());
+    };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let name = name();
+        let upstream = create(&connection, &name, form).await;
+        push(&upstream, 0, 1..=3).await.unwrap();
+        let (data, backup) = (nats.data(0), nats.data(0).with_extension(&name));
+        nats.kill(0);
+        copy(&data, &backup);
+        nats.restart(0).unwrap();
+        nats.ready().unwrap();
+        let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream).build_async(tokio::time::sleep);
+        let driver = tokio::spawn(driver);
+        let ticket = replicator.commit(vec![4, 5]).unwrap();
+        timeout(Duration::from_secs(20), ticket).await.expect("it is confirmed in time");
+        replicator.pause(Direction::Push);
+        let pending = replicator.commit(vec![6]).unwrap();
+        nats.kill(0);
+        fs::remove_dir_all(&data).unwrap();
+        fs::rename(&backup, &data).unwrap();
+        nats.restart(0).unwrap();
+        nats.ready().unwrap();
+        replicator.resume(Direction::Push);
+        let begun = Instant::now();
+        let failed = failure(&replicator, FatalKind::WentBack).await;
+        println!("{form:?}: {failed}, after {:?}", begun.elapsed());
+        assert_eq!(failed, format!("the stream {name} ends at event 3, and event 5 had been there"));
+        assert!(pending.settled().is_none());
+        let looking = Connection::open(&nats.url()).await.unwrap();
+        let stream = Upstream::open(&looking, &name, None, Numbers).await.unwrap();
+        assert_eq!(events(&stream, 0).await, [1, 2, 3]);
+        driver.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_replicator_whose_stream_was_made_anew_in_a_cluster_fails_visibly_and_sends_nothing() {
+    let Some(nats) = or_skip(Nats::start(3)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    let (name, context) = (name(), jetstream(&connection));
+    let upstream = Upstream::create(&connection, config(&name, 3), None, Numbers).await.unwrap();
+    let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream).build_async(tokio::time::sleep);
+    let driver = tokio::spawn(driver);
+    let ticket = replicator.commit(vec![1, 2, 3]).unwrap();
+    timeout(Duration::from_secs(20), ticket).await.expect("it is confirmed in time");
+    // With the same subject, as a restore makes it.
+    let config = context.get_stream(&name).await.unwrap().cached_info().config.clone();
+    context.delete_stream(&name).await.unwrap();
+    context.create_stream(config).await.unwrap();
+    let _pending = replicator.commit(vec![4]).unwrap();
+    let failed = failure(&replicator, FatalKind::WentBack).await;
+    assert_eq!(failed, format!("the stream {name} ends at event 0, and event 3 had been there"));
+    let stream = Upstream::open(&connection, &name, None, Numbers).await.unwrap();
+    assert!(events(&stream, 0).await.is_empty());
+    driver.abort();
+}
