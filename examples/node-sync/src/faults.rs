@@ -347,10 +347,9 @@ impl<U, I: Iterator<Item = Result<Page<Entry>, PullError>>> Iterator for FaultyP
         if faulty.strikes(call, Fault::Disconnect) {
             return fails(died("the connection died".into()));
         }
-        if faulty.strikes(call, Fault::Delay) {
-            if let Err(interrupted) = faulty.delay(call, self.interrupt) {
-                return fails(died(interrupted.into()));
-            }
+        let delayed = if faulty.strikes(call, Fault::Delay) { faulty.delay(call, self.interrupt) } else { Ok(()) };
+        if let Err(interrupted) = delayed {
+            return fails(died(interrupted.into()));
         }
         if faulty.strikes(call, Fault::Busy) {
             return fails(PullError::Unavailable { retry_after: Some(LONGEST_DELAY), error: BUSY.into() });

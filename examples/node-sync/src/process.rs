@@ -15,7 +15,7 @@ use latchwork::{Cause, Interrupt};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
-use crate::node::{self, Progress, Report, Task};
+use crate::node::{Progress, Report, Task};
 use crate::trail::{Hold, Point, Trail};
 
 /// How long a client may take to end once it has been asked to.
@@ -26,6 +26,8 @@ pub const SOON: Duration = Duration::from_secs(5);
 pub struct Order {
     /// Where the files are.
     pub dir: PathBuf,
+    /// Where upstream is, if it is not a file beside them.
+    pub upstream: Option<String>,
     /// What all clients are to do.
     pub job: Job,
     /// Which client it is.
@@ -136,7 +138,7 @@ impl Iterator for Messages {
 /// # Errors
 ///
 /// If it is not told what to do.
-pub fn run() -> io::Result<bool> {
+pub fn run<E: ToString>(work: impl FnOnce(&Order, Arc<Trail>, Task<'_>) -> Result<Report, E>) -> io::Result<bool> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line)?;
@@ -167,7 +169,7 @@ pub fn run() -> io::Result<bool> {
             tell(&progress, &mut told);
         });
         let task = Task { job: &order.job, share, deadline, stop: &stop, progress: &progress };
-        let worked = node::work_in(&order.dir, trail, task);
+        let worked = work(&order, trail, task);
         ended.store(true, Ordering::Release);
         telling.thread().unpark();
         worked

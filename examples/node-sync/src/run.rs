@@ -17,7 +17,9 @@ use node_sync::process::{ClientProcess, Message, Messages, Order, SOON};
 use node_sync::trail::Trail;
 use node_sync::upstream::SqliteUpstream;
 
+use crate::elsewhere;
 use crate::progress::Display;
+use crate::started::Started;
 use crate::summary::Summary;
 use crate::{Args, Place, Processes};
 
@@ -34,13 +36,22 @@ pub fn run(args: &Args) -> Result<bool> {
     let job = &args.job;
     let deadline = Instant::now() + Duration::from_secs(args.time_limit);
     let temporary = if args.dir.is_none() { Some(tempfile::tempdir()?) } else { None };
+    // What is elsewhere is compared as a copy.
+    let copies = tempfile::tempdir()?;
     let dir = args.dir.as_deref().or(temporary.as_ref().map(|dir| dir.path())).expect("one of the two");
     // What is wrong with the files is said once, before anything begins.
-    let upstream_id = prepare(args, dir)?;
+    let started = args.start.map(Started::start).transpose()?;
+    let place = started.as_ref().map_or_else(|| args.upstream.clone(), |started| Place::Elsewhere(started.address()));
+    let place = match place {
+        Place::Elsewhere(address) => Place::Elsewhere(address.named()),
+        place => place,
+    };
+    let upstream_id = prepare(args, &place, dir)?;
     let memory = Memory::new(0).with_page_size(job.page.get());
     let work = |task: Task<'_>| -> Result<Arrived> {
-        let report = match (args.processes, args.upstream) {
-            (Processes::Many, _) => return in_process(dir, task),
+        let report = match (args.processes, &place) {
+            (Processes::Many, _) => return in_process(dir, &place, task),
+            (Processes::One, Place::Elsewhere(address)) => elsewhere::work_in(address, dir, Arc::default(), task)?,
             (Processes::One, Place::File) => node::work_in(dir, Arc::default(), task)?,
             (Processes::One, Place::Memory) => {
                 let trail = Arc::new(Trail::default());
@@ -53,9 +64,31 @@ pub fn run(args: &Args) -> Result<bool> {
     };
     let display = if args.json { Display::Nothing } else { Display::new() };
     let begun = Instant::now();
-    let (reports, arrived): (Vec<_>, Vec<_>) = all(job, deadline, display, work)?.into_iter().unzip();
+    let over = Latch::new();
+    let (arrived, failover) = thread::scope(|scope| {
+        let watching = started.as_ref().filter(|_| args.kill_leader).map(|started| {
+            let over = &over;
+            scope.spawn(move || started.kill_leader(job.ordered() / 2, begun, over))
+        });
+        let arrived = all(job, deadline, display, work);
+        over.open();
+        (arrived, watching.and_then(|watching| watching.join().expect("watching servers does not panic")))
+    });
+    let (reports, arrived): (Vec<_>, Vec<_>) = arrived?.into_iter().unzip();
     let elapsed = arrived.into_iter().max().map_or(Duration::ZERO, |last| last - begun);
-    let summary = Summary::new(args, dir, reports, elapsed)?;
+    let copy = match &place {
+        Place::File => Some(node::upstream_path(dir)),
+        Place::Memory => None,
+        Place::Elsewhere(address) => {
+            let copy = copies.path().join("upstream.db");
+            elsewhere::copy(address, &copy, deadline)?;
+            if !matches!(&args.upstream, Place::Elsewhere(address) if address.is_named()) && started.is_none() {
+                elsewhere::remove(address)?;
+            }
+            Some(copy)
+        }
+    };
+    let summary = Summary::new(args, &place, dir, copy, reports, elapsed, failover)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
@@ -65,7 +98,7 @@ pub fn run(args: &Args) -> Result<bool> {
 }
 
 /// Makes the files, or sees whether those that are there can be continued. Returns what tells this upstream from others.
-fn prepare(args: &Args, dir: &Path) -> Result<String> {
+fn prepare(args: &Args, place: &Place, dir: &Path) -> Result<String> {
     if dir.exists() && !dir.is_dir() {
         return Err(format!("{} is not a directory", dir.display()).into());
     }
@@ -75,11 +108,13 @@ fn prepare(args: &Args, dir: &Path) -> Result<String> {
     let upstream_is_there = file::is_there(&upstream, Kind::Upstream)?;
     for share in &shares {
         let path = node::client_path(dir, &share.client);
-        if file::is_there(&path, Kind::Client)? && !upstream_is_there {
+        let is_beside = *place == Place::File;
+        if file::is_there(&path, Kind::Client)? && is_beside && !upstream_is_there {
             return Err(format!("{} is there, but its upstream is not: {}", path.display(), upstream.display()).into());
         }
     }
-    let id = match args.upstream {
+    let id = match place {
+        Place::Elsewhere(address) => elsewhere::identity(address)?,
         Place::Memory => "memory".to_owned(),
         Place::File => {
             file::probe(&upstream, Kind::Upstream)?;
@@ -132,12 +167,25 @@ fn all(
     })
 }
 
+/// Works as a client in this process, as it was told.
+pub fn in_this_process(order: &Order, trail: Arc<Trail>, task: Task<'_>) -> Result<Report> {
+    match &order.upstream {
+        None => Ok(node::work_in(&order.dir, trail, task)?),
+        Some(address) => elsewhere::work_in(&address.parse()?, &order.dir, trail, task),
+    }
+}
+
 /// Runs a client as a process. It has arrived when it says so: what the system does to end a process is none of its work, and
 /// takes longer than all of it (to give up a watch of a file alone 20 ms).
-fn in_process(dir: &Path, task: Task<'_>) -> Result<Arrived> {
+fn in_process(dir: &Path, place: &Place, task: Task<'_>) -> Result<Arrived> {
     let Task { job, share, deadline, stop, progress } = task;
     let time_limit = deadline.saturating_duration_since(Instant::now());
-    let order = Order { dir: dir.to_owned(), job: job.clone(), index: share.index, time_limit, tick: TICK, hold: None };
+    let upstream = match place {
+        Place::Elsewhere(address) => Some(address.to_string()),
+        Place::File | Place::Memory => None,
+    };
+    let (dir, job) = (dir.to_owned(), job.clone());
+    let order = Order { dir, upstream, job, index: share.index, time_limit, tick: TICK, hold: None };
     let (mut process, messages) = ClientProcess::start(&std::env::current_exe()?, &order)?;
     let (over, ended) = (stop.child(), Latch::new());
     let heard = thread::scope(|scope| {

@@ -15,6 +15,7 @@ use node_sync::trail::Activity;
 use serde::Serialize;
 
 use crate::run::Result;
+use crate::started::Failover;
 use crate::{Args, Place, Processes};
 
 /// With more clients than this, times are told of all of them together.
@@ -34,7 +35,11 @@ pub struct Summary {
     #[serde(flatten)]
     job: Job,
     processes: &'static str,
-    upstream: &'static str,
+    upstream: String,
+    #[serde(skip)]
+    is_elsewhere: bool,
+    /// Of the server that led, if it was killed.
+    failover: Option<Failover>,
     clients: Vec<Report>,
     files: Vec<Contents>,
     wrong: Vec<String>,
@@ -43,14 +48,20 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Reads all files in `dir`, and compares them.
-    pub fn new(args: &Args, dir: &Path, clients: Vec<Report>, elapsed: Duration) -> Result<Self> {
+    /// Reads the clients' files in `dir`, and upstream's or what was copied of it, and compares them.
+    pub fn new(
+        args: &Args,
+        place: &Place,
+        dir: &Path,
+        upstream: Option<PathBuf>,
+        clients: Vec<Report>,
+        elapsed: Duration,
+        failover: Option<Failover>,
+    ) -> Result<Self> {
         let (job, shares) = (args.job.clone(), args.job.shares());
         let mut paths: Vec<_> =
             shares.iter().map(|share| (node::client_path(dir, &share.client), Kind::Client)).collect();
-        if args.upstream == Place::File {
-            paths.push((node::upstream_path(dir), Kind::Upstream));
-        }
+        paths.extend(upstream.map(|path| (path, Kind::Upstream)));
         let is_refused =
             |author: &str, number| shares.iter().any(|share| share.client == author && share.is_refused(&job, number));
         let read = |(path, kind): &(PathBuf, Kind)| check::contents_without(path, *kind, is_refused);
@@ -80,10 +91,13 @@ impl Summary {
                 Processes::One => "threads of one process",
                 Processes::Many => "processes of their own",
             },
-            upstream: match args.upstream {
-                Place::File => "in a file",
-                Place::Memory => "in memory",
+            upstream: match place {
+                Place::File => "in a file".to_owned(),
+                Place::Memory => "in memory".to_owned(),
+                Place::Elsewhere(address) => format!("at {address}"),
             },
+            is_elsewhere: matches!(place, Place::Elsewhere(_)),
+            failover,
             clients,
             files,
             wrong,
@@ -118,6 +132,9 @@ impl fmt::Display for Summary {
             writeln!(f, "\nfaults: {}", faults.join(", "))?;
         }
         self.write_refusals(f)?;
+        if let Some(failover) = &self.failover {
+            writeln!(f, "\n{failover}")?;
+        }
         writeln!(f)?;
         for wrong in &self.wrong {
             writeln!(f, "wrong: {wrong}")?;
@@ -190,7 +207,11 @@ impl Summary {
             write!(f, " {name:>9}")?;
         }
         writeln!(f)?;
-        for activity in Activity::ALL {
+        // What is elsewhere takes no time of a file.
+        let is_of_file = |activity| {
+            matches!(activity, Activity::AwaitingLock | Activity::Pushing | Activity::Reading | Activity::Listening)
+        };
+        for activity in Activity::ALL.into_iter().filter(|&activity| !(self.is_elsewhere && is_of_file(activity))) {
             let (thread, what) = words(activity);
             write!(f, "  {thread:<11}{what:<31}")?;
             for (_, clients) in &columns {

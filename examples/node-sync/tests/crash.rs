@@ -64,7 +64,7 @@ impl Victim {
         let (job, dir) = (endless(), dir.to_owned());
         let share = job.shares()[index].clone();
         let tick = Duration::from_millis(2);
-        let order = Order { dir: dir.clone(), job, index, time_limit: LONG, tick, hold };
+        let order = Order { dir: dir.clone(), upstream: None, job, index, time_limit: LONG, tick, hold };
         let (process, messages) = ClientProcess::start(program, &order).unwrap();
         Self { dir, share, process, messages, told: 0 }
     }

@@ -108,6 +108,7 @@ fn without_news(dir: &Path, patience: u64) -> (ClientProcess, Messages) {
     };
     let order = Order {
         dir: dir.to_owned(),
+        upstream: None,
         job,
         index: 0,
         time_limit: Duration::from_secs(60),

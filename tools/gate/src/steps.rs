@@ -44,8 +44,8 @@ pub const STEPS: &[Step] = &[
     step("downstream", "downstream, in three ways", downstream),
     step("models", "models", models),
     step("figures", "the figures of node-sync h001", pages::figures),
-    step("tests", "tests", tests),
     step("servers", "upstreams on real servers", servers),
+    step("tests", "tests", tests),
     step("report", "the report of the models", report),
     step("measurements", "the measurements, once", measurements),
     step("clean", "the checkout is as it was", clean),
@@ -330,7 +330,9 @@ fn servers(gate: &Gate) -> Outcome {
     if let Err(error) = install.arg("-r").arg(".ci/servers.txt").arg("--target").arg(folder).run() {
         return gate.skip(&format!("the servers of .ci/servers.txt cannot be installed ({error})"));
     }
-    gate.cargo("test -p servers -p latchwork-nats").env("LATCHWORK_SERVERS_REQUIRED", "1").counted()
+    let required = |words| gate.cargo(words).env("LATCHWORK_SERVERS_REQUIRED", "1");
+    required("test -p servers -p latchwork-nats").counted()?;
+    required("test -p node-sync --test servers").counted()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.

@@ -32,6 +32,15 @@ pub struct Nats {
     dir: TempDir,
 }
 
+/// Where the server's program is.
+///
+/// # Errors
+///
+/// If it is not installed.
+pub fn program() -> Result<PathBuf, Error> {
+    find(PROGRAM, &format!("bin/{PROGRAM}"), HOW)
+}
+
 #[derive(Debug)]
 struct Node {
     /// For clients, for the other servers, and for monitoring.
@@ -69,7 +78,7 @@ impl Nats {
     }
 
     fn begin(count: usize, always: bool, more: &str) -> Result<Self, Error> {
-        let program = find(PROGRAM, &format!("bin/{PROGRAM}"), HOW)?;
+        let program = program()?;
         let failed = |error: std::io::Error| Error::Failed { program: PROGRAM, why: error.to_string() };
         let dir = tempfile::tempdir().map_err(failed)?;
         let ports = free_ports(3 * count);
@@ -164,13 +173,34 @@ impl Nats {
         urls.collect::<Vec<_>>().join(",")
     }
 
+    /// What a server says of its streams.
+    fn details(&self, index: usize) -> Option<Vec<Value>> {
+        let answer = self.ask(index, "/jsz?accounts=true&streams=true")?;
+        let accounts = answer["account_details"].as_array()?;
+        Some(accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten().cloned().collect())
+    }
+
+    /// What a server says of the stream.
+    fn stream(&self, index: usize, stream: &str) -> Option<Value> {
+        self.details(index)?.into_iter().find(|detail| detail["name"] == stream)
+    }
+
+    /// The names of the streams that the first server has.
+    pub fn streams(&self) -> Vec<String> {
+        let name = |detail: Value| detail["name"].as_str().map(str::to_owned);
+        self.details(0).unwrap_or_default().into_iter().filter_map(name).collect()
+    }
+
+    /// The number of the stream's last message, as the server says that knows most.
+    pub fn messages(&self, stream: &str) -> Option<u64> {
+        (0..self.len()).filter_map(|index| self.stream(index, stream)?["state"]["last_seq"].as_u64()).max()
+    }
+
     /// Which server leads the stream, as any of the others says. `None` if none does.
     pub fn leader(&self, stream: &str) -> Option<usize> {
         let named = (0..self.len()).filter_map(|index| {
-            let answer = self.ask(index, "/jsz?accounts=true&streams=true")?;
-            let accounts = answer["account_details"].as_array()?;
-            let mut streams = accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten();
-            let leader = streams.find(|detail| detail["name"] == stream)?["cluster"]["leader"].as_str()?;
+            let detail = self.stream(index, stream)?;
+            let leader = detail["cluster"]["leader"].as_str()?;
             leader.strip_prefix('n')?.parse::<usize>().ok()
         });
         // One that has been killed is named for a while.
