@@ -4,6 +4,8 @@
 //! The programs are looked for beside the running one, where `.ci/run servers` puts them, and then in `PATH`.
 
 pub mod nats;
+#[cfg(unix)]
+pub mod postgres;
 
 use std::io::{self, Write};
 use std::net::TcpListener;
