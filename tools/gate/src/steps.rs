@@ -341,7 +341,7 @@ fn servers(gate: &Gate) -> Outcome {
         }
     }
     let required = |words| gate.cargo(words).env("LATCHWORK_SERVERS_REQUIRED", "1");
-    required("test -p servers -p latchwork-nats").counted()?;
+    required("test -p servers -p latchwork-nats -p latchwork-postgres").counted()?;
     required("test -p node-sync --test servers").counted()
 }
 

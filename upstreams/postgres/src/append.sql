@@ -1,0 +1,9 @@
+WITH log AS (
+    UPDATE latchwork_logs SET head = head + cardinality($4::bytea[])
+    WHERE name = $1 AND identity::text = $2 AND head = $3
+    RETURNING id, head
+), appended AS (
+    INSERT INTO latchwork_events (log, number, event)
+    SELECT log.id, $3 + new.place, new.event FROM log, unnest($4::bytea[]) WITH ORDINALITY AS new (event, place)
+)
+SELECT pg_notify($5, head::text) FROM log

@@ -1,0 +1,453 @@
+//! An upstream for [`latchwork`] in PostgreSQL.
+//!
+//! A [`Database`] holds any number of logs, each with a name and an identity of its own. A [`PostgresUpstream`] is one of them, as
+//! clients have it: an [`AsyncUpstream`], which connects when it is called, and again when the connection is gone.
+//!
+//! ```no_run
+//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::{Replicator, Settled};
+//! use latchwork_postgres::{BoxError, Codec, Database};
+//! use std::time::Duration;
+//!
+//! /// Todos as text.
+//! struct Text;
+//!
+//! impl Codec<MemoryLog<String>> for Text {
+//!     fn number(&self, position: u64) -> u64 {
+//!         position
+//!     }
+//!     fn position(&self, number: u64) -> u64 {
+//!         number
+//!     }
+//!     fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
+//!         entry.event.clone().into_bytes()
+//!     }
+//!     fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
+//!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let database = Database::new("postgres://alice@db.example/app".parse()?);
+//! // Once: a client keeps the identity beside its log, and begins without the server from then on.
+//! let identity = database.create_log("todos").await?;
+//!
+//! let upstream = database.upstream("todos", identity, Text);
+//! let builder = Replicator::builder(MemoryLog::rebasing(), upstream);
+//! let builder = builder.push_deadline(Duration::from_secs(30)).pull_silence(Duration::from_secs(30));
+//! let (replicator, driver) = builder.build_async(tokio::time::sleep);
+//! tokio::spawn(driver);
+//! assert!(matches!(replicator.commit(vec!["milk".to_owned()])?.await, Settled::Confirmed(_)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # One pusher wins
+//!
+//! A push is one prepared statement, one round trip and one transaction: it moves the head of the log's row from the batch's base,
+//! inserts the events and notifies. The row's lock is what pushers of a log wait for; who has waited compares with what was
+//! committed meanwhile, as `READ COMMITTED` has it, and finds its base gone. Nothing else is locked, and pushers of two logs
+//! wait for each other only where PostgreSQL makes notifications wait: as they commit.
+//!
+//! The session says `READ COMMITTED` itself, whatever the database is set to. If that has `synchronous_commit=off`, the session
+//! has `on`: what is confirmed survives a crash of the server. With `fsync=off` it does not survive one of the machine, and a
+//! standby that is not synchronous does not have it: clients see then that the log has [gone back](Error::WentBack).
+//!
+//! # Live pulls
+//!
+//! A pull listens to the log's channel and reads then, page by page, and again whenever it is told of a number that it has not
+//! given out. Connections lose no notifications without ending, poolers do; so a pull that is told nothing for a
+//! [while](PostgresUpstream::poll) reads all the same. It gives out an empty page if there is nothing, which
+//! [`pull_silence`](latchwork::replicator::Builder::pull_silence) takes for a sign of life: set that to a longer time, and a
+//! connection that is half open is found.
+//!
+//! # Connections
+//!
+//! A database has two, one for pushes and one for pulls, however many of its logs are used, so that a push that waits for a lock
+//! keeps no pull waiting. Clones share them. They are made by the first call, and by the first one after they ended: there is
+//! one attempt for a call, the outcome of one that fails is unavailable, and the replicator tries again after its backoff. A call
+//! that is dropped before it is answered (as by [`push_deadline`](latchwork::replicator::Builder::push_deadline)) has its
+//! connection looked at: unless an empty statement is answered within the connect timeout of the configuration, ten seconds if
+//! it has none, the connection is given up. So is one to a server that has become a standby. With several hosts and
+//! `target_session_attrs=read-write` the next one then leads to the server that can be written.
+//!
+//! A pooler between them must keep a client's session together (`PgBouncer`: `pool_mode=session`).
+//!
+//! # Outcomes
+//!
+//! An error of the severity `ERROR` has undone the transaction, so the batch was certainly not taken, and its code decides. After
+//! a `FATAL` one, and after a connection that ended, nothing is known of a push that was sent. A pull changes nothing: what is not
+//! fatal is unavailable. `tests/postgres/outcomes.rs` has a server give each answer that one can be brought to.
+//!
+//! | what PostgreSQL or the system says | push | pull | why |
+//! | --- | --- | --- | --- |
+//! | connection refused, no such host, no connection in time | [`Unavailable`] | unavailable | nothing was sent |
+//! | `57P03`, it starts, ends or recovers; `53300`, too many connections | [`Unavailable`] | unavailable | no session, so nothing was sent |
+//! | `28P01`, `28000` wrong password, no such user; `3D000` no such database; a configuration or certificate that the client refuses | [`Fatal`] | fatal | waiting does not help, and more attempts may lock the user out |
+//! | the connection ends after the statement was sent | [`Uncertain`] | unavailable | it may have been committed before or not |
+//! | `57P01`, `57P02` (`FATAL`): ended by an administrator or by a crash | [`Uncertain`] | unavailable | the same words come before the commit and after it |
+//! | dropped: a deadline, an interrupt | uncertain, says the replicator | – | the server goes on |
+//! | nothing appended, the head is past the base | [`Behind`], with the head | – | another pusher won |
+//! | nothing appended, the head is before the base or the cursor | [`Fatal`], went back | fatal, went back | restored from a backup; nothing was sent past the comparison, nothing is given out |
+//! | another identity | [`Fatal`], another upstream | the same | the log was made anew, or this is another database |
+//! | no such log; `42P01` no such table; an older or newer schema | [`Fatal`] | fatal | nothing says that the log is another one, and what to do is up to the owner |
+//! | `42501` no permission, and any other `42…` | [`Fatal`] | fatal | |
+//! | `40001` serialization, `40P01` deadlock (triggers, other tables) | [`Unavailable`] | unavailable | undone, and tried again |
+//! | `53…`: disk full, out of memory | [`Unavailable`] | unavailable | undone; room may be made |
+//! | `55P03` lock timeout; `57014` statement timeout, or cancelled; `58…` system error | [`Unavailable`] | unavailable | undone |
+//! | `25006` a standby, or set to read only | [`Unavailable`], on another connection next | of a standby, where nothing can listen, the same | it may become the server, or another host is |
+//! | `26000`, `0A000` the prepared statement is gone, or not as it was | [`Unavailable`], on another connection next | unavailable | undone; prepared anew |
+//! | events of more than [`MAX_PUSH_BYTES`]; `54…` a limit of PostgreSQL | [`TooLarge`] | fatal | not even sent, or undone: the batch is halved |
+//! | `23514`, `P0001`: a check or a trigger of one's own on `latchwork_events` | one event: [`Rejected`]; more: [`TooLarge`] | fatal | undone: it is halved until the event that is refused stands alone |
+//! | `XX…` corrupt data, and any other code | [`Fatal`] | fatal | trying again would hide it |
+//! | an event that the codec cannot read | – | fatal | |
+//!
+//! [`Behind`]: PushError::Behind
+//! [`Fatal`]: PushError::Fatal
+//! [`Rejected`]: PushError::Rejected
+//! [`TooLarge`]: PushError::TooLarge
+//! [`Unavailable`]: PushError::Unavailable
+//! [`Uncertain`]: PushError::Uncertain
+//!
+//! # The tables
+//!
+//! | table | columns |
+//! | --- | --- |
+//! | `latchwork_schema` | `version` |
+//! | `latchwork_logs` | `id`, `name`, `identity`, `head`: a row for each log |
+//! | `latchwork_events` | `log`, `number`, `event`: numbered from 1 without a gap |
+//!
+//! [`create_log`](Database::create_log) makes them where the connection's `search_path` points, and no other call does. Clients
+//! need `SELECT` on the three, `UPDATE` on `latchwork_logs` and `INSERT` on `latchwork_events`. PostgreSQL 13 or later.
+
+#![warn(missing_debug_implementations, missing_docs, clippy::missing_errors_doc)]
+
+mod error;
+mod outcome;
+mod schema;
+mod session;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchwork::log::Log;
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, Page, PullError, PushError};
+use tokio::sync::watch;
+use tokio::time::timeout;
+pub use tokio_postgres;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Config, NoTls, Row, Socket};
+
+pub use self::error::{BoxError, Error};
+use self::outcome::{not_taken, of_pull, of_push};
+use self::session::{Connector, Link, Session};
+
+/// How many bytes the events of one push may have together. PostgreSQL takes messages of up to a gigabyte, and ends the connection
+/// after a larger one; a value takes several times its size there while it is written.
+pub const MAX_PUSH_BYTES: usize = 128 << 20;
+
+/// How a log's entries and positions are written down.
+pub trait Codec<L: Log>: Send + Sync + 'static {
+    /// The number of a position: 0 before the first event, and one more for each event that is sent.
+    fn number(&self, position: L::Position) -> u64;
+    /// The position of a number.
+    fn position(&self, number: u64) -> L::Position;
+    /// An event as bytes, without its number.
+    fn entry_to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
+    /// The event of these bytes, at this position.
+    ///
+    /// # Errors
+    ///
+    /// If they are none. The pull ends, which is fatal.
+    fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
+}
+
+/// A database with logs. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Database {
+    connector: Connector,
+    push: Arc<Link>,
+    pull: Arc<Link>,
+}
+
+impl Database {
+    /// The database of this configuration, without TLS. Nothing is connected yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self::with_tls(config, NoTls)
+    }
+
+    /// The same, with TLS as the configuration asks for it.
+    #[must_use]
+    pub fn with_tls<T>(config: Config, tls: T) -> Self
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let connector = Connector::new(config, tls);
+        let link = || Arc::new(Link::new(connector.clone()));
+        Self { push: link(), pull: link(), connector }
+    }
+
+    /// Makes the log of this name if there is none, and the tables if they are not there or not of this version; returns the
+    /// log's identity, which no other log has. It may be called from many places at once.
+    ///
+    /// # Errors
+    ///
+    /// If that is not possible. The tables are as they were then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have made them or not. Called again it does what is left.
+    pub async fn create_log(&self, name: &str) -> Result<String, Error> {
+        self.connector.create_log(name).await
+    }
+
+    /// The log of this name and [identity](Self::create_log), for a replicator. Nothing is connected or looked at yet.
+    #[must_use]
+    pub fn upstream<L: Log, C: Codec<L>>(
+        &self,
+        name: impl Into<String>,
+        identity: impl Into<String>,
+        codec: C,
+    ) -> PostgresUpstream<L, C> {
+        let identity = identity.into();
+        let channel = channel(&identity);
+        let page = const { NonZeroU32::new(500).unwrap() };
+        let (database, name, poll) = (self.clone(), name.into(), Duration::from_secs(10));
+        PostgresUpstream { database, name, identity, channel, codec, poll, page, log: PhantomData }
+    }
+}
+
+/// What a log's pushes notify. It needs no quotes, and what is not of an identity is left out.
+fn channel(identity: &str) -> String {
+    format!("latchwork_{}", identity.chars().filter(char::is_ascii_hexdigit).take(32).collect::<String>())
+}
+
+/// A log in PostgreSQL.
+///
+/// Its calls are to be made within a tokio runtime with time and I/O, which drives the connections.
+pub struct PostgresUpstream<L, C> {
+    database: Database,
+    name: String,
+    identity: String,
+    channel: String,
+    codec: C,
+    poll: Duration,
+    page: NonZeroU32,
+    log: PhantomData<fn(L)>,
+}
+
+impl<L, C> PostgresUpstream<L, C> {
+    /// Sets after how long a pull that is told nothing reads all the same. Ten seconds by default.
+    #[must_use]
+    pub fn poll(self, poll: Duration) -> Self {
+        Self { poll, ..self }
+    }
+
+    /// Sets how many events a page of a pull has at most. 500 by default.
+    #[must_use]
+    pub fn page(self, events: NonZeroU32) -> Self {
+        Self { page: events, ..self }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its identity.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Checks that the log is the one that it is taken for, and has the event of this number.
+    fn check(&self, identity: &str, head: u64, had: u64) -> Result<(), Error> {
+        if identity != self.identity {
+            let (expected, got) = (self.identity.clone(), identity.to_owned());
+            return Err(Error::OtherLog { name: self.name.clone(), expected, got });
+        }
+        if head < had {
+            return Err(Error::WentBack { name: self.name.clone(), expected: had, got: head });
+        }
+        Ok(())
+    }
+
+    fn no_log(&self) -> Error {
+        Error::NoLog { name: self.name.clone() }
+    }
+}
+
+impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
+    /// A batch as it is sent: its base, and its events.
+    fn written(&self, batch: &Batch<L>) -> Result<(i64, Vec<Vec<u8>>), Error> {
+        let mut last = self.codec.number(batch.base);
+        let base = bigint(last)?;
+        for entry in &batch.entries {
+            let (expected, got) = (last.saturating_add(1), self.codec.number(L::position(entry)));
+            if got != expected {
+                return Err(Error::OutOfOrder { expected, got });
+            }
+            last = got;
+        }
+        bigint(last)?;
+        let events: Vec<_> = batch.entries.iter().map(|entry| self.codec.entry_to_bytes(entry)).collect();
+        let (bytes, limit) = (events.iter().map(Vec::len).sum(), MAX_PUSH_BYTES);
+        if bytes > limit {
+            return Err(Error::TooLarge { bytes, limit });
+        }
+        Ok((base, events))
+    }
+
+    /// Why a batch that follows `base` was not appended.
+    async fn why_not(&self, session: &Arc<Session>, base: u64) -> Result<PushError<L::Position>, Error> {
+        let rows = session.query(&session.head, &[&self.name]).await?;
+        let row = rows.first().ok_or_else(|| self.no_log())?;
+        let head = number(row, 1)?;
+        self.check(row.try_get(0)?, head, base)?;
+        // If it stands at the base now, it has been somewhere else meanwhile.
+        Ok(PushError::Behind { head: (head > base).then(|| self.codec.position(head)) })
+    }
+
+    /// The page that follows `cursor`, and the log's head.
+    async fn read(&self, session: &Arc<Session>, cursor: u64) -> Result<(Page<L::Entry>, u64), Error> {
+        let (after, limit) = (bigint(cursor)?, i64::from(self.page.get()));
+        let rows = session.query(&session.read, &[&self.name, &after, &limit]).await?;
+        let first = rows.first().ok_or_else(|| self.no_log())?;
+        let head = number(first, 1)?;
+        self.check(first.try_get(0)?, head, cursor)?;
+        let (mut entries, mut last) = (Vec::with_capacity(rows.len()), cursor);
+        for row in &rows {
+            if let Some(event) = row.try_get::<_, Option<&[u8]>>(3)? {
+                last = number(row, 2)?;
+                let entry = self.codec.entry_from_bytes(self.codec.position(last), event);
+                entries.push(entry.map_err(|error| Error::Codec { number: last, error })?);
+            }
+        }
+        let more = if last < head { More::Events(head - last) } else { More::None };
+        Ok((Page { entries, more }, last))
+    }
+}
+
+/// A number as PostgreSQL has it.
+fn bigint(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| Error::NoNumber { number })
+}
+
+/// A number of the log; one below 0 was written by no client.
+fn number(row: &Row, column: usize) -> Result<u64, Error> {
+    Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0))
+}
+
+impl<L: Log, C: Codec<L>> AsyncUpstream<L> for PostgresUpstream<L, C> {
+    type Pull<'a> = Pull<'a, L, C>;
+
+    async fn push(&self, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
+        let events = batch.entries.len();
+        let (base, written) = self.written(batch).map_err(|error| not_taken(error, events))?;
+        let session = self.database.push.session().await.map_err(|error| not_taken(error, events))?;
+        let append = [&self.name as _, &self.identity as _, &base as _, &written as _, &self.channel as _];
+        let appended = session.query(&session.append, &append).await;
+        if !appended.map_err(|error| of_push(error, events))?.is_empty() {
+            return Ok(());
+        }
+        let why = self.why_not(&session, self.codec.number(batch.base)).await;
+        Err(why.unwrap_or_else(|error| not_taken(error, events)))
+    }
+
+    fn pull(&self, cursor: L::Position) -> Pull<'_, L, C> {
+        Pull { upstream: self, cursor: self.codec.number(cursor), listening: None, caught_up: false }
+    }
+}
+
+/// A pull from a [`PostgresUpstream`].
+pub struct Pull<'a, L, C> {
+    upstream: &'a PostgresUpstream<L, C>,
+    cursor: u64,
+    listening: Option<Listening>,
+    /// Whether a page has said that there is no more.
+    caught_up: bool,
+}
+
+/// What a pull is told.
+struct Listening {
+    session: Arc<Session>,
+    head: watch::Receiver<u64>,
+}
+
+impl Listening {
+    /// Waits until there is something after `cursor`, or for so long.
+    async fn news(&mut self, cursor: u64, poll: Duration) -> Result<(), Error> {
+        let news = async {
+            loop {
+                self.head.changed().await?;
+                if *self.head.borrow_and_update() > cursor {
+                    return Ok(());
+                }
+            }
+        };
+        let told: Result<_, watch::error::RecvError> = timeout(poll, news).await.unwrap_or(Ok(()));
+        told.map_err(|_| self.session.closed())
+    }
+}
+
+impl<L: Log, C: Codec<L>> Pull<'_, L, C> {
+    async fn page(&mut self) -> Result<Page<L::Entry>, Error> {
+        if let Some(listening) = &mut self.listening {
+            if self.caught_up {
+                listening.news(self.cursor, self.upstream.poll).await?;
+            }
+            return self.read().await;
+        }
+        match self.begin().await {
+            // A session that was there may have ended, which is found as it is used. Nothing has been given out yet.
+            Err(Error::Closed { .. }) => self.begin().await,
+            begun => begun,
+        }
+    }
+
+    /// Listens, and gives out the first page.
+    async fn begin(&mut self) -> Result<Page<L::Entry>, Error> {
+        let session = self.upstream.database.pull.session().await?;
+        let head = session.listen(&self.upstream.channel).await?;
+        self.listening = Some(Listening { session, head });
+        self.read().await
+    }
+
+    async fn read(&mut self) -> Result<Page<L::Entry>, Error> {
+        let Some(Listening { session, head }) = &mut self.listening else { unreachable!("it has begun") };
+        // What is told from now on may not have been read.
+        head.mark_unchanged();
+        let (page, last) = self.upstream.read(session, self.cursor).await?;
+        self.cursor = last;
+        self.caught_up = page.more == More::None;
+        Ok(page)
+    }
+}
+
+impl<L: Log, C: Codec<L>> AsyncPull<L> for Pull<'_, L, C> {
+    async fn next_page(&mut self) -> Option<Result<Page<L::Entry>, PullError>> {
+        Some(self.page().await.map_err(of_pull))
+    }
+}
+
+impl<L, C> fmt::Debug for PostgresUpstream<L, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresUpstream")
+            .field("name", &self.name)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<L, C> fmt::Debug for Pull<'_, L, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pull").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,236 @@
+//! Logs as clients use them: who makes them, what pulls are told, and what the connections are.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use latchwork::contract::Contract;
+use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, More};
+use latchwork_postgres::{BoxError, Codec, Database, Pull};
+use servers::or_skip;
+use servers::postgres::Postgres;
+use tokio::time::{sleep, timeout};
+
+use crate::common::{Log, Text, Upstream, admin, batch, config, log, pull, push, texts, word, word_of_pull};
+
+/// The next page, with its texts.
+async fn page(pull: &mut Pull<'_, Log, Text>) -> (Vec<String>, More) {
+    let page = timeout(Duration::from_secs(20), pull.next_page()).await.expect("a page").unwrap().unwrap();
+    (page.entries.into_iter().map(|entry| entry.event).collect(), page.more)
+}
+
+#[tokio::test]
+async fn upstream_is_a_log_as_clients_take_it_for() {
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let url = &server.url();
+    made_by_many_at_once(url).await;
+    Box::pin(one_of_many_pushers_wins(url)).await;
+    numbers_are_checked(url).await;
+    pages_come_in_order(url).await;
+    Box::pin(news_come_at_once(url)).await;
+    news_that_are_not_told_are_found(url).await;
+    Box::pin(connections_are_shared(url)).await;
+    silent_connections_are_given_up(&server).await;
+}
+
+async fn made_by_many_at_once(url: &str) {
+    let made = (0..8).map(|_| {
+        let database = Database::new(config(url));
+        tokio::spawn(async move { database.create_log("todos").await.unwrap() })
+    });
+    let mut identities = Vec::new();
+    for made in made.collect::<Vec<_>>() {
+        identities.push(made.await.unwrap());
+    }
+    identities.push(Database::new(config(url)).create_log("notes").await.unwrap());
+    identities.dedup();
+    assert_eq!(identities.len(), 2, "{identities:?}");
+    // The tables are another's, and a client needs no more rights than are written down.
+    let rights =
+        "CREATE ROLE client LOGIN; GRANT SELECT ON latchwork_schema, latchwork_logs, latchwork_events TO client;
+        GRANT UPDATE ON latchwork_logs TO client; GRANT INSERT ON latchwork_events TO client";
+    admin(url).await.batch_execute(rights).await.unwrap();
+    let client = log(&url.replace("postgres@", "client@"), "todos").await;
+    assert_eq!(word(&push(&client, 0, &["one"]).await), "taken");
+    assert_eq!(word_of_pull(&pull(&client, 0).await), "1 events");
+    assert_eq!(texts(&log(url, "notes").await).await, [""; 0]);
+}
+
+async fn one_of_many_pushers_wins(url: &str) {
+    let clients: Vec<_> = [log(url, "race").await, log(url, "race").await, log(url, "race").await].into();
+    for base in 0..100 {
+        let push = |client: usize| {
+            let (clients, event) = (&clients, format!("{client} on {base}"));
+            async move { word(&push(&clients[client], base, &[&event]).await) }
+        };
+        let (one, two, three) = tokio::join!(push(0), push(1), push(2));
+        let mut words = [one, two, three];
+        words.sort();
+        let behind = format!("behind Some({})", base + 1);
+        assert_eq!(words, [&behind, &behind, "taken"], "on {base}");
+    }
+}
+
+async fn numbers_are_checked(url: &str) {
+    let upstream = log(url, "numbers").await;
+    let mut gap = batch(0, &["1", "2"]);
+    gap.entries[1].position = 3;
+    let ends = batch(i64::MAX.unsigned_abs(), &["none"]);
+    for (batch, why) in [
+        (gap, "expected event 2 next, got 3"),
+        (ends, "9223372036854775808 is the number of no event: expected 9223372036854775807 at most"),
+    ] {
+        let outcome = upstream.push(&batch).await;
+        assert_eq!(outcome.as_ref().unwrap_err().to_string(), why);
+        assert_eq!(word(&outcome), "fatal Other");
+    }
+    assert_eq!(word_of_pull(&pull(&upstream, u64::MAX).await), "fatal Other");
+}
+
+async fn pages_come_in_order(url: &str) {
+    let upstream = log(url, "pages").await.page(2.try_into().unwrap());
+    push(&upstream, 0, &["1", "2", "3", "4", "5"]).await.unwrap();
+    let mut pull = upstream.pull(0);
+    assert_eq!(page(&mut pull).await, (vec!["1".into(), "2".into()], More::Events(3)));
+    assert_eq!(page(&mut pull).await, (vec!["3".into(), "4".into()], More::Events(1)));
+    assert_eq!(page(&mut pull).await, (vec!["5".into()], More::None));
+}
+
+async fn news_come_at_once(url: &str) {
+    let (reader, writer) = (log(url, "live").await.poll(Duration::from_secs(600)), log(url, "live").await);
+    let mut pull = reader.pull(0);
+    assert_eq!(page(&mut pull).await, (vec![], More::None));
+    for base in 0..50 {
+        let event = base.to_string();
+        // Sometimes before the pull waits, sometimes after.
+        let (told, pushed) = tokio::join!(page(&mut pull), push(&writer, base, &[&event]));
+        pushed.unwrap();
+        assert_eq!(told, (vec![event], More::None));
+    }
+}
+
+async fn news_that_are_not_told_are_found(url: &str) {
+    let upstream = log(url, "poll").await.poll(Duration::from_millis(100));
+    let mut pull = upstream.pull(0);
+    assert_eq!(page(&mut pull).await, (vec![], More::None));
+    assert_eq!(page(&mut pull).await, (vec![], More::None), "a sign of life");
+    let sql = admin(url).await;
+    let insert = "INSERT INTO latchwork_events SELECT id, 1, 'silent' FROM latchwork_logs WHERE name = 'poll';
+        UPDATE latchwork_logs SET head = 1 WHERE name = 'poll'";
+    sql.batch_execute(insert).await.unwrap();
+    let mut found = page(&mut pull).await;
+    if found.0.is_empty() {
+        found = page(&mut pull).await;
+    }
+    assert_eq!(found, (vec!["silent".into()], More::None));
+}
+
+async fn connections_are_shared(url: &str) {
+    let (database, sql) = (Database::new(config(&format!("{url}?application_name=shared"))), admin(url).await);
+    let mut logs: Vec<Upstream> = Vec::new();
+    for number in 0..20 {
+        let name = format!("shared {number}");
+        let identity = database.create_log(&name).await.unwrap();
+        logs.push(database.upstream(name, identity, Text));
+    }
+    for upstream in &logs {
+        push(upstream, 0, &["x"]).await.unwrap();
+        assert_eq!(texts(upstream).await, ["x"]);
+    }
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shared'";
+    let count: i64 = sql.query_one(count, &[]).await.unwrap().get(0);
+    assert_eq!(count, 2);
+    // All at once, each told of its own.
+    let mut pulls: Vec<_> = logs.iter().map(|upstream| upstream.pull(1)).collect();
+    for pull in &mut pulls {
+        assert_eq!(page(pull).await, (vec![], More::None));
+    }
+    for (upstream, pull) in logs.iter().zip(&mut pulls) {
+        let (told, pushed) = tokio::join!(page(pull), push(upstream, 1, &[upstream.name()]));
+        pushed.unwrap();
+        assert_eq!(told.0, [upstream.name()]);
+    }
+}
+
+async fn silent_connections_are_given_up(server: &Postgres) {
+    let (url, sql) = (server.url(), admin(&server.url()).await);
+    let upstream = log(&format!("{url}?connect_timeout=1&application_name=silent"), "silent").await;
+    push(&upstream, 0, &["one"]).await.unwrap();
+    let session = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'silent'";
+    let session: String = sql.query_one(session, &[]).await.unwrap().get(0);
+    let signal = |name| assert!(Command::new("kill").args(["-s", name, &session]).status().unwrap().success());
+    signal("STOP");
+    let begun = Instant::now();
+    // Each is dropped at its deadline, but the one that is there as the session is given up.
+    let pushes = async || timeout(Duration::from_millis(100), upstream.push(&batch(1, &["two"]))).await;
+    while !matches!(pushes().await, Ok(Ok(()))) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "each push goes the same way");
+    }
+    assert!(begun.elapsed() > Duration::from_secs(1), "it is given its time");
+    // Now it does what it was sent.
+    signal("CONT");
+    let ends = "SELECT FROM pg_stat_activity WHERE pid::text = $1";
+    while sql.query_opt(ends, &[&session]).await.unwrap().is_some() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(texts(&upstream).await, ["one", "two"]);
+}
+
+/// Numbers as events, for the contract.
+struct Numbers;
+
+impl Codec<MemoryLog<u64>> for Numbers {
+    fn number(&self, position: u64) -> u64 {
+        position
+    }
+    fn position(&self, number: u64) -> u64 {
+        number
+    }
+    fn entry_to_bytes(&self, entry: &MemoryEntry<u64>) -> Vec<u8> {
+        entry.event.to_be_bytes().to_vec()
+    }
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<u64>, BoxError> {
+        Ok(MemoryEntry { position, event: u64::from_be_bytes(bytes.try_into()?) })
+    }
+}
+
+#[tokio::test]
+async fn upstream_keeps_the_contract() {
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let (url, logs) = (&server.url(), &std::cell::Cell::new(0));
+    let begun = Instant::now();
+    let contract = Contract::new(MemoryLog::new, |number: u64| number);
+    let new = async || {
+        logs.set(logs.get() + 1);
+        let name = format!("log {}", logs.get());
+        let identity = Database::new(config(url)).create_log(&name).await.unwrap();
+        (name, identity)
+    };
+    let make = async || {
+        let (name, identity) = new().await;
+        async move || Database::new(config(url)).upstream(name.clone(), identity.clone(), Numbers)
+    };
+    let make_cut = async || {
+        let (name, identity) = new().await;
+        let open = async move |at: SocketAddr| {
+            let config = config(&format!("postgres://postgres@{at}/postgres?connect_timeout=2"));
+            Database::new(config).upstream(name.clone(), identity.clone(), Numbers)
+        };
+        (server.address(), open)
+    };
+    // The log was made anew.
+    let make_another = async || {
+        let ((name, identity), (_, other)) = (new().await, new().await);
+        let database = Database::new(config(url));
+        (database.upstream(name.clone(), identity, Numbers), database.upstream(name, other, Numbers))
+    };
+    for kept in [
+        Box::pin(contract.async_upstream(sleep, make)).await,
+        Box::pin(contract.async_upstream_cut(sleep, make_cut)).await,
+        Box::pin(contract.async_upstream_of_another(sleep, make_another)).await,
+    ] {
+        kept.unwrap_or_else(|broken| panic!("{broken}"));
+    }
+    println!("the contract is kept: {} logs, {:.1} s", logs.get(), begun.elapsed().as_secs_f64());
+}

@@ -1,0 +1,8 @@
+//! A log in a PostgreSQL of its own, which the tests start and end.
+
+#![cfg(unix)]
+
+mod chaos;
+mod common;
+mod logs;
+mod outcomes;
