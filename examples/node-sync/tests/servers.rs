@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use servers::nats::Nats;
 use servers::or_skip;
+use servers::postgres::Postgres;
 
 fn node_sync(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_node-sync"));
@@ -42,6 +43,32 @@ fn start_nats_ends_with_equal_files_when_the_leader_is_killed_in_the_middle() {
 }
 
 #[test]
+fn start_postgres_ends_with_equal_files_when_the_server_is_killed_in_the_middle() {
+    if or_skip(servers::postgres::programs()).is_none() {
+        return;
+    }
+    let summary = json(&["--start", "postgres", "--kill-leader", "--todos", "4000,4000"]);
+    assert_eq!((&summary["equal"], &summary["complete"]), (&true.into(), &true.into()), "{summary}");
+    let next = summary["failover"]["next_after_ms"].as_u64();
+    assert!(next.is_some_and(|time| (10..60_000).contains(&time)), "{}", summary["failover"]);
+}
+
+#[test]
+fn a_log_with_a_name_is_continued_and_another_is_no_upstream_of_the_files() {
+    let Some(postgres) = or_skip(Postgres::start()) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    let todos = format!("{}#todos", postgres.url());
+    for (job, events) in [("30,20", 55), ("60,50", 121)] {
+        let summary = json(&["--upstream", &todos, "--dir", dir, "--todos", job, "--processes", "one"]);
+        assert_eq!(summary["files"][2]["events"], events, "{summary}");
+    }
+    let others = format!("{}#others", postgres.url());
+    is_refused(&mut node_sync(&["--upstream", &others, "--dir", dir]), "belongs to upstream");
+    json(&["--upstream", &postgres.url(), "--todos", "30,20"]);
+}
+
+#[test]
 fn a_stream_with_a_name_is_continued_and_another_is_no_upstream_of_the_files() {
     let Some(nats) = or_skip(Nats::start(1)) else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -61,7 +88,8 @@ fn a_stream_with_a_name_is_continued_and_another_is_no_upstream_of_the_files() {
 #[test]
 fn what_cannot_be_reached_or_started_says_so() {
     is_refused(&mut node_sync(&["--upstream", "nats://127.0.0.1:1"]), "nats://127.0.0.1:1 cannot be reached");
-    is_refused(&mut node_sync(&["--upstream", "ftp://there"]), "is no upstream: those are file, memory, and nats://");
+    is_refused(&mut node_sync(&["--upstream", "postgres://a@127.0.0.1:1/a"]), "postgres://a@127.0.0.1:1/a#");
+    is_refused(&mut node_sync(&["--upstream", "ftp://there"]), "is no upstream: those are file, memory, nats://");
     is_refused(&mut node_sync(&["--upstream", "nats://127.0.0.1:1", "--dir", "."]), "must have a name");
     is_refused(&mut node_sync(&["--kill-leader"]), "required arguments were not provided");
     // Away from where the servers are installed.
