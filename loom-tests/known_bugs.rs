@@ -543,6 +543,19 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace("replicator/told.rs", "Told::publish", "push.wakes(self.push)", "false")],
     },
     KnownBug {
+        name: "PublishForgetsSessions",
+        story: "A leader knows what has become of a session's push, and wakes no session.",
+        source: None,
+        edits: &[replace("replicator/sessions.rs", "State::publish_to_sessions", "only(topic::SESSIONS)", "0")],
+    },
+    KnownBug {
+        name: "LeaderKeepsOvertaken",
+        story: "A leader renumbers a session's batch that others have overtaken, and sends it: the session does not know it \
+                again under other numbers.",
+        source: None,
+        edits: &[replace("replicator/sessions.rs", "State::decided", "confirmed == 0 && head > base", "false")],
+    },
+    KnownBug {
         name: "PublishForgetsPuller",
         story: "A change after which there is something to pull wakes every party but the puller.",
         source: None,

@@ -477,6 +477,17 @@ index! {
         /// The deadline of a push that hangs ends it, without a thread that watches.
         a_push_that_hangs_ends_at_its_deadline: "I6", 3 threads, exhaustive, finds { DeadlineEndsNoWait: DEADLOCK };
     }
+    /// A replicator as the upstream of another's: a leader.
+    mod leader {
+        /// After an advance of the leader's a session's push is answered, and taken whole under its numbers or not at all.
+        an_advance_answers_the_push: "I1, I2, I14", 2 threads, 3,
+            finds { PublishForgetsSessions: DEADLOCK, LeaderKeepsOvertaken: "it is answered otherwise" };
+        /// So it is after a rebase.
+        a_rebase_answers_the_push: "I1, I2, I14", 2 threads, 3,
+            finds { PublishForgetsSessions: DEADLOCK, LeaderKeepsOvertaken: "it is answered otherwise" };
+        /// An event that is refused for good answers it, though nothing is merged.
+        a_refusal_answers_the_push: "I1, I2, I8", 2 threads, exhaustive, finds { PublishForgetsSessions: DEADLOCK };
+    }
     /// The replicator for tasks: a driver on any executor.
     mod tasks {
         /// After an advance a driver looks again, whatever its pusher is about. (H001, for tasks.)

@@ -52,7 +52,7 @@
 //! # Read on
 //!
 //! The [guide] has chapters: [which part to choose](guide::choose), how to write [a log](guide::log)
-//! and [an upstream](guide::upstream), what [survives a crash](guide::crash), how
+//! and [an upstream](guide::upstream), how sessions have [a leader](guide::leader), what [survives a crash](guide::crash), how
 //! [threads](guide::threads) and [tasks](guide::tasks) use the parts, how to
 //! [model-check your own code](guide::model), [what is proved](guide::proved), how to
 //! [move from a hand-written loop](guide::by_hand), and a [glossary](guide::glossary).
@@ -135,6 +135,8 @@ pub mod journal {
 /// What a backend implements: the upstream that puts the events of all clients into one order.
 pub mod upstream {
     pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
+    pub use crate::replicator::leader::Leader;
+    pub use crate::replicator::sessions::LeaderError;
     pub use crate::replicator::upstream::{
         AsyncPull, AsyncUpstream, Fault, Faults, Faulty, ForTasks, ForThreads, Memory, Upstream,
     };

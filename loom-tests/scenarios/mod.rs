@@ -13,6 +13,7 @@ pub mod handle;
 pub mod interrupt;
 pub mod journal;
 pub mod latch;
+pub mod leader;
 pub mod matrix;
 pub mod owner;
 pub mod replicator;

@@ -26,7 +26,7 @@ use latchwork::{Backoff, Replicator, Settled};
 type Log = MemoryLog<Event>;
 
 /// Another client sends this event, and once more if others were faster.
-fn another_sends(upstream: &Memory<Log>, event: Event) {
+pub(super) fn another_sends(upstream: &Memory<Log>, event: Event) {
     let mut base = 0;
     while let Err(PushError::Behind { head }) = {
         let batch = Batch::new(base, vec![MemoryEntry { position: base + 1, event }]);

@@ -9,6 +9,7 @@
 //! | [`crash`] | What survives a crash, and what does not? |
 //! | [`threads`] | How do threads use the parts, and how do they end? |
 //! | [`tasks`] | How do tasks use them, under any executor? |
+//! | [`leader`] | How do sessions have a leader, and what do they see of it? |
 //! | [`model`] | How do I model-check my own code, with the crate under it? |
 //! | [`proved`] | What is shown about this crate, at which sizes, and what is not? |
 //! | [`by_hand`] | I have a loop of a mutex and a condition variable. What does it get wrong? |
@@ -19,6 +20,7 @@ pub mod choose;
 pub mod crash;
 pub mod decide;
 pub mod glossary;
+pub mod leader;
 pub mod log;
 pub mod model;
 pub mod proved;

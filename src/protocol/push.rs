@@ -241,9 +241,19 @@ impl<L: Log> Protocol<L> {
         Next::Do(Batch { base, entries, ticket })
     }
 
+    /// The most events that a push may carry.
+    pub(crate) fn most_at_once(&self) -> NonZeroUsize {
+        self.course.fits.map_or(self.settings.batch, |fits| fits.min(self.settings.batch))
+    }
+
+    /// Whether one push may carry all of these, for what they weigh.
+    pub(crate) fn is_light(&self, entries: &[L::Entry]) -> bool {
+        self.light(entries).is_none_or(|light| light.get() >= entries.len())
+    }
+
     /// The most events that the next push may carry: at least one.
     fn most(&self) -> NonZeroUsize {
-        let most = self.course.fits.map_or(self.settings.batch, |fits| fits.min(self.settings.batch));
+        let most = self.most_at_once();
         NonZeroUsize::new(self.sendable()).map_or(most, |sendable| sendable.min(most))
     }
 

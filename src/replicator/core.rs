@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::after::AfterUnlock;
 use super::choices::OnRejected;
+use super::sessions::Sessions;
 use super::ticket::Tickets;
 use super::told::{Told, only, topic};
 #[cfg(feature = "tracing")]
@@ -70,6 +71,8 @@ pub(super) struct State<L: Log> {
     /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided); `None`
     /// until there is one, since there may be very many replicators.
     pub undecided: Option<Box<[Option<Time>; 6]>>,
+    /// What is kept for sessions, if it is their [leader](super::leader).
+    pub sessions: Option<Box<Sessions<L>>>,
     /// Who owes the next move, and since when.
     pub waiting_on: (WaitingOn, Time),
     /// Counts the changes that a status may show.
@@ -158,6 +161,7 @@ impl<L: Log> Core<L> {
             reason: None,
             given_up: Vec::new(),
             undecided: None,
+            sessions: None,
             revision: 0,
             watched: false,
             halted: false,
@@ -318,7 +322,11 @@ impl<L: Log> State<L> {
     ) -> (Result<T, String>, AfterUnlock, Topics) {
         probe!(self => Given(input));
         let first = self.tickets.first();
-        let result = self.catch_panic(step).and_then(|(result, effects)| self.carry_out(effects).map(|()| result));
+        let result = self.catch_panic(step).and_then(|(result, effects)| {
+            self.carry_out(effects)?;
+            self.attend()?;
+            Ok(result)
+        });
         if let Err(message) = &result {
             self.realign();
             fail(self, message);
@@ -341,7 +349,7 @@ impl<L: Log> State<L> {
     /// # Errors
     ///
     /// If the log panicked. What it has merged has been merged.
-    fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
+    pub(super) fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
         let Effects { merged, interrupt_push, interrupt_pull, spent } = effects;
         let (entries, errors) = spent.into_parts();
         if !entries.is_empty() {
@@ -359,6 +367,7 @@ impl<L: Log> State<L> {
         let (reason, given_up) = (self.reason.take(), take(&mut self.given_up));
         let Some(merged) = merged else { return Ok(()) };
         let settled = self.catch_panic(|state| {
+            state.keep_for_sessions(&merged);
             probe!(state => Merged {
                 rebase: merged.is_rebase(),
                 new_and_moved: merged.new_and_moved(),
@@ -435,10 +444,10 @@ impl<L: Log> State<L> {
         if begun || news || moved { self.changed() } else { 0 }
     }
 
-    /// A status may show something else. Who is to be woken for that, or since only the owner can go on.
+    /// A status may show something else. Who is to be woken for that, or since only the owner can go on, or a session can.
     pub(super) fn changed(&mut self) -> Topics {
         self.revision += 1;
-        let mut topics = 0;
+        let mut topics = self.publish_to_sessions();
         if take(&mut self.watched) {
             topics |= only(topic::STATUS);
         }
@@ -517,7 +526,9 @@ impl<L: Log> State<L> {
         self.subscribers.end(RecvError::Replaced, &mut self.after);
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
-        self.protocol.reset(log)
+        let replaced = self.protocol.reset(log);
+        self.replace_for_sessions(false);
+        replaced
     }
 
     /// A party ends. Whether it is the last.
@@ -539,6 +550,8 @@ impl<L: Log> State<L> {
     fn close(&mut self) {
         self.closed.get_or_insert(self.tickets.first());
         self.close_tickets();
+        // What the log panics with it has panicked with before.
+        _ = self.attend();
         let mut wakers = self.tickets.never_written();
         self.after.wakers.append(&mut wakers);
         self.subscribers.end(RecvError::Closed, &mut self.after);
@@ -597,6 +610,7 @@ impl<L: Log> Shown for State<L> {
             topic::PUSHER => self.protocol.push().to_string(),
             topic::PULLER => self.protocol.pull().to_string(),
             topic::WRITER => "there is nothing to write".into(),
+            topic::SESSIONS => "there is nothing new for a session".into(),
             _ if self.protocol.is_stopped() => "not everything has ended".into(),
             _ => "not everything has settled".into(),
         }

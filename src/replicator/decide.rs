@@ -121,7 +121,7 @@ type Decided<L> = Result<Vec<<L as Log>::Entry>, DecisionError>;
 
 impl<L: Log> State<L> {
     /// The owner gives up pending events.
-    fn give_up(&mut self, what: &GiveUp<'_, L::Position>) -> (Decided<L>, Effects<L::Entry>) {
+    pub(super) fn give_up(&mut self, what: &GiveUp<'_, L::Position>) -> (Decided<L>, Effects<L::Entry>) {
         let given_up = self.meant(what).and_then(|range| {
             let reason = self.protocol.rejected().filter(|(index, _)| range.contains(index));
             let reason = reason.and_then(|(_, failure)| failure.shared());
@@ -143,7 +143,7 @@ impl<L: Log> State<L> {
             OnRejected::GiveUpEvent => GiveUp::Rejected,
             OnRejected::GiveUpCommit => GiveUp::CommitOfRejected,
         };
-        if effects.merged.is_none() {
+        if effects.merged.is_none() && !self.refuses_guest() {
             // If the log cannot do that it blocks, as without a choice.
             let (given_up, decided) = self.give_up(&what);
             self.given_up = given_up.unwrap_or_default();
@@ -183,6 +183,7 @@ impl<L: Log> State<L> {
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
         let (former, effects) = self.protocol.reset_with(log);
+        self.replace_for_sessions(true);
         (Ok(former), effects)
     }
 

@@ -72,7 +72,7 @@ impl<E> Shutdown<E> {
 
 /// What the handles share: the core, and the workers that drive it. The last handle ends them.
 pub(super) struct Owned<L: Log> {
-    core: Arc<Core<L>>,
+    pub core: Arc<Core<L>>,
     /// Those whose threads have not been waited for. A replicator for tasks has none.
     workers: Mutex<[Option<Worker>; 2]>,
     /// The journal's, if it has one on a thread that has not been waited for.

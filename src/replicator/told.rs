@@ -56,8 +56,10 @@ pub(super) mod topic {
     pub const STATUS: usize = 3;
     /// The writer, for something to write.
     pub const WRITER: usize = 4;
+    /// Sessions, for events, for their turn, or for an answer.
+    pub const SESSIONS: usize = 5;
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// One topic alone.
