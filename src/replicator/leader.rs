@@ -167,7 +167,9 @@ impl<L: Log, S: Log<Entry = L::Entry, Position = L::Position>> Upstream<S> for L
     fn push(&self, batch: &Batch<S>, interrupt: &Interrupt) -> Result<(), PushError<L::Position>> {
         loop {
             let turn = cause(self.turn(batch.base).wait_or(interrupt, None));
-            turn.map_err(|error| PushError::Unavailable { retry_after: None, error })??;
+            // An interrupt that comes first: nothing has been sent.
+            let in_time = turn.and_then(|turn| interrupt.check().map(|()| turn).map_err(SharedError::from));
+            in_time.map_err(|error| PushError::Unavailable { retry_after: None, error })??;
             if let Some(answer) = self.enter(batch.base, &batch.entries)? {
                 let answered = cause(self.answered(answer).wait_or(interrupt, None));
                 return answered.map_err(|error| PushError::Uncertain { error })?;

@@ -1,5 +1,8 @@
 //! What the crate has keeps its contracts.
 
+use std::num::NonZeroUsize;
+
+use latchwork::Replicator;
 use latchwork::contract::{Broken, Contract};
 use latchwork::journal::{self, Recovered};
 use latchwork::log::{MemoryEntry, MemoryLog};
@@ -111,4 +114,32 @@ fn memory_keeps_the_contract_of_a_journal() {
         }
     });
     laws.unwrap();
+}
+
+/// What a leader keeps for its sessions.
+const KEPT: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+
+#[test]
+fn a_leader_keeps_the_contract_of_an_upstream() {
+    let laws = contract().upstream(|| {
+        let builder = Replicator::builder(MemoryLog::rebasing(), Memory::new(0)).push_batch(KEPT);
+        let leader = builder.spawn().unwrap();
+        leader.caught_up().wait().unwrap();
+        move || leader.as_upstream(KEPT)
+    });
+    laws.unwrap();
+}
+
+#[test]
+fn a_leader_keeps_the_contract_of_an_upstream_for_tasks() {
+    let make = async || {
+        let builder = Replicator::builder(MemoryLog::rebasing(), Memory::new(0)).push_batch(KEPT);
+        let (leader, driver) = builder.build_async(tokio::time::sleep);
+        tokio::spawn(driver);
+        leader.caught_up().await.unwrap();
+        async move || leader.as_upstream(KEPT)
+    };
+    // The driver goes on while a law looks without a pause.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    runtime.block_on(contract().async_upstream(tokio::time::sleep, make)).unwrap();
 }

@@ -319,7 +319,7 @@ fn tests(gate: &Gate) -> Outcome {
     gate.cargo("test -p latchwork --features tracing --test tracing --test replicator").counted()?;
     gate.cargo("test -p latchwork --features contract --test contract").counted()?;
     gate.cargo("test -p latchwork --features contract --doc").counted()?;
-    gate.cargo("test -p latchwork-sqlite -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
+    gate.cargo("test -p latchwork-sqlite -p latchwork-object-store -p http-sync -p node-sync -p node-sync-switched -p models -p gate").counted()
 }
 
 /// Installs the servers and runs what is tested on them. With the servers there, a test that does not find its own fails.
