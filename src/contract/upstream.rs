@@ -254,6 +254,8 @@ where
                     if is_last {
                         return Ok(());
                     }
+                    // The push gets its turn, also if no pull has to wait.
+                    (self.sleep)(Duration::from_millis(1)).await;
                 }
             };
             let (outcome, looked) = both(push, look).await;
