@@ -312,6 +312,7 @@ fn pull_has_caught_up_when_the_leader_has() {
     server.append(entries(0, &["a", "b", "c"]));
     server.fail_pull(Fault::DisconnectAfter);
     leader.resume(Direction::Pull);
+    assert!(leader.status_when(|status| status.upstream_head >= 2).wait_timeout(MOMENT).is_ready());
     assert_eq!(pulled(&upstream, 0).unwrap(), ["a", "b", "c"]);
 }
 
