@@ -39,7 +39,7 @@ fn is_answered(log: Log) {
         Err(PushError::Behind { head: Some(1) }) => {
             assert!(events == ["b"] && leader.status().pending == 0, "the leader keeps it");
         }
-        Err(_) => panic!("it is answered otherwise"),
+        Err(error) => panic!("it is answered otherwise: {error}"),
     }
     leader.ends();
 }

@@ -357,7 +357,7 @@ impl Wrapper for Dropping {
                 self.0.give_up(0..1);
                 Merged::Rebase { new, confirmed, moved: self.0.pending(), dropped: vec![0] }
             }
-            merged => merged,
+            merged @ Merged::Advance { .. } => merged,
         })
     }
 }

@@ -37,7 +37,7 @@ async fn http_keeps_the_contract_of_an_upstream() {
             client(address, &log)
         }
     };
-    contract().async_upstream(sleep, make).await.unwrap();
+    Box::pin(contract().async_upstream(sleep, make)).await.unwrap();
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn http_keeps_the_contract_of_an_upstream_whose_connections_are_cut() {
         };
         (address, open)
     };
-    contract().async_upstream_cut(sleep, make).await.unwrap();
+    Box::pin(contract().async_upstream_cut(sleep, make)).await.unwrap();
 }
 
 #[tokio::test]
@@ -61,5 +61,5 @@ async fn http_tells_a_client_of_another_log() {
         drop(dir.keep());
         (client(address, &log), client(address, "another"))
     };
-    contract().async_upstream_of_another(sleep, make).await.unwrap();
+    Box::pin(contract().async_upstream_of_another(sleep, make)).await.unwrap();
 }

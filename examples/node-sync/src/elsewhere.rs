@@ -278,11 +278,11 @@ impl latchwork_nats::Codec<ClientLog> for Events {
         number
     }
 
-    fn bytes(&self, entry: &Entry) -> Vec<u8> {
+    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
         to_bytes(entry)
     }
 
-    fn entry(&self, position: u64, bytes: &[u8]) -> std::result::Result<Entry, latchwork_nats::BoxError> {
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> std::result::Result<Entry, latchwork_nats::BoxError> {
         Ok(from_bytes(position, bytes)?)
     }
 }

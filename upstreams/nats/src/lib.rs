@@ -19,10 +19,10 @@
 //!     fn position(&self, number: u64) -> u64 {
 //!         number
 //!     }
-//!     fn bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
+//!     fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
 //!         entry.event.clone().into_bytes()
 //!     }
-//!     fn entry(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
+//!     fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
 //!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
 //!     }
 //! }
@@ -150,13 +150,13 @@ pub trait Codec<L: Log>: Send + Sync + 'static {
     /// The position of the event with this number.
     fn position(&self, number: u64) -> L::Position;
     /// An event as bytes.
-    fn bytes(&self, entry: &L::Entry) -> Vec<u8>;
+    fn entry_to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
     /// The event of these bytes, at this position.
     ///
     /// # Errors
     ///
     /// If they are none. The pull fails then, and the owner decides.
-    fn entry(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
+    fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
 }
 
 impl<L: Log, C: Codec<L>> AsyncUpstream<L> for NatsUpstream<L, C> {

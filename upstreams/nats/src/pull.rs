@@ -146,7 +146,9 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
         let last = envelope.last();
         for (number, event) in (envelope.first..).zip(envelope.events).filter(|(number, _)| *number > self.cursor) {
             let position = upstream.codec.position(number);
-            entries.push(upstream.codec.entry(position, &event).map_err(|why| upstream.no_event(sequence, why))?);
+            entries.push(
+                upstream.codec.entry_from_bytes(position, &event).map_err(|why| upstream.no_event(sequence, why))?,
+            );
         }
         self.cursor = self.cursor.max(last);
         upstream.note(last, sequence);

@@ -40,7 +40,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
             return Err(self.ended());
         }
         let base = self.codec.number(batch.base);
-        let events: Vec<Bytes> = batch.entries.iter().map(|entry| self.codec.bytes(entry).into()).collect();
+        let events: Vec<Bytes> = batch.entries.iter().map(|entry| self.codec.entry_to_bytes(entry).into()).collect();
         let most = self.most();
         if let Some(index) = events.iter().position(|event| event.len() > most) {
             let error = format!("the event has {} bytes, and a message may have {most}", events[index].len());

@@ -33,11 +33,11 @@ impl Codec<Log> for Bytes {
         number
     }
 
-    fn to_bytes(&self, entry: &MemoryEntry<Vec<u8>>) -> Vec<u8> {
+    fn entry_to_bytes(&self, entry: &MemoryEntry<Vec<u8>>) -> Vec<u8> {
         entry.event.clone()
     }
 
-    fn from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<Vec<u8>>, BoxError> {
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<Vec<u8>>, BoxError> {
         Ok(MemoryEntry { position, event: bytes.to_vec() })
     }
 }

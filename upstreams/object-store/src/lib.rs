@@ -22,10 +22,10 @@
 //!     fn position(&self, number: u64) -> u64 {
 //!         number
 //!     }
-//!     fn to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
+//!     fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
 //!         entry.event.clone().into_bytes()
 //!     }
-//!     fn from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
+//!     fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
 //!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
 //!     }
 //! }
@@ -144,13 +144,13 @@ pub trait Codec<L: Log>: Send + Sync + 'static {
     /// The position of this number.
     fn position(&self, number: u64) -> L::Position;
     /// An event as bytes.
-    fn to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
+    fn entry_to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
     /// The event of these bytes, at this position.
     ///
     /// # Errors
     ///
     /// If they are none. The pull fails then.
-    fn from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
+    fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
 }
 
 /// An upstream in an object store: see the [crate](crate).

@@ -62,7 +62,7 @@ impl<L: Log, C: Codec<L>, T: Timer> AsyncUpstream<L> for ObjectStoreUpstream<L, 
             return behind;
         }
         let (nonce, first) = (self.nonce(), base + 1);
-        let payload = write(&nonce, batch.entries.iter().map(|entry| self.codec.to_bytes(entry)));
+        let payload = write(&nonce, batch.entries.iter().map(|entry| self.codec.entry_to_bytes(entry)));
         match self.store.put_opts(&key(first), payload, PutMode::Create.into()).await {
             Ok(_) => {}
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {

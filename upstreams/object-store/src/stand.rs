@@ -47,7 +47,7 @@ impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
             let (before, after) = self.around(number).await?;
             match (before, after) {
                 // It has come meanwhile.
-                (_, Some(after)) if after == next => continue,
+                (_, Some(after)) if after == next => {}
                 (None, None) if number == 0 => return Ok(Stand::Last(None)),
                 (None, None) => return Err(Error::WentBack { cursor: number, head: None }),
                 (None, Some(first)) => return Err(Error::TooOld { next, first }),

@@ -25,11 +25,11 @@ impl Codec<Log> for Numbers {
         number
     }
 
-    fn bytes(&self, entry: &Entry) -> Vec<u8> {
+    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
         entry.event.to_string().into_bytes()
     }
 
-    fn entry(&self, position: u64, bytes: &[u8]) -> Result<Entry, BoxError> {
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<Entry, BoxError> {
         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.parse()? })
     }
 }

@@ -79,10 +79,14 @@ async fn a_push_that_is_too_large_says_what_of_it_is() {
         fn position(&self, number: u64) -> u64 {
             number
         }
-        fn bytes(&self, entry: &MemoryEntry<usize>) -> Vec<u8> {
+        fn entry_to_bytes(&self, entry: &MemoryEntry<usize>) -> Vec<u8> {
             vec![b' '; entry.event]
         }
-        fn entry(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<usize>, latchwork_nats::BoxError> {
+        fn entry_from_bytes(
+            &self,
+            position: u64,
+            bytes: &[u8],
+        ) -> Result<MemoryEntry<usize>, latchwork_nats::BoxError> {
             Ok(MemoryEntry { position, event: bytes.len() })
         }
     }

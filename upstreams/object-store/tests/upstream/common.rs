@@ -24,11 +24,11 @@ impl Codec<Log> for Text {
         number
     }
 
-    fn to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
+    fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
         entry.event.clone().into_bytes()
     }
 
-    fn from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
     }
 }

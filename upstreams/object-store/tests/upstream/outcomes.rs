@@ -16,7 +16,7 @@ use latchwork_object_store::{Error, MAX_EVENTS};
 use crate::common::{Client, client, pull, push};
 
 /// What goes wrong, once.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum Fault {
     /// A put fails like this and does nothing.
     Put(fn() -> object_store::Error),
