@@ -481,10 +481,12 @@ index! {
     mod leader {
         /// After an advance of the leader's a session's push is answered, and taken whole under its numbers or not at all.
         an_advance_answers_the_push: "I1, I2, I14", 2 threads, 3,
-            finds { PublishForgetsSessions: DEADLOCK, LeaderKeepsOvertaken: "it is answered otherwise" };
+            finds { PublishForgetsSessions: DEADLOCK,
+                LeaderKeepsOvertaken: "it is answered otherwise: the outcome of the push is unknown: the leader's log has been replaced" };
         /// So it is after a rebase.
         a_rebase_answers_the_push: "I1, I2, I14", 2 threads, 3,
-            finds { PublishForgetsSessions: DEADLOCK, LeaderKeepsOvertaken: "it is answered otherwise" };
+            finds { PublishForgetsSessions: DEADLOCK,
+                LeaderKeepsOvertaken: "it is answered otherwise: the outcome of the push is unknown: the leader's log has been replaced" };
         /// An event that is refused for good answers it, though nothing is merged.
         a_refusal_answers_the_push: "I1, I2, I8", 2 threads, exhaustive, finds { PublishForgetsSessions: DEADLOCK };
     }

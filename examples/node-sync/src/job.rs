@@ -34,7 +34,7 @@ pub struct Job {
     pub push_batch: NonZeroUsize,
     /// How long a push waits for more events, unless there are enough for a batch. Each push costs every client a write of its
     /// file.
-    #[arg(long, value_name = "MICROSECONDS", default_value_t = 1000)]
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 2000)]
     pub linger: u64,
     /// The most events in a page of a pull.
     #[arg(long, value_name = "N", default_value = "100")]
