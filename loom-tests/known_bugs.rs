@@ -546,14 +546,14 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "PublishForgetsSessions",
         story: "A leader knows what has become of a session's push, and wakes no session.",
         source: None,
-        edits: &[replace("replicator/sessions.rs", "State::publish_to_sessions", "only(topic::SESSIONS)", "0")],
+        edits: &[replace("replicator/guest.rs", "State::publish_to_sessions", "only(topic::SESSIONS)", "0")],
     },
     KnownBug {
         name: "LeaderKeepsOvertaken",
         story: "A leader renumbers a session's batch that others have overtaken, and sends it: the session does not know it \
                 again under other numbers.",
         source: None,
-        edits: &[replace("replicator/sessions.rs", "State::decided", "confirmed == 0 && head > base", "false")],
+        edits: &[replace("replicator/guest.rs", "State::decided", "confirmed == 0 && head > base", "false")],
     },
     KnownBug {
         name: "PublishForgetsPuller",

@@ -59,6 +59,7 @@ mod decide;
 mod driver;
 mod elsewhere;
 mod group;
+mod guest;
 pub(crate) mod journal;
 pub(crate) mod leader;
 mod owed;
