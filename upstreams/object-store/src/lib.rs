@@ -47,10 +47,10 @@
 //!
 //! # What the store must do
 //!
-//! Have [`PutMode::Create`](object_store::PutMode::Create), and show an object to a read that begins after its put has been
+//! Have [`PutMode::Create`], and show an object to a read that begins after its put has been
 //! answered. S3, Google Cloud Storage, Azure and R2 do. A store without it is refused, by name.
 //!
-//! **A local disk**: [`LocalFileSystem`](object_store::local::LocalFileSystem) writes a file beside and makes a hard link of
+//! **A local disk**: `object_store::local::LocalFileSystem` writes a file beside and makes a hard link of
 //! it, which fails if there is one: atomic on a local file system, for processes too (a test races them). With
 //! `with_fsync(true)` what is taken survives a power cut; without it, the end of the process. The file system must have hard
 //! links.
@@ -153,7 +153,7 @@ pub trait Codec<L: Log>: Send + Sync + 'static {
     fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
 }
 
-/// An upstream in an object store: see the [crate](crate).
+/// An upstream in an object store: see the [crate].
 ///
 /// # Cancel safety
 ///
