@@ -49,7 +49,7 @@ fn say(what: &str) {
 async fn of_pushes_of_two_processes_after_the_same_event_one_is_taken() {
     const ROUNDS: u64 = 300;
     if let Some((client, name)) = part() {
-        // Both send after each event, whoever put it, as soon as they can.
+        // Both send after each event, its own or not, as soon as they can.
         for base in 0..ROUNDS {
             if push(&client, base, &[&name]).await.is_ok() {
                 say(&base.to_string());
