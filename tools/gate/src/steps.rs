@@ -244,7 +244,7 @@ fn package(gate: &Gate) -> Outcome {
         let manifest = folder.join("Cargo.toml");
         let own = format!("{name} = {{ path = '{}' }}\n", folder.display());
         fs::write(&manifest, gate.read(&manifest)? + &patch.replace(&own, ""))?;
-        gate.cargo("check --all-targets --manifest-path").arg(manifest).run()?;
+        gate.cargo("check --lib --examples --manifest-path").arg(manifest).run()?;
     }
     Ok(())
 }
