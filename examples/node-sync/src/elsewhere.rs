@@ -1,4 +1,4 @@
-//! Upstreams that are not a file: on servers.
+//! Upstreams that are not one file: on servers, or in an object store.
 //!
 //! What differs from one to the other is here: how it is written as an [`Address`], how it is [opened](open), and how its
 //! events are bytes. Clients, their files and the check do not know which one it is.
@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use latchwork::upstream::{Batch, ForThreads, More, Page, PullError, PushError, U
 use latchwork_nats::async_nats::jetstream;
 use latchwork_nats::async_nats::jetstream::stream::Config;
 use latchwork_nats::{Connection, NatsUpstream};
+use latchwork_object_store::ObjectStoreUpstream;
+use latchwork_object_store::object_store::local::LocalFileSystem;
+use latchwork_object_store::object_store::{self, ObjectStore, ObjectStoreExt, PutMode};
 use latchwork_postgres::tokio_postgres::{Client as Sql, Config as Postgres, NoTls};
 use latchwork_postgres::{Database, PostgresUpstream};
 use node_sync::client::{Client, ClientLog};
@@ -25,11 +28,15 @@ use node_sync::node::{self, Report, Task};
 use node_sync::trail::Trail;
 use node_sync::upstream::SqliteUpstream;
 use tokio::runtime::Runtime;
+use tokio::time::Sleep;
 
 use crate::run::Result;
 
 /// How long after a pull that has failed the next one begins.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often a pull from an object store looks for more.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The most servers that keep all events.
 const REPLICAS: usize = 3;
@@ -51,6 +58,8 @@ pub enum Address {
         /// Which log; `None` for a new one.
         log: Option<String>,
     },
+    /// An object store in a directory: `file:///DIR`.
+    Objects(PathBuf),
 }
 
 impl Address {
@@ -58,20 +67,24 @@ impl Address {
     pub fn is_named(&self) -> bool {
         match self {
             Self::Nats { stream: name, .. } | Self::Postgres { log: name, .. } => name.is_some(),
+            Self::Objects(_) => true,
         }
     }
 
     /// The same, with a new name if it has none.
     pub fn named(self) -> Self {
-        let new = || {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            format!("node-sync-{}-{}", std::process::id(), now.as_nanos())
-        };
         match self {
-            Self::Nats { servers, stream } => Self::Nats { servers, stream: stream.or_else(|| Some(new())) },
-            Self::Postgres { database, log } => Self::Postgres { database, log: log.or_else(|| Some(new())) },
+            Self::Nats { servers, stream } => Self::Nats { servers, stream: stream.or_else(|| Some(new_name())) },
+            Self::Postgres { database, log } => Self::Postgres { database, log: log.or_else(|| Some(new_name())) },
+            Self::Objects(dir) => Self::Objects(dir),
         }
     }
+}
+
+/// A name that no other upstream has.
+fn new_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("node-sync-{}-{}", std::process::id(), now.as_nanos())
 }
 
 impl FromStr for Address {
@@ -84,10 +97,13 @@ impl FromStr for Address {
             let log = log.filter(|log| !log.is_empty()).map(str::to_owned);
             return Ok(Self::Postgres { database: database.to_owned(), log });
         }
+        if let Some(dir) = text.strip_prefix("file://").filter(|dir| dir.starts_with('/') && dir.len() > 1) {
+            return Ok(Self::Objects(dir.into()));
+        }
         if !text.starts_with("nats://") {
             return Err(format!(
-                "{text:?} is no upstream: those are file, memory, nats://HOST:PORT[/STREAM], and \
-                 postgres://USER@HOST:PORT/DATABASE[#LOG]"
+                "{text:?} is no upstream: those are file, memory, nats://HOST:PORT[/STREAM], \
+                 postgres://USER@HOST:PORT/DATABASE[#LOG], and file:///DIR"
             ));
         }
         let hosts = text.rfind("://").map_or(0, |at| at + 3);
@@ -104,6 +120,7 @@ impl fmt::Display for Address {
         let (server, mark, name) = match self {
             Self::Nats { servers, stream } => (servers, '/', stream),
             Self::Postgres { database, log } => (database, '#', log),
+            Self::Objects(dir) => return write!(f, "file://{}", dir.display()),
         };
         f.write_str(server)?;
         name.iter().try_for_each(|name| write!(f, "{mark}{name}"))
@@ -113,10 +130,14 @@ impl fmt::Display for Address {
 /// A runtime's way to wait for a future.
 type BlockOn = Box<dyn Fn(Pin<&mut dyn Future<Output = ()>>) + Send + Sync>;
 
+/// One in an object store, which polls.
+type Objects = ObjectStoreUpstream<ClientLog, Events, fn(Duration) -> Sleep>;
+
 /// Any of them, opened.
 enum Elsewhere {
     Nats(Box<ForThreads<NatsUpstream<ClientLog, Events>, BlockOn>>),
     Postgres(ForThreads<PostgresUpstream<ClientLog, Events>, BlockOn>),
+    Objects(ForThreads<Objects, BlockOn>),
 }
 
 /// Opens an upstream, or makes it. Returns what tells it from others, too.
@@ -135,6 +156,12 @@ fn open(address: &Address, page: usize) -> Result<(String, Elsewhere)> {
             let upstream = database.upstream(name, &*id, Events).page(page);
             Ok((id, Elsewhere::Postgres(ForThreads::new(upstream, blocking_on(runtime)))))
         }
+        Address::Objects(dir) => {
+            let (id, store) = runtime.block_on(open_store(dir)).map_err(|error| format!("{address}: {error}"))?;
+            let sleep: fn(Duration) -> Sleep = tokio::time::sleep;
+            let upstream = ObjectStoreUpstream::new(store, &*id, Events, sleep).poll_interval(POLL);
+            Ok((id, Elsewhere::Objects(ForThreads::new(upstream, blocking_on(runtime)))))
+        }
     }
 }
 
@@ -151,6 +178,19 @@ async fn open_stream(servers: &str, stream: &str) -> Result<NatsUpstream<ClientL
     Ok(NatsUpstream::create(&connection, config, None, Events).await?)
 }
 
+/// The store in this directory, which is made if it is not there, and what it is called.
+async fn open_store(dir: &Path) -> Result<(String, Arc<LocalFileSystem>)> {
+    std::fs::create_dir_all(dir)?;
+    let store = Arc::new(LocalFileSystem::new_with_prefix(dir)?.with_fsync(true));
+    let key = "identity".into();
+    match store.put_opts(&key, new_name().into(), PutMode::Create.into()).await {
+        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let id = store.get(&key).await?.bytes().await?;
+    Ok((String::from_utf8(id.into())?, store))
+}
+
 /// One that works while no call is waited for: a connection is a task.
 fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
@@ -161,6 +201,7 @@ impl Upstream<ClientLog> for Elsewhere {
         match self {
             Self::Nats(upstream) => upstream.push(batch, interrupt),
             Self::Postgres(upstream) => upstream.push(batch, interrupt),
+            Self::Objects(upstream) => upstream.push(batch, interrupt),
         }
     }
 
@@ -173,6 +214,7 @@ impl Upstream<ClientLog> for Elsewhere {
         let pages: Pages<'a> = match self {
             Self::Nats(upstream) => Box::new(upstream.pull(cursor, interrupt)),
             Self::Postgres(upstream) => Box::new(upstream.pull(cursor, interrupt)),
+            Self::Objects(upstream) => Box::new(upstream.pull(cursor, interrupt)),
         };
         pages
     }
@@ -236,6 +278,7 @@ pub fn remove(address: &Address) -> Result<()> {
                     DELETE FROM latchwork_events WHERE log IN (SELECT id FROM removed)";
                 sql(database).await?.execute(remove, &[log]).await?;
             }
+            Address::Objects(dir) => std::fs::remove_dir_all(dir)?,
         }
         Ok(())
     })
@@ -258,6 +301,28 @@ async fn sql(database: &str) -> Result<Sql> {
 
 /// Events are JSON.
 struct Events;
+
+impl latchwork_object_store::Codec<ClientLog> for Events {
+    fn number(&self, position: u64) -> u64 {
+        position
+    }
+
+    fn position(&self, number: u64) -> u64 {
+        number
+    }
+
+    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
+        to_bytes(entry)
+    }
+
+    fn entry_from_bytes(
+        &self,
+        position: u64,
+        bytes: &[u8],
+    ) -> std::result::Result<Entry, latchwork_object_store::BoxError> {
+        Ok(from_bytes(position, bytes)?)
+    }
+}
 
 fn to_bytes(entry: &Entry) -> Vec<u8> {
     let TodoEvent { client, number, edit } = &*entry.event;

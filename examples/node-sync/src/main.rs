@@ -32,8 +32,8 @@ pub struct Args {
     #[command(flatten)]
     job: Job,
     /// Where upstream is: `file`, in a file; `memory`, with `--processes one`; or `nats://HOST:PORT[,nats://…][/STREAM]`, a
-    /// stream on servers of NATS; or `postgres://USER@HOST:PORT/DATABASE[#LOG]`, a log in PostgreSQL. One that has a name is
-    /// continued, and stays; another is made, and removed at the end.
+    /// stream on servers of NATS; or `postgres://USER@HOST:PORT/DATABASE[#LOG]`, a log in PostgreSQL; or `file:///DIR`, an
+    /// object store in a directory. One that has a name is continued, and stays; another is made, and removed at the end.
     #[arg(long, value_name = "WHERE", default_value = "file")]
     upstream: Place,
     /// Starts an upstream of its own, and ends it: `nats`, a cluster of three servers on this machine, each with all events;
@@ -91,6 +91,8 @@ Examples:
   On servers that are there:
       node-sync --upstream nats://127.0.0.1:4222
       node-sync --upstream postgres://postgres@127.0.0.1/postgres
+  With an object store in a directory:
+      node-sync --upstream file:///tmp/objects
   Files to look at, and to continue:
       node-sync --dir /tmp/todos && node-sync --dir /tmp/todos --todos 500,500
 
@@ -164,7 +166,7 @@ impl Args {
             }
             () if self.dir.is_some() && matches!(&self.upstream, Place::Elsewhere(address) if !address.is_named()) => {
                 Some(
-                    "what is to be continued must have a name: say --upstream nats://HOST:PORT/STREAM or postgres://HOST/DATABASE#LOG",
+                    "what is to be continued must have a name: say --upstream nats://HOST:PORT/STREAM, postgres://HOST/DATABASE#LOG or file:///DIR",
                 )
             }
             () if self.job.todos.len() > 64 => Some("more than 64 clients are too many"),

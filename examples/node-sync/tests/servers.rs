@@ -99,3 +99,17 @@ fn what_cannot_be_reached_or_started_says_so() {
     let mut command = Command::new(program);
     is_refused(command.args(["--start", "nats"]).env("PATH", ""), "nats-server is not installed: ");
 }
+
+#[test]
+fn an_object_store_in_a_directory_is_continued_and_another_is_no_upstream_of_the_files() {
+    let (objects, others, dir) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [objects, others] = [&objects, &others].map(|at| format!("file://{}", at.path().display()));
+    let dir = dir.path().to_str().unwrap();
+    for (job, events) in [("30,20", 55), ("60,50", 121)] {
+        let summary = json(&["--upstream", &objects, "--dir", dir, "--todos", job]);
+        assert_eq!(summary["files"][2]["events"], events, "{summary}");
+    }
+    is_refused(&mut node_sync(&["--upstream", &others, "--dir", dir]), "belongs to upstream");
+    is_refused(&mut node_sync(&["--upstream", "file://here"]), "file:///DIR");
+}
