@@ -56,10 +56,8 @@ pub(super) struct State<L: Log> {
     /// How many logs there were before the present one. What comes of a call that began with another is not the present
     /// one's.
     pub replaced: u64,
-    /// What upstream said of what the present step gives up, if that is why.
-    pub reason: Option<SharedError>,
-    /// What the present step gives up [by itself](super::Builder::on_rejected).
-    pub given_up: Vec<L::Entry>,
+    /// What the present step gives up, if it does: few do, so it is in a box.
+    pub gives_up: Option<Box<GivesUp<L::Entry>>>,
     told: Told,
     /// What the writer would be told, as of the last transition: it is woken if that has changed, as [`Told`] has it. All its
     /// looks are transitions.
@@ -89,6 +87,20 @@ pub(super) struct State<L: Log> {
     pub after: AfterUnlock,
     #[cfg(feature = "tracing")]
     pub traced: Traced,
+}
+
+/// What a step gives up.
+pub(super) struct GivesUp<E> {
+    /// What upstream said of it, if that is why.
+    pub reason: Option<SharedError>,
+    /// What is given up [by itself](super::Builder::on_rejected).
+    pub given_up: Vec<E>,
+}
+
+impl<E> Default for GivesUp<E> {
+    fn default() -> Self {
+        Self { reason: None, given_up: Vec::new() }
+    }
 }
 
 /// Those who drive it.
@@ -158,8 +170,7 @@ impl<L: Log> Core<L> {
             calls: [None, None],
             errors: [None, None],
             replaced: 0,
-            reason: None,
-            given_up: Vec::new(),
+            gives_up: None,
             undecided: None,
             sessions: None,
             revision: 0,
@@ -364,7 +375,7 @@ impl<L: Log> State<L> {
                 self.interrupt(direction, cause);
             }
         }
-        let (reason, given_up) = (self.reason.take(), take(&mut self.given_up));
+        let GivesUp { reason, given_up } = self.gives_up.take().map(|gives_up| *gives_up).unwrap_or_default();
         let Some(merged) = merged else { return Ok(()) };
         let settled = self.catch_panic(|state| {
             state.keep_for_sessions(&merged);

@@ -126,7 +126,7 @@ impl<L: Log> State<L> {
             let reason = self.protocol.rejected().filter(|(index, _)| range.contains(index));
             let reason = reason.and_then(|(_, failure)| failure.shared());
             let given_up = self.protocol.give_up(range)?;
-            self.reason = reason;
+            self.gives_up.get_or_insert_default().reason = reason;
             Ok(given_up)
         });
         match given_up {
@@ -146,7 +146,7 @@ impl<L: Log> State<L> {
         if effects.merged.is_none() && !self.refuses_guest() {
             // If the log cannot do that it blocks, as without a choice.
             let (given_up, decided) = self.give_up(&what);
-            self.given_up = given_up.unwrap_or_default();
+            self.gives_up.get_or_insert_default().given_up = given_up.unwrap_or_default();
             effects.follow(decided);
         }
         effects
