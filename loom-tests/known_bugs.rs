@@ -425,7 +425,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[
             replace(
                 "protocol/pull.rs",
-                "Protocol::pull_begins",
+                "Protocol::next_pull",
                 "self.pull_waited(now);",
                 "let wait = self.course.pull.clone(); \
                  self.pull_waited(now); \
@@ -1211,7 +1211,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             begin(
                 "replicator/writer.rs",
                 "poll",
-                "if core.look(|state| state.protocol.journal_failure().is_some()) { return (NextWrite::Stop, Time::ZERO); }",
+                "if core.look(|state| state.protocol.journal_failure().is_some()) { return (Next::Stop, Time::ZERO); }",
             ),
         ],
     },
@@ -1251,7 +1251,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             "protocol/push.rs",
             "Protocol::merged",
             "self.note_merged(&merged, confirmed, at.now);",
-            "self.note(|| crate::log::change::Changed::Committed { entries: Vec::new() });",
+            "self.note(|| crate::log::Changed::Committed { entries: Vec::new() });",
         )],
     },
     KnownBug {
@@ -1262,7 +1262,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             "protocol/push.rs",
             "Protocol::merged",
             "self.note_merged(&merged, confirmed, at.now);",
-            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::change::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::change::Changed::Reset { pending: all }); } else { self.note_merged(&merged, confirmed, at.now); }",
+            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::Changed::Reset { pending: all }); } else { self.note_merged(&merged, confirmed, at.now); }",
         )],
     },
     KnownBug {
@@ -1334,7 +1334,7 @@ pub const CHOSEN_SIGNALS: &[Edit] = &[
     ),
     begin(
         "protocol/pull.rs",
-        "Protocol::pull_begins",
+        "Protocol::next_pull",
         "if let Some(found) = crate::signals::found(&mut self.log, Direction::Pull, now) { \
              let call = (0, self.log.upstream_head()); \
              return if self.stopped { Next::Stop } else { found.map(|()| call) }; \

@@ -76,27 +76,22 @@
 
 #![warn(missing_debug_implementations, missing_docs, clippy::missing_errors_doc)]
 
-mod backoff;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod guide;
-pub mod log;
 mod platform;
 mod primitives;
-pub mod protocol;
 pub mod replicator;
-mod shared_error;
-pub mod sync_state;
 
-pub use backoff::Backoff;
+// The pure half, which is documented in its own crate.
+#[doc(no_inline)]
+pub use latchwork_core::{Backoff, SeqNum, SharedError, SyncState, log, protocol, sync_state};
 pub use primitives::epoch::Epoch;
 pub use primitives::interrupt::{Cause, Interrupt, Interrupted};
 pub use primitives::latch::Latch;
-pub use primitives::wait::{Wait, WaitError, Waitable, Waited};
+pub use primitives::wait::{Wait, Waitable, Waited};
 pub use primitives::worker;
 pub use replicator::{Replicator, Settled, Ticket};
-pub use shared_error::SharedError;
-pub use sync_state::{SeqNum, SyncState};
 // Second names for what `worker` has.
 #[doc(no_inline)]
 pub use worker::{RestartPolicy, Run, Worker};
@@ -126,7 +121,8 @@ pub mod sync {
 /// [`Builder::journal`](replicator::Builder::journal), with the log that it holds.
 /// [Surviving a crash](guide::crash) says what is promised then.
 pub mod journal {
-    pub use crate::log::change::{Change, ChangeError, Changed, Recovered};
+    #[doc(no_inline)]
+    pub use crate::log::{Change, ChangeError, Changed, Recovered};
     pub use crate::replicator::journal::{
         AsyncJournal, ForTasks, ForTasksError, ForThreads, Journal, Memory, MemoryError,
     };
@@ -134,12 +130,13 @@ pub mod journal {
 
 /// What a backend implements: the upstream that puts the events of all clients into one order.
 pub mod upstream {
-    pub use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
+    #[doc(no_inline)]
+    pub use crate::SharedError;
+    #[doc(no_inline)]
+    pub use crate::protocol::{Batch, FatalKind, More, Page, PullError, PushError};
     pub use crate::replicator::leader::Leader;
     pub use crate::replicator::sessions::LeaderError;
     pub use crate::replicator::upstream::{
         AsyncPull, AsyncUpstream, Fault, Faults, Faulty, ForTasks, ForThreads, Memory, Upstream,
     };
-    #[doc(no_inline)]
-    pub use crate::shared_error::SharedError;
 }

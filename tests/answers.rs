@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use latchwork::Backoff;
 use latchwork::log::{Log, MemoryEntry, MemoryLog};
-use latchwork::protocol::{
-    Direction, Effects, Failure, NextPull, NextPush, Protocol, Resend, Settings, Time, WaitingOn,
-};
+use latchwork::protocol::{Direction, Effects, Failure, Next, Protocol, Resend, Settings, Time, WaitingOn};
 use latchwork::upstream::{FatalKind, More, Page, PullError, PushError};
 
 type Core = Protocol<MemoryLog<u64>>;
@@ -246,14 +244,14 @@ impl Driver {
         match self.case.start {
             Start::Fresh => {}
             Start::After(answer) => {
-                let NextPush::Send(batch) = self.protocol.next_push(now) else { panic!("something is pending") };
+                let Next::Do(batch) = self.protocol.next_push(now) else { panic!("something is pending") };
                 let outcome = answer.outcome(batch.base).expect("an answer");
                 let effects = self.protocol.push_ended(batch, outcome, 0, now).expect("the log is not asked");
                 self.carry_out(&effects);
             }
             Start::Overtaken => {
-                let NextPush::Send(batch) = self.protocol.next_push(now) else { panic!("something is pending") };
-                let NextPull::Pull { ticket, cursor } = self.protocol.next_pull(now) else { panic!("a pull is owed") };
+                let Next::Do(batch) = self.protocol.next_push(now) else { panic!("something is pending") };
+                let Next::Do((ticket, cursor)) = self.protocol.next_pull(now) else { panic!("a pull is owed") };
                 let entries = vec![MemoryEntry { position: cursor + 1, event: 901 }];
                 let page = Page { entries, more: More::Unknown };
                 drop(self.protocol.page_pulled(ticket, page, 0, now).expect("it follows"));
@@ -261,7 +259,7 @@ impl Driver {
                 drop(self.protocol.pull_ended(ticket, Ok(()), 0, now));
             }
             Start::Unreached => {
-                let NextPull::Pull { ticket, .. } = self.protocol.next_pull(now) else { panic!("a pull is owed") };
+                let Next::Do((ticket, _)) = self.protocol.next_pull(now) else { panic!("a pull is owed") };
                 let away = Err(PullError::Unavailable { retry_after: None, error: "away".into() });
                 drop(self.protocol.pull_ended(ticket, away, 0, now));
             }
@@ -317,7 +315,7 @@ impl Driver {
         let effects = self.protocol.tick(self.now);
         self.carry_out(&effects);
         match self.protocol.next_push(self.now) {
-            NextPush::Send(batch) => {
+            Next::Do(batch) => {
                 if self.now < self.asked[0] {
                     self.too_soon = Some(self.now);
                 }
@@ -330,8 +328,8 @@ impl Driver {
                 }
                 Ok(())
             }
-            NextPush::Wait(until) => Err(until),
-            NextPush::Stop => Err(None),
+            Next::Wait { until } => Err(until),
+            Next::Stop => Err(None),
         }
     }
 
@@ -351,7 +349,7 @@ impl Driver {
             return Err(beat);
         }
         match self.protocol.next_pull(self.now) {
-            NextPull::Pull { ticket, cursor } => {
+            Next::Do((ticket, cursor)) => {
                 if self.now < self.asked[1] {
                     self.too_soon = Some(self.now);
                 }
@@ -368,8 +366,8 @@ impl Driver {
                 }
                 Ok(())
             }
-            NextPull::Wait(until) => Err(until),
-            NextPull::Stop => Err(None),
+            Next::Wait { until } => Err(until),
+            Next::Stop => Err(None),
         }
     }
 

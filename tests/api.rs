@@ -4,8 +4,8 @@
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use latchwork::worker::{Ended, Exit, Handle, Phase, Status, Stopped};
-use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
+use latchwork::worker::{Ended, Exit, Handle, Phase, Status};
+use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 
 static LATCH: Latch = Latch::new();
 static OPEN: Latch = Latch::new_open();
@@ -29,10 +29,8 @@ const _: () = {
     shared::<Phase>();
     shared::<Exit>();
     shared::<Ended>();
-    shared::<Stopped>();
     shared::<Interrupted>();
     shared::<Cause>();
-    shared::<WaitError>();
     shared::<Waited<u64>>();
     shared::<RestartPolicy>();
     survives_a_panic::<Latch>();
@@ -81,7 +79,7 @@ fn debug_says_little_and_takes_no_lock() {
 #[test]
 fn batch_new_makes_one_whose_answer_changes_nothing() {
     use latchwork::log::{MemoryEntry, MemoryLog};
-    use latchwork::protocol::{NextPush, Protocol, Settings};
+    use latchwork::protocol::{Next, Protocol, Settings};
     use latchwork::upstream::{Batch, Memory, PushError, Upstream};
     use std::time::Duration;
 
@@ -93,7 +91,7 @@ fn batch_new_makes_one_whose_answer_changes_nothing() {
 
     let mut protocol = Protocol::new(MemoryLog::new(), Settings::default());
     protocol.commit(vec![1]).unwrap();
-    let NextPush::Send(sent) = protocol.next_push(Duration::ZERO) else { panic!("there is something to send") };
+    let Next::Do(sent) = protocol.next_push(Duration::ZERO) else { panic!("there is something to send") };
     let (before, stranger) = (protocol.clone(), Batch::new(sent.base, sent.entries.clone()));
     assert!(protocol.push_ended(stranger, Ok(()), 0, Duration::ZERO).unwrap().merged.is_none());
     assert_eq!(protocol, before);
@@ -104,7 +102,7 @@ fn batch_new_makes_one_whose_answer_changes_nothing() {
 #[test]
 fn a_look_asked_for_during_a_push_outlives_its_rejection() {
     use latchwork::log::MemoryLog;
-    use latchwork::protocol::{Direction, NextPush, Protocol, Push, Settings};
+    use latchwork::protocol::{Direction, Next, Protocol, Push, Settings};
     use latchwork::upstream::PushError;
     use std::time::Duration;
 
@@ -118,7 +116,7 @@ fn a_look_asked_for_during_a_push_outlives_its_rejection() {
     for (ask, looks_again) in asks {
         let mut protocol = Protocol::new(MemoryLog::new(), Settings::default());
         protocol.commit(vec![1]).unwrap();
-        let NextPush::Send(sent) = protocol.next_push(Duration::ZERO) else { panic!("there is something to send") };
+        let Next::Do(sent) = protocol.next_push(Duration::ZERO) else { panic!("there is something to send") };
         ask(&mut protocol);
         let behind = Err(PushError::Behind { head: None });
         let _effects = protocol.push_ended(sent, behind, 0, Duration::ZERO).unwrap();

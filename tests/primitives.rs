@@ -13,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::SharedError;
-use latchwork::worker::{Ended, Phase, Stopped, join_all};
-use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, WaitError, Waited, Worker};
+use latchwork::worker::{Ended, Phase, join_all};
+use latchwork::{Backoff, Cause, Epoch, Interrupt, Interrupted, Latch, RestartPolicy, Run, Waited, Worker};
 
 const TIMES: usize = 300;
 const LONG: Duration = Duration::from_secs(3600);
@@ -375,10 +375,13 @@ mod interrupt {
         assert_eq!(latch.opened().wait_timeout(Duration::ZERO).into_result(), Ok(()));
         latch.close();
         let timed_out = latch.opened().wait_timeout(Duration::ZERO).into_result().unwrap_err();
-        assert_eq!((timed_out, timed_out.to_string().as_str()), (WaitError::TimedOut, "timed out"));
+        assert_eq!(
+            (timed_out, timed_out.to_string().as_str()),
+            (Interrupted { cause: Cause::Deadline }, "interrupted: deadline")
+        );
         interrupt.set(Cause::Restart);
         let interrupted = latch.opened().wait_or(&interrupt, None).into_result().unwrap_err();
-        assert_eq!(Err(interrupted), interrupt.check().map_err(WaitError::from));
+        assert_eq!(Err(interrupted), interrupt.check());
         assert_eq!(interrupted.to_string(), "interrupted: restart");
     }
 
@@ -642,7 +645,10 @@ mod worker {
             });
             let status = worker.join();
             assert_eq!(status.generation, begun, "a run has begun after `stop`");
-            assert_eq!((status.phase, handle.restart(), handle.stop()), (Phase::Stopped, Err(Stopped), false));
+            assert_eq!(
+                (status.phase, handle.restart(), handle.stop()),
+                (Phase::Stopped, Err(Interrupted { cause: Cause::Stop }), false)
+            );
             handle.clear();
             handle.idle().wait();
         }

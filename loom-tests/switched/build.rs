@@ -19,33 +19,42 @@ use known_bugs::{CHOSEN_SIGNALS, KNOWN_BUGS, SYNC_POINTS};
 
 const CATALOGUE: &str = "loom-tests/known_bugs.rs";
 
-/// Where the source is, if it is not that of this repository: a mutation, made to see whether the
-/// checks notice, need not fit the known bugs.
+/// Where the repository is that the source is from, if it is not this one: a mutation, made to see whether the checks
+/// notice, need not fit the known bugs.
 const SOURCE: &str = "LATCHWORK_SWITCHED_SOURCE";
 
+/// Where a crate's source stands in the repository, and in the copy. There the pure half is a module of the other one, which
+/// has its modules under the paths that they have in their own crate.
+const CRATES: &[(&str, &str)] = &[("src", ""), ("core/src", "latchwork_core")];
+
 fn main() -> ExitCode {
-    let source = env::var_os(SOURCE).map_or_else(|| PathBuf::from("../../src"), PathBuf::from);
+    let source = env::var_os(SOURCE).map_or_else(|| PathBuf::from("../.."), PathBuf::from);
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-env-changed={SOURCE}");
-    println!("cargo::rerun-if-changed={}", source.display());
     for ours in ["build.rs", "edits.rs", "../known_bugs.rs"] {
         println!("cargo::rerun-if-changed={ours}");
     }
 
     let mut files = Vec::new();
-    find(&source, Path::new(""), &mut files);
+    for (crate_, place) in CRATES {
+        let root = source.join(crate_);
+        println!("cargo::rerun-if-changed={}", root.display());
+        let mut found = Vec::new();
+        find(&root, Path::new(""), &mut found);
+        files.extend(found.into_iter().map(|file| (root.join(&file), Path::new(place).join(&file), file)));
+    }
     let mut misfits = Vec::new();
     for edit in edits() {
-        if !files.iter().any(|file| file == edit.file) {
+        if !files.iter().any(|(_, _, file)| file == edit.file) {
             misfits.push(edit.misfit(format_args!("there is no such file")));
         }
     }
     let always: Vec<_> = always().collect();
-    for file in &files {
-        let text = fs::read_to_string(source.join(file)).expect("a text that can be read");
+    for (from, to, file) in &files {
+        let text = fs::read_to_string(from).expect("a text that can be read");
         match edits::switched(file, &text, KNOWN_BUGS, &always) {
             Ok(text) => {
-                let copy = out.join("src").join(file);
+                let copy = out.join("src").join(to);
                 fs::create_dir_all(copy.parent().expect("it is in a folder")).expect("a folder below OUT_DIR");
                 fs::write(copy, if file == "lib.rs" { included(&text) } else { text }).expect("a file below OUT_DIR");
             }

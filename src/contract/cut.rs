@@ -11,7 +11,7 @@ use super::call::until;
 use super::place::{Place, Reader, SHORT, same, told};
 use super::proxy::{Proxy, Way};
 use crate::log::Log;
-use crate::protocol::messages::PushError;
+use crate::protocol::PushError;
 use crate::replicator::upstream::AsyncUpstream;
 
 /// How many points of a call the connection is cut at, each way, if it has so many bytes.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::Contract;
 use super::broken::{Broken, Verdict};
 use super::log::Stand;
-use crate::log::change::{Change, Changed, Recovered};
+use crate::log::{Change, Changed, Recovered};
 use crate::log::{Log, Merged};
 use crate::replicator::journal::Journal;
 
@@ -97,8 +97,8 @@ where
             let (mut journal, held) = (self.open)();
             self.same(held, "it was opened by a later process")?;
             self.told.changes = 0;
-            let numbers = 1..;
-            let few: Vec<_> = numbers.zip(few).map(|(number, change)| Change { number, ..change.clone() }).collect();
+            let mut few = few.to_vec();
+            few.iter_mut().zip(1..).for_each(|(change, number)| change.number = number);
             self.write(&mut journal, &few)?;
             // As after a crash: nothing of it is run any more.
             journals.push(journal);

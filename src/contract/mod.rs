@@ -145,7 +145,7 @@ use std::time::Duration;
 pub use self::broken::Broken;
 pub use self::proxy::{Proxy, Way};
 use crate::log::Log;
-use crate::log::change::Recovered;
+use crate::log::Recovered;
 use crate::replicator::journal::Journal;
 use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 

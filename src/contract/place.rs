@@ -8,7 +8,7 @@ use super::Contract;
 use super::broken::Verdict;
 use super::call::until;
 use crate::log::Log;
-use crate::protocol::messages::{Batch, More, Page, PullError, PushError};
+use crate::protocol::{Batch, More, Page, PullError, PushError};
 use crate::replicator::upstream::{AsyncPull, AsyncUpstream};
 
 /// How long to wait before what is unavailable is tried again, and how long a call goes on before it is given up.

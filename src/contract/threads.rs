@@ -14,7 +14,7 @@ use super::place::{Place, SHORT, told};
 use super::proxy::Proxy;
 use crate::log::Log;
 use crate::primitives::interrupt::{Cause, Interrupt};
-use crate::protocol::messages::PushError;
+use crate::protocol::PushError;
 use crate::replicator::upstream::{ForTasks, Upstream};
 
 /// Runs all of them.

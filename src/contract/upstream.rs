@@ -10,7 +10,7 @@ use super::broken::{Broken, Verdict};
 use super::call::{all, both, until};
 use super::place::{Place, Pushed, Reader, SHORT, same, told};
 use crate::log::Log;
-use crate::protocol::messages::{FatalKind, PullError, PushError};
+use crate::protocol::{FatalKind, PullError, PushError};
 use crate::replicator::upstream::AsyncUpstream;
 
 /// Runs all of them.

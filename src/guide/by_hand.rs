@@ -80,7 +80,7 @@
 //! #         self.0.send(batch.to_vec()).map_err(|_| "gone")
 //! #     }
 //! # }
-//! use latchwork::{Backoff, Epoch, Run, WaitError, Worker};
+//! use latchwork::{Backoff, Epoch, Interrupted, Run, Worker};
 //! use std::sync::{Arc, Mutex};
 //!
 //! # let random = || 0;
@@ -89,7 +89,7 @@
 //! let (outbox, changes) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Epoch::new()));
 //! let pusher = Worker::spawn("pusher", {
 //!     let (outbox, changes, backoff) = (Arc::clone(&outbox), Arc::clone(&changes), Backoff::default());
-//!     move |run: &Run| -> Result<(), WaitError> {
+//!     move |run: &Run| -> Result<(), Interrupted> {
 //!         let mut failures = 0;
 //!         loop {
 //!             let seen = changes.current(); // (1) before the look

@@ -12,7 +12,7 @@
 //! | nothing: it has an event loop of its own | [`Protocol`] | The replicator brings two threads; the protocol has none, no clock and no I/O. |
 //!
 //! Each wait is a [`Wait`], for a thread or for a task. One with a bound ends in one of three ways, [`Waited`]: ready, timed out, interrupted. Turned
-//! into a `Result`, the latter two are [`WaitError`].
+//! into a `Result`, the latter two are [`Interrupted`].
 //!
 //! # Latch or epoch?
 //!
@@ -27,14 +27,14 @@
 //!
 //! ```
 //! # if latchwork::sync::IN_MODEL { return }
-//! use latchwork::{Cause, Epoch, Interrupt, Latch, WaitError};
+//! use latchwork::{Cause, Epoch, Interrupt, Interrupted, Latch};
 //! use std::sync::{Mutex, mpsc};
 //!
 //! let (online, changes, interrupt) = (Latch::new(), Epoch::new(), Interrupt::new());
 //! let outbox = Mutex::new(Vec::new());
 //! let (wire, received) = mpsc::channel();
 //!
-//! let send = || -> Result<(), WaitError> {
+//! let send = || -> Result<(), Interrupted> {
 //!     loop {
 //!         online.opened().wait_or(&interrupt, None).into_result()?;
 //!         // Read before the look: a commit that comes after it counts past this.
@@ -80,4 +80,4 @@
 //! [`SyncState`]: crate::SyncState
 //! [`Wait`]: crate::Wait
 //! [`Waited`]: crate::Waited
-//! [`WaitError`]: crate::WaitError
+//! [`Interrupted`]: crate::Interrupted

@@ -83,7 +83,7 @@
 //!
 //! ```
 //! # if latchwork::sync::IN_MODEL { return Ok(()) }
-//! use latchwork::{Epoch, Run, WaitError, Worker};
+//! use latchwork::{Epoch, Interrupted, Run, Worker};
 //! use std::sync::{Arc, Mutex, mpsc};
 //!
 //! let outbox = Arc::new(Mutex::new(Vec::new()));
@@ -92,7 +92,7 @@
 //!
 //! let pusher = Worker::spawn("pusher", {
 //!     let (outbox, changes) = (Arc::clone(&outbox), Arc::clone(&changes));
-//!     move |run: &Run| -> Result<(), WaitError> {
+//!     move |run: &Run| -> Result<(), Interrupted> {
 //!         loop {
 //!             // Read before the look: a commit that comes after it counts past this.
 //!             let seen = changes.current();

@@ -16,8 +16,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use thiserror::Error;
-
 use super::interrupt::{Cause, Interrupt, Interrupted};
 use super::latch::Latch;
 use super::parker::Parker;
@@ -341,10 +339,10 @@ impl<T> Waited<T> {
     ///
     /// ```
     /// # if latchwork::sync::IN_MODEL { return }
-    /// use latchwork::{Cause, Epoch, Interrupt, Latch, WaitError};
+    /// use latchwork::{Cause, Epoch, Interrupt, Interrupted, Latch};
     /// use std::time::Duration;
     ///
-    /// fn next_change(online: &Latch, changes: &Epoch, seen: u64, interrupt: &Interrupt) -> Result<u64, WaitError> {
+    /// fn next_change(online: &Latch, changes: &Epoch, seen: u64, interrupt: &Interrupt) -> Result<u64, Interrupted> {
     ///     online.opened().wait_timeout(Duration::from_secs(1)).into_result()?;
     ///     interrupt.check()?;
     ///     changes.past(seen).wait_or(interrupt, None).into_result()
@@ -361,25 +359,14 @@ impl<T> Waited<T> {
     ///
     /// # Errors
     ///
-    /// [`WaitError`], if the deadline or the interrupt came first.
-    pub fn into_result(self) -> Result<T, WaitError> {
+    /// If the interrupt came first; and by [`Cause::Deadline`], if the deadline did.
+    pub fn into_result(self) -> Result<T, Interrupted> {
         match self {
             Self::Ready(value) => Ok(value),
-            Self::TimedOut => Err(WaitError::TimedOut),
-            Self::Interrupted(cause) => Err(Interrupted { cause }.into()),
+            Self::TimedOut => Err(Interrupted { cause: Cause::Deadline }),
+            Self::Interrupted(cause) => Err(Interrupted { cause }),
         }
     }
-}
-
-/// Why a bounded wait ended without what it waited for; see [`Waited::into_result`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
-pub enum WaitError {
-    /// The deadline came first.
-    #[error("timed out")]
-    TimedOut,
-    /// The interrupt came first.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
 }
 
 impl<T> fmt::Display for Waited<T> {

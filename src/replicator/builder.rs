@@ -13,7 +13,7 @@ use super::journal::{AsyncJournal, Journal};
 use super::shutdown::Owned;
 use super::upstream::{AsyncUpstream, Upstream};
 use super::{Replicator, driver, work, writer};
-use crate::backoff::Backoff;
+use crate::Backoff;
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, Instant, Mutex};
@@ -269,9 +269,9 @@ impl<L: Log, U, J> Builder<L, U, J> {
     }
 
     fn build(self, clock: Clock) -> (Arc<Core<L>>, U, Option<J>) {
-        let Self { log, upstream, settings, name, max_unread, max_pending, on_rejected, deadlines, .. } = self;
+        let Self { log, upstream, mut settings, name, max_unread, max_pending, on_rejected, deadlines, .. } = self;
         let (journal, max_unwritten) = (self.journal, self.max_unwritten);
-        let settings = Settings { journal: journal.is_some().then_some(max_unwritten), ..settings };
+        settings.journal = journal.is_some().then_some(max_unwritten);
         let (lingers, max_unread, max_unwritten) = (!settings.linger.is_zero(), max_unread.get(), max_unwritten.get());
         let limits = Limits { max_unread, max_pending, max_unwritten, lingers, deadlines, on_rejected };
         let core = Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock);

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[cfg(doc)]
 use super::Replicator;
 use super::ticket::Ticket;
-use crate::protocol::messages::FatalKind;
+use crate::protocol::FatalKind;
 use crate::protocol::{Direction, Failure};
 
 /// Something that waits for the owner: it does not go away by itself, and nothing is lost meanwhile.
@@ -84,7 +84,7 @@ impl Decision {
             Matter::Failed { failure: Failure::Upstream { kind, .. }, .. } => match kind {
                 FatalKind::CursorTooOld => &[ResetWith, Reset, Restart],
                 FatalKind::IdentityMismatch | FatalKind::WentBack => &[Restart, ResetWith, Reset],
-                FatalKind::Other => &[Restart, Reset],
+                _ => &[Restart, Reset],
             },
             Matter::Failed { .. } => &[Restart, ResetWith, Reset],
             Matter::Rejected { .. } => &[RetryRejected, ReplaceRejected, GiveUpEvent, GiveUpCommit],

@@ -24,6 +24,7 @@ use super::told::{Told, only, topic};
 #[cfg(feature = "tracing")]
 use super::trace::{self, Traced};
 use super::update::{RecvError, Subscribers, Update};
+use crate::SharedError;
 use crate::log::{Log, Merged};
 #[cfg(feature = "tracing")]
 use crate::platform::event::Event;
@@ -35,7 +36,6 @@ use crate::primitives::panics::{FirstPanic, message, panic_message};
 use crate::primitives::wait::deadline;
 use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
-use crate::shared_error::SharedError;
 
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
@@ -361,7 +361,7 @@ impl<L: Log> State<L> {
     ///
     /// If the log panicked. What it has merged has been merged.
     pub(super) fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
-        let Effects { merged, interrupt_push, interrupt_pull, spent } = effects;
+        let Effects { merged, interrupt_push, interrupt_pull, spent, .. } = effects;
         let (entries, errors) = spent.into_parts();
         if !entries.is_empty() {
             self.after.discard_events::<L::Entry>(entries);

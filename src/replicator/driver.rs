@@ -35,8 +35,8 @@ use crate::platform::event::Input;
 use crate::platform::{Arc, catch_panic, is_unwinding, probe};
 use crate::primitives::panics::panic_message;
 use crate::primitives::wait_queue::Place;
-use crate::protocol::messages::{Batch, PullError, PushError};
-use crate::protocol::{Direction, Failure, Next, NextWrite, Time};
+use crate::protocol::{Batch, PullError, PushError};
+use crate::protocol::{Direction, Failure, Next, Time};
 
 /// What sleeps for a [`Driver`], and tells it the time.
 ///
@@ -487,13 +487,7 @@ impl<L: Log> Looks<L> for Writes {
     const TOPIC: usize = topic::WRITER;
 
     fn look(core: &Core<L>, _: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time) {
-        let (next, now) = writer::poll(core, place, waker);
-        let next = match next {
-            NextWrite::Write(changes) => Next::Do(changes),
-            NextWrite::Wait(until) => Next::Wait { until },
-            NextWrite::Stop => Next::Stop,
-        };
-        (next, now)
+        writer::poll(core, place, waker)
     }
 }
 

@@ -10,7 +10,7 @@ use super::told::{only, topic};
 use crate::log::{Log, Merged};
 use crate::platform::{Arc, Mutex};
 use crate::primitives::monitor::Topics;
-use crate::protocol::messages::PushError;
+use crate::protocol::PushError;
 use crate::protocol::{DecisionError, Effects};
 
 impl<L: Log> State<L> {

@@ -48,14 +48,14 @@ use super::sessions::LeaderError;
 use super::sessions::{Answer, Item, fatal};
 use super::told::topic;
 use super::upstream::{AsyncPull, AsyncUpstream, Upstream};
+use crate::SharedError;
 use crate::log::Log;
 use crate::platform::Arc;
 use crate::platform::event::Input;
 use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
 use crate::primitives::wait::{Wait, Waitable, Waited};
 use crate::protocol::Effects;
-use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
-use crate::shared_error::SharedError;
+use crate::protocol::{Batch, FatalKind, More, Page, PullError, PushError};
 
 /// The most events of a page.
 const PAGE: usize = 100;

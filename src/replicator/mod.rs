@@ -179,23 +179,15 @@ pub enum CommitError<E> {
     Stopped,
 }
 
-/// Why a flush ended before everything was settled.
+/// What was waited for has not come: everything [settled](Replicator::flushed), or a first
+/// [catch-up](Replicator::caught_up).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}; the next move is owed by {}", Pending(*pending), Owed(waiting_on))]
 #[non_exhaustive]
-pub struct FlushError {
+pub struct Unsettled {
     /// How many events are pending, also those that were committed later.
     pub pending: usize,
     /// Who owes the next move. Times count from the moment of the error on.
-    pub waiting_on: WaitingOn,
-}
-
-/// Why a [first catch-up](Replicator::caught_up) does not come.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("no pull catches up; the next move is owed by {}", Owed(waiting_on))]
-#[non_exhaustive]
-pub struct CatchUpError {
-    /// Who owes the next move.
     pub waiting_on: WaitingOn,
 }
 
@@ -299,8 +291,8 @@ impl<L: Log> Replicator<L> {
     /// Its outcome is an error at once if not everything has settled, and nothing does before the owner has acted (see
     /// [`Status::decisions`]), or ever since the replicator has been [stopped](Self::stop): how much is pending, and who owes
     /// the next move.
-    pub fn flushed(&self) -> Wait<impl Waitable<Output = Result<(), FlushError>>> {
-        self.settled(true, |all| if all { Ok(()) } else { Err(self.unflushed()) })
+    pub fn flushed(&self) -> Wait<impl Waitable<Output = Result<(), Unsettled>>> {
+        self.settled(true, |all| if all { Ok(()) } else { Err(self.unsettled()) })
     }
 
     /// A wait until all commits before it have settled (`true`), or cannot any more (`false`); by themselves, if it is so.
@@ -325,18 +317,18 @@ impl<L: Log> Replicator<L> {
     /// # Errors
     ///
     /// If it has not in this time; and as there, at once.
-    pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
-        self.flushed().wait_timeout(timeout).ready().unwrap_or_else(|| Err(self.unflushed()))
+    pub fn flush(&self, timeout: Duration) -> Result<(), Unsettled> {
+        self.flushed().wait_timeout(timeout).ready().unwrap_or_else(|| Err(self.unsettled()))
     }
 
     /// As [`flushed`](Self::flushed), and goes on waiting when only the owner can go on.
-    pub fn flush_async(&self) -> Wait<impl Waitable<Output = Result<(), FlushError>>> {
-        self.settled(false, |all| if all { Ok(()) } else { Err(self.unflushed()) })
+    pub fn flush_async(&self) -> Wait<impl Waitable<Output = Result<(), Unsettled>>> {
+        self.settled(false, |all| if all { Ok(()) } else { Err(self.unsettled()) })
     }
 
-    fn unflushed(&self) -> FlushError {
+    fn unsettled(&self) -> Unsettled {
         let now = self.core.now();
-        self.core.look(|state| FlushError {
+        self.core.look(|state| Unsettled {
             pending: state.protocol.log().pending(),
             waiting_on: waiting_on_from(now, &state.protocol.waiting_on()),
         })

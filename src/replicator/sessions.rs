@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use thiserror::Error;
 
 use super::ticket::Ticket;
+use crate::SharedError;
 use crate::log::{Log, Merged};
 use crate::platform::{Arc, Mutex};
-use crate::protocol::messages::{FatalKind, More, Page, PullError, PushError};
-use crate::shared_error::SharedError;
+use crate::protocol::{FatalKind, More, Page, PullError, PushError};
 
 /// Why a leader refuses a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::choices::Decision;
 use super::core::{Core, State};
 use super::owed::{Owed, Pending, from, in_milliseconds, waiting_on_from};
+use crate::SharedError;
 use crate::log::Log;
 use crate::protocol::{Counters, Direction, Next, Progress, Pull, Push, Time, WaitingOn};
-use crate::shared_error::SharedError;
 
 /// How a [`Replicator`](super::Replicator) stands.
 ///
@@ -80,7 +80,7 @@ impl<P: Copy + Ord> Status<P> {
             Push::Behind { until: Some(until), .. } | Push::Uncertain { until, .. } | Push::Waiting { until, .. } => {
                 *until = from(now, *until);
             }
-            Push::Idle | Push::Sending { .. } | Push::Behind { until: None, .. } | Push::Failed { .. } => {}
+            _ => {}
         }
         let mut pull = protocol.pull().clone();
         if let Pull::Waiting { until, .. } = &mut pull {

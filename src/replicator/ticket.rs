@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::group::{GROUP, group, place};
 use super::unwritten::{Durability, Unwritten};
-use crate::log::growth;
+use crate::SharedError;
 use crate::log::{Log, Merged};
 use crate::platform::event::Shown;
 use crate::platform::{Arc, Instant};
@@ -23,7 +23,6 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Monitor, Topics, Wakers};
 use crate::primitives::wait::{Wait, Waitable, Waited};
 use crate::primitives::wait_queue::Place;
-use crate::shared_error::SharedError;
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -278,7 +277,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         if let Some(unwritten) = &mut self.unwritten {
             unwritten.enter(number, &group);
         }
-        growth::push_back(&mut self.open, count);
+        self.open.push_back(count);
         (number, Ticket { group, place: place(number) })
     }
 

@@ -12,13 +12,12 @@ use super::choices::Matter;
 use super::core::Core;
 use super::status::Status;
 use super::told::topic;
-use super::{CatchUpError, CommitError, Replicator, Ticket};
+use super::{CommitError, Replicator, Ticket, Unsettled};
 use crate::log::Log;
 use crate::platform::Instant;
 use crate::primitives::interrupt::Interrupt;
 use crate::primitives::wait::{Wait, Waitable, Waited, deadline};
 use crate::primitives::wait_queue::Place;
-use crate::protocol::WaitingOn;
 
 /// What a wait for a status waits for.
 struct Watching<'a, L: Log, F> {
@@ -100,16 +99,17 @@ impl<L: Log> Replicator<L> {
     ///
     /// # Errors
     ///
-    /// [`CatchUpError`] at once if none does before the owner has acted, or once the replicator has stopped.
-    pub fn caught_up(&self) -> Wait<impl Waitable<Output = Result<L::Position, CatchUpError>> + use<'_, L>> {
+    /// [`Unsettled`] at once if none does before the owner has acted, or once the replicator has stopped.
+    pub fn caught_up(&self) -> Wait<impl Waitable<Output = Result<L::Position, Unsettled>> + use<'_, L>> {
         Wait::new(Watching {
             core: &self.core,
             look: |status: Option<Status<L::Position>>| {
-                let Some(status) = status else { return Some(Err(CatchUpError { waiting_on: WaitingOn::Stopped })) };
+                let Some(status) = status else { return Some(Err(self.unsettled())) };
                 if let Some((_, head)) = status.progress.caught_up {
                     return Some(Ok(head));
                 }
-                status.pull_waiting_on.is_halted().then_some(Err(CatchUpError { waiting_on: status.pull_waiting_on }))
+                let Status { pending, pull_waiting_on: waiting_on, .. } = status;
+                waiting_on.is_halted().then_some(Err(Unsettled { pending, waiting_on }))
             },
         })
     }

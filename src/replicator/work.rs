@@ -16,6 +16,7 @@ use super::core::{Call, Core, State};
 use super::told::{only, topic, topic_of};
 use super::upstream::Upstream;
 use super::upstream::call::cut_short;
+use crate::SharedError;
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Instant, catch_panic, probe, random, yield_now};
@@ -23,9 +24,8 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
 use crate::primitives::wait_queue::Place;
-use crate::protocol::messages::{Batch, Page, PullError, PushError};
+use crate::protocol::{Batch, Page, PullError, PushError};
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Pull, Time};
-use crate::shared_error::SharedError;
 
 /// A call to upstream.
 pub(super) struct Begun {
@@ -84,7 +84,7 @@ impl<L: Log> Does<L> for Pulls {
     const DIRECTION: Direction = Direction::Pull;
 
     fn begins(state: &mut State<L>, now: Time) -> Next<(u64, L::Position)> {
-        state.protocol.pull_begins(now)
+        state.protocol.next_pull(now)
     }
 
     fn tick(_: &mut Protocol<L>, _: Time) -> Effects<L::Entry> {
@@ -365,7 +365,7 @@ pub(super) fn push_ended<L: Log>(
     now: Time,
 ) -> Effects<L::Entry> {
     probe!(state => PushEnded {
-        push: batch.ticket,
+        push: batch.ticket(),
         events: batch.entries.len(),
         error: error.clone().map(|error| Box::new(error) as _),
     });

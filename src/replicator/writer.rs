@@ -15,14 +15,14 @@ use std::task::Waker;
 use super::core::{Core, Role, State};
 use super::journal::Journal;
 use super::told::topic;
+use crate::SharedError;
+use crate::log::Change;
 use crate::log::Log;
-use crate::log::change::Change;
 use crate::platform::event::Input;
 use crate::platform::{catch_panic, probe};
 use crate::primitives::panics::{FirstPanic, Payload, panic_message};
 use crate::primitives::wait_queue::Place;
-use crate::protocol::{Direction, Effects, Failure, Next, NextWrite, Time};
-use crate::shared_error::SharedError;
+use crate::protocol::{Direction, Effects, Failure, Next, Time};
 
 /// What a journal is to write.
 pub(super) type Changes<L> = Vec<Change<<L as Log>::Entry, <L as Log>::Position>>;
@@ -45,9 +45,9 @@ pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut impl Journal<L>) -> Re
 fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Changes<L>> {
     loop {
         match look(core, report.take(), core.now(), None) {
-            NextWrite::Write(changes) => return Some(changes),
-            NextWrite::Stop => return None,
-            NextWrite::Wait(until) => {
+            Next::Do(changes) => return Some(changes),
+            Next::Stop => return None,
+            Next::Wait { until } => {
                 let deadline = until.and_then(|time| core.instant(time));
                 let due = |state: &mut State<L>| (state.write_due() != Next::Wait { until }).then_some(());
                 // It looks again, however that ends.
@@ -58,11 +58,7 @@ fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Change
 }
 
 /// Looks, for a task. If there is nothing to do it leaves the waker in the queue, in the same critical section.
-pub(super) fn poll<L: Log>(
-    core: &Core<L>,
-    place: &mut Option<Place>,
-    waker: &Waker,
-) -> (NextWrite<L::Entry, L::Position>, Time) {
+pub(super) fn poll<L: Log>(core: &Core<L>, place: &mut Option<Place>, waker: &Waker) -> (Next<Changes<L>>, Time) {
     let now = core.now();
     // No waker is cloned or dropped under the lock: it is user code.
     let mut task = (place, Some(waker.clone()));
@@ -78,7 +74,7 @@ fn look<L: Log>(
     mut report: Option<Written<L>>,
     now: Time,
     mut task: Option<&mut Task<'_>>,
-) -> NextWrite<L::Entry, L::Position> {
+) -> Next<Changes<L>> {
     loop {
         let mut done = None;
         let step = |state: &mut State<L>| {
@@ -89,7 +85,7 @@ fn look<L: Log>(
         let (next, after, topics) = state.transition(Input::Written, step, |_, _| (), || now);
         let wakers = state.notify(topics);
         let former = task.as_mut().and_then(|(place, waker)| {
-            let joins = if let Ok(NextWrite::Wait(_)) = next { waker.take() } else { None };
+            let joins = if let Ok(Next::Wait { .. }) = next { waker.take() } else { None };
             state.join_or_leave(topic::WRITER, place, joins)
         });
         drop(state);
@@ -166,12 +162,12 @@ impl<L: Log> State<L> {
         }
     }
 
-    fn write_begins(&mut self, now: Time) -> NextWrite<L::Entry, L::Position> {
+    fn write_begins(&mut self, now: Time) -> Next<Changes<L>> {
         if let Next::Stop = self.write_due() {
-            return NextWrite::Stop;
+            return Next::Stop;
         }
         let next = self.protocol.next_write(now);
-        if let NextWrite::Write(_) = next {
+        if let Next::Do(_) = next {
             self.writing = Some(now);
             self.tickets.writes();
         }

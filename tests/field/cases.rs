@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use latchwork::log::{Log as _, MemoryEntry, MemoryLog, Merged};
 use latchwork::protocol::{DecisionError, Direction, Failure, Pull, Push, WaitingOn};
-use latchwork::replicator::{CatchUpError, Choice, CommitError, GiveUp, Matter, OnRejected, ResetError};
+use latchwork::replicator::{Choice, CommitError, GiveUp, Matter, OnRejected, ResetError, Unsettled};
 use latchwork::upstream::{Batch, FatalKind, Fault, Memory, More, Page, PullError, PushError, Upstream};
 use latchwork::{Backoff, Cause, Interrupt, Latch, Settled, Ticket, Waited};
 
@@ -761,7 +761,7 @@ fn a_wait_ends_when_only_the_owner_can_go_on() {
     let halted = paused.caught_up().wait();
     let gate = WaitingOn::Gate(Direction::Pull);
     assert!(
-        halted.is_ok() || matches!(&halted, Err(CatchUpError { waiting_on, .. }) if *waiting_on == gate),
+        halted.is_ok() || matches!(&halted, Err(Unsettled { waiting_on, .. }) if *waiting_on == gate),
         "{halted:?}"
     );
     paused.stop();

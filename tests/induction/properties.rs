@@ -3,7 +3,7 @@
 //! A property is about a **step**, about a **state** and the steps that it has, or about the
 //! **graph** of all states: those are looked up in [`graph`](super::graph).
 
-use latchwork::protocol::{Delay, Direction, Fate, NextPull, NextPush, Protocol, Pull, Push, Resend, WaitingOn};
+use latchwork::protocol::{Delay, Direction, Fate, Next, Protocol, Pull, Push, Resend, WaitingOn};
 use latchwork::upstream::{PullError, PushError};
 
 use super::oracle::Manner;
@@ -123,11 +123,11 @@ impl Transition<'_> {
         match self.step {
             Step::Resume(Direction::Push) => pusher,
             Step::Resume(Direction::Pull) => puller,
-            Step::RetryNow | Step::Reconnect => pusher && puller && self.pull_begins(),
+            Step::RetryNow | Step::Reconnect => pusher && puller && self.next_pull(),
             Step::Restart => pusher && puller,
             Step::OverrideRetryAfter => {
-                let push_rests = matches!(protocol.clone().next_push(NOW), NextPush::Wait(Some(_)));
-                let pull_rests = matches!(protocol.clone().next_pull(NOW), NextPull::Wait(Some(_)));
+                let push_rests = matches!(protocol.clone().next_push(NOW), Next::Wait { until: Some(_) });
+                let pull_rests = matches!(protocol.clone().next_pull(NOW), Next::Wait { until: Some(_) });
                 pusher && puller && !push_rests && !pull_rests
             }
             _ => true,
@@ -135,12 +135,12 @@ impl Transition<'_> {
     }
 
     /// Whether a pull begins as soon as it may, if its direction is open and has not failed.
-    fn pull_begins(&self) -> bool {
+    fn next_pull(&self) -> bool {
         let after = self.after();
         let mut protocol = after.protocol.clone();
         let may = after.pull.is_none() && !after.is_paused(Direction::Pull) && !protocol.is_stopped();
         let failed = matches!(protocol.pull(), Pull::Failed { .. });
-        !may || failed || matches!(protocol.next_pull(LATER), NextPull::Pull { .. })
+        !may || failed || matches!(protocol.next_pull(LATER), Next::Do(_))
     }
 
     /// Whether a pull that is going on is asked to end by what makes it pointless.
@@ -452,7 +452,7 @@ impl State {
             WaitingOn::Nothing if pushes => self.pending() == 0,
             // No pull is needed.
             WaitingOn::Nothing => {
-                let begins = matches!(self.protocol.clone().next_pull(LATER), NextPull::Pull { .. });
+                let begins = matches!(self.protocol.clone().next_pull(LATER), Next::Do(_));
                 matches!(self.protocol.pull(), Pull::Idle) && !begins
             }
             WaitingOn::Connectivity(_) if !self.names_connection_rightly(pushes) => false,
@@ -469,12 +469,12 @@ impl State {
             }
             WaitingOn::Clock(until) | WaitingOn::Connectivity(until) => {
                 let push = match self.protocol.clone().next_push(NOW) {
-                    NextPush::Wait(until) => until,
-                    NextPush::Send(_) | NextPush::Stop => None,
+                    Next::Wait { until } => until,
+                    Next::Do(_) | Next::Stop => None,
                 };
                 let pull = match self.protocol.clone().next_pull(NOW) {
-                    NextPull::Wait(until) => until,
-                    NextPull::Pull { .. } | NextPull::Stop => None,
+                    Next::Wait { until } => until,
+                    Next::Do(_) | Next::Stop => None,
                 };
                 push == Some(until) && steps.has(&[Kind::PushTime])
                     || pull == Some(until) && steps.has(&[Kind::PullTime, Kind::PollTime])
@@ -483,7 +483,7 @@ impl State {
             WaitingOn::Gate(direction) => self.is_paused(direction) && steps.has(&[Kind::Resume]),
             // A failure is still told after a stop; what the owner can do then is to start anew.
             WaitingOn::Owner(_) => {
-                let sends = matches!(self.protocol.clone().next_push(LATER), NextPush::Send(_));
+                let sends = matches!(self.protocol.clone().next_push(LATER), Next::Do(_));
                 let decides =
                     steps.has(&[Kind::Restart]) || self.blocked.is_some() && steps.has(&[Kind::RetryRejected]);
                 !(pushes && sends) && (decides || self.protocol.is_stopped())
@@ -514,7 +514,7 @@ impl State {
 
     fn polls_again(&self) -> bool {
         let rests = self.is_paused(Direction::Pull) || self.protocol.is_stopped();
-        let comes = !matches!(self.protocol.clone().next_pull(NOW), NextPull::Wait(None));
+        let comes = !matches!(self.protocol.clone().next_pull(NOW), Next::Wait { until: None });
         rests || comes || self.pull.is_some() || matches!(self.protocol.pull(), Pull::Failed { .. })
     }
 
@@ -533,7 +533,7 @@ impl State {
             Pull::Pulling { ending, .. } => ending || self.pull.as_ref().is_some_and(|pull| pull.after_doubt),
             Pull::Failed { .. } => true,
             _ => {
-                let begins = matches!(self.protocol.clone().next_pull(LATER), NextPull::Pull { .. });
+                let begins = matches!(self.protocol.clone().next_pull(LATER), Next::Do(_));
                 begins || self.is_paused(Direction::Pull)
             }
         }

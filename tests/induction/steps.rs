@@ -1,6 +1,6 @@
 //! What may happen next, and of which kind it is.
 
-use latchwork::protocol::{Direction, Fate, NextPull, NextPush, Pull, Push};
+use latchwork::protocol::{Direction, Fate, Next, Pull, Push};
 use latchwork::upstream::More;
 
 use super::oracle::{MOST, Manner};
@@ -312,35 +312,35 @@ impl State {
     fn looks_of_pusher(&self, steps: &mut Steps<'_>) {
         let mut protocol = self.protocol.clone();
         match protocol.next_push(NOW) {
-            NextPush::Send(_) => {
+            Next::Do(_) => {
                 steps.add(Kind::Send, Step::Send(Manner::Advance));
                 steps.add(Kind::LogBreaks, Step::Send(Manner::Break));
                 steps.add(Kind::LogPanics, Step::Send(Manner::Panic));
             }
             // From now on it waits for more events.
-            NextPush::Wait(Some(_)) if self.protocol.push() != protocol.push() => {
+            Next::Wait { until: Some(_) } if self.protocol.push() != protocol.push() => {
                 steps.add(Kind::Send, Step::Send(Manner::Advance));
             }
-            NextPush::Wait(Some(_)) => steps.add(Kind::PushTime, Step::PushTime),
+            Next::Wait { until: Some(_) } => steps.add(Kind::PushTime, Step::PushTime),
             // What has come to nothing is looked at as well: it may have changed the state.
-            NextPush::Wait(None) if matches!(self.protocol.push(), Push::Waiting { .. }) => {
+            Next::Wait { until: None } if matches!(self.protocol.push(), Push::Waiting { .. }) => {
                 steps.add(Kind::Send, Step::Send(Manner::Advance));
             }
-            NextPush::Wait(None) | NextPush::Stop => {}
+            Next::Wait { until: None } | Next::Stop => {}
         }
     }
 
     fn looks_of_puller(&self, steps: &mut Steps<'_>) {
         match self.protocol.clone().next_pull(NOW) {
-            NextPull::Pull { .. } => steps.add(Kind::BeginPull, Step::BeginPull),
-            NextPull::Wait(Some(_)) => {
+            Next::Do(_) => steps.add(Kind::BeginPull, Step::BeginPull),
+            Next::Wait { until: Some(_) } => {
                 let polls = *self.protocol.pull() == Pull::Idle && !self.named[index(Direction::Pull)];
                 steps.add(if polls { Kind::PollTime } else { Kind::PullTime }, Step::PullTime);
             }
-            NextPull::Wait(None) if matches!(self.protocol.pull(), Pull::Waiting { .. }) => {
+            Next::Wait { until: None } if matches!(self.protocol.pull(), Pull::Waiting { .. }) => {
                 steps.add(Kind::BeginPull, Step::BeginPull);
             }
-            NextPull::Wait(None) | NextPull::Stop => {}
+            Next::Wait { until: None } | Next::Stop => {}
         }
     }
 

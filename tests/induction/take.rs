@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use latchwork::log::{Log as _, Merged};
-use latchwork::protocol::{Delay, Effects, Failure, Fate, NextPull, NextPush, Protocol, Pull, Push};
+use latchwork::protocol::{Delay, Effects, Failure, Fate, Next, Protocol, Pull, Push};
 use latchwork::upstream::{FatalKind, More, Page as UpstreamPage, PullError, PushError};
 
 use super::oracle::{Entry, MOST, Manner, Oracle, Position};
@@ -218,26 +218,26 @@ impl Taken {
 
     fn send(&mut self, now: Duration, manner: Manner) {
         self.state.protocol.log().will(manner);
-        let mut next = NextPush::Wait(None);
+        let mut next = Next::Wait { until: None };
         self.contained(Pushing, |protocol| {
             next = protocol.next_push(now);
             Effects::default()
         });
         let state = &mut self.state;
-        if let NextPush::Send(batch) = next {
+        if let Next::Do(batch) = next {
             let (taken, interrupted, before_restart, former, carried) = (false, false, false, false, false);
             state.push = Some(PushCall { batch, taken, interrupted, before_restart, former, carried });
         } else {
             // A wait for more events that begins at the end of time ends there.
             let begins = now == LATER && matches!(state.protocol.push(), Push::Waiting { reason: Delay::Linger, .. });
-            self.swallowed = !begins && matches!(state.protocol.clone().next_push(now), NextPush::Send(_));
+            self.swallowed = !begins && matches!(state.protocol.clone().next_push(now), Next::Do(_));
         }
     }
 
     fn begin_pull(&mut self, now: Duration) {
         let state = &mut self.state;
-        let NextPull::Pull { ticket, cursor } = state.protocol.next_pull(now) else {
-            self.swallowed = matches!(state.protocol.clone().next_pull(now), NextPull::Pull { .. });
+        let Next::Do((ticket, cursor)) = state.protocol.next_pull(now) else {
+            self.swallowed = matches!(state.protocol.clone().next_pull(now), Next::Do(_));
             return;
         };
         self.cursor = Some(cursor);

@@ -1,6 +1,6 @@
 //! The calls that a driver makes, and what comes of them.
 
-use latchwork::protocol::{Effects, Failure, Fate, NextPull, NextPush, Pull, Push, Time};
+use latchwork::protocol::{Effects, Failure, Fate, Next, Pull, Push, Time};
 use latchwork::upstream::{Batch, FatalKind, More, Page, PullError, PushError};
 
 use super::client::{Client, Core, NAMED, NOW, PullCall, PushCall, Unresolved, World, bits, events};
@@ -93,14 +93,14 @@ pub fn panicked() -> Failure {
 
 impl Client {
     pub(super) fn send(&mut self, now: Time, world: &mut World<'_>) {
-        let mut next = NextPush::Stop;
+        let mut next = Next::Stop;
         let lied = self.input(world, |protocol| {
             next = protocol.next_push(now);
             Effects::default()
         });
-        let NextPush::Send(batch) = next else {
+        let Next::Do(batch) = next else {
             // It had to be asked twice for the same: a driver that waits will not ask a second time.
-            self.asleep = matches!(self.protocol.clone().next_push(NOW), NextPush::Send(_));
+            self.asleep = matches!(self.protocol.clone().next_push(NOW), Next::Do(_));
             return world.broken.unless(!self.asleep || lied, Property::NothingSwallowed);
         };
         let base = self.cursor() as u64;
@@ -297,7 +297,7 @@ impl Client {
     }
 
     pub(super) fn begin_pull(&mut self, now: Time, world: &mut World<'_>) {
-        let NextPull::Pull { ticket, cursor } = self.protocol.next_pull(now) else {
+        let Next::Do((ticket, cursor)) = self.protocol.next_pull(now) else {
             let over = !matches!(self.protocol.pull(), Pull::Waiting { .. });
             return world.broken.unless(over, Property::RetryLeadsToAttempt);
         };

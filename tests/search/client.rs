@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use latchwork::Backoff;
 use latchwork::log::Log;
-use latchwork::protocol::{
-    Delay, Direction, Effects, Failure, NextPull, NextPush, Protocol, Pull, Push, Resend, Settings, Time,
-};
+use latchwork::protocol::{Delay, Direction, Effects, Failure, Next, Protocol, Pull, Push, Resend, Settings, Time};
 use latchwork::upstream::{Batch, FatalKind};
 
 use super::calls::{Answer, End};
@@ -324,20 +322,20 @@ impl Client {
             (None, state) => {
                 let mut asked = self.protocol.clone();
                 match asked.next_push(NOW) {
-                    NextPush::Send(_) => steps.push(Step::Send),
+                    Next::Do(_) => steps.push(Step::Send),
                     // It finds out something by asking, or begins to wait.
-                    NextPush::Wait(_) if asked.push() != state => steps.push(Step::Send),
-                    NextPush::Wait(Some(until)) if until < Time::MAX => steps.push(Step::PushTimer),
-                    NextPush::Wait(_) | NextPush::Stop => {}
+                    Next::Wait { .. } if asked.push() != state => steps.push(Step::Send),
+                    Next::Wait { until: Some(until) } if until < Time::MAX => steps.push(Step::PushTimer),
+                    Next::Wait { .. } | Next::Stop => {}
                 }
             }
         }
         match &self.pull {
             Some(call) => call.steps(config, upstream, steps),
             None => match self.protocol.clone().next_pull(NOW) {
-                NextPull::Pull { .. } => steps.push(Step::BeginPull),
-                NextPull::Wait(Some(until)) if until < Time::MAX => steps.push(Step::PullTimer),
-                NextPull::Wait(_) | NextPull::Stop => {}
+                Next::Do(_) => steps.push(Step::BeginPull),
+                Next::Wait { until: Some(until) } if until < Time::MAX => steps.push(Step::PullTimer),
+                Next::Wait { .. } | Next::Stop => {}
             },
         }
         self.writer_steps(steps);
@@ -352,7 +350,7 @@ impl Client {
         match step {
             Step::Send => self.send(NOW, world),
             Step::PushTimer => {
-                let NextPush::Wait(Some(until)) = self.protocol.clone().next_push(NOW) else { return };
+                let Next::Wait { until: Some(until) } = self.protocol.clone().next_push(NOW) else { return };
                 // What else a time is named for is a catch-up.
                 let backing_off = !matches!(self.protocol.push(), Push::Behind { .. });
                 if backing_off {
@@ -374,7 +372,7 @@ impl Client {
             Step::Reconnect => self.reconnect(world),
             Step::BeginPull => self.begin_pull(NOW, world),
             Step::PullTimer => {
-                let NextPull::Wait(Some(until)) = self.protocol.clone().next_pull(NOW) else { return };
+                let Next::Wait { until: Some(until) } = self.protocol.clone().next_pull(NOW) else { return };
                 self.calls[1] = 0;
                 self.named[1] &= until < NAMED;
                 self.begin_pull(until, world);

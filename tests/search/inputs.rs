@@ -1,7 +1,7 @@
 //! What each input must lead to, and what owners do.
 
 use latchwork::log::{Log, MemoryEntry, Merged};
-use latchwork::protocol::{Direction, Effects, Failure, Fate, NextPull, NextPush, Protocol, Push};
+use latchwork::protocol::{Direction, Effects, Failure, Fate, Next, Protocol, Push};
 
 use super::client::{Client, Core, NOW, Unresolved, World, bits, events, failures};
 use super::log::{Event, Ledger};
@@ -50,8 +50,8 @@ impl Client {
         }
         self.owner_says(world, if overrides { Protocol::override_retry_after } else { Protocol::retry_now });
         let mut asked = self.protocol.clone();
-        let push_rests = matches!(asked.next_push(NOW), NextPush::Wait(Some(_)));
-        let pull_rests = matches!(asked.next_pull(NOW), NextPull::Wait(Some(_)));
+        let push_rests = matches!(asked.next_push(NOW), Next::Wait { until: Some(_) });
+        let pull_rests = matches!(asked.next_pull(NOW), Next::Wait { until: Some(_) });
         world.broken.unless(self.has_looked() && !(overrides && (push_rests || pull_rests)), Property::OwnerIsHeard);
     }
 

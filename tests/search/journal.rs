@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use latchwork::journal::{Change, Changed, Recovered};
 use latchwork::log::{MemoryEntry, Merged};
-use latchwork::protocol::{Effects, Failure, NextWrite, Protocol};
+use latchwork::protocol::{Effects, Failure, Next, Protocol};
 
 use super::client::{Client, LATER, Step, World, events};
 use super::log::{Event, Ledger};
@@ -90,14 +90,14 @@ impl Client {
             steps.push(Step::Write);
         } else if self.is_writing() {
             steps.push(Step::EndWrite);
-        } else if let NextWrite::Write(_) = self.protocol.clone().next_write(LATER) {
+        } else if let Next::Do(_) = self.protocol.clone().next_write(LATER) {
             steps.push(Step::BeginWrite);
         }
     }
 
     /// What may wait for company has waited, or what it waits for has come.
     pub fn begin_write(&mut self) {
-        let (Some(disk), NextWrite::Write(changes)) = (&mut self.disk, self.protocol.next_write(LATER)) else {
+        let (Some(disk), Next::Do(changes)) = (&mut self.disk, self.protocol.next_write(LATER)) else {
             return;
         };
         (disk.writing, disk.taken) = (changes, (1 << self.committed) - 1);

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, Failure, NextPull, NextPush, Pull, Push, Time, WaitingOn};
+use latchwork::protocol::{Direction, Failure, Next, Pull, Push, Time, WaitingOn};
 
 use super::client::{Client, NOW, Step, bits, failures};
 use super::faults::Fault;
@@ -158,11 +158,11 @@ fn names_who_can_move(search: &Search, state: &State, client: &Client) -> bool {
     let protocol = &client.protocol;
     let times = [
         match protocol.clone().next_push(NOW) {
-            NextPush::Wait(until) if can(&[Step::PushTimer]) => until,
+            Next::Wait { until } if can(&[Step::PushTimer]) => until,
             _ => None,
         },
         match protocol.clone().next_pull(NOW) {
-            NextPull::Wait(until) if can(&[Step::PullTimer]) => until,
+            Next::Wait { until } if can(&[Step::PullTimer]) => until,
             _ => None,
         },
     ];

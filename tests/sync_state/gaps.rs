@@ -2,7 +2,7 @@
 
 use latchwork::Replicator;
 use latchwork::log::{Log, Merged};
-use latchwork::protocol::{Direction, NextPull, NextPush, Protocol, Pull, Settings, Time};
+use latchwork::protocol::{Direction, Next, Protocol, Pull, Settings, Time};
 use latchwork::sync_state::{Entry, Error, Event, LocalOnly, SeqNum, SyncState};
 use latchwork::upstream::{Fault, Memory, More, Page};
 use proptest::collection::vec;
@@ -121,11 +121,11 @@ fn merge_takes_a_page_in_which_generations_differ() {
 #[test]
 fn a_lossy_echo_does_not_make_local_only_events_be_sent_twice() {
     let mut protocol = Protocol::new(session(SeqNum::ROOT), Settings::default());
-    let NextPull::Pull { ticket, .. } = protocol.next_pull(Time::ZERO) else { panic!("pulls are live") };
+    let Next::Do((ticket, _)) = protocol.next_pull(Time::ZERO) else { panic!("pulls are live") };
     let page = |entries| Page { entries, more: More::None };
     let _ = protocol.page_pulled(ticket, page(vec![]), 0, Time::ZERO).expect("nothing is new");
     protocol.commit(vec![local(1), local(2)]).expect("they have numbers");
-    let NextPush::Send(batch) = protocol.next_push(Time::ZERO) else { panic!("there is something to send") };
+    let Next::Do(batch) = protocol.next_push(Time::ZERO) else { panic!("there is something to send") };
     // The echo comes before the answer.
     let echo = page(batch.entries[1..].to_vec());
     let error = protocol.page_pulled(ticket, echo, 0, Time::ZERO).expect_err("something is missing");

@@ -8,3 +8,7 @@ pub mod signals;
 pub mod sync_points;
 
 include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));
+
+mod latchwork_core {
+    include!(concat!(env!("OUT_DIR"), "/src/latchwork_core/lib.rs"));
+}

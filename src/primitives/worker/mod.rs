@@ -37,15 +37,13 @@ use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use thiserror::Error;
-
 pub use self::policy::RestartPolicy;
 pub use self::run::{Ended, Exit, Run};
 pub use self::shared::{Handle, Phase, Status};
 use self::shared::{Shared, work};
+use crate::SharedError;
 use crate::platform::{Arc, Instant, is_unwinding, thread};
 use crate::primitives::wait::deadline;
-use crate::shared_error::SharedError;
 
 /// A restartable worker on a thread of its own: a *supervised process* (Erlang/OTP). See the
 /// [module](self) for what it promises.
@@ -230,8 +228,3 @@ impl fmt::Debug for Worker {
         f.debug_struct("Worker").field("name", &self.name()).finish_non_exhaustive()
     }
 }
-
-/// The worker has been stopped and will not run again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the worker has been stopped")]
-pub struct Stopped;

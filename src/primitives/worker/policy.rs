@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::backoff::Backoff;
+use crate::Backoff;
 use crate::platform::Instant;
 
 /// What a [`Worker`](crate::Worker) does when a run fails or panics without having been interrupted.

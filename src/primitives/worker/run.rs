@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use crate::SharedError;
 use crate::platform::catch_panic;
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::panics::panic_message;
-use crate::shared_error::SharedError;
 
 /// What a body is told about its present run.
 #[derive(Debug)]

@@ -5,17 +5,17 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::RestartPolicy;
 use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
-use super::{RestartPolicy, Stopped};
+use crate::SharedError;
 use crate::platform::event::Shown;
 use crate::platform::{Arc, Instant, catch_panic, probe, random, thread};
-use crate::primitives::interrupt::{Cause, Interrupt};
+use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
 use crate::primitives::wait::{Wait, Waitable, Waited, deadline};
 use crate::primitives::wait_queue::wake_all;
-use crate::shared_error::SharedError;
 
 /// What can be done with a worker without owning it. Clones are the same worker.
 #[derive(Clone)]
@@ -128,11 +128,11 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Stopped`], if the worker has been told to stop.
-    pub fn restart(&self) -> Result<u64, Stopped> {
+    /// [`Interrupted`] by [`Cause::Stop`], if the worker has been told to stop.
+    pub fn restart(&self) -> Result<u64, Interrupted> {
         let (requested, wakers) = self.shared.state.change_quietly(|state| {
             if state.stopping {
-                return (Err(Stopped), 0);
+                return (Err(Interrupted { cause: Cause::Stop }), 0);
             }
             state.requested = true;
             state.history.reset();

@@ -5,8 +5,8 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{AsyncJournal, Journal};
+use crate::log::Change;
 use crate::log::Log;
-use crate::log::change::Change;
 use crate::platform::Mutex;
 use crate::replicator::elsewhere::{Elsewhere, Handover, Job};
 

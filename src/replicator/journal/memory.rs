@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{AsyncJournal, Journal};
 use crate::log::Log;
-use crate::log::change::{Change, ChangeError, Recovered};
+use crate::log::{Change, ChangeError, Recovered};
 use crate::platform::Arc;
 use crate::platform::event::Shown;
 use crate::primitives::monitor::Monitor;
@@ -90,7 +90,8 @@ impl<L: Log> Journal<L> for Memory<L> {
                 return Err(MemoryError::Full);
             }
             // All or nothing, as a transaction.
-            let mut held = Recovered { changes: self.changes, ..state.held.clone() };
+            let mut held = state.held.clone();
+            held.changes = self.changes;
             changes.iter().try_for_each(|change| held.apply(change, state.is_sent))?;
             self.changes = held.changes;
             state.held = held;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::platform::catch_panic;
 use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
 use crate::primitives::panics::Payload;
-use crate::protocol::messages::{PullError, PushError};
+use crate::protocol::{PullError, PushError};
 
 /// What has come of a pull whose interrupt is set.
 pub(crate) fn cut_short(cause: Cause) -> PullError {

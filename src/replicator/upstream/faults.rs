@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::log::Log;
 use crate::platform::{Arc, Mutex, is_unwinding};
-use crate::protocol::messages::{Batch, FatalKind, More, Page, PushError};
+use crate::protocol::{Batch, FatalKind, More, Page, PushError};
 
 /// Something that goes wrong once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

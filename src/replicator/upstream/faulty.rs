@@ -11,11 +11,11 @@ use std::time::Duration;
 use super::deadline::Watch;
 use super::faults::{BUSY, DIED, Fault, Faults, OTHER, REFUSED, before_push};
 use super::{AsyncPull, AsyncUpstream, Upstream};
+use crate::SharedError;
 use crate::log::Log;
 use crate::primitives::interrupt::{Interrupt, Interrupted};
 use crate::primitives::wait::deadline;
-use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
-use crate::shared_error::SharedError;
+use crate::protocol::{Batch, FatalKind, More, Page, PullError, PushError};
 
 /// Any upstream, for threads or for tasks, with [faults](Fault) to inject: for tests of what becomes of a user's events.
 ///

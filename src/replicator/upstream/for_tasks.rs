@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{AsyncPull, AsyncUpstream, Upstream};
 use crate::log::Log;
-use crate::protocol::messages::{Batch, Page, PullError, PushError};
+use crate::protocol::{Batch, Page, PullError, PushError};
 use crate::replicator::elsewhere::{Begun, Elsewhere, Handover, Job, NOT_RUN};
 
 /// An [`Upstream`] as an [`AsyncUpstream`]. Its calls run elsewhere, by a function that has a job run where it may block:

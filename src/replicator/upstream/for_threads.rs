@@ -11,7 +11,7 @@ use super::deadline::Watch;
 use super::{AsyncPull, AsyncUpstream, Upstream};
 use crate::log::Log;
 use crate::primitives::interrupt::Interrupt;
-use crate::protocol::messages::{Batch, Page, PullError, PushError};
+use crate::protocol::{Batch, Page, PullError, PushError};
 
 /// An [`AsyncUpstream`] as an [`Upstream`], so that a backend is written once. Its futures run on the replicator's two
 /// threads, by a function that blocks on one: `pollster::block_on`, or a runtime's.

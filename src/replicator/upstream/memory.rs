@@ -13,7 +13,7 @@ use crate::platform::event::Shown;
 use crate::primitives::interrupt::Interrupt;
 use crate::primitives::monitor::Monitor;
 use crate::primitives::wait::{Wait, Waitable, Waited};
-use crate::protocol::messages::{Batch, FatalKind, More, Page, PullError, PushError};
+use crate::protocol::{Batch, FatalKind, More, Page, PullError, PushError};
 
 /// An upstream in memory. Clones are the same upstream.
 ///

@@ -17,7 +17,7 @@ pub use self::memory::Memory;
 pub use self::tasks::{AsyncPull, AsyncUpstream};
 use crate::log::Log;
 use crate::primitives::interrupt::Interrupt;
-use crate::protocol::messages::{Batch, Page, PullError, PushError};
+use crate::protocol::{Batch, Page, PullError, PushError};
 
 /// An upstream: it takes batches in, and gives out, in order, all that it has taken from any client.
 ///

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::log::Log;
-use crate::protocol::messages::{Batch, Page, PullError, PushError};
+use crate::protocol::{Batch, Page, PullError, PushError};
 
 /// An [`Upstream`](super::Upstream) for tasks: its contract is the same, and what is different is how a call ends early.
 ///

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use latchwork::worker::{Ended, Handle, Phase, Status, Stopped};
-use latchwork::{Backoff, RestartPolicy, Waited, Worker};
+use latchwork::worker::{Ended, Handle, Phase, Status};
+use latchwork::{Backoff, Cause, Interrupted, RestartPolicy, Waited, Worker};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -189,12 +189,12 @@ impl World {
         self.patiently(|| restarted = Some(handle.restart()));
         // If a waker has panicked, it was woken because the request had been made.
         let stopping = handle.status().stopping;
-        match restarted.unwrap_or(if stopping { Err(Stopped) } else { Ok(begun + 1) }) {
+        match restarted.unwrap_or(if stopping { Err(Interrupted { cause: Cause::Stop }) } else { Ok(begun + 1) }) {
             Ok(next) => {
                 self.unless(next > begun, || format!("run {next} was promised when {begun} had begun"));
                 self.promised.fetch_max(next, Ordering::SeqCst);
             }
-            Err(Stopped) => self.unless(handle.status().stopping, || "a worker that was not stopped says so".into()),
+            Err(_) => self.unless(handle.status().stopping, || "a worker that was not stopped says so".into()),
         }
     }
 
@@ -393,7 +393,7 @@ fn finish(world: &World, worker: ManuallyDrop<Worker>, seen: &Seen) -> TestCaseR
     prop_assert!(matches!(status.phase, Phase::Stopped), "{:?}", status);
     world.look(&status);
     prop_assert_eq!(world.begun.load(Ordering::SeqCst), status.generation);
-    prop_assert_eq!(handle.restart(), Err(Stopped));
+    prop_assert_eq!(handle.restart(), Err(Interrupted { cause: Cause::Stop }));
     prop_assert!(poll_up_to(1, handle.stopped()).is_some());
     prop_assert!(poll_up_to(1, handle.idle()).is_some());
     Ok(())

@@ -1,7 +1,7 @@
 //! A client's calls: what they are answered, and what it must make of that.
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, Effects, NextPull, NextPush, Time};
+use latchwork::protocol::{Direction, Effects, Next, Time};
 use latchwork::sync_state::Position;
 use latchwork::upstream::{self, Batch, FatalKind, More, PullError, PushError};
 use proptest::prelude::*;
@@ -18,19 +18,19 @@ impl Client {
         self.input(world, |protocol| ((), protocol.tick(now)))?.ok();
         let asked = self.input(world, |protocol| (protocol.next_push(now), Effects::default()))?;
         match asked {
-            Ok(NextPush::Send(batch)) => {
+            Ok(Next::Do(batch)) => {
                 world.seen.tell(|| format!("client {} sends {:?}", self.id, batch.entries));
                 self.sends_the_first(&batch)?;
                 self.watch.sends(self, world)?;
                 self.watch.begins(Direction::Push, world.now)?;
                 self.push = Some(PushCall { batch, answer: None, hangs: false, interrupted: false });
             }
-            Ok(NextPush::Wait(until)) => {
+            Ok(Next::Wait { until }) => {
                 let again = self.trial().next_push(now);
-                let same = matches!(again, NextPush::Wait(again) if again == until);
+                let same = matches!(again, Next::Wait { until: again } if again == until);
                 prop_assert!(same, "told to wait until {:?}, and then {:?}", until, again);
             }
-            Ok(NextPush::Stop) => prop_assert!(self.is_stopped()),
+            Ok(Next::Stop) => prop_assert!(self.is_stopped()),
             Err(failure) => {
                 self.watch.may_fail = true;
                 self.input(world, |protocol| (protocol.push_unsent(failure), Effects::default()))?.ok();
@@ -174,7 +174,7 @@ impl Client {
         let now = world.now;
         let asked = self.input(world, |protocol| (protocol.next_pull(now), Effects::default()))?;
         match asked {
-            Ok(NextPull::Pull { ticket, cursor }) => {
+            Ok(Next::Do((ticket, cursor))) => {
                 world.seen.tell(|| format!("client {} begins pull {ticket} from {cursor}", self.id));
                 prop_assert_eq!(cursor, self.cursor(), "where a pull begins");
                 self.watch.begins(Direction::Pull, world.now)?;
@@ -183,11 +183,11 @@ impl Client {
                 let (caught_up, interrupted, lost) = (ended, false, false);
                 self.pull = Some(PullCall { ticket, cursor, target, caught_up, interrupted, lost });
             }
-            Ok(NextPull::Wait(until)) => {
+            Ok(Next::Wait { until }) => {
                 let again = self.trial().next_pull(now);
-                prop_assert_eq!(again, NextPull::Wait(until), "told twice");
+                prop_assert_eq!(again, Next::Wait { until }, "told twice");
             }
-            Ok(NextPull::Stop) => prop_assert!(self.is_stopped()),
+            Ok(Next::Stop) => prop_assert!(self.is_stopped()),
             Err(failure) => return Err(TestCaseError::fail(format!("nothing of the log's is called: {failure}"))),
         }
         self.after(world)

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use latchwork::Backoff;
 use latchwork::log::{Log, Merged};
-use latchwork::protocol::{
-    DecisionError, Direction, Effects, Failure, NextPull, NextPush, Protocol, Push, Resend, Settings, Time,
-};
+use latchwork::protocol::{DecisionError, Direction, Effects, Failure, Next, Protocol, Push, Resend, Settings, Time};
 use latchwork::sync_state::Position;
 use latchwork::upstream::{Batch, PushError};
 use proptest::prelude::*;
@@ -221,12 +219,12 @@ impl Client {
     /// When its driver wants to look again.
     pub fn wakes_at(&self, now: Time) -> Option<Time> {
         let push = self.push.is_none().then(|| match self.trial().next_push(now) {
-            NextPush::Wait(until) => until,
-            NextPush::Send(_) | NextPush::Stop => None,
+            Next::Wait { until } => until,
+            Next::Do(_) | Next::Stop => None,
         });
         let pull = self.pull.is_none().then(|| match self.trial().next_pull(now) {
-            NextPull::Wait(until) => until,
-            NextPull::Pull { .. } | NextPull::Stop => None,
+            Next::Wait { until } => until,
+            Next::Do(_) | Next::Stop => None,
         });
         [push, pull].into_iter().flatten().flatten().filter(|until| *until > now).min()
     }

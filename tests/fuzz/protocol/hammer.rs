@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use latchwork::Backoff;
 use latchwork::log::MemoryLog;
-use latchwork::protocol::{NextPull, NextPush, Protocol, Resend, Settings, Time};
+use latchwork::protocol::{Next, Protocol, Resend, Settings, Time};
 use latchwork::upstream::{More, Page, PullError, PushError};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -132,20 +132,20 @@ impl Driver<'_> {
             let ticked = self.protocol.tick(self.now).interrupt_pull;
             self.interrupted(ticked);
             let push = match self.protocol.next_push(self.now) {
-                NextPush::Send(batch) => {
+                Next::Do(batch) => {
                     self.answer(batch);
                     continue;
                 }
-                NextPush::Wait(until) => until,
-                NextPush::Stop => None,
+                Next::Wait { until } => until,
+                Next::Stop => None,
             };
-            if let NextPull::Pull { ticket, .. } = self.protocol.next_pull(self.now) {
+            if let Next::Do((ticket, _)) = self.protocol.next_pull(self.now) {
                 self.pull(ticket);
                 continue;
             }
             let pull = match self.protocol.next_pull(self.now) {
-                NextPull::Wait(until) => until,
-                NextPull::Pull { .. } | NextPull::Stop => None,
+                Next::Wait { until } => until,
+                Next::Do(_) | Next::Stop => None,
             };
             let page = self.staying.map(|(_, _, next)| next);
             return [push, pull, page].into_iter().flatten().min();

@@ -1,7 +1,7 @@
 //! What is promised, looked at after every input.
 
 use latchwork::log::Log;
-use latchwork::protocol::{Counters, Direction, Failure, NextPull, NextPush, Protocol, Pull, Push, Time, WaitingOn};
+use latchwork::protocol::{Counters, Direction, Failure, Next, Protocol, Pull, Push, Time, WaitingOn};
 use latchwork::sync_state::Position;
 use latchwork::upstream::{Batch, FatalKind, PullError, PushError};
 use proptest::prelude::*;
@@ -275,12 +275,12 @@ impl Watch {
             Direction::Push => {
                 let busy = matches!(trial.push(), Push::Sending { .. } | Push::Uncertain { .. } | Push::Failed { .. });
                 let blocked = trial.rejected().is_some_and(|(index, _)| index == 0);
-                busy || blocked || trial.log().pending() == 0 || matches!(trial.next_push(world.now), NextPush::Send(_))
+                busy || blocked || trial.log().pending() == 0 || matches!(trial.next_push(world.now), Next::Do(_))
             }
             Direction::Pull => {
                 let busy = matches!(trial.pull(), Pull::Pulling { .. } | Pull::Failed { .. });
                 let idle = trial.pull_waiting_on() == WaitingOn::Nothing;
-                busy || idle || matches!(trial.next_pull(world.now), NextPull::Pull { .. })
+                busy || idle || matches!(trial.next_pull(world.now), Next::Do(_))
             }
         };
         prop_assert!(goes, "it does not look again to {}: {}", direction, client.told());
@@ -301,7 +301,7 @@ impl Watch {
         prop_assert_eq!(nothing, protocol.log().pending() == 0, "{}", client.told());
         prop_assert!(self.can_move(&on, client, world), "{:?} cannot move: {}", on, client.told());
         if pulling == WaitingOn::Nothing {
-            let idle = matches!(client.trial().next_pull(world.now), NextPull::Wait(_) | NextPull::Stop);
+            let idle = matches!(client.trial().next_pull(world.now), Next::Wait { .. } | Next::Stop);
             prop_assert!(idle, "there is something to pull: {}", client.told());
         } else if pulling == WaitingOn::Upstream(Direction::Pull) {
             prop_assert!(client.pull.is_some(), "nothing is pulled: {}", client.told());
@@ -336,8 +336,8 @@ impl Watch {
     fn can_move(&self, on: &WaitingOn, client: &Client, world: &World<'_>) -> bool {
         match on {
             WaitingOn::Nothing => true,
-            WaitingOn::Pusher => matches!(client.trial().next_push(world.now), NextPush::Send(_)),
-            WaitingOn::Puller => matches!(client.trial().next_pull(world.now), NextPull::Pull { .. }),
+            WaitingOn::Pusher => matches!(client.trial().next_push(world.now), Next::Do(_)),
+            WaitingOn::Puller => matches!(client.trial().next_pull(world.now), Next::Do(_)),
             WaitingOn::Upstream(Direction::Push) => client.push.is_some(),
             WaitingOn::Upstream(Direction::Pull) => client.is_pulling(world),
             WaitingOn::Clock(until) | WaitingOn::Connectivity(until) => self.comes(*until, on, client, world),
@@ -361,8 +361,8 @@ impl Watch {
         let mut trial = client.trial();
         let then = until.max(world.now);
         let ticked = trial.tick(then).interrupt_pull;
-        let sends = matches!(trial.next_push(then), NextPush::Send(_));
-        let pulls = matches!(trial.next_pull(then), NextPull::Pull { .. });
+        let sends = matches!(trial.next_push(then), Next::Do(_));
+        let pulls = matches!(trial.next_pull(then), Next::Do(_));
         near && (ticked || sends || pulls || trial.waiting_on() != *on)
     }
 }

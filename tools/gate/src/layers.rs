@@ -1,4 +1,4 @@
-//! Which way the arrows between the files of `src` point.
+//! Which way the arrows between the files of a crate point.
 //!
 //! An arrow goes from a file to the file that has what it names: through what is imported on the way, so that
 //! `super::Page`, which the parent has from `crate::message`, is an arrow to `message.rs`. What a parent names in its
@@ -9,29 +9,36 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use crate::names::PLATFORM;
 use crate::source::{Named, Source};
 
-/// A module at the top of `src`, and those that it may name.
-struct Folder {
+/// A module at the top of a crate, and those that it may name.
+pub struct Folder {
     name: &'static str,
     stands_on: &'static [&'static str],
 }
 
-/// From the ground up. Those before the platform are pure.
-const FOLDERS: &[Folder] = &[
+/// The pure half, from the ground up.
+pub const CORE: &[Folder] = &[
     Folder { name: "backoff", stands_on: &[] },
     Folder { name: "shared_error", stands_on: &[] },
     Folder { name: "log", stands_on: &[] },
     Folder { name: "sync_state", stands_on: &["log"] },
     Folder { name: "protocol", stands_on: &["backoff", "log", "shared_error"] },
+];
+
+/// What stands on it, from the ground up. What it names of the pure half leads to another crate.
+pub const LATCHWORK: &[Folder] = &[
     Folder { name: PLATFORM, stands_on: &[] },
-    Folder { name: "primitives", stands_on: &["backoff", PLATFORM, "shared_error"] },
-    Folder { name: "replicator", stands_on: &["backoff", "log", PLATFORM, "primitives", "protocol", "shared_error"] },
-    Folder { name: "contract", stands_on: &["log", PLATFORM, "primitives", "protocol", "replicator", "shared_error"] },
+    Folder { name: "primitives", stands_on: &[PLATFORM] },
+    Folder { name: "replicator", stands_on: &[PLATFORM, "primitives"] },
+    Folder { name: "contract", stands_on: &[PLATFORM, "primitives", "replicator"] },
     // Text.
     Folder { name: "guide", stands_on: &[] },
 ];
 
 /// The files, and their arrows.
 pub struct Graph {
+    /// Where they are, named from the repository.
+    root: &'static str,
+    /// Named from there.
     files: Vec<String>,
     /// From, to, and the line that names it first.
     arrows: BTreeMap<(usize, usize), usize>,
@@ -109,8 +116,10 @@ impl<'a> Modules<'a> {
 }
 
 impl Graph {
-    /// Of files, named from `src`.
-    pub fn new(sources: &BTreeMap<String, Source>) -> Self {
+    /// Of the files in a crate's `root`, named from the repository.
+    pub fn new(root: &'static str, sources: &BTreeMap<String, Source>) -> Self {
+        let own = |file: &'_ str| file.trim_start_matches(root).trim_start_matches('/').to_owned();
+        let sources: BTreeMap<_, _> = sources.iter().map(|(file, source)| (own(file), source)).collect();
         let tests: Vec<_> = sources
             .iter()
             .flat_map(|(file, source)| {
@@ -119,7 +128,7 @@ impl Graph {
             .collect();
         let shipped: Vec<_> = sources
             .iter()
-            .map(|(file, source)| (file, module(file), source))
+            .map(|(file, source)| (file, module(file), *source))
             .filter(|(_, module, _)| !tests.iter().any(|test| module.starts_with(test)))
             .collect();
         let files = shipped.iter().map(|(file, ..)| (*file).clone()).collect();
@@ -137,7 +146,7 @@ impl Graph {
                 }
             }
         }
-        Self { files, arrows }
+        Self { root, files, arrows }
     }
 
     /// A shortest way along the arrows.
@@ -173,7 +182,8 @@ impl Graph {
             shown.extend(&way);
             let names: Vec<_> = way.iter().map(|file| self.files[*file].as_str()).collect();
             problems.push(format!(
-                "src/{}:{}: a circle: {}",
+                "{}/{}:{}: a circle: {}",
+                self.root,
                 names[0],
                 self.arrows[&(way[0], way[1])],
                 names.join(" → ")
@@ -186,10 +196,10 @@ impl Graph {
     fn upward(&self, folders: &[Folder]) -> Vec<String> {
         let top = |file: usize| module(&self.files[file]).first().copied();
         let folder = |file: usize| folders.iter().find(|folder| top(file) == Some(folder.name));
-        let mut problems = Vec::new();
+        let (root, mut problems) = (self.root, Vec::new());
         for (file, name) in self.files.iter().enumerate() {
             if folder(file).is_none() && top(file).is_some() {
-                problems.push(format!("src/{name} is in none of FOLDERS: say there what it stands on"));
+                problems.push(format!("{root}/{name} is in no folder of layers.rs: say there what it stands on"));
             }
         }
         for ((from, to), line) in &self.arrows {
@@ -197,7 +207,8 @@ impl Graph {
             if own.name != other.name && !own.stands_on.contains(&other.name) {
                 let (from, to) = (&self.files[*from], &self.files[*to]);
                 let (own, other) = (own.name, other.name);
-                problems.push(format!("src/{from}:{line}: names src/{to}, but `{own}` does not stand on `{other}`"));
+                problems
+                    .push(format!("{root}/{from}:{line}: names {root}/{to}, but `{own}` does not stand on `{other}`"));
             }
         }
         problems
@@ -205,9 +216,9 @@ impl Graph {
 }
 
 /// What is wrong with the arrows, a line each.
-pub fn check(sources: &BTreeMap<String, Source>) -> Vec<String> {
-    let graph = Graph::new(sources);
-    let mut problems = graph.upward(FOLDERS);
+pub fn check(root: &'static str, sources: &BTreeMap<String, Source>, folders: &[Folder]) -> Vec<String> {
+    let graph = Graph::new(root, sources);
+    let mut problems = graph.upward(folders);
     problems.extend(graph.circles());
     problems
 }
@@ -218,7 +229,7 @@ mod tests {
 
     fn graph(files: &[(&str, &str)]) -> Graph {
         let files = files.iter().chain(&[("lib.rs", "")]);
-        Graph::new(&files.map(|(file, text)| ((*file).to_owned(), Source::parse(text).unwrap())).collect())
+        Graph::new("src", &files.map(|(file, text)| (format!("src/{file}"), Source::parse(text).unwrap())).collect())
     }
 
     fn arrows(files: &[(&str, &str)]) -> Vec<String> {
@@ -286,7 +297,7 @@ mod tests {
 
     #[test]
     fn upward_asks_where_a_new_file_stands() {
-        let problem = "src/new.rs is in none of FOLDERS: say there what it stands on";
+        let problem = "src/new.rs is in no folder of layers.rs: say there what it stands on";
         assert_eq!(graph(&[("new.rs", ""), ("ground.rs", "")]).upward(HOUSE), [problem]);
     }
 }

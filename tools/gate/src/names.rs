@@ -1,4 +1,4 @@
-//! Who in `src` may name what.
+//! Who in what ships may name what.
 
 use crate::source::{Source, joined};
 
@@ -7,7 +7,7 @@ pub struct Rule {
     says: &'static str,
     /// What is not to be named, each with what may follow it all the same.
     not: &'static [(&'static str, &'static [&'static str])],
-    /// The files and folders of `src` that it holds for; all of them, if none is listed.
+    /// The files and folders that it holds for, named from the repository; all of them, if none is listed.
     within: &'static [&'static str],
     /// Those that it does not hold for.
     except: &'static [&'static str],
@@ -19,12 +19,15 @@ pub struct Rule {
 /// The folder of the facade.
 pub const PLATFORM: &str = "platform";
 
+/// The same, named from the repository.
+const FACADE: &str = "src/platform";
+
 pub const RULES: &[Rule] = &[
     Rule {
         says: "only the facade may name loom, parking_lot or crossbeam_channel, or ask for cfg(loom)",
         not: &[("loom", &[]), ("feature = \"loom\"", &[]), ("parking_lot", &[]), ("crossbeam_channel", &[])],
         within: &[],
-        except: &[PLATFORM],
+        except: &[FACADE],
         #[cfg(test)]
         example: ("#[cfg(all(loom, feature = \"loom\"))] mod trace;", "use crate::platform::Mutex; // loom's"),
     },
@@ -34,7 +37,7 @@ pub const RULES: &[Rule] = &[
         not: &[("std::sync", &["Arc", "OnceLock", "Weak"]), ("std::thread", &[]), ("std::time", &["Duration"])],
         within: &[],
         // No model runs what tests an implementation.
-        except: &[PLATFORM, "contract"],
+        except: &[FACADE, "src/contract"],
         #[cfg(test)]
         example: ("use std::{\n    sync::{Arc, Mutex},\n};", "use std::{sync::Arc, time::Duration};"),
     },
@@ -50,7 +53,7 @@ pub const RULES: &[Rule] = &[
             ("std::net", &[]),
             ("std::process", &[]),
         ],
-        within: &["backoff.rs", "log", "protocol", "shared_error.rs", "sync_state"],
+        within: &["core/src"],
         except: &[],
         #[cfg(test)]
         example: ("let late = std::time::Instant::now();", "let late = std::time::Duration::ZERO;"),
@@ -67,10 +70,10 @@ pub const RULES: &[Rule] = &[
         ),
     },
     Rule {
-        says: "only replicator/trace.rs may name tracing",
+        says: "only src/replicator/trace.rs may name tracing",
         not: &[("tracing", &[])],
         within: &[],
-        except: &["replicator/trace.rs"],
+        except: &["src/replicator/trace.rs"],
         #[cfg(test)]
         example: ("tracing::trace!(epoch);", "super::trace::trace!(epoch); // for tracing"),
     },
@@ -82,7 +85,7 @@ pub fn is_in(file: &str, place: &str) -> bool {
 }
 
 impl Rule {
-    /// Where a file, named from `src`, breaks it: the line, and the path that it names there.
+    /// Where a file, named from the repository, breaks it: the line, and the path that it names there.
     fn broken(&self, file: &str, source: &Source) -> Vec<(usize, String)> {
         let applies = self.within.is_empty() || self.within.iter().any(|place| is_in(file, place));
         if !applies || self.except.iter().any(|place| is_in(file, place)) {
@@ -106,8 +109,7 @@ pub fn check<'a>(files: impl IntoIterator<Item = (&'a String, &'a Source)>) -> V
     for (file, source) in files {
         for rule in RULES {
             let broken = rule.broken(file, source);
-            problems
-                .extend(broken.iter().map(|(line, path)| format!("src/{file}:{line}: `{path}`, but {}", rule.says)));
+            problems.extend(broken.iter().map(|(line, path)| format!("{file}:{line}: `{path}`, but {}", rule.says)));
         }
     }
     problems
@@ -124,7 +126,7 @@ mod tests {
     #[test]
     fn check_finds_the_line_that_breaks_each_rule_and_not_the_one_beside_it() {
         for rule in RULES {
-            let file = rule.within.first().copied().unwrap_or("primitives/epoch.rs");
+            let file = rule.within.first().copied().unwrap_or("src/primitives/epoch.rs");
             let (bad, good) = rule.example;
             assert!(broken(rule, file, bad) > 0, "{}: {bad}", rule.says);
             assert_eq!(broken(rule, file, good), 0, "{}: {good}", rule.says);
@@ -136,12 +138,12 @@ mod tests {
 
     #[test]
     fn check_says_the_file_the_line_and_the_path() {
-        let file = ("log/mod.rs".to_owned(), Source::parse("\nuse std::thread::spawn;").unwrap());
+        let file = ("core/src/log/mod.rs".to_owned(), Source::parse("\nuse std::thread::spawn;").unwrap());
         let problems = check([(&file.0, &file.1)]);
         assert_eq!(problems.len(), 2);
         assert_eq!(
             problems[0],
-            "src/log/mod.rs:2: `std::thread::spawn`, but locks, atomics, threads and the time come from the facade, or no \
+            "core/src/log/mod.rs:2: `std::thread::spawn`, but locks, atomics, threads and the time come from the facade, or no \
              model sees them"
         );
     }
@@ -150,16 +152,16 @@ mod tests {
     fn a_rule_holds_within_a_folder_and_not_beside_it() {
         assert!(is_in("log/mod.rs", "log") && is_in("backoff.rs", "backoff.rs"));
         assert!(!is_in("logs/mod.rs", "log") && !is_in("log.rs", "log"));
-        let pure = RULES.iter().find(|rule| rule.within.contains(&"protocol")).unwrap();
-        assert!(broken(pure, "protocol/push.rs", "std::sync::OnceLock") > 0);
-        assert_eq!(broken(pure, "primitives/worker/shared.rs", "std::sync::OnceLock"), 0);
+        let pure = RULES.iter().find(|rule| rule.within.contains(&"core/src")).unwrap();
+        assert!(broken(pure, "core/src/protocol/push.rs", "std::sync::OnceLock") > 0);
+        assert_eq!(broken(pure, "src/primitives/worker/shared.rs", "std::sync::OnceLock"), 0);
     }
 
     #[test]
     fn a_rule_is_not_got_round_by_the_form_of_an_import() {
         let rule = RULES.iter().find(|rule| rule.says.starts_with("locks")).unwrap();
         for bad in ["use std::sync;", "use std::sync::*;", "use std::time as t;", "use std::{thread, mem};"] {
-            assert_eq!(broken(rule, "primitives/epoch.rs", bad), 1, "{bad}");
+            assert_eq!(broken(rule, "src/primitives/epoch.rs", bad), 1, "{bad}");
         }
     }
 }

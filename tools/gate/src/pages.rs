@@ -22,6 +22,26 @@ pub fn readme(gate: &Gate) -> Outcome {
     Ok(())
 }
 
+/// How many public types there are to look through, in what rustdoc lists of a crate.
+pub fn face(gate: &Gate) -> Outcome {
+    const MOST: usize = 59;
+    for name in ["latchwork", "latchwork_core"] {
+        let count = types(&gate.read(gate.target.join(format!("doc/{name}/all.html")))?);
+        println!("{name} has {count} public types");
+        if !(1..=MOST).contains(&count) {
+            return Err(format!("expected at most {MOST} public types in rustdoc's list of {name}, got {count}").into());
+        }
+    }
+    Ok(())
+}
+
+/// How many structs, enums and traits rustdoc's list of all items has.
+fn types(list: &str) -> usize {
+    let sections =
+        ["structs", "enums", "traits"].iter().filter_map(|kind| list.split_once(&format!("<h3 id=\"{kind}\">")));
+    sections.map(|(_, section)| section.split("</ul>").next().unwrap_or_default().matches("<li>").count()).sum()
+}
+
 /// A chapter of the documentation: a source file whose first lines are its text.
 fn text(file: &str) -> String {
     let lines = file.lines().map_while(|line| line.strip_prefix("//!"));
@@ -143,6 +163,14 @@ mod tests {
         let page = format!("Words.\n\n<!-- from a.rs -->\n```rust\n{block}```\n\n```\nanything\n```\n");
         examples(&page, |source| Ok(if source == "a.rs" { FILE.to_owned() } else { String::new() }))
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn types_counts_structs_enums_and_traits() {
+        let list = "<h3 id=\"structs\">Structs</h3><ul><li>A</li><li>B</li></ul><h3 id=\"functions\"></h3><ul><li>f</li></ul>\
+                    <h3 id=\"traits\">Traits</h3><ul><li>T</li></ul>";
+        assert_eq!(types(list), 3);
+        assert_eq!(types(""), 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use crate::data::{Data, Listed};
+use crate::mutate::SOURCES;
 use crate::run::Place;
 use crate::text::{count, number};
 
@@ -120,7 +121,7 @@ fn build(place: &Place) -> io::Result<PathBuf> {
 /// Everything that decides what an execution is.
 fn fingerprint(root: &Path) -> io::Result<u64> {
     let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
-    let mut folders = vec![root.join("src"), root.join("loom-tests")];
+    let mut folders: Vec<_> = SOURCES.iter().map(|source| root.join(source)).chain([root.join("loom-tests")]).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();

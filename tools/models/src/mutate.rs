@@ -49,14 +49,17 @@ const LOOKS: &[(&str, &str, &str)] = &[
     ("src/primitives/monitor.rs", "Err(_) if passed =>", "Err(_) if false =>"),
     ("src/primitives/worker/shared.rs", "asked.get_or_insert(cause);", ""),
     ("src/primitives/worker/shared.rs", "state.history.reset();", ""),
-    ("src/protocol/push.rs", "let changed = self.epoch != epoch;", "let changed = epoch > epoch;"),
-    ("src/protocol/push.rs", "if changed || reached {", "if changed {"),
-    ("src/protocol/push.rs", "if ticket != batch.ticket {", "if false {"),
-    ("src/protocol/push.rs", "if fate == Fate::Open && outcome.is_ok() {", "if outcome.is_ok() {"),
-    ("src/protocol/push.rs", "*fate = Fate::Overtaken;", ""),
-    ("src/protocol/push.rs", "self.tick(at.now)", "Effects::default()"),
-    ("src/protocol/pull.rs", "self.course.catch_up = self.begun.pull + 1;", ""),
+    ("core/src/protocol/push.rs", "let changed = self.epoch != epoch;", "let changed = epoch > epoch;"),
+    ("core/src/protocol/push.rs", "if changed || reached {", "if changed {"),
+    ("core/src/protocol/push.rs", "if ticket != batch.ticket {", "if false {"),
+    ("core/src/protocol/push.rs", "if fate == Fate::Open && outcome.is_ok() {", "if outcome.is_ok() {"),
+    ("core/src/protocol/push.rs", "*fate = Fate::Overtaken;", ""),
+    ("core/src/protocol/push.rs", "self.tick(at.now)", "Effects::default()"),
+    ("core/src/protocol/pull.rs", "self.course.catch_up = self.begun.pull + 1;", ""),
 ];
+
+/// What ships, and may be changed.
+pub const SOURCES: [&str; 2] = ["core/src", "src"];
 
 /// The machine's own locks, which no model sees.
 const NOT_HERE: &str = "src/platform/";
@@ -78,7 +81,8 @@ impl Checks<'_> {
 }
 
 fn checks(file: &str) -> Checks<'static> {
-    let place: Vec<_> = file.trim_start_matches("src/").trim_end_matches(".rs").split('/').collect();
+    let place: Vec<_> =
+        file.trim_start_matches("core/").trim_start_matches("src/").trim_end_matches(".rs").split('/').collect();
     match place.as_slice() {
         ["primitives", "latch"] => Checks { models: &["latch::"], tests: &["primitives"] },
         ["primitives", "epoch"] => Checks { models: &["epoch::"], tests: &["primitives"] },
@@ -279,7 +283,9 @@ impl Excuse {
     fn read(root: &Path) -> io::Result<Vec<Self>> {
         let mut excuses = Vec::new();
         let mut files = Vec::new();
-        sources(&root.join("src"), &mut files)?;
+        for source in SOURCES {
+            sources(&root.join(source), &mut files)?;
+        }
         for path in files {
             excuses.extend(Self::parse(&name(root, &path), &fs::read_to_string(&path)?).map_err(io::Error::other)?);
         }
@@ -317,7 +323,9 @@ fn find(root: &Path) -> io::Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
     let mut stale: Vec<_> = LOOKS.iter().collect();
     let mut files = Vec::new();
-    sources(&root.join("src"), &mut files)?;
+    for source in SOURCES {
+        sources(&root.join(source), &mut files)?;
+    }
     files.sort();
     for path in files {
         let file = name(root, &path);
@@ -374,7 +382,9 @@ fn caught(copy: &Place, Checks { models, tests }: Checks, tested: bool, limit: D
     let (search, tests): (Vec<_>, Vec<_>) = tests.iter().copied().partition(|test| *test == SEARCH);
     if !tested {
         let mut build = copy.cargo();
-        build.args(["test", "--no-run", "--lib"]).args(tests.iter().flat_map(|test| ["--test", test]));
+        build
+            .args(["test", "--no-run", "-p", "latchwork", "-p", "latchwork-core", "--lib"])
+            .args(tests.iter().flat_map(|test| ["--test", test]));
         if let Some(by) = fails(copy, &mut build, &[], limit.min(HANGS))? {
             return Ok(Some(by));
         }

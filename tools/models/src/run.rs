@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
 use crate::data::Data;
+use crate::mutate::SOURCES;
 
 /// Where things are.
 pub struct Place {
@@ -12,7 +13,7 @@ pub struct Place {
     pub root: PathBuf,
     /// Of the normal build.
     target: PathBuf,
-    /// What the build with the known bugs is made from, if not from the `src` of this place.
+    /// What the build with the known bugs is made from, if not from this place.
     switched: Option<PathBuf>,
 }
 
@@ -69,12 +70,13 @@ impl Place {
                 continue;
             }
             let copies = [&root, &unchanged].map(|folder| folder.join(file));
-            for to in copies.iter().take(if file.starts_with("src/") { 2 } else { 1 }) {
+            let ships = SOURCES.iter().any(|source| Path::new(file).starts_with(source));
+            for to in copies.iter().take(if ships { 2 } else { 1 }) {
                 fs::create_dir_all(to.parent().expect("it is in the copy"))?;
                 fs::copy(&from, to)?;
             }
         }
-        Ok(Self { root, target: self.target.join(name), switched: Some(unchanged.join("src")) })
+        Ok(Self { root, target: self.target.join(name), switched: Some(unchanged) })
     }
 
     /// cargo, for the normal build.

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
-use latchwork::protocol::{Direction, NextPull, NextPush, Protocol, Settings};
+use latchwork::protocol::{Direction, Next, Protocol, Settings};
 use latchwork::sync_state::{Entry, Event, Position, SeqNum, SyncState};
 use latchwork::upstream::{Batch, More, Page, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator};
@@ -77,7 +77,7 @@ fn commit_one(protocol: &mut Protocol<State>) -> Duration {
 /// Asks for a batch and reports that it was accepted.
 fn push_step(protocol: &mut Protocol<State>) -> Duration {
     time(|| {
-        let NextPush::Send(batch) = protocol.next_push(Duration::ZERO) else { unreachable!("something is pending") };
+        let Next::Do(batch) = protocol.next_push(Duration::ZERO) else { unreachable!("something is pending") };
         drop(black_box(protocol.push_ended(batch, Ok(()), 0, Duration::ZERO)));
     })
 }
@@ -91,8 +91,8 @@ fn advance(protocol: &mut Protocol<State>, pull: u64) -> Duration {
 
 fn begin_pull(protocol: &mut Protocol<State>) -> u64 {
     match protocol.next_pull(Duration::ZERO) {
-        NextPull::Pull { ticket, .. } => ticket,
-        NextPull::Wait(_) | NextPull::Stop => unreachable!("a pull begins at the start"),
+        Next::Do((ticket, _)) => ticket,
+        Next::Wait { .. } | Next::Stop => unreachable!("a pull begins at the start"),
     }
 }
 

@@ -161,7 +161,7 @@ const SHIPS: &str = "\
 The pusher reads the epoch before it sends, and parks on “behind” only if the epoch is still the
 same, under the lock under which an advance counts it. Either it parks first, and the advance finds
 it parked and wakes it; or the advance is first, and it does not park. (`advanced` and `behind` in
-src/protocol/push.rs.) Both orders, the answer first:
+core/src/protocol/push.rs.) Both orders, the answer first:
 ";
 
 const MODELS: &str = "\
