@@ -348,11 +348,13 @@ impl<T> Next<T> {
 
 impl Next<()> {
     /// Something is to be done from this time on: at once, if it is zero.
+    #[inline]
     fn from(time: Time) -> Self {
         if time == Time::ZERO { Self::Do(()) } else { Self::Wait { until: Some(time) } }
     }
 
     /// Whether a direction is woken for this that was told something else when it looked, or when it was woken.
+    #[inline]
     pub fn wakes(self, told: Self) -> bool {
         match self {
             Self::Do(()) | Self::Stop => matches!(told, Self::Wait { .. }),

@@ -126,6 +126,7 @@ impl Failure {
     }
 
     /// Whether it is the very same, told by looking at no more than its place: nothing of the user's is called.
+    #[inline]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Upstream { error, .. }, Self::Upstream { error: other, .. })
@@ -141,11 +142,13 @@ impl Failure {
 
 impl WaitingOn {
     /// Whether only the owner can end it, or no party any more.
+    #[inline]
     pub fn is_halted(&self) -> bool {
         matches!(self, Self::Owner(_) | Self::Gate(_) | Self::Stopped)
     }
 
     /// As `==`, but of failures only the very same are: nothing of the user's is called.
+    #[inline]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Owner(failure), Self::Owner(other)) => failure.is_same(other),
