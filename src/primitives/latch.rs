@@ -121,14 +121,18 @@ impl Latch {
     /// If a waiting task's waker panics; all waiters have been let through and woken by then.
     pub fn release(&self) -> usize {
         if self.state.load(Ordering::Relaxed) != AWAITED {
-            probe!(Released { gate: self.queue.waiting.thing(), awaited: false });
+            self.released(false);
             return 0;
         }
         self.queue.release(|| {
-            let awaited = self.state.compare_exchange(AWAITED, CLOSED, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-            probe!(Released { gate: self.queue.waiting.thing(), awaited });
-            awaited
+            self.released(self.state.compare_exchange(AWAITED, CLOSED, Ordering::Relaxed, Ordering::Relaxed).is_ok())
         })
+    }
+
+    /// Its waiters are to be let through. Returns whether any are `awaited`.
+    fn released(&self, awaited: bool) -> bool {
+        probe!(Released { gate: self.queue.waiting.thing(), awaited });
+        awaited
     }
 
     /// Whether the latch is open.
