@@ -133,6 +133,8 @@ pub mod upstream {
     #[doc(no_inline)]
     pub use crate::SharedError;
     #[doc(no_inline)]
+    pub use crate::log::{BoxError, Codec};
+    #[doc(no_inline)]
     pub use crate::protocol::{Batch, FatalKind, More, Page, PullError, PushError};
     pub use crate::replicator::leader::Leader;
     pub use crate::replicator::sessions::LeaderError;

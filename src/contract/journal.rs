@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use super::Contract;
 use super::broken::{Broken, Verdict};
 use super::log::Stand;
-use crate::log::{Change, Changed, Recovered};
-use crate::log::{Log, Merged};
+use crate::log::{Change, Changed, Log, Merged, Recovered};
 use crate::replicator::journal::Journal;
 
 /// How often a write may fail that is told once more.

@@ -92,6 +92,11 @@
 //! | a push to another upstream is fatal | with `IdentityMismatch`, and nothing is taken |
 //! | a pull from another upstream is fatal | with `IdentityMismatch`, and nothing is given out |
 //!
+//! | of a codec | what is tried |
+//! | --- | --- |
+//! | a codec numbers events from 1, and leaves none out | an empty log's start is 0, and each number's position is its event's |
+//! | an event is read back as it was written | 300 events, each at its position |
+//!
 //! | of a log | what is tried |
 //! | --- | --- |
 //! | `number` says where events would stand, and changes nothing | twice the same |
@@ -129,6 +134,7 @@
 
 mod broken;
 mod call;
+mod codec;
 mod cut;
 mod journal;
 mod log;
@@ -144,8 +150,7 @@ use std::time::Duration;
 
 pub use self::broken::Broken;
 pub use self::proxy::{Proxy, Way};
-use crate::log::Log;
-use crate::log::Recovered;
+use crate::log::{Codec, Log, Recovered};
 use crate::replicator::journal::Journal;
 use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 
@@ -191,6 +196,16 @@ impl<L: Log<Entry: PartialEq + fmt::Debug>> Contract<L> {
     /// The laws that are broken.
     pub fn log(&self) -> Result<(), Broken> {
         log::laws(self).into_result()
+    }
+
+    /// Runs the laws of a [`Codec`]. It is to be the one of the log that [`new`](Self::new) was given; that one's events are to be as
+    /// many and as different as those of an application, for what an event has is what is read back.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub fn codec(&self, codec: &impl Codec<L>) -> Result<(), Broken> {
+        codec::laws(self, codec).into_result()
     }
 
     /// Runs the laws of a [`Journal`].

@@ -8,8 +8,7 @@ use thiserror::Error;
 #[cfg(doc)]
 use super::Replicator;
 use super::ticket::Ticket;
-use crate::protocol::FatalKind;
-use crate::protocol::{Direction, Failure};
+use crate::protocol::{Direction, Failure, FatalKind};
 
 /// Something that waits for the owner: it does not go away by itself, and nothing is lost meanwhile.
 ///

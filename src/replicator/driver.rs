@@ -35,8 +35,7 @@ use crate::platform::event::Input;
 use crate::platform::{Arc, catch_panic, is_unwinding, probe};
 use crate::primitives::panics::panic_message;
 use crate::primitives::wait_queue::Place;
-use crate::protocol::{Batch, PullError, PushError};
-use crate::protocol::{Direction, Failure, Next, Time};
+use crate::protocol::{Batch, Direction, Failure, Next, PullError, PushError, Time};
 
 /// What sleeps for a [`Driver`], and tells it the time.
 ///

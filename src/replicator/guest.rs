@@ -10,8 +10,7 @@ use super::told::{only, topic};
 use crate::log::{Log, Merged};
 use crate::platform::{Arc, Mutex};
 use crate::primitives::monitor::Topics;
-use crate::protocol::PushError;
-use crate::protocol::{DecisionError, Effects};
+use crate::protocol::{DecisionError, Effects, PushError};
 
 impl<L: Log> State<L> {
     /// Keeps what upstream orders from now on for sessions, so many events at least. Returns the generation of the sessions.

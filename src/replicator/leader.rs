@@ -54,8 +54,7 @@ use crate::platform::Arc;
 use crate::platform::event::Input;
 use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
 use crate::primitives::wait::{Wait, Waitable, Waited};
-use crate::protocol::Effects;
-use crate::protocol::{Batch, FatalKind, More, Page, PullError, PushError};
+use crate::protocol::{Batch, Effects, FatalKind, More, Page, PullError, PushError};
 
 /// The most events of a page.
 const PAGE: usize = 100;

@@ -24,8 +24,7 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
 use crate::primitives::wait_queue::Place;
-use crate::protocol::{Batch, Page, PullError, PushError};
-use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Pull, Time};
+use crate::protocol::{Batch, Direction, Effects, Failure, Next, Page, Protocol, Pull, PullError, PushError, Time};
 
 /// A call to upstream.
 pub(super) struct Begun {

@@ -2,6 +2,7 @@
 
 mod change;
 mod chunked_queue;
+mod codec;
 pub(crate) mod growth;
 mod memory;
 mod wrapper;
@@ -12,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 pub use self::change::{Change, ChangeError, Changed, Recovered};
+pub use self::codec::{BoxError, Codec};
 pub use self::memory::{MemoryEntry, MemoryLog, MemoryLogError};
 pub use self::wrapper::Wrapper;
 

@@ -15,8 +15,7 @@ use thiserror::Error;
 use super::push::Landed;
 use super::{Direction, Doubt, Effects, Failure, Moment, Protocol, Pull, Push, Spent, contract};
 use crate::SharedError;
-use crate::log::Changed;
-use crate::log::{Log, Merged};
+use crate::log::{Changed, Log, Merged};
 
 /// A pending event that upstream has refused for good.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -36,8 +36,7 @@ use std::num::NonZeroUsize;
 
 use super::{Effects, Failure, Next, Protocol, Pull, Push, Time};
 use crate::SharedError;
-use crate::log::{Change, Changed};
-use crate::log::{Log, Merged};
+use crate::log::{Change, Changed, Log, Merged};
 
 /// How long a confirmation may wait for a commit to be written with.
 const COMPANY: Time = Time::from_millis(1);

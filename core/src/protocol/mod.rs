@@ -109,8 +109,7 @@ pub use self::push::{Delay, Fate, Push, Refused};
 pub use self::settings::{Resend, Settings};
 pub use self::status::{Counters, Direction, Failure, Progress, WaitingOn};
 use crate::SharedError;
-use crate::log::Changed;
-use crate::log::{Log, Merged};
+use crate::log::{Changed, Log, Merged};
 
 /// A point in time: how long after an origin of the driver's choice.
 #[doc(no_inline)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use latchwork::Interrupt;
-use latchwork::upstream::{Batch, ForThreads, More, Page, PullError, PushError, Upstream};
+use latchwork::upstream::{Batch, BoxError, Codec, ForThreads, More, Page, PullError, PushError, Upstream};
 use latchwork_nats::async_nats::jetstream;
 use latchwork_nats::async_nats::jetstream::stream::Config;
 use latchwork_nats::{Connection, NatsUpstream};
@@ -302,7 +302,7 @@ async fn sql(database: &str) -> Result<Sql> {
 /// Events are JSON.
 struct Events;
 
-impl latchwork_object_store::Codec<ClientLog> for Events {
+impl Codec<ClientLog> for Events {
     fn number(&self, position: u64) -> u64 {
         position
     }
@@ -312,64 +312,37 @@ impl latchwork_object_store::Codec<ClientLog> for Events {
     }
 
     fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
-        to_bytes(entry)
+        let TodoEvent { client, number, edit } = &*entry.event;
+        serde_json::to_vec(&(client, number, edit)).expect("an event is plain data")
     }
 
-    fn entry_from_bytes(
-        &self,
-        position: u64,
-        bytes: &[u8],
-    ) -> std::result::Result<Entry, latchwork_object_store::BoxError> {
-        Ok(from_bytes(position, bytes)?)
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> std::result::Result<Entry, BoxError> {
+        let (client, number, edit): (String, u64, Edit) = serde_json::from_slice(bytes)?;
+        Ok(Entry { position, event: SharedEvent::new(TodoEvent { client, number, edit }) })
     }
 }
 
-fn to_bytes(entry: &Entry) -> Vec<u8> {
-    let TodoEvent { client, number, edit } = &*entry.event;
-    serde_json::to_vec(&(client, number, edit)).expect("an event is plain data")
-}
+#[cfg(test)]
+mod tests {
+    use latchwork::contract::Contract;
+    use node_sync::event::Change;
 
-fn from_bytes(position: u64, bytes: &[u8]) -> serde_json::Result<Entry> {
-    let (client, number, edit): (String, u64, Edit) = serde_json::from_slice(bytes)?;
-    Ok(Entry { position, event: SharedEvent::new(TodoEvent { client, number, edit }) })
-}
+    use super::*;
 
-impl latchwork_nats::Codec<ClientLog> for Events {
-    fn number(&self, position: u64) -> u64 {
-        position
-    }
-
-    fn position(&self, number: u64) -> u64 {
-        number
-    }
-
-    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
-        to_bytes(entry)
-    }
-
-    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> std::result::Result<Entry, latchwork_nats::BoxError> {
-        Ok(from_bytes(position, bytes)?)
-    }
-}
-
-impl latchwork_postgres::Codec<ClientLog> for Events {
-    fn number(&self, position: u64) -> u64 {
-        position
-    }
-
-    fn position(&self, number: u64) -> u64 {
-        number
-    }
-
-    fn entry_to_bytes(&self, entry: &Entry) -> Vec<u8> {
-        to_bytes(entry)
-    }
-
-    fn entry_from_bytes(
-        &self,
-        position: u64,
-        bytes: &[u8],
-    ) -> std::result::Result<Entry, latchwork_postgres::BoxError> {
-        Ok(from_bytes(position, bytes)?)
+    #[test]
+    fn events_keep_the_contract_of_a_codec() {
+        let event = |number| {
+            let change = match number % 3 {
+                0 => Change::Put(format!("milk {number} \u{2713} \"")),
+                1 => Change::Done,
+                _ => Change::Remove,
+            };
+            SharedEvent::new(TodoEvent {
+                client: "alice".to_owned(),
+                number,
+                edit: Edit { todo: "a".to_owned(), change },
+            })
+        };
+        Contract::new(ClientLog::rebasing, event).codec(&Events).unwrap();
     }
 }

@@ -114,7 +114,8 @@ use self::pending::Pending;
 
 /// How a log's entries and positions are written down.
 ///
-/// What is read back must be [the same](latchwork::sync_state::Event::is_same_as) to the log as what was written. The number of
+/// It is not an [upstream's](latchwork::upstream::Codec): what is pending has no number yet, and what is
+/// [local-only](Log::is_local_only) never gets one. What is read back must be [the same](latchwork::sync_state::Event::is_same_as) to the log as what was written. The number of
 /// a pending event need not be: it follows from the cursor and the order.
 pub trait Codec<L: Log>: Send + 'static {
     /// The cursor before the first event that there ever was.

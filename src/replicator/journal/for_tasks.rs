@@ -5,8 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{AsyncJournal, Journal};
-use crate::log::Change;
-use crate::log::Log;
+use crate::log::{Change, Log};
 use crate::platform::Mutex;
 use crate::replicator::elsewhere::{Elsewhere, Handover, Job};
 

@@ -5,8 +5,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 
 use super::{AsyncJournal, Journal};
-use crate::log::Change;
-use crate::log::Log;
+use crate::log::{Change, Log};
 
 /// An [`AsyncJournal`] as a [`Journal`], so that one over an async database is written once. Its futures run on the journal's
 /// thread, by a function that blocks on one: `pollster::block_on`, or a runtime's.

@@ -6,8 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{AsyncJournal, Journal};
-use crate::log::Log;
-use crate::log::{Change, ChangeError, Recovered};
+use crate::log::{Change, ChangeError, Log, Recovered};
 use crate::platform::Arc;
 use crate::platform::event::Shown;
 use crate::primitives::monitor::Monitor;

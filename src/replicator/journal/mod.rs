@@ -11,8 +11,7 @@ use std::future::Future;
 pub use self::for_tasks::{ForTasks, ForTasksError};
 pub use self::for_threads::ForThreads;
 pub use self::memory::{Memory, MemoryError};
-use crate::log::Change;
-use crate::log::Log;
+use crate::log::{Change, Log};
 
 /// A journal: it writes down what happens to a replicator's log, so that a crash does not undo it.
 ///

@@ -7,13 +7,13 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncUpstream, Batch};
+use latchwork::upstream::{AsyncUpstream, Batch, BoxError, Codec};
 use latchwork_nats::async_nats::HeaderMap;
 use latchwork_nats::async_nats::header::{
     NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SEQUENCE,
 };
 use latchwork_nats::async_nats::jetstream::{self, stream::Config};
-use latchwork_nats::{BoxError, Codec, Connection, Form, NatsUpstream};
+use latchwork_nats::{Connection, Form, NatsUpstream};
 use servers::nats::Nats;
 
 const BATCH: u64 = 100;

@@ -3,9 +3,10 @@
 use std::error::Error;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{BoxError, Codec};
 use latchwork::{Replicator, Settled};
 use latchwork_nats::async_nats::jetstream::stream::Config;
-use latchwork_nats::{BoxError, Codec, Connection, NatsUpstream};
+use latchwork_nats::{Connection, NatsUpstream};
 
 /// Todos as text.
 struct Text;

@@ -2,9 +2,6 @@
 
 use thiserror::Error;
 
-/// Any error, as those return it who know what it is.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Why a stream was not opened, or why a push or a pull has failed.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]

@@ -1,37 +1,19 @@
 //! An upstream for [`latchwork`] on a stream of NATS JetStream: a server, or a cluster of them, orders the events of all clients.
 //!
 //! A push is compare and append: a batch is taken whole or not at all, and only if it follows the stream's last event. A pull
-//! is live, by a consumer of its own from the cursor on.
+//! is live, by a consumer of its own from the cursor on. A [`Codec`] says how events are bytes.
 //!
 //! ```no_run
-//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::log::MemoryLog;
+//! use latchwork::upstream::Codec;
 //! use latchwork::{Replicator, Settled};
 //! use latchwork_nats::async_nats::jetstream::stream::Config;
-//! use latchwork_nats::{BoxError, Codec, Connection, NatsUpstream};
+//! use latchwork_nats::{Connection, NatsUpstream};
 //!
-//! /// Todos as text.
-//! struct Text;
-//!
-//! impl Codec<MemoryLog<String>> for Text {
-//!     fn number(&self, position: u64) -> u64 {
-//!         position
-//!     }
-//!     fn position(&self, number: u64) -> u64 {
-//!         number
-//!     }
-//!     fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
-//!         entry.event.clone().into_bytes()
-//!     }
-//!     fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
-//!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
-//!     }
-//! }
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(codec: impl Codec<MemoryLog<String>>) -> Result<(), Box<dyn std::error::Error>> {
 //! let connection = Connection::open("nats://one:4222,nats://two:4222,nats://three:4222").await?;
 //! let config = Config { name: "todos".to_owned(), num_replicas: 3, ..Config::default() };
-//! let upstream = NatsUpstream::create(&connection, config, None, Text).await?;
+//! let upstream = NatsUpstream::create(&connection, config, None, codec).await?;
 //! let log = MemoryLog::rebasing();
 //! let (replicator, driver) = Replicator::builder(log, upstream).build_async(tokio::time::sleep);
 //! tokio::spawn(driver);
@@ -135,29 +117,13 @@ mod stream;
 
 pub use async_nats;
 pub use connection::Connection;
-pub use error::{BoxError, Error};
+pub use error::Error;
 pub use form::Form;
 pub use pull::Pull;
 pub use stream::NatsUpstream;
 
 use latchwork::log::Log;
-use latchwork::upstream::{AsyncUpstream, Batch, PushError};
-
-/// How events become messages, and which numbers they have. Its methods must not panic: one of a push or a pull is fatal then.
-pub trait Codec<L: Log>: Send + Sync + 'static {
-    /// Which event upstream's has this position, counted from 1; 0 for the position before the first.
-    fn number(&self, position: L::Position) -> u64;
-    /// The position of the event with this number.
-    fn position(&self, number: u64) -> L::Position;
-    /// An event as bytes.
-    fn entry_to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
-    /// The event of these bytes, at this position.
-    ///
-    /// # Errors
-    ///
-    /// If they are none. The pull fails then, and the owner decides.
-    fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
-}
+use latchwork::upstream::{AsyncUpstream, Batch, Codec, PushError};
 
 impl<L: Log, C: Codec<L>> AsyncUpstream<L> for NatsUpstream<L, C> {
     type Pull<'a> = Pull<'a, L, C>;

@@ -13,9 +13,8 @@ use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use latchwork::log::Log;
-use latchwork::upstream::{AsyncPull, More, Page, PullError};
+use latchwork::upstream::{AsyncPull, Codec, More, Page, PullError};
 
-use crate::Codec;
 use crate::error::Error;
 use crate::form::{Envelope, Form};
 use crate::outcome;

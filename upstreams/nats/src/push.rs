@@ -16,9 +16,8 @@ use async_nats::jetstream::response::Response;
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use latchwork::log::Log;
-use latchwork::upstream::{Batch, PushError};
+use latchwork::upstream::{Batch, Codec, PushError};
 
-use crate::Codec;
 use crate::error::Error;
 use crate::form::{Envelope, Form};
 use crate::outcome::{self, Answer};

@@ -14,8 +14,8 @@ use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config, Info, RawMessageErrorKind};
 use latchwork::log::Log;
+use latchwork::upstream::Codec;
 
-use crate::Codec;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::form::{self, Envelope, Form};

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncUpstream, Batch};
+use latchwork::upstream::{AsyncUpstream, Batch, BoxError, Codec};
+use latchwork_object_store::ObjectStoreUpstream;
 use latchwork_object_store::object_store::local::LocalFileSystem;
 use latchwork_object_store::object_store::path::Path;
 use latchwork_object_store::object_store::{ObjectStore, PutMode};
-use latchwork_object_store::{BoxError, Codec, ObjectStoreUpstream};
 
 const EVENTS: u64 = 100;
 const BYTES: usize = 100;

@@ -1,9 +1,10 @@
 //! A batch as an object: what it is, who has put it, then each event with its length before it.
 
+use latchwork::upstream::BoxError;
 use object_store::PutPayload;
 use object_store::path::Path;
 
-use crate::error::{BoxError, Error};
+use crate::error::Error;
 
 /// What an object begins with. Another form has another name.
 const FORM: &[u8] = b"latchwork batch 1\n";

@@ -1,12 +1,7 @@
 //! What goes wrong, and which outcome that is.
 
-use std::error::Error as StdError;
-
-use latchwork::upstream::{FatalKind, PullError, PushError};
+use latchwork::upstream::{BoxError, FatalKind, PullError, PushError};
 use thiserror::Error;
-
-/// Any error of the application's.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What goes wrong with an upstream in an object store.
 #[derive(Debug, Error)]

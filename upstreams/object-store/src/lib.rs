@@ -3,37 +3,19 @@
 //!
 //! A batch is an object, `log/` and the number of its first event, that is **put only if there is none**: of all clients that
 //! send a batch after the same event one is taken. A pull reads object after object; their names follow from what it has
-//! read, so that it lists nothing.
+//! read, so that it lists nothing. A [`Codec`] says how events are bytes.
 //!
 //! ```
-//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::log::MemoryLog;
+//! use latchwork::upstream::Codec;
 //! use latchwork::{Replicator, Settled};
 //! use latchwork_object_store::object_store::memory::InMemory;
-//! use latchwork_object_store::{BoxError, Codec, ObjectStoreUpstream};
+//! use latchwork_object_store::ObjectStoreUpstream;
 //! use std::sync::Arc;
 //!
-//! /// Todos as text.
-//! struct Text;
-//!
-//! impl Codec<MemoryLog<String>> for Text {
-//!     fn number(&self, position: u64) -> u64 {
-//!         position
-//!     }
-//!     fn position(&self, number: u64) -> u64 {
-//!         number
-//!     }
-//!     fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
-//!         entry.event.clone().into_bytes()
-//!     }
-//!     fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
-//!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
-//!     }
-//! }
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(codec: impl Codec<MemoryLog<String>>) -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Arc::new(InMemory::new()); // or AmazonS3Builder, LocalFileSystem…, perhaps in a PrefixStore
-//! let upstream = ObjectStoreUpstream::new(store, "todos", Text, tokio::time::sleep);
+//! let upstream = ObjectStoreUpstream::new(store, "todos", codec, tokio::time::sleep);
 //! let log = MemoryLog::rebasing();
 //! let (replicator, driver) = Replicator::builder(log, upstream).build_async(tokio::time::sleep);
 //! tokio::spawn(driver);
@@ -125,33 +107,16 @@ use std::time::{Duration, SystemTime};
 
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
+use latchwork::upstream::Codec;
 pub use object_store;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
-pub use self::error::{BoxError, Error};
+pub use self::error::Error;
 pub use self::pull::Pages;
 
 /// The most events of a batch. A larger one is [too large](latchwork::upstream::PushError::TooLarge).
 pub const MAX_EVENTS: usize = 1000;
-
-/// How a log's events are numbered and written down.
-///
-/// Numbers begin with 1 and leave out none; before the first event stands 0.
-pub trait Codec<L: Log>: Send + Sync + 'static {
-    /// The number of this position.
-    fn number(&self, position: L::Position) -> u64;
-    /// The position of this number.
-    fn position(&self, number: u64) -> L::Position;
-    /// An event as bytes.
-    fn entry_to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
-    /// The event of these bytes, at this position.
-    ///
-    /// # Errors
-    ///
-    /// If they are none. The pull fails then.
-    fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
-}
 
 /// An upstream in an object store: see the [crate].
 ///

@@ -4,13 +4,13 @@ use std::fmt;
 
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
-use latchwork::upstream::{AsyncPull, More, Page, PullError};
+use latchwork::upstream::{AsyncPull, Codec, More, Page, PullError};
 use object_store::{Error as StoreError, ObjectStoreExt};
 
+use crate::ObjectStoreUpstream;
 use crate::batch::{Stored, key};
 use crate::error::Error;
 use crate::stand::Stand;
-use crate::{Codec, ObjectStoreUpstream};
 
 /// So many looks for more are followed by one at what has been read last.
 const LOOKS: u32 = 16;

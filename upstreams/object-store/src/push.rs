@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
-use latchwork::upstream::{AsyncUpstream, Batch, PushError};
+use latchwork::upstream::{AsyncUpstream, Batch, Codec, PushError};
 use object_store::{Error as StoreError, PutMode};
 
 use crate::batch::{Nonce, key, write};
 use crate::error::Error;
 use crate::pull::Pages;
 use crate::stand::Stand;
-use crate::{Codec, MAX_EVENTS, ObjectStoreUpstream};
+use crate::{MAX_EVENTS, ObjectStoreUpstream};
 
 impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
     fn nonce(&self) -> Nonce {

@@ -3,12 +3,13 @@
 use futures_util::TryStreamExt;
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
+use latchwork::upstream::Codec;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt};
 
 use crate::batch::{self, Stored, key};
 use crate::error::Error;
-use crate::{Codec, MAX_EVENTS, ObjectStoreUpstream};
+use crate::{MAX_EVENTS, ObjectStoreUpstream};
 
 /// Where an event stands.
 pub(crate) enum Stand {

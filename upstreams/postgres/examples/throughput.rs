@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use latchwork::Replicator;
 use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{BoxError, Codec};
+use latchwork_postgres::Database;
 use latchwork_postgres::tokio_postgres::{Config, NoTls};
-use latchwork_postgres::{BoxError, Codec, Database};
 use servers::postgres::Postgres;
 
 const BATCH: usize = 100;

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{BoxError, Codec};
 use latchwork::{Replicator, Settled};
-use latchwork_postgres::{BoxError, Codec, Database};
+use latchwork_postgres::Database;
 
 /// Todos as text.
 struct Text;

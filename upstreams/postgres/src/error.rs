@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
+use latchwork::upstream::BoxError;
 use thiserror::Error;
-
-/// Any error, as those return it who know what it is.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a log was not made, or what is wrong with it: the error within a
 /// [`PushError`](latchwork::upstream::PushError) or a [`PullError`](latchwork::upstream::PullError).
@@ -78,7 +76,7 @@ pub enum Error {
         /// The number that came.
         got: u64,
     },
-    /// An event cannot be read: the [codec](crate::Codec) refuses it.
+    /// An event cannot be read: the [codec](latchwork::upstream::Codec) refuses it.
     #[error("event {number} cannot be read: {error}")]
     Codec {
         /// Its number.

@@ -1,46 +1,29 @@
 //! An upstream for [`latchwork`] in PostgreSQL.
 //!
 //! A [`Database`] holds any number of logs, each with a name and an identity of its own. A [`PostgresUpstream`] is one of them, as
-//! clients have it: an [`AsyncUpstream`], which connects when it is called, and again when the connection is gone.
+//! clients have it: an [`AsyncUpstream`], which connects when it is called, and again when the connection is gone. A [`Codec`] says
+//! how events are bytes.
 //!
 //! ```no_run
-//! use latchwork::log::{MemoryEntry, MemoryLog};
+//! use latchwork::log::MemoryLog;
+//! use latchwork::upstream::Codec;
 //! use latchwork::{Replicator, Settled};
-//! use latchwork_postgres::{BoxError, Codec, Database};
+//! use latchwork_postgres::Database;
 //! use std::time::Duration;
 //!
-//! /// Todos as text.
-//! struct Text;
-//!
-//! impl Codec<MemoryLog<String>> for Text {
-//!     fn number(&self, position: u64) -> u64 {
-//!         position
-//!     }
-//!     fn position(&self, number: u64) -> u64 {
-//!         number
-//!     }
-//!     fn entry_to_bytes(&self, entry: &MemoryEntry<String>) -> Vec<u8> {
-//!         entry.event.clone().into_bytes()
-//!     }
-//!     fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<String>, BoxError> {
-//!         Ok(MemoryEntry { position, event: std::str::from_utf8(bytes)?.to_owned() })
-//!     }
-//! }
-//!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # async fn example(codec: impl Codec<MemoryLog<String>>) -> Result<(), Box<dyn std::error::Error>> {
 //! let database = Database::new("postgres://alice@db.example/app".parse()?);
 //! // Once: a client keeps the identity beside its log, and begins without the server from then on.
 //! let identity = database.create_log("todos").await?;
 //!
-//! let upstream = database.upstream("todos", identity, Text);
+//! let upstream = database.upstream("todos", identity, codec);
 //! let builder = Replicator::builder(MemoryLog::rebasing(), upstream);
 //! let builder = builder.push_deadline(Duration::from_secs(30)).pull_silence(Duration::from_secs(30));
 //! let (replicator, driver) = builder.build_async(tokio::time::sleep);
 //! tokio::spawn(driver);
 //! assert!(matches!(replicator.commit(vec!["milk".to_owned()])?.await, Settled::Confirmed(_)));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # })?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # One pusher wins
@@ -135,36 +118,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchwork::log::Log;
-use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, Page, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Codec, More, Page, PullError, PushError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 pub use tokio_postgres;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Row, Socket};
 
-pub use self::error::{BoxError, Error};
+pub use self::error::Error;
 use self::outcome::{not_taken, of_pull, of_push};
 use self::session::{Connector, Link, Session};
 
 /// How many bytes the events of one push may have together. PostgreSQL takes messages of up to a gigabyte, and ends the connection
 /// after a larger one; a value takes several times its size there while it is written.
 pub const MAX_PUSH_BYTES: usize = 128 << 20;
-
-/// How a log's entries and positions are written down.
-pub trait Codec<L: Log>: Send + Sync + 'static {
-    /// The number of a position: 0 before the first event, and one more for each event that is sent.
-    fn number(&self, position: L::Position) -> u64;
-    /// The position of a number.
-    fn position(&self, number: u64) -> L::Position;
-    /// An event as bytes, without its number.
-    fn entry_to_bytes(&self, entry: &L::Entry) -> Vec<u8>;
-    /// The event of these bytes, at this position.
-    ///
-    /// # Errors
-    ///
-    /// If they are none. The pull ends, which is fatal.
-    fn entry_from_bytes(&self, position: L::Position, bytes: &[u8]) -> Result<L::Entry, BoxError>;
-}
 
 /// A database with logs. Clones share its connections.
 #[derive(Debug, Clone)]

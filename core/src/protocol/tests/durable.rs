@@ -3,8 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::log::{Change, Changed, Recovered};
-use crate::log::{Log, Merged};
+use crate::log::{Change, Changed, Log, Merged, Recovered};
 use crate::protocol::{Direction, Failure, Next, WaitingOn};
 
 type Told = Vec<Change<MemoryEntry<u64>, u64>>;

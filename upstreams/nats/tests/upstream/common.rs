@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Page, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec, Page, PullError, PushError};
 use latchwork_nats::async_nats::jetstream::stream::Config;
-use latchwork_nats::{BoxError, Codec, Connection, Form, NatsUpstream};
+use latchwork_nats::{Connection, Form, NatsUpstream};
 
 pub type Log = MemoryLog<u64>;
 pub type Entry = MemoryEntry<u64>;

@@ -8,7 +8,7 @@ use latchwork::Replicator;
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::{Direction, Failure};
 use latchwork::replicator::Matter;
-use latchwork::upstream::{FatalKind, PullError, PushError};
+use latchwork::upstream::{BoxError, Codec, FatalKind, PullError, PushError};
 use latchwork_nats::async_nats::ConnectOptions;
 use latchwork_nats::async_nats::jetstream::stream::{Config, DiscardPolicy};
 use latchwork_nats::async_nats::jetstream::{self, Context};
@@ -72,7 +72,7 @@ async fn a_push_that_is_too_large_says_what_of_it_is() {
     let connection = Connection::open(&nats.url()).await.unwrap();
     /// Events are as long as they say.
     struct Long;
-    impl latchwork_nats::Codec<MemoryLog<usize>> for Long {
+    impl Codec<MemoryLog<usize>> for Long {
         fn number(&self, position: u64) -> u64 {
             position
         }
@@ -82,11 +82,7 @@ async fn a_push_that_is_too_large_says_what_of_it_is() {
         fn entry_to_bytes(&self, entry: &MemoryEntry<usize>) -> Vec<u8> {
             vec![b' '; entry.event]
         }
-        fn entry_from_bytes(
-            &self,
-            position: u64,
-            bytes: &[u8],
-        ) -> Result<MemoryEntry<usize>, latchwork_nats::BoxError> {
+        fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<usize>, BoxError> {
             Ok(MemoryEntry { position, event: bytes.len() })
         }
     }

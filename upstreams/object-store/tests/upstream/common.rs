@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, More, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec, More, PullError, PushError};
+use latchwork_object_store::ObjectStoreUpstream;
 use latchwork_object_store::object_store::ObjectStore;
-use latchwork_object_store::{BoxError, Codec, ObjectStoreUpstream};
 use tokio::time::{Sleep, sleep};
 
 pub type Log = MemoryLog<String>;

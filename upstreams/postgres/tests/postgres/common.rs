@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use latchwork::contract::Proxy;
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec, PullError, PushError};
 use latchwork_postgres::tokio_postgres::{Client, Config, NoTls};
-use latchwork_postgres::{BoxError, Codec, Database, PostgresUpstream};
+use latchwork_postgres::{Database, PostgresUpstream};
 use tokio::time::timeout;
 
 pub type Log = MemoryLog<String>;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use latchwork::contract::Contract;
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncPull, AsyncUpstream, More};
-use latchwork_postgres::{BoxError, Codec, Database, Pull};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, BoxError, Codec, More};
+use latchwork_postgres::{Database, Pull};
 use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::time::{sleep, timeout};
