@@ -259,11 +259,17 @@ where
     });
     let (committed, refusals) = (halves.0?, halves.1?);
     let status = replicator.status();
+    // What the journal has not written by now it need not keep for more to come.
+    replicator.stop();
+    let left = replicator.shutdown(task.deadline.saturating_duration_since(Instant::now()));
+    if let Some(failure) = left.unwritten.failure {
+        return Err(NodeError::Failed { client, failure });
+    }
+    let counters = replicator.status().counters;
     drop(replicator);
-    let counters = status.counters;
     Ok(Report {
         client,
-        complete: status.pending == 0 && status.unwritten == 0 && status.upstream_head == job.ordered(),
+        complete: status.pending == 0 && left.unwritten.changes == 0 && status.upstream_head == job.ordered(),
         waiting_on: status.waiting_on.to_string(),
         last_error: status.last_error.map(|error| error.to_string()),
         committed,
@@ -333,6 +339,8 @@ fn commit(
             progress.committed.store(until, Ordering::Relaxed);
         }
     }
+    // No more is to come: what is pending waits for nothing to be sent with.
+    let _settled = replicator.flushed();
     for (ticket, until) in on_their_way {
         if !is_durable(&ticket) {
             break;
@@ -356,7 +364,7 @@ fn follow(
         let all_came = status.pending == 0 && status.upstream_head >= all;
         // Also with nothing to do it asks upstream once: that may have lost what this client has.
         let has_asked = status.progress.caught_up.is_some();
-        all_came && has_asked && status.unwritten == 0 && all_committed.is_set()
+        all_came && has_asked && all_committed.is_set()
     };
     let (mut refusals, mut applied) = (Vec::new(), None);
     loop {
