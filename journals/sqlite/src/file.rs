@@ -6,7 +6,8 @@
 //! itself loses all its locks on it.
 //!
 //! A file is made in one transaction under a rollback journal, and only then has a write-ahead log: so its header says from the
-//! first moment on what it is.
+//! first moment on what it is. The same transaction writes down whose it is and makes the application's tables: there is no file
+//! that has its tables and no owner, and an older one is not taken to a newer version for a client that it does not belong to.
 
 use std::path::Path;
 
@@ -56,8 +57,12 @@ impl Header {
     }
 }
 
-/// Opens a journal's file, or makes one where there is nothing.
-pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
+/// Opens a journal's file, or makes one where there is nothing. Does what is to be `done` at its start in the same transaction.
+pub fn open<T>(
+    path: &Path,
+    migrations: &[&str],
+    done: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+) -> Result<(Connection, T), Error> {
     let why = |error| Error::of(path, error);
     look(path, migrations.len() as u32)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -72,9 +77,11 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
     let begin = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(why)?;
     let version =
         Header::of(&begin, "SELECT count(*) FROM sqlite_schema").map_err(why)?.check(path, migrations.len() as u32)?;
-    migrate(&begin, version, migrations).and_then(|()| begin.commit()).map_err(why)?;
+    migrate(&begin, version, migrations).map_err(why)?;
+    let done = done(&begin)?;
+    begin.commit().map_err(why)?;
     db.pragma_update(None, "journal_mode", "wal").map_err(why)?;
-    Ok(db)
+    Ok((db, done))
 }
 
 /// Sees whether a file that is there is a journal. Nothing is written, here or beside it, and what is beside it is not looked at.
@@ -123,6 +130,10 @@ pub fn belongs_to(begin: &Transaction<'_>, path: &Path, identity: Identity<'_>) 
 mod tests {
     use super::*;
 
+    fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
+        super::open(path, migrations, |_| Ok(())).map(|(db, ())| db)
+    }
+
     #[test]
     fn open_takes_an_older_file_through_the_steps_that_it_lacks() {
         let dir = tempfile::tempdir().unwrap();
@@ -149,5 +160,23 @@ mod tests {
         assert!(matches!(open(&path, &broken).unwrap_err(), Error::Sqlite { .. }));
         let db = open(&path, &MIGRATIONS).unwrap();
         assert!(db.prepare("SELECT * FROM new").is_err());
+    }
+
+    #[test]
+    fn open_makes_and_changes_nothing_in_a_file_that_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let alice = Identity { client: "alice", upstream: "todos" };
+        let bob = Identity { client: "bob", ..alice };
+        let open_for = |identity, migrations: &[&str]| {
+            super::open(&path, migrations, |begin| belongs_to(begin, &path, identity)).map(drop)
+        };
+        let refuses: Result<(Connection, ()), _> =
+            super::open(&path, &MIGRATIONS, |_| Err(Error::Unknown { path: path.clone() }));
+        assert!(matches!(refuses.unwrap_err(), Error::Unknown { .. }));
+        open_for(bob, &MIGRATIONS).expect("it was left without an owner");
+        let newer = [MIGRATIONS[0], "CREATE TABLE new (x)"];
+        assert!(matches!(open_for(alice, &newer).unwrap_err(), Error::OtherClient { .. }));
+        open_for(bob, &MIGRATIONS).expect("it was left as old as it was");
     }
 }

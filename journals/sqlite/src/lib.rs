@@ -236,14 +236,14 @@ impl<L: Log, C: Codec<L>, T: Tables<L>> SqliteJournal<L, C, T> {
     ) -> Result<(Self, Held<L>), Error> {
         let path = path.as_ref();
         let why = |error| Error::of(path, error);
-        let mut db = file::open(path, &file::MIGRATIONS)?;
-        let begin = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(why)?;
-        file::belongs_to(&begin, path, identity)?;
-        let follows = last_written(&begin).map_err(why)?;
-        let session = begin.query_row("SELECT random()", [], |row| row.get(0)).map_err(why)?;
-        let held = Pending::new(&begin, path, &codec).all()?;
-        tables.load(&begin, &held).map_err(|error| Error::of_tables(path, error))?;
-        begin.commit().map_err(why)?;
+        let (db, (follows, session, held)) = file::open(path, &file::MIGRATIONS, |begin| {
+            file::belongs_to(begin, path, identity)?;
+            let follows = last_written(begin).map_err(why)?;
+            let session = begin.query_row("SELECT random()", [], |row| row.get(0)).map_err(why)?;
+            let held = Pending::new(begin, path, &codec).all()?;
+            tables.load(begin, &held).map_err(|error| Error::of_tables(path, error))?;
+            Ok((follows, session, held))
+        })?;
         let path = path.to_owned();
         Ok((Self { db, path, codec, tables, session, follows, is_loaded: true, log: PhantomData }, held))
     }
