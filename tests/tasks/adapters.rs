@@ -6,7 +6,7 @@ use std::time::Instant;
 use latchwork::journal::{self, AsyncJournal, Change, Changed, Journal, MemoryError, Recovered};
 use latchwork::protocol::{Push, WaitingOn};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Fault, ForTasks, ForThreads, PushError, Upstream};
-use latchwork::{Cause, Interrupt, Settled};
+use latchwork::{Cause, Interrupt, Latch, Settled};
 
 use super::*;
 
@@ -58,37 +58,75 @@ fn for_threads_passes_pushes_and_pulls_through_faults() {
     }
 }
 
+/// An upstream that says of a push that it has begun.
+struct Says(Memory<Log>, Arc<Latch>);
+
+impl AsyncUpstream<Log> for Says {
+    type Pull<'a> = <Memory<Log> as AsyncUpstream<Log>>::Pull<'a>;
+
+    async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
+        self.1.open();
+        AsyncUpstream::push(&self.0, batch).await
+    }
+
+    fn pull(&self, cursor: u64) -> Self::Pull<'_> {
+        AsyncUpstream::pull(&self.0, cursor)
+    }
+}
+
 #[test]
 fn for_threads_drops_a_call_that_is_interrupted_or_late() {
-    let memory: Memory<Log> = Memory::new(0);
-    let upstream = ForThreads::new(memory.clone(), |call| pollster::block_on(call));
+    let (memory, begun): (Memory<Log>, _) = (Memory::new(0), Arc::new(Latch::new()));
+    let upstream = ForThreads::new(Says(memory.clone(), Arc::clone(&begun)), |call| pollster::block_on(call));
     let set = Interrupt::new();
     set.set(Cause::Stop);
     let outcome = Upstream::push(&upstream, &batch(), &set);
-    assert!(matches!(outcome, Err(PushError::Unavailable { .. })) && memory.is_empty(), "it was not begun");
+    assert!(matches!(outcome, Err(PushError::Unavailable { .. })) && !begun.is_open(), "it was not begun");
     assert!(Upstream::<Log>::pull(&upstream, 0, &set).next().unwrap().is_err());
 
-    for late in [true, false] {
-        memory.fail_push(Fault::Hang);
-        let begun = Instant::now();
-        let interrupt = if late { Interrupt::with_deadline(begun + SHORT) } else { Interrupt::new() };
-        let outcome = std::thread::scope(|scope| {
-            let push = scope.spawn(|| Upstream::push(&upstream, &batch(), &interrupt));
-            if !late {
-                std::thread::sleep(SHORT);
-                interrupt.set(Cause::Restart);
-            }
-            push.join().unwrap()
-        });
-        assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}");
-        assert!(begun.elapsed() >= SHORT && begun.elapsed() < LONG);
-    }
+    memory.fail_push(Fault::Hang);
+    let interrupt = Interrupt::new();
+    let outcome = std::thread::scope(|scope| {
+        let push = scope.spawn(|| Upstream::push(&upstream, &batch(), &interrupt));
+        begun.wait();
+        interrupt.set(Cause::Restart);
+        push.join().unwrap()
+    });
+    assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}");
 
-    // A deadline that moves on is heeded as it stands.
-    let interrupt = Interrupt::with_deadline(Instant::now() + 2 * SHORT);
-    let mut pages = Upstream::<Log>::pull(&upstream, 0, &interrupt);
-    assert!(pages.next().unwrap().is_ok(), "it has caught up");
-    assert!(pages.next().unwrap().is_err() && pages.next().is_none(), "and waits until the deadline");
+    memory.fail_push(Fault::Hang);
+    begun.close();
+    before_a_deadline(|deadline| {
+        let outcome = Upstream::push(&upstream, &batch(), &Interrupt::with_deadline(deadline));
+        match begun.is_open() {
+            true => assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}"),
+            false => assert!(matches!(outcome, Err(PushError::Unavailable { .. })), "{outcome:?}"),
+        }
+        begun.is_open()
+    });
+    before_a_deadline(|deadline| {
+        let interrupt = Interrupt::with_deadline(deadline);
+        let mut pages = Upstream::<Log>::pull(&upstream, 0, &interrupt);
+        let caught_up = pages.next().unwrap().is_ok();
+        assert!(!caught_up || pages.next().unwrap().is_err(), "it waits until the deadline");
+        assert!(pages.next().is_none());
+        caught_up
+    });
+    assert!(memory.is_empty());
+}
+
+/// Makes a call that is to begin before its deadline, and again with twice the time if that was too short. None ends before it.
+fn before_a_deadline(mut begins: impl FnMut(Instant) -> bool) {
+    let mut time = SHORT;
+    loop {
+        let deadline = Instant::now() + time;
+        let has_begun = begins(deadline);
+        assert!(Instant::now() >= deadline && time < LONG);
+        if has_begun {
+            return;
+        }
+        time *= 2;
+    }
 }
 
 #[test]
