@@ -1,4 +1,5 @@
-//! What users of other sync engines have reported, tried on this one, with threads and with tasks: each test with the reports
+//! What users of other sync engines have reported, tried on this one, with threads, with tasks, and with a journal that
+//! takes its time: each test with the reports
 //! it comes from.
 //!
 //! A test asserts what a user would expect, through the public interface. Those about how often upstream is called look for
@@ -8,3 +9,4 @@
 
 mod tasks;
 mod threads;
+mod threads_with_a_journal;
