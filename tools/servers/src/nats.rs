@@ -29,7 +29,14 @@ pub struct Nats {
     nodes: Vec<Node>,
     /// Whether a server writes to the disk before it answers.
     always: bool,
+    /// What a server connects to, to find the others: a row for each.
+    routes: Vec<Vec<SocketAddr>>,
     dir: TempDir,
+}
+
+/// The way without anything between.
+fn direct(_from: usize, _to: usize, address: SocketAddr) -> SocketAddr {
+    address
 }
 
 /// Where the server's program is.
@@ -56,7 +63,17 @@ impl Nats {
     ///
     /// If they do not start.
     pub fn start(count: usize) -> Result<Self, Error> {
-        Self::begin(count, false, "")
+        Self::begin(count, false, "", direct)
+    }
+
+    /// The same, and each connects to another where `way` says, which is told from which one it is, to which one, and where that
+    /// is: so a test can cut a server off from the others, and not from its clients.
+    ///
+    /// # Errors
+    ///
+    /// If they do not start.
+    pub fn start_apart(count: usize, way: impl FnMut(usize, usize, SocketAddr) -> SocketAddr) -> Result<Self, Error> {
+        Self::begin(count, false, "", way)
     }
 
     /// The same, and they write to the disk before they say that something is stored (`sync_interval: always`).
@@ -65,7 +82,7 @@ impl Nats {
     ///
     /// If they do not start.
     pub fn start_durable(count: usize) -> Result<Self, Error> {
-        Self::begin(count, true, "")
+        Self::begin(count, true, "", direct)
     }
 
     /// As [`start`](Self::start), with more lines for their configuration.
@@ -74,10 +91,15 @@ impl Nats {
     ///
     /// If they do not start.
     pub fn start_with(count: usize, more: &str) -> Result<Self, Error> {
-        Self::begin(count, false, more)
+        Self::begin(count, false, more, direct)
     }
 
-    fn begin(count: usize, always: bool, more: &str) -> Result<Self, Error> {
+    fn begin(
+        count: usize,
+        always: bool,
+        more: &str,
+        mut way: impl FnMut(usize, usize, SocketAddr) -> SocketAddr,
+    ) -> Result<Self, Error> {
         let program = program()?;
         let failed = |error: std::io::Error| Error::Failed { program: PROGRAM, why: error.to_string() };
         let dir = tempfile::tempdir().map_err(failed)?;
@@ -87,7 +109,11 @@ impl Nats {
             process: None,
             frozen: false,
         });
-        let mut nats = Self { program, nodes: nodes.collect(), always, dir };
+        let nodes: Vec<_> = nodes.collect();
+        let address = |to: usize| SocketAddr::from(([127, 0, 0, 1], nodes[to].ports[1]));
+        let mut routes_of = |from| (0..count).filter(|&to| to != from).map(|to| way(from, to, address(to))).collect();
+        let routes = (0..count).map(&mut routes_of).collect();
+        let mut nats = Self { program, nodes, always, routes, dir };
         for index in 0..count {
             nats.configure(index, more)?;
             nats.restart(index)?;
@@ -110,10 +136,12 @@ impl Nats {
             store.display()
         );
         if self.nodes.len() > 1 {
-            let routes: Vec<_> =
-                self.nodes.iter().map(|node| format!("\"nats://127.0.0.1:{}\"", node.ports[1])).collect();
+            let routes: Vec<_> = self.routes[index].iter().map(|to| format!("\"nats://{to}\"")).collect();
             let routes = routes.join(", ");
-            text += &format!("cluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{routes}] }}\n");
+            // Servers tell each other where they are, too: at a port where nothing is, so that they keep to these ways.
+            text += &format!(
+                "cluster {{ name: c, listen: 127.0.0.1:{route}, advertise: \"127.0.0.1:1\", routes: [{routes}] }}\n"
+            );
         }
         text
     }

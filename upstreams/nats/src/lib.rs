@@ -50,7 +50,7 @@
 //! | what comes | outcome | why |
 //! | --- | --- | --- |
 //! | an acknowledgement | taken | a majority has it |
-//! | 10071, the stream ends behind the base | [`Behind`], with the last event in the form of batches | nothing was stored |
+//! | 10071, the stream ends behind the base | [`Behind`], with the last event in the form of batches, which may not be acknowledged yet | nothing was stored |
 //! | 10071, the stream ends before the base | [`Fatal`], [`WentBack`] | events that it had given out are gone; see below |
 //! | no connection | [`Unavailable`] | nothing was sent |
 //! | the connection ends before the last message was sent | [`Unavailable`] | no batch without its last message |
@@ -90,12 +90,27 @@
 //! What then is right only the owner knows: to put the newer data back and [restart](latchwork::Replicator::restart), or to
 //! begin anew with a log from a snapshot ([`reset_with`](latchwork::Replicator::reset_with)).
 //!
-//! A leader that stood still while the others elected another one, and has not heard of that yet, answers as such a stream would.
-//! So in a cluster the answer is believed only if it is the same 2.5 s later, and the leader has just heard from a majority; until
-//! then upstream is unavailable.
+//! A leader that was [deposed](#a-leader-that-was-deposed) answers as such a stream would. So in a cluster the answer is believed
+//! only if it is the same 2.5 s later, and the leader has just heard from a majority; until then upstream is unavailable.
 //!
 //! It goes **unnoticed** if the stream has grown again past what a client has before that client looks: numbers are all that
 //! there is to tell by.
+//!
+//! # A leader that was deposed
+//!
+//! One that stood still, or that has lost its way to the others and not to its clients, leads on until it hears that they have
+//! elected another one; if it hears nothing, for some ten seconds. What it has acknowledged or given out a majority has, so
+//! that none of it is taken back while the disks keep it. Meanwhile its clients find:
+//!
+//! | asked for | it says | outcome |
+//! | --- | --- | --- |
+//! | a push | nothing: no majority takes it | [`Uncertain`]; once it hears of the other one, what it has not got through is dropped |
+//! | a push after one of those | 10071, with a last event that may never be one | [`Behind`]: not stored. A catch-up does not bring that event, and the replicator backs off |
+//! | a pull | nothing: a majority makes consumers | unavailable |
+//! | more of a pull that is going on | what it has, and that it is there | empty pages, and nothing that is not so |
+//! | its last event, by a client that has had later ones | an earlier one | unavailable; gone back only as above |
+//!
+//! The tests do both to a leader, and compare all that its clients were told with the stream at the end.
 //!
 //! [`Behind`]: latchwork::upstream::PushError::Behind
 //! [`CursorTooOld`]: latchwork::upstream::FatalKind::CursorTooOld

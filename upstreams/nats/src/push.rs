@@ -63,6 +63,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
             }
         };
         self.note(base + count, sequence);
+        self.trust();
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
@@ -236,6 +236,15 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
         }
     }
 
+    /// A push has been taken: a leader that does not know of it is suspected from then on alone.
+    pub(crate) fn trust(&self) {
+        *self.suspected() = None;
+    }
+
+    fn suspected(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.suspected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the stream says of itself, and its last event, which is to be `known` or a later one.
     ///
     /// A leader that stood still, while the others chose another one, knows fewer events until it learns of that. So in a
@@ -243,7 +252,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
     pub(crate) async fn look(&self, known: u64) -> Result<(Info, u64), Error> {
         let info = self.info().await?;
         let head = self.head(&info).await?;
-        let mut suspected = self.suspected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut suspected = self.suspected();
         if head >= known {
             *suspected = None;
             return Ok((info, head));

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use latchwork::protocol::WaitingOn;
 use latchwork::{Backoff, Replicator, Settled};
+use latchwork_nats::async_nats::ConnectOptions;
 use latchwork_nats::{Connection, Form};
 use servers::nats::Nats;
 use servers::or_skip;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Numbers, Upstream, config, events};
+use crate::common::{Log, Numbers, Upstream, Ways, config, events};
 
 const CLIENTS: u64 = 4;
 
@@ -41,11 +42,13 @@ struct Clients {
 }
 
 impl Clients {
-    async fn start(url: &str) -> Self {
+    /// Each knows the servers of one of these, one after the other.
+    async fn start(urls: &[String]) -> Self {
         let (over, seen) = (Arc::new(AtomicBool::new(false)), Seen::default());
         let (mut connections, mut replicators, mut work) = (Vec::new(), Vec::new(), Vec::new());
-        for client in 0..CLIENTS {
-            let connection = Connection::open(url).await.unwrap();
+        for (client, url) in (0..CLIENTS).zip(urls.iter().cycle()) {
+            let options = ConnectOptions::new().ping_interval(Duration::from_secs(1)).ignore_discovered_servers();
+            let connection = Connection::open_with(url, options).await.unwrap();
             let upstream =
                 Upstream::create(&connection, config(STREAM, 3), Some(Form::Batches), Numbers).await.unwrap();
             let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream)
@@ -161,7 +164,7 @@ async fn leader(nats: &Nats) -> usize {
 
 async fn kills_of_the_leader(times: usize) {
     let Some(mut nats) = or_skip(Nats::start(3)) else { return };
-    let clients = Clients::start(&nats.url()).await;
+    let clients = Clients::start(&[nats.url()]).await;
     clients.next_taken(Instant::now()).await;
     let mut failovers = Vec::new();
     for _ in 0..times {
@@ -191,7 +194,7 @@ async fn commit_loses_nothing_when_twenty_leaders_are_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commit_loses_nothing_when_servers_freeze_and_connections_are_cut() {
     let Some(mut nats) = or_skip(Nats::start(3)) else { return };
-    let clients = Clients::start(&nats.url()).await;
+    let clients = Clients::start(&[nats.url()]).await;
     clients.next_taken(Instant::now()).await;
     // Each of them once: two followers, and the leader at some time.
     for index in 0..nats.len() {
@@ -206,6 +209,25 @@ async fn commit_loses_nothing_when_servers_freeze_and_connections_are_cut() {
         nats.thaw(index);
         println!("server {index} frozen, {was} led: {failover:?}; connections cut: {reconnected:?}");
     }
+    nats.ready().unwrap();
+    clients.end(&nats.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commit_loses_nothing_when_a_leader_is_cut_off_from_the_others_and_not_from_its_clients() {
+    let Some((nats, ways)) = or_skip(Ways::start()) else { return };
+    // Each client has a server, and one of them the leader.
+    let urls = [0, 1, 2].map(|index| format!("nats://{}", nats.address(index)));
+    let clients = Clients::start(&urls).await;
+    clients.next_taken(Instant::now()).await;
+    let leader = leader(&nats).await;
+    let cut_off = Instant::now();
+    ways.cut_off(leader);
+    let failover = clients.next_taken(cut_off).await;
+    // For a while two servers lead, and one of them has no other that follows it.
+    sleep(Duration::from_secs(1)).await;
+    ways.heal(leader);
+    println!("server {leader}, the leader, cut off: {failover:?}");
     nats.ready().unwrap();
     clients.end(&nats.url()).await;
 }

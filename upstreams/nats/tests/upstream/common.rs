@@ -1,12 +1,16 @@
 //! What the tests have in common: events that are numbers, a server, streams.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use latchwork::contract::Proxy;
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec, Page, PullError, PushError};
 use latchwork_nats::async_nats::jetstream::stream::Config;
 use latchwork_nats::{Connection, Form, NatsUpstream};
+use servers::Error;
+use servers::nats::Nats;
 
 pub type Log = MemoryLog<u64>;
 pub type Entry = MemoryEntry<u64>;
@@ -75,5 +79,35 @@ pub async fn events(upstream: &Upstream, cursor: u64) -> Vec<u64> {
         if page.more == latchwork::upstream::More::None {
             return events;
         }
+    }
+}
+
+/// What lies between the servers of a cluster: from one, to another.
+pub struct Ways(BTreeMap<(usize, usize), Proxy>);
+
+impl Ways {
+    /// Three servers, and the ways between them.
+    pub fn start() -> Result<(Nats, Self), Error> {
+        let mut ways = BTreeMap::new();
+        let nats = Nats::start_apart(3, |from, to, address| {
+            let way = Proxy::new(address).expect("there is a port");
+            let at = way.address();
+            ways.insert((from, to), way);
+            at
+        })?;
+        Ok((nats, Self(ways)))
+    }
+
+    /// Has nothing reach this server that others send to it, or them what it sends. Its clients reach it.
+    pub fn cut_off(&self, server: usize) {
+        self.of(server).for_each(Proxy::swallow);
+    }
+
+    pub fn heal(&self, server: usize) {
+        self.of(server).for_each(Proxy::heal);
+    }
+
+    fn of(&self, server: usize) -> impl Iterator<Item = &Proxy> {
+        self.0.iter().filter(move |((from, to), _)| [from, to].contains(&&server)).map(|(_, way)| way)
     }
 }

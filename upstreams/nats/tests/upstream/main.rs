@@ -3,5 +3,6 @@
 mod chaos;
 mod common;
 mod contract;
+mod deposed;
 mod forms;
 mod outcomes;
