@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -59,6 +59,14 @@ impl Postgres {
     ///
     /// If it does not start.
     pub fn start_with(settings: &[&str]) -> Result<Self, Error> {
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut postgres = Self::without_data(settings)?;
+        postgres.initialize()?;
+        postgres.restart()?;
+        Ok(postgres)
+    }
+
+    fn without_data(settings: Vec<String>) -> Result<Self, Error> {
         let programs = programs()?;
         let dir = tempfile::tempdir().map_err(failed)?;
         let is_superuser = fs::metadata(dir.path()).map_err(failed)?.uid() == 0;
@@ -66,11 +74,7 @@ impl Postgres {
         if let Some(user) = user {
             chown(dir.path(), Some(user), Some(user)).map_err(failed)?;
         }
-        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        let mut postgres = Self { programs, port: free_ports(1)[0], settings, user, process: None, dir };
-        postgres.initialize()?;
-        postgres.restart()?;
-        Ok(postgres)
+        Ok(Self { programs, port: free_ports(1)[0], settings, user, process: None, dir })
     }
 
     fn program(&self, name: &str) -> Command {
@@ -162,6 +166,44 @@ impl Postgres {
         Err(Error::Failed { program: PROGRAM, why: said.lines().last().unwrap_or("it says nothing").to_owned() })
     }
 
+    fn backup(&self) -> PathBuf {
+        self.dir.path().join("backup")
+    }
+
+    /// Copies its data, as they are between a stop and a start: of a backup before, nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start again.
+    pub fn back_up(&mut self) -> Result<(), Error> {
+        self.stop();
+        copy(&self.data(), &self.backup())?;
+        self.restart()
+    }
+
+    /// Puts the data back that were copied, and begins with them.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start again.
+    pub fn restore(&mut self) -> Result<(), Error> {
+        self.stop();
+        copy(&self.backup(), &self.data())?;
+        self.restart()
+    }
+
+    /// Another server, with the data that were copied, as a standby that follows no other server.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub fn second(&self) -> Result<Self, Error> {
+        let mut second = Self::without_data(self.settings.clone())?;
+        copy(&self.backup(), &second.data())?;
+        second.stand_by()?;
+        Ok(second)
+    }
+
     /// Has it start as a standby that follows no other server from now on: it may be read, and not written.
     ///
     /// # Errors
@@ -205,6 +247,15 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Copies a directory, with its owner, in the place of another one.
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    if to.exists() {
+        fs::remove_dir_all(to).map_err(failed)?;
+    }
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().map_err(failed)?;
+    if copied.success() { Ok(()) } else { Err(failed(io::Error::other("its data cannot be copied"))) }
 }
 
 fn failed(error: io::Error) -> Error {

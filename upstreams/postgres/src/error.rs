@@ -37,6 +37,14 @@ pub enum Error {
         /// Its last event's number.
         got: u64,
     },
+    /// The server is not the one any more that orders events: another one was promoted, and has been reached before.
+    #[error("another server was promoted: expected timeline {expected} or a later one, got {got}")]
+    Deposed {
+        /// The last timeline that one of this database's connections has found.
+        expected: u32,
+        /// The server's.
+        got: u32,
+    },
     /// The tables were made by a newer version of this crate.
     #[error("the database has a newer schema: expected version {expected}, got {got}")]
     Newer {

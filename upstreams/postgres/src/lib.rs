@@ -52,7 +52,8 @@
 //! one attempt for a call, the outcome of one that fails is unavailable, and the replicator tries again after its backoff. A call
 //! that is dropped before it is answered (as by [`push_deadline`](latchwork::replicator::Builder::push_deadline)) has its
 //! connection looked at: unless an empty statement is answered within the connect timeout of the configuration, ten seconds if
-//! it has none, the connection is given up. So is one to a server that has become a standby. With several hosts and
+//! it has none, the connection is given up. So is one to a server that has become a standby, and one to a server that
+//! [was replaced](#a-server-that-was-replaced). With several hosts and
 //! `target_session_attrs=read-write` the next one then leads to the server that can be written.
 //!
 //! A pooler between them must keep a client's session together (`PgBouncer`: `pool_mode=session`).
@@ -73,6 +74,7 @@
 //! | dropped: a deadline, an interrupt | uncertain, says the replicator | – | the server goes on |
 //! | nothing appended, the head is past the base | [`Behind`], with the head | – | another pusher won |
 //! | nothing appended, the head is before the base or the cursor | [`Fatal`], went back | fatal, went back | restored from a backup; nothing was sent past the comparison, nothing is given out |
+//! | an earlier timeline than one of the database's connections has found: another server was promoted | [`Unavailable`] | unavailable | nothing was sent; the way to the other one may open again |
 //! | another identity | [`Fatal`], another upstream | the same | the log was made anew, or this is another database |
 //! | no such log; `42P01` no such table; an older or newer schema | [`Fatal`] | fatal | nothing says that the log is another one, and what to do is up to the owner |
 //! | `42501` no permission, and any other `42…` | [`Fatal`] | fatal | |
@@ -92,6 +94,22 @@
 //! [`TooLarge`]: PushError::TooLarge
 //! [`Unavailable`]: PushError::Unavailable
 //! [`Uncertain`]: PushError::Uncertain
+//!
+//! # A server that was replaced
+//!
+//! When a standby is promoted and the server before it still answers, there are two logs with one identity. PostgreSQL keeps
+//! clients from neither. What they notice by themselves:
+//!
+//! | a client | finds | outcome |
+//! | --- | --- | --- |
+//! | has events that the promoted server does not, and its log ends before them | a log that has gone back | fatal, went back; nothing is sent |
+//! | has the same, and the promoted server has gone on past them | **nothing**: numbers are all that there is to tell by | events that it has are not in the log |
+//! | has been at the promoted server, on any connection of its [`Database`], and is led to the old one | an earlier timeline | unavailable, until it is led back |
+//! | stays with the old one | **nothing** | what it sends is confirmed there, and lost with that server |
+//!
+//! So the old server must be kept from answering (fencing), and the standby must be synchronous (`synchronous_standby_names`):
+//! one that has all that was confirmed leaves nothing to notice. A server restored from a backup is the first line, or the
+//! second if it is written to before the clients come. A server that has no timelines to tell of is taken as it is.
 //!
 //! # The tables
 //!

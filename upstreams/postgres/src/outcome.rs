@@ -49,7 +49,7 @@ fn remedy(error: &Error) -> Remedy {
     match error {
         Error::OtherLog { .. } => Remedy::None(FatalKind::IdentityMismatch),
         Error::WentBack { .. } => Remedy::None(FatalKind::WentBack),
-        Error::TimedOut { .. } | Error::Closed { .. } => Remedy::Again,
+        Error::Deposed { .. } | Error::TimedOut { .. } | Error::Closed { .. } => Remedy::Again,
         Error::TooLarge { .. } => Remedy::Less,
         Error::Postgres { error } => match error.as_db_error() {
             Some(error) => of_code(error.code().code()),

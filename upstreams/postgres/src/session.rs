@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::try_join3;
+use futures_util::future::{join, try_join3};
 use tokio::runtime::Handle;
 use tokio::sync::{self, watch};
 use tokio::task::JoinHandle;
@@ -57,6 +57,10 @@ const SETTINGS: &str = "
     SET default_transaction_isolation = 'read committed';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
+/// The timeline that the server writes, in hexadecimal digits: the first eight of a file's name. A standby writes none.
+const TIMELINE: &str = "
+    SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
+
 /// What is said of a connection that has ended without a word.
 const CLOSED: &str = "connection closed";
 
@@ -68,6 +72,8 @@ type Connecting = Pin<Box<dyn Future<Output = Result<(Client, Messages), tokio_p
 pub struct Connector {
     connect: Arc<dyn Fn() -> Connecting + Send + Sync>,
     limit: Duration,
+    /// The last timeline that has been found.
+    timeline: Arc<AtomicU32>,
 }
 
 impl Connector {
@@ -87,7 +93,7 @@ impl Connector {
                 Ok((client, messages))
             })
         };
-        Self { connect: Arc::new(connect), limit }
+        Self { connect: Arc::new(connect), limit, timeline: Arc::default() }
     }
 
     /// A connection, whose task ends with it.
@@ -115,12 +121,39 @@ impl Connector {
         let set = async { Ok(client.batch_execute(SETTINGS).await?) };
         let prepare = async |statement| Ok(client.prepare(statement).await?);
         let prepared = try_join3(prepare(APPEND), prepare(HEAD), prepare(READ));
-        let ((), (), (append, head, read)) = try_join3(set, schema::check(&client), prepared).await?;
+        let checks = try_join3(set, schema::check(&client), prepared);
+        let (checked, got) = join(checks, timeline(&client)).await;
+        let ((), (), (append, head, read)) = checked?;
+        let (newest, timeline) = (Arc::clone(&self.timeline), got.unwrap_or(u32::MAX));
+        let expected = newest.fetch_max(got.unwrap_or(0), Ordering::Relaxed);
+        if timeline < expected {
+            return Err(Error::Deposed { expected, got: timeline });
+        }
         let (runtime, limit) = (Handle::current(), self.limit);
         let [is_over, is_looked_at] = [const { AtomicBool::new(false) }; 2];
         let listening = sync::Mutex::default();
-        Ok(Session { client, append, head, read, heard, listening, driver, runtime, limit, is_over, is_looked_at })
+        Ok(Session {
+            client,
+            append,
+            head,
+            read,
+            heard,
+            listening,
+            driver,
+            runtime,
+            limit,
+            timeline,
+            newest,
+            is_over,
+            is_looked_at,
+        })
     }
+}
+
+/// The timeline that the server writes, if it says so: what merely speaks the protocol of PostgreSQL may have none.
+async fn timeline(client: &Client) -> Option<u32> {
+    let row = client.query_typed_one(TIMELINE, &[]).await.ok()?;
+    u32::from_str_radix(row.try_get::<_, Option<&str>>(0).ok()??, 16).ok()
 }
 
 /// A session at a time.
@@ -159,6 +192,10 @@ pub struct Session {
     driver: JoinHandle<()>,
     runtime: Handle,
     limit: Duration,
+    /// The one that its server wrote as it began; the highest number if the server has not said so.
+    timeline: u32,
+    /// The last one that a session has found.
+    newest: Arc<AtomicU32>,
     /// Set once it is not to be used any more.
     is_over: AtomicBool,
     /// Set while a task looks whether it answers.
@@ -167,7 +204,8 @@ pub struct Session {
 
 impl Session {
     fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed) || self.client.is_closed()
+        let is_deposed = self.timeline < self.newest.load(Ordering::Relaxed);
+        is_deposed || self.is_over.load(Ordering::Relaxed) || self.client.is_closed()
     }
 
     /// Ends it. Calls that wait for an answer get an error.

@@ -4,5 +4,6 @@
 
 mod chaos;
 mod common;
+mod copies;
 mod logs;
 mod outcomes;
