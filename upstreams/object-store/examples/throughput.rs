@@ -1,4 +1,6 @@
-//! Batches of 100 events, pushed one after another; beside the same puts with the client of `object_store` alone, in turns.
+//! Batches of 100 events, pushed one after another; beside the same puts with the client of `object_store` alone, in turns, of
+//! which each begins as often as the other. Then a reader that is far behind, of a store that takes 10 ms for each answer;
+//! beside the same reads with the client alone, one after another.
 //!
 //! ```sh
 //! cargo run --release -p latchwork-object-store --example throughput [FOLDER]
@@ -9,16 +11,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncUpstream, Batch, BoxError, Codec};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec};
 use latchwork_object_store::ObjectStoreUpstream;
 use latchwork_object_store::object_store::local::LocalFileSystem;
+use latchwork_object_store::object_store::memory::InMemory;
 use latchwork_object_store::object_store::path::Path;
-use latchwork_object_store::object_store::{ObjectStore, PutMode};
+use latchwork_object_store::object_store::throttle::{ThrottleConfig, ThrottledStore};
+use latchwork_object_store::object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
 const EVENTS: u64 = 100;
 const BYTES: usize = 100;
 const BATCHES: u64 = 1000;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 8;
+const BEHIND: u64 = 500;
+const ANSWER: Duration = Duration::from_millis(10);
 
 type Log = MemoryLog<Vec<u8>>;
 
@@ -42,13 +48,23 @@ impl Codec<Log> for Bytes {
     }
 }
 
+/// This batch, counted from 0.
+fn events(batch: u64) -> Batch<Log> {
+    let base = batch * EVENTS;
+    let entries = (base + 1..=base + EVENTS).map(|position| MemoryEntry { position, event: vec![7; BYTES] });
+    Batch::new(base, entries.collect())
+}
+
+/// Where it stands.
+fn key(batch: u64) -> Path {
+    Path::from(format!("log/{:020}", batch * EVENTS + 1))
+}
+
 async fn upstream(store: Arc<dyn ObjectStore>) -> Result<Duration, Box<dyn Error>> {
     let upstream = ObjectStoreUpstream::<Log, _, _>::new(store, "throughput", Bytes, tokio::time::sleep);
     let began = Instant::now();
     for batch in 0..BATCHES {
-        let base = batch * EVENTS;
-        let entries = (base + 1..=base + EVENTS).map(|position| MemoryEntry { position, event: vec![7; BYTES] });
-        upstream.push(&Batch::new(base, entries.collect())).await?;
+        upstream.push(&events(batch)).await?;
     }
     Ok(began.elapsed())
 }
@@ -61,34 +77,74 @@ async fn bare(store: Arc<dyn ObjectStore>) -> Result<Duration, Box<dyn Error>> {
             bytes.extend((BYTES as u64).to_be_bytes());
             bytes.extend(vec![7; BYTES]);
         }
-        let key = Path::from(format!("log/{:020}", batch * EVENTS + 1));
-        store.put_opts(&key, bytes.into(), PutMode::Create.into()).await?;
+        store.put_opts(&key(batch), bytes.into(), PutMode::Create.into()).await?;
     }
     Ok(began.elapsed())
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
+/// Events a second, from the median of the times. Of two in the middle it is the longer one.
+fn speed(mut times: Vec<Duration>, batches: u64) -> f64 {
     times.sort_unstable();
-    (BATCHES * EVENTS) as f64 / times[times.len() / 2].as_secs_f64()
+    (batches * EVENTS) as f64 / times[times.len() / 2].as_secs_f64()
+}
+
+async fn pushes(within: &std::path::Path, fsync: bool) -> Result<(), Box<dyn Error>> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        for turn in 0..2 {
+            let folder = tempfile::tempdir_in(within)?;
+            let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path())?.with_fsync(fsync));
+            // Ours, theirs, theirs, ours.
+            match (round + turn) % 2 {
+                0 => ours.push(upstream(store).await?),
+                _ => theirs.push(bare(store).await?),
+            }
+        }
+    }
+    let (ours, theirs) = (speed(ours, BATCHES), speed(theirs, BATCHES));
+    println!("fsync {fsync}: {ours:.0} events a second, {theirs:.0} with the bare client: {:.2} of it", ours / theirs);
+    Ok(())
+}
+
+async fn pulls() -> Result<(), Box<dyn Error>> {
+    let near: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let writer = ObjectStoreUpstream::<Log, _, _>::new(Arc::clone(&near), "throughput", Bytes, tokio::time::sleep);
+    for batch in 0..BEHIND {
+        writer.push(&events(batch)).await?;
+    }
+    let config = ThrottleConfig { wait_get_per_call: ANSWER, wait_list_per_call: ANSWER, ..Default::default() };
+    let far: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(near, config));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for turn in [0, 1, 1, 0] {
+        let began = Instant::now();
+        if turn == 0 {
+            let reader =
+                ObjectStoreUpstream::<Log, _, _>::new(Arc::clone(&far), "throughput", Bytes, tokio::time::sleep);
+            let (mut pull, mut read) = (reader.pull(0), 0);
+            while read < (BEHIND * EVENTS) as usize {
+                read += pull.next_page().await.ok_or("the pull has ended")??.entries.len();
+            }
+            ours.push(began.elapsed());
+        } else {
+            for batch in 0..BEHIND {
+                far.get(&key(batch)).await?.bytes().await?;
+            }
+            theirs.push(began.elapsed());
+        }
+    }
+    let (ours, theirs) = (speed(ours, BEHIND), speed(theirs, BEHIND));
+    println!(
+        "{BEHIND} objects behind, {ANSWER:?} for an answer: {ours:.0} events a second, {theirs:.0} with the bare client, \
+         one read after another"
+    );
+    Ok(())
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let within = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, Into::into);
     for fsync in [false, true] {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let folders = [tempfile::tempdir_in(&within)?, tempfile::tempdir_in(&within)?];
-            let stores = folders.each_ref().map(|folder| LocalFileSystem::new_with_prefix(folder.path()));
-            let [one, other] = stores;
-            ours.push(upstream(Arc::new(one?.with_fsync(fsync))).await?);
-            theirs.push(bare(Arc::new(other?.with_fsync(fsync))).await?);
-        }
-        let (ours, theirs) = (median(ours), median(theirs));
-        println!(
-            "fsync {fsync}: {ours:.0} events a second, {theirs:.0} with the bare client: {:.2} of it",
-            ours / theirs
-        );
+        pushes(&within, fsync).await?;
     }
-    Ok(())
+    pulls().await
 }

@@ -77,7 +77,8 @@
 //!
 //! # What it costs
 //!
-//! A push is one put; the first of a client, and one after a pull that was cut short, are two reads and a list more. A pull
+//! A push is one put; the first of a client, and one after a pull that was cut short, are two reads and a list more. A pull that
+//! is far behind reads 16 objects at a time, for a list of a thousand names, and keeps those 16 in memory. A pull
 //! that waits is one read at each interval. A pull whose cursor stands in the middle of a batch, or at the end of the log,
 //! begins with a list from at most [`MAX_EVENTS`] events before it on.
 //!
@@ -91,6 +92,7 @@
 
 #![warn(missing_debug_implementations, missing_docs)]
 
+mod ahead;
 mod batch;
 mod error;
 mod pull;

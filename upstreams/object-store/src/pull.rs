@@ -8,12 +8,16 @@ use latchwork::upstream::{AsyncPull, Codec, More, Page, PullError};
 use object_store::{Error as StoreError, ObjectStoreExt};
 
 use crate::ObjectStoreUpstream;
+use crate::ahead::Ahead;
 use crate::batch::{Stored, key};
 use crate::error::Error;
 use crate::stand::Stand;
 
 /// So many looks for more are followed by one at what has been read last.
 const LOOKS: u32 = 16;
+
+/// After so many batches that were there at once, more are read ahead.
+const FAR: u32 = 3;
 
 /// A pull from an [`ObjectStoreUpstream`].
 pub struct Pages<'a, L: Log, C, T> {
@@ -22,6 +26,9 @@ pub struct Pages<'a, L: Log, C, T> {
     at: At,
     /// Looks in a row that have found nothing.
     in_vain: u32,
+    /// Batches in a row that were there at once.
+    at_once: u32,
+    ahead: Option<Ahead>,
 }
 
 /// Where a pull has come to.
@@ -37,7 +44,7 @@ enum At {
 
 impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
     pub(crate) fn new(upstream: &'a ObjectStoreUpstream<L, C, T>, cursor: u64) -> Self {
-        Self { upstream, cursor, at: At::Beginning, in_vain: 0 }
+        Self { upstream, cursor, at: At::Beginning, in_vain: 0, at_once: 0, ahead: None }
     }
 
     async fn next(&mut self) -> Result<Option<Page<L::Entry>>, Error> {
@@ -59,7 +66,7 @@ impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
                 if caught_up {
                     upstream.timer.sleep(upstream.interval).await;
                 }
-                let batch = upstream.batch(self.cursor.saturating_add(1)).await?;
+                let batch = self.following().await?;
                 if let (None, Some(first)) = (&batch, first) {
                     self.is_there(first).await?;
                 }
@@ -67,16 +74,34 @@ impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
             }
         };
         let Some(batch) = batch else {
+            self.at_once = 0;
             if let At::End { caught_up, .. } = &mut self.at {
                 *caught_up = true;
             }
             return Ok(Some(Page { entries: Vec::new(), more: More::None }));
         };
         let page = self.page(&batch)?;
-        (self.cursor, self.in_vain) = (batch.last(), 0);
+        (self.cursor, self.in_vain, self.at_once) = (batch.last(), 0, self.at_once.saturating_add(1));
         self.at = At::End { first: Some(batch.first), caught_up: false };
         upstream.ends(self.cursor);
         Ok(Some(page))
+    }
+
+    /// The batch that begins behind the cursor, if there is one.
+    async fn following(&mut self) -> Result<Option<Stored>, Error> {
+        let next = self.cursor.saturating_add(1);
+        if self.ahead.is_none() && self.at_once >= FAR {
+            self.at_once = 0;
+            self.ahead = Ahead::of(&self.upstream.store, self.cursor).await?;
+        }
+        if let Some(ahead) = &mut self.ahead {
+            let batch = ahead.next(next).await?;
+            if batch.is_some() {
+                return Ok(batch);
+            }
+            self.ahead = None;
+        }
+        self.upstream.batch(next).await
     }
 
     /// What of this batch follows the cursor.

@@ -1,11 +1,13 @@
 //! Where an event stands in the log.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt;
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
 use latchwork::upstream::Codec;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStoreExt};
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
 use crate::batch::{self, Stored, key};
 use crate::error::Error;
@@ -21,18 +23,23 @@ pub(crate) enum Stand {
     Within(Stored),
 }
 
+/// The batch that begins with this event.
+pub(crate) async fn batch_of(store: &Arc<dyn ObjectStore>, first: u64) -> Result<Option<Stored>, Error> {
+    let bytes = match store.get(&key(first)).await {
+        Ok(got) => got.bytes().await,
+        Err(error) => Err(error),
+    };
+    match bytes {
+        Ok(bytes) => batch::read(first, &bytes).map(Some),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(Error::Store(error)),
+    }
+}
+
 impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
     /// The batch that begins with this event.
     pub(crate) async fn batch(&self, first: u64) -> Result<Option<Stored>, Error> {
-        let bytes = match self.store.get(&key(first)).await {
-            Ok(got) => got.bytes().await,
-            Err(error) => Err(error),
-        };
-        match bytes {
-            Ok(bytes) => batch::read(first, &bytes).map(Some),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(Error::Store(error)),
-        }
+        batch_of(&self.store, first).await
     }
 
     /// Finds out where this event stands; 0 stands before the first.

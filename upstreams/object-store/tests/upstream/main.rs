@@ -1,5 +1,6 @@
 //! The upstream, in memory and on a local disk.
 
+mod ahead;
 mod common;
 mod contract;
 mod outcomes;
