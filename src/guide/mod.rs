@@ -5,6 +5,7 @@
 //! | [`choose`] | Which part fits which wait? |
 //! | [`log`] | How do I write a log of my own? |
 //! | [`upstream`] | How do I connect a backend, and what becomes of its errors? |
+//! | [`engines`] | Which database, broker or store may order the events, and what is there for it? |
 //! | [`decide`] | What must the owner decide, and how is it done? |
 //! | [`crash`] | What survives a crash, and what does not? |
 //! | [`threads`] | How do threads use the parts, and how do they end? |
@@ -19,6 +20,7 @@ pub mod by_hand;
 pub mod choose;
 pub mod crash;
 pub mod decide;
+pub mod engines;
 pub mod glossary;
 pub mod leader;
 pub mod log;

@@ -10,7 +10,8 @@
 //! **A batch is taken whole or not at all, and only if it follows upstream's last event.** This is
 //! a compare-and-swap on the head. It is what makes a lost answer harmless: a batch that was taken
 //! already does not follow any more, so sending it again cannot apply it twice. A server does it in
-//! one transaction; over an object store it is a conditional write.
+//! one transaction; over an object store it is a conditional write. [`engines`](super::engines) says which databases,
+//! brokers and stores can do it, and what there is for them.
 //!
 //! # Classify every error by what is known about the batch
 //!
