@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::upstream::{BoxError, Codec};
 use latchwork::{Replicator, Settled};
+use latchwork_object_store::ObjectStoreUpstream;
 use latchwork_object_store::object_store::ObjectStore;
 use latchwork_object_store::object_store::local::LocalFileSystem;
 use latchwork_object_store::object_store::memory::InMemory;
-use latchwork_object_store::{BoxError, Codec, ObjectStoreUpstream};
 
 /// Todos as text.
 struct Text;
