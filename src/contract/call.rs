@@ -94,3 +94,14 @@ pub(super) async fn until<T>(end: impl Future, future: impl Future<Output = T>) 
     })
     .await
 }
+
+/// Polls a future so often at most; `None` if it is not over by then.
+pub(super) async fn polled<T>(mut left: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let output = if left == 0 { None } else { ready(future.as_mut().poll(context)) };
+        left = left.saturating_sub(1);
+        if output.is_none() && left > 0 { Poll::Pending } else { Poll::Ready(output) }
+    })
+    .await
+}

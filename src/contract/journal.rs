@@ -1,15 +1,21 @@
-//! The laws of journals.
+//! The laws of journals, written for tasks: a journal for threads is called through an adapter.
 
 use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
 
 use super::Contract;
 use super::broken::{Broken, Verdict};
+use super::call::{polled, until};
 use super::log::Stand;
 use crate::log::{Change, Changed, Log, Merged, Recovered};
-use crate::replicator::journal::Journal;
+use crate::replicator::journal::AsyncJournal;
 
 /// How often a write may fail that is told once more.
 const TRIES: usize = 10;
+
+/// After how many polls a write is given up at most.
+const POLLS: usize = 30;
 
 /// What a journal holds.
 type Held<L> = Recovered<<L as Log>::Entry, <L as Log>::Position>;
@@ -18,118 +24,184 @@ type Held<L> = Recovered<<L as Log>::Entry, <L as Log>::Position>;
 type Told<L> = Change<<L as Log>::Entry, <L as Log>::Position>;
 
 /// Runs all of them.
-pub(super) fn laws<L, J, O>(contract: &Contract<L>, recover: &impl Fn(Held<L>) -> L, make: &impl Fn() -> O) -> Broken
+pub(super) async fn laws<L, J, O, M, S, F>(
+    contract: &Contract<L>,
+    sleep: &F,
+    recover: &impl Fn(Held<L>) -> L,
+    make: &M,
+) -> Broken
 where
     L: Log<Entry: PartialEq + Debug>,
-    J: Journal<L>,
-    O: Fn() -> (J, Held<L>),
+    J: AsyncJournal<L>,
+    O: AsyncFn() -> (J, Held<L>),
+    M: AsyncFn() -> O,
+    S: Future,
+    F: Fn(Duration) -> S,
 {
-    let new = || Journals { contract, recover, open: make(), told: Recovered::new((contract.log)().upstream_head()) };
+    let new = async || Journals::new(contract, sleep, recover, make().await);
     let mut broken = Broken::default();
-    broken.judge_call("a new journal holds nothing", || new().begins());
-    broken.judge_call("what was written is held", || {
-        let changes = new().changes().len();
-        (1..=changes).try_for_each(|changes| new().writes_each(changes))
-    });
-    broken.judge_call("the changes of a call are written together", || new().writes_together());
-    broken.judge_call("a change that is told again is written once", || new().writes_once());
-    broken.judge_call("a later process counts its changes from 1", || new().counts_anew());
-    broken.judge_call("a write that cannot be leaves nothing", || new().leaves_nothing());
-    broken.judge_call("many changes are held", || new().writes_many());
-    broken.judge_call("two journals have nothing in common", || apart(new(), new()));
+    broken.judge("a new journal holds nothing", async { new().await.begins().await }).await;
+    let each = async {
+        for changes in 1..=new().await.changes().len() {
+            new().await.writes_each(changes).await?;
+        }
+        Ok(())
+    };
+    broken.judge("what was written is held", each).await;
+    let together = async { new().await.writes_together().await };
+    broken.judge("the changes of a call are written together", together).await;
+    broken.judge("a change that is told again is written once", async { new().await.writes_once().await }).await;
+    broken.judge("a later process counts its changes from 1", async { new().await.counts_anew().await }).await;
+    broken.judge("a write that cannot be leaves nothing", async { new().await.leaves_nothing().await }).await;
+    broken.judge("many changes are held", async { new().await.writes_many().await }).await;
+    broken.judge("two journals have nothing in common", async { apart(new().await, new().await).await }).await;
     broken
 }
 
+/// Runs those of a journal for tasks alone.
+pub(super) async fn laws_of_tasks<L, J, O, M, S, F>(
+    contract: &Contract<L>,
+    sleep: &F,
+    recover: &impl Fn(Held<L>) -> L,
+    make: &M,
+    broken: &mut Broken,
+) where
+    L: Log<Entry: PartialEq + Debug>,
+    J: AsyncJournal<L>,
+    O: AsyncFn() -> (J, Held<L>),
+    M: AsyncFn() -> O,
+    S: Future,
+    F: Fn(Duration) -> S,
+{
+    let each = async {
+        for polls in 0..POLLS {
+            if Journals::new(contract, sleep, recover, make().await).is_over_after(polls).await? {
+                break;
+            }
+        }
+        Ok(())
+    };
+    broken.judge("a write that is given up is there whole or not", each).await;
+}
+
 /// A journal, and what it has been told.
-struct Journals<'a, L: Log, R, O> {
+struct Journals<'a, L: Log, R, O, F> {
     contract: &'a Contract<L>,
+    sleep: &'a F,
     recover: &'a R,
     open: O,
     told: Held<L>,
 }
 
-impl<L, J, R, O> Journals<'_, L, R, O>
+impl<'a, L, J, R, O, S, F> Journals<'a, L, R, O, F>
 where
     L: Log<Entry: PartialEq + Debug>,
-    J: Journal<L>,
+    J: AsyncJournal<L>,
     R: Fn(Held<L>) -> L,
-    O: Fn() -> (J, Held<L>),
+    O: AsyncFn() -> (J, Held<L>),
+    S: Future,
+    F: Fn(Duration) -> S,
 {
-    fn begins(self) -> Verdict {
-        self.holds("a new journal")
+    fn new(contract: &'a Contract<L>, sleep: &'a F, recover: &'a R, open: O) -> Self {
+        Self { contract, sleep, recover, open, told: Recovered::new((contract.log)().upstream_head()) }
     }
 
-    fn writes_each(mut self, changes: usize) -> Verdict {
-        let (mut journal, _) = (self.open)();
+    async fn begins(self) -> Verdict {
+        self.holds("a new journal").await
+    }
+
+    async fn writes_each(mut self, changes: usize) -> Verdict {
+        let (mut journal, _) = self.open().await?;
         let changes = &self.changes()[..changes];
         for told in 0..changes.len() {
-            self.write(&mut journal, &changes[told..=told])?;
+            self.write(&mut journal, &changes[told..=told]).await?;
         }
         let last = changes.last().map(|change| &change.what);
-        self.holds(&format!("the last of {} changes that were written was {last:?}", changes.len()))
+        self.holds(&format!("the last of {} changes that were written was {last:?}", changes.len())).await
     }
 
-    fn writes_together(mut self) -> Verdict {
-        let (mut journal, _) = (self.open)();
+    async fn writes_together(mut self) -> Verdict {
+        let (mut journal, _) = self.open().await?;
         let changes = self.changes();
         for few in changes.chunks(3) {
-            self.write(&mut journal, few)?;
+            self.write(&mut journal, few).await?;
         }
-        self.holds("changes were written, three of them at a time")
+        self.holds("changes were written, three of them at a time").await
     }
 
-    fn writes_once(mut self) -> Verdict {
-        let (mut journal, _) = (self.open)();
+    async fn writes_once(mut self) -> Verdict {
+        let (mut journal, _) = self.open().await?;
         let mut changes = self.changes();
         // A reset, which would hide what was there twice.
         changes.pop();
         for end in [1, 3, 3, changes.len(), changes.len()] {
-            self.write(&mut journal, &changes[..end])?;
+            self.write(&mut journal, &changes[..end]).await?;
         }
-        self.holds("changes were written, and told again with more behind them")
+        self.holds("changes were written, and told again with more behind them").await
     }
 
-    fn counts_anew(mut self) -> Verdict {
+    async fn counts_anew(mut self) -> Verdict {
         let changes = self.changes();
         let mut journals = Vec::new();
         for few in changes.chunks(3) {
-            let (mut journal, held) = (self.open)();
+            let (mut journal, held) = self.open().await?;
             self.same(held, "it was opened by a later process")?;
             self.told.changes = 0;
             let mut few = few.to_vec();
             few.iter_mut().zip(1..).for_each(|(change, number)| change.number = number);
-            self.write(&mut journal, &few)?;
+            self.write(&mut journal, &few).await?;
             // As after a crash: nothing of it is run any more.
             journals.push(journal);
         }
-        self.holds("later processes had written to it")
+        self.holds("later processes had written to it").await
     }
 
-    fn leaves_nothing(mut self) -> Verdict {
-        let (mut journal, _) = (self.open)();
+    async fn leaves_nothing(mut self) -> Verdict {
+        let (mut journal, _) = self.open().await?;
         let changes = self.changes();
-        self.write(&mut journal, &changes[..1])?;
+        self.write(&mut journal, &changes[..1]).await?;
         let absent = Change::new(3, Changed::GivenUp { start: 1000, count: 1 }, self.told.cursor);
-        if journal.write(&[changes[1].clone(), absent]).is_ok() {
+        if self.in_time("a write to end", journal.write(&[changes[1].clone(), absent])).await?.is_ok() {
             // A journal may trust what it is told.
             return Ok(());
         }
-        self.holds("a write had failed whose last change was about an event that is not pending")
+        self.holds("a write had failed whose last change was about an event that is not pending").await
     }
 
-    fn writes_many(mut self) -> Verdict {
+    async fn writes_many(mut self) -> Verdict {
         const EVENTS: u64 = 500;
-        let (mut journal, _) = (self.open)();
+        let (mut journal, _) = self.open().await?;
         let mut log = (self.contract.log)();
-        let mut changes = Vec::new();
-        for number in 1..=EVENTS {
-            let event = vec![(self.contract.event)(number)];
-            let entries = log.number(event).map_err(|error| error.to_string())?;
-            log.admit(entries.clone()).map_err(|error| error.to_string())?;
-            changes.push(Change::new(number, Changed::Committed { entries }, log.upstream_head()));
+        let changes = (1..=EVENTS).map(|number| commit(&mut log, number, vec![(self.contract.event)(number)]));
+        let changes = changes.collect::<Verdict<Vec<_>>>()?;
+        self.write(&mut journal, &changes).await?;
+        self.holds(&format!("{EVENTS} changes were written at once")).await
+    }
+
+    /// Gives up a write after so many polls, with its journal, as a driver does that is dropped. Returns whether it was over by
+    /// then.
+    async fn is_over_after(mut self, polls: usize) -> Verdict<bool> {
+        let (mut journal, _) = self.open().await?;
+        let changes = self.changes();
+        let (first, given_up) = (&changes[..1], &changes[1..4]);
+        self.write(&mut journal, first).await?;
+        let written = self.in_time("a write to go on", polled(polls, journal.write(given_up))).await?;
+        drop(journal);
+        let when = format!("a write of {} changes was given up after {polls} polls", given_up.len());
+        let (mut journal, held) = self.open().await?;
+        let is_whole = matches!(written, Some(Ok(()))) || self.same(held.clone(), &when).is_err();
+        if is_whole {
+            for change in given_up {
+                self.told.apply(change, |_| true).map_err(|error| error.to_string())?;
+            }
+            self.same(held, &when)?;
         }
-        self.write(&mut journal, &changes)?;
-        self.holds(&format!("{EVENTS} changes were written at once"))
+        let told = Recovered::with_pending(self.told.cursor, self.told.pending.clone());
+        self.told.changes = 0;
+        let change = commit(&mut (self.recover)(told), 1, vec![(self.contract.event)(200)])?;
+        self.write(&mut journal, &[change]).await?;
+        self.holds(&format!("{when}, and a later process wrote")).await?;
+        Ok(written.is_some())
     }
 
     /// What happens to a log, with each kind of change that it knows.
@@ -175,11 +247,21 @@ where
         changes
     }
 
+    async fn open(&self) -> Verdict<(J, Held<L>)> {
+        self.in_time("a journal to be opened", (self.open)()).await
+    }
+
+    async fn in_time<T>(&self, expected: &str, call: impl Future<Output = T>) -> Verdict<T> {
+        let bound = self.contract.bound;
+        let came = until((self.sleep)(bound), call).await;
+        came.ok_or_else(|| format!("expected {expected}, and that is not so after {bound:?}"))
+    }
+
     /// Writes changes; tells them again, if that has failed.
-    fn write(&mut self, journal: &mut J, changes: &[Told<L>]) -> Verdict {
+    async fn write(&mut self, journal: &mut J, changes: &[Told<L>]) -> Verdict {
         let mut failed = String::new();
         for _ in 0..TRIES {
-            match journal.write(changes) {
+            match self.in_time("a write to end", journal.write(changes)).await? {
                 Ok(()) => {
                     for change in changes {
                         self.told.apply(change, |_| true).map_err(|error| error.to_string())?;
@@ -193,8 +275,8 @@ where
     }
 
     /// That what a process finds that begins now is what was told.
-    fn holds(&self, when: &str) -> Verdict {
-        let (_journal, held) = (self.open)();
+    async fn holds(&self, when: &str) -> Verdict {
+        let (_journal, held) = self.open().await?;
         self.same(held, when)
     }
 
@@ -207,16 +289,25 @@ where
     }
 }
 
+/// A commit, as it is told.
+fn commit<L: Log>(log: &mut L, number: u64, events: Vec<L::Event>) -> Verdict<Told<L>> {
+    let entries = log.number(events).map_err(|error| error.to_string())?;
+    log.admit(entries.clone()).map_err(|error| error.to_string())?;
+    Ok(Change::new(number, Changed::Committed { entries }, log.upstream_head()))
+}
+
 /// Nothing of one is in the other.
-fn apart<L, J, R, O>(mut one: Journals<'_, L, R, O>, other: Journals<'_, L, R, O>) -> Verdict
+async fn apart<L, J, R, O, S, F>(mut one: Journals<'_, L, R, O, F>, other: Journals<'_, L, R, O, F>) -> Verdict
 where
     L: Log<Entry: PartialEq + Debug>,
-    J: Journal<L>,
+    J: AsyncJournal<L>,
     R: Fn(Held<L>) -> L,
-    O: Fn() -> (J, Held<L>),
+    O: AsyncFn() -> (J, Held<L>),
+    S: Future,
+    F: Fn(Duration) -> S,
 {
-    let (mut journal, _) = (one.open)();
+    let (mut journal, _) = one.open().await?;
     let changes = one.changes();
-    one.write(&mut journal, &changes)?;
-    other.holds("another journal was written to")
+    one.write(&mut journal, &changes).await?;
+    other.holds("another journal was written to").await
 }

@@ -59,8 +59,8 @@
 //!
 //! # The laws
 //!
-//! They are written once: an upstream for threads is called through [`ForTasks`], a thread for each call, and what that would
-//! hide, how a call heeds its [`Interrupt`](crate::Interrupt), has laws of its own.
+//! They are written once: what is for threads is called through an adapter for tasks ([`ForTasks`], and
+//! [its like](crate::journal::ForTasks) of a journal), a thread for each call, and what that would hide of an upstream, how a call heeds its [`Interrupt`](crate::Interrupt), has laws of its own.
 //!
 //! | of an upstream | what is tried |
 //! | --- | --- |
@@ -122,6 +122,7 @@
 //! | a later process counts its changes from 1 | while those before it are still there, as after a crash |
 //! | a write that cannot be leaves nothing | its last change is about events that are not pending |
 //! | many changes are held | 500 in a call |
+//! | a write that is given up is there whole or not | for tasks; after each of its polls, by a process that begins then |
 //! | two journals have nothing in common | |
 //!
 //! # What a pass does not show
@@ -151,7 +152,7 @@ use std::time::Duration;
 pub use self::broken::Broken;
 pub use self::proxy::{Proxy, Way};
 use crate::log::{Codec, Log, Recovered};
-use crate::replicator::journal::Journal;
+use crate::replicator::journal::{AsyncJournal, ForTasks as JournalForTasks, Journal};
 use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 
 /// The laws of this crate's traits, for logs of one kind.
@@ -226,7 +227,39 @@ impl<L: Log<Entry: PartialEq + fmt::Debug>> Contract<L> {
         J: Journal<L>,
         O: Fn() -> (J, Recovered<L::Entry, L::Position>),
     {
-        journal::laws(self, &recover, &make).into_result()
+        let for_tasks = async || {
+            let open = make();
+            async move || {
+                let (journal, held) = open();
+                (JournalForTasks::new(journal, call::on_a_thread), held)
+            }
+        };
+        call::block_on(journal::laws(self, &call::sleep, &recover, &for_tasks)).into_result()
+    }
+
+    /// Runs the laws of an [`AsyncJournal`], in the runtime of the task that awaits this; `sleep` is the runtime's.
+    ///
+    /// `make` and `recover` are as for [`journal`](Self::journal). If a write goes on elsewhere once its future has been dropped, the
+    /// function that opens the journal again waits for its end, as a process that begins has none beside it. No future need be
+    /// `Send`.
+    ///
+    /// # Errors
+    ///
+    /// The laws that are broken.
+    pub async fn async_journal<J, O, S>(
+        &self,
+        sleep: impl Fn(Duration) -> S,
+        recover: impl Fn(Recovered<L::Entry, L::Position>) -> L,
+        make: impl AsyncFn() -> O,
+    ) -> Result<(), Broken>
+    where
+        J: AsyncJournal<L>,
+        O: AsyncFn() -> (J, Recovered<L::Entry, L::Position>),
+        S: Future,
+    {
+        let mut broken = journal::laws(self, &sleep, &recover, &make).await;
+        journal::laws_of_tasks(self, &sleep, &recover, &make, &mut broken).await;
+        broken.into_result()
     }
 
     /// Runs the laws of an [`Upstream`].

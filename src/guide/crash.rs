@@ -131,5 +131,5 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Whether a journal of yours keeps its contract is a test that this crate brings: `Contract::journal`, in the module
-//! `contract`, behind a feature of that name.
+//! Whether a journal of yours keeps its contract is a test that this crate brings: `Contract::journal`, or
+//! `Contract::async_journal` for one for tasks, in the module `contract`, behind a feature of that name.

@@ -1,10 +1,12 @@
 //! Journals that each break a law, which is named.
 
+use std::slice::from_ref;
 use std::sync::{Arc, Mutex};
 
-use latchwork::contract::Contract;
-use latchwork::journal::{Change, ChangeError, Changed, Journal, Recovered};
+use latchwork::contract::{Broken, Contract};
+use latchwork::journal::{AsyncJournal, Change, ChangeError, Changed, Journal, Recovered};
 use latchwork::log::{MemoryEntry, MemoryLog};
+use tokio::task::yield_now;
 
 type Log = MemoryLog<u64>;
 type Entry = MemoryEntry<u64>;
@@ -24,6 +26,8 @@ enum Bug {
     WritesPart,
     HoldsFew,
     SharesWithAnother,
+    /// Of a journal for tasks.
+    IsGivenUpBetweenChanges,
 }
 
 struct Twin {
@@ -78,6 +82,27 @@ impl Journal<Log> for Twin {
     }
 }
 
+/// The same for tasks, which may be given up before it writes and after that.
+impl AsyncJournal<Log> for Twin {
+    type Error = ChangeError;
+
+    async fn write(&mut self, changes: &[Told]) -> Result<(), ChangeError> {
+        yield_now().await;
+        if self.bug == Bug::IsGivenUpBetweenChanges {
+            let file = Arc::new(Mutex::new(self.file.lock().unwrap().clone()));
+            Journal::write(&mut Self { file, ..*self }, changes)?;
+            for change in changes {
+                Journal::write(self, from_ref(change))?;
+                yield_now().await;
+            }
+            return Ok(());
+        }
+        Journal::write(self, changes)?;
+        yield_now().await;
+        Ok(())
+    }
+}
+
 const NEW: &str = "a new journal holds nothing";
 const HELD: &str = "what was written is held";
 const TOGETHER: &str = "the changes of a call are written together";
@@ -86,53 +111,87 @@ const ANEW: &str = "a later process counts its changes from 1";
 const NOTHING: &str = "a write that cannot be leaves nothing";
 const MANY: &str = "many changes are held";
 const APART: &str = "two journals have nothing in common";
+const WHOLE: &str = "a write that is given up is there whole or not";
 
-/// Each with the laws that it breaks.
+/// Each with the laws that it breaks; `WHOLE` is one for tasks alone.
 const BROKEN: &[(Bug, &[&str])] = &[
     (Bug::None, &[]),
     (Bug::HoldsSomethingAtFirst, &[NEW, ANEW, APART]),
-    (Bug::WritesAtItsEnd, &[HELD, TOGETHER, ONCE, ANEW, NOTHING, MANY]),
-    (Bug::ForgetsCursor, &[HELD, ANEW]),
-    (Bug::WritesFirstOfCallAlone, &[TOGETHER, ONCE, ANEW, MANY]),
+    (Bug::WritesAtItsEnd, &[HELD, TOGETHER, ONCE, ANEW, NOTHING, MANY, WHOLE]),
+    (Bug::ForgetsCursor, &[HELD, ANEW, WHOLE]),
+    (Bug::WritesFirstOfCallAlone, &[TOGETHER, ONCE, ANEW, MANY, WHOLE]),
     (Bug::WritesAgain, &[ONCE]),
-    (Bug::CountsOn, &[ANEW]),
+    (Bug::CountsOn, &[ANEW, WHOLE]),
     (Bug::WritesPart, &[NOTHING]),
     (Bug::HoldsFew, &[MANY]),
     (Bug::SharesWithAnother, &[APART]),
+    (Bug::IsGivenUpBetweenChanges, &[WHOLE]),
 ];
 
 pub fn laws() -> Vec<&'static str> {
     BROKEN.iter().flat_map(|(_, laws)| *laws).copied().collect()
 }
 
-#[test]
-fn journal_names_the_law_that_is_broken() {
-    let mut wrong = Vec::new();
-    for (bug, laws) in BROKEN {
-        let last = Mutex::new(None::<Arc<Mutex<Held>>>);
-        let make = || {
-            let mut last = last.lock().unwrap();
-            let file = match last.take() {
-                // Of the two of a law, which are made at once.
-                Some(file) if *bug == Bug::SharesWithAnother && Arc::strong_count(&file) > 1 => file,
-                _ => Arc::new(Mutex::new(Recovered::new(u64::from(*bug == Bug::HoldsSomethingAtFirst)))),
-            };
-            *last = Some(Arc::clone(&file));
-            move || Twin::open(&file, *bug)
-        };
-        let recover = |held: Held| {
-            MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
-        };
-        let found: Vec<_> = match Contract::new(Log::rebasing, |number| number).journal(recover, make) {
-            Ok(()) => Vec::new(),
-            Err(broken) => {
-                println!("{bug:?}: {broken}\n");
-                broken.laws().collect()
+/// The files of a law's journals.
+struct Files {
+    bug: Bug,
+    /// The last one, until it is opened.
+    new: Mutex<Option<Arc<Mutex<Held>>>>,
+}
+
+impl Files {
+    fn make(&self) -> Arc<Mutex<Held>> {
+        let mut new = self.new.lock().unwrap();
+        match new.take() {
+            // Of the two of a law, which are made at once.
+            Some(file) if self.bug == Bug::SharesWithAnother => file,
+            _ => {
+                let start = u64::from(self.bug == Bug::HoldsSomethingAtFirst);
+                new.insert(Arc::new(Mutex::new(Recovered::new(start)))).clone()
             }
-        };
-        if found != *laws {
-            wrong.push((bug, found));
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+
+    fn open(&self, file: &Arc<Mutex<Held>>) -> (Twin, Held) {
+        self.new.lock().unwrap().take();
+        Twin::open(file, self.bug)
+    }
+}
+
+fn recover(held: Held) -> Log {
+    MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
+}
+
+fn names(bug: Bug, broken: Result<(), Broken>) -> Vec<&'static str> {
+    let broken = broken.err().unwrap_or_default();
+    println!("{bug:?}: {broken}\n");
+    broken.laws().collect()
+}
+
+#[test]
+fn journal_names_the_law_that_is_broken() {
+    let contract = Contract::new(Log::rebasing, |number| number);
+    for &(bug, laws) in BROKEN {
+        let files = Files { bug, new: Mutex::new(None) };
+        let broken = contract.journal(recover, || {
+            let (files, file) = (&files, files.make());
+            move || files.open(&file)
+        });
+        let laws: Vec<_> = laws.iter().copied().filter(|law| *law != WHOLE).collect();
+        assert_eq!(names(bug, broken), laws, "{bug:?}");
+    }
+}
+
+#[tokio::test]
+async fn async_journal_names_the_law_that_is_broken() {
+    let contract = Contract::new(Log::rebasing, |number| number);
+    for &(bug, laws) in BROKEN {
+        let files = Files { bug, new: Mutex::new(None) };
+        let make = async || {
+            let (files, file) = (&files, files.make());
+            async move || files.open(&file)
+        };
+        let broken = contract.async_journal(tokio::time::sleep, recover, make).await;
+        assert_eq!(names(bug, broken), laws, "{bug:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What the crate has keeps its contracts.
 
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
 
 use latchwork::Replicator;
 use latchwork::contract::{Broken, Contract};
@@ -8,6 +9,7 @@ use latchwork::journal::{self, Recovered};
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::sync_state::{Event, LocalOnly, SyncState};
 use latchwork::upstream::{Faults, Faulty, ForTasks, ForThreads, Memory};
+use tokio::task::JoinHandle;
 
 fn contract() -> Contract<MemoryLog<u64>> {
     Contract::new(MemoryLog::rebasing, |number| number)
@@ -95,11 +97,12 @@ fn sync_state_keeps_the_contract_of_a_log() {
     Contract::new(local_only, Numbered).log().unwrap();
 }
 
+fn recover(held: Recovered<MemoryEntry<u64>, u64>) -> MemoryLog<u64> {
+    MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
+}
+
 #[test]
 fn memory_keeps_the_contract_of_a_journal() {
-    let recover = |held: Recovered<MemoryEntry<u64>, u64>| {
-        MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
-    };
     let laws = contract().journal(recover, || {
         let memory = journal::Memory::new(Recovered::new(0));
         move || (memory.clone(), memory.recovered())
@@ -114,6 +117,52 @@ fn memory_keeps_the_contract_of_a_journal() {
         }
     });
     laws.unwrap();
+}
+
+#[test]
+fn memory_keeps_the_contract_of_a_journal_for_tasks() {
+    let make = async || {
+        let memory = journal::Memory::new(Recovered::new(0));
+        async move || (memory.clone(), memory.recovered())
+    };
+    on_tokio(contract().async_journal(tokio::time::sleep, recover, make));
+    let make = async || {
+        let memory = journal::Memory::new(Recovered::new(0));
+        async move || {
+            memory.fail_before();
+            memory.fail_after();
+            (memory.clone(), memory.recovered())
+        }
+    };
+    on_tokio(contract().async_journal(tokio::time::sleep, recover, make));
+}
+
+#[test]
+fn for_threads_keeps_the_contract_of_a_journal() {
+    let laws = contract().journal(recover, || {
+        let memory = journal::Memory::new(Recovered::new(0));
+        move || (journal::ForThreads::new(memory.clone(), |write| pollster::block_on(write)), memory.recovered())
+    });
+    laws.unwrap();
+}
+
+#[test]
+fn for_tasks_keeps_the_contract_of_a_journal_for_tasks() {
+    let make = async || {
+        let memory = journal::Memory::new(Recovered::new(0));
+        let jobs = Arc::new(Mutex::new(Vec::<JoinHandle<()>>::new()));
+        async move || {
+            // A write that was given up goes on if it has begun.
+            let begun = std::mem::take(&mut *jobs.lock().unwrap());
+            for job in begun {
+                job.await.unwrap();
+            }
+            let begun = Arc::clone(&jobs);
+            let run = move |job| begun.lock().unwrap().push(tokio::task::spawn_blocking(job));
+            (journal::ForTasks::new(memory.clone(), run), memory.recovered())
+        }
+    };
+    on_tokio(contract().async_journal(tokio::time::sleep, recover, make));
 }
 
 /// What a leader keeps for its sessions.

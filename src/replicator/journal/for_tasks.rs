@@ -17,7 +17,8 @@ use crate::replicator::elsewhere::{Elsewhere, Handover, Job};
 ///
 /// # Cancel safety
 ///
-/// A write whose future is dropped goes on if it has begun, and is not made otherwise.
+/// A write whose future is dropped goes on if it has begun, and is not made otherwise. Wait for the job before what the journal
+/// writes to is opened again in the same process.
 ///
 /// # Panics
 ///
