@@ -25,31 +25,33 @@ use crate::protocol::{Direction, Protocol, Resend, Settings};
 pub struct Builder<L: Log, U, J = Infallible> {
     log: L,
     upstream: U,
+    journal: Option<J>,
+    options: Options,
+}
+
+/// What is set, whatever the log, the upstream and the journal are.
+struct Options {
     settings: Settings,
     name: Option<String>,
     max_unread: NonZeroUsize,
     max_pending: Option<NonZeroUsize>,
+    max_unwritten: NonZeroUsize,
     on_rejected: OnRejected,
     deadlines: [Option<Duration>; 2],
-    journal: Option<J>,
-    max_unwritten: NonZeroUsize,
 }
 
 impl<L: Log, U> Builder<L, U> {
     pub(super) fn new(log: L, upstream: U) -> Self {
-        let max_unread = const { NonZeroUsize::new(4096).unwrap() };
-        Self {
-            log,
-            upstream,
+        let options = Options {
             settings: Settings::default(),
             name: None,
-            max_unread,
+            max_unread: const { NonZeroUsize::new(4096).unwrap() },
             max_pending: None,
+            max_unwritten: const { NonZeroUsize::new(65_536).unwrap() },
             on_rejected: OnRejected::default(),
             deadlines: [None; 2],
-            journal: None,
-            max_unwritten: const { NonZeroUsize::new(65_536).unwrap() },
-        }
+        };
+        Self { log, upstream, journal: None, options }
     }
 }
 
@@ -58,14 +60,14 @@ impl<L: Log, U, J> Builder<L, U, J> {
     /// journal), and its events have it as the field `replicator`. Of a longer name its threads have the last ten bytes, since
     /// Linux shows fifteen.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.options.name = Some(name.into());
         self
     }
 
     /// Sets how many events a [receiver of updates](super::Receiver) may leave unread. One that falls further behind
     /// [is told so](super::RecvError::Lagged). 4,096 by default.
     pub fn max_unread(mut self, events: NonZeroUsize) -> Self {
-        self.max_unread = events;
+        self.options.max_unread = events;
         self
     }
 
@@ -73,7 +75,7 @@ impl<L: Log, U, J> Builder<L, U, J> {
     /// [waits](Replicator::commit_within). Events that are never sent count for a commit, and not as pending. No limit by
     /// default.
     pub fn max_pending(mut self, events: NonZeroUsize) -> Self {
-        self.max_pending = Some(events);
+        self.options.max_pending = Some(events);
         self
     }
 
@@ -81,20 +83,20 @@ impl<L: Log, U, J> Builder<L, U, J> {
     /// Nothing by default: [the owner decides](crate::guide::decide). What is given up is
     /// [told](super::Update::given_up) to those who listen to updates, and to no other.
     pub fn on_rejected(mut self, on_rejected: OnRejected) -> Self {
-        self.on_rejected = on_rejected;
+        self.options.on_rejected = on_rejected;
         self
     }
 
     /// Sets the most events in one push. 100 by default. A push ends where a commit ends, unless one commit alone has more.
     pub fn push_batch(mut self, events: NonZeroUsize) -> Self {
-        self.settings.batch = events;
+        self.options.settings.batch = events;
         self
     }
 
     /// Sets the most that the events of one push may [weigh](Log::weight) together. One that weighs more is sent alone. No
     /// limit by default.
     pub fn push_batch_weight(mut self, weight: usize) -> Self {
-        self.settings.batch_weight = Some(weight);
+        self.options.settings.batch_weight = Some(weight);
         self
     }
 
@@ -102,7 +104,7 @@ impl<L: Log, U, J> Builder<L, U, J> {
     /// share a push. It counts from the moment when the pusher finds something to send; a [flush](Replicator::flush) ends it.
     /// Not at all by default.
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.settings.linger = linger;
+        self.options.settings.linger = linger;
         self
     }
 
@@ -113,7 +115,7 @@ impl<L: Log, U, J> Builder<L, U, J> {
     ///
     /// No limit helps with an upstream that does not heed its interrupt: a thread cannot be ended from without.
     pub fn push_deadline(mut self, limit: Duration) -> Self {
-        self.deadlines[Direction::Push as usize] = Some(limit);
+        self.options.deadlines[Direction::Push as usize] = Some(limit);
         self
     }
 
@@ -121,76 +123,54 @@ impl<L: Log, U, J> Builder<L, U, J> {
     /// [set](crate::Cause::Deadline) and another one begins after a backoff. Not limited by default. For an upstream that
     /// sends heartbeats: each page counts.
     pub fn pull_silence(mut self, limit: Duration) -> Self {
-        self.deadlines[Direction::Pull as usize] = Some(limit);
+        self.options.deadlines[Direction::Pull as usize] = Some(limit);
         self
     }
 
     /// Has a journal write down what happens to the log, on a thread of its own or as a part of the [`Driver`]; the log is to be
     /// what the journal holds. Only what it has written is sent. See [surviving a crash](crate::guide::crash).
     pub fn journal<K>(self, journal: K) -> Builder<L, U, K> {
-        let Self {
-            log,
-            upstream,
-            settings,
-            name,
-            max_unread,
-            max_pending,
-            on_rejected,
-            deadlines,
-            journal: _,
-            max_unwritten,
-        } = self;
-        Builder {
-            log,
-            upstream,
-            settings,
-            name,
-            max_unread,
-            max_pending,
-            on_rejected,
-            deadlines,
-            journal: Some(journal),
-            max_unwritten,
-        }
+        let Self { log, upstream, options, .. } = self;
+        Builder { log, upstream, journal: Some(journal), options }
     }
 
     /// Sets how many changes of the log may be waiting for the [journal](Self::journal). With so many a commit is
     /// [refused](super::CommitError::Unwritten), or [waits](Replicator::commit_within), and the pull that is going on is ended
     /// until the journal has caught up. 65,536 by default. Without a journal it changes nothing.
     pub fn max_unwritten(mut self, changes: NonZeroUsize) -> Self {
-        self.max_unwritten = changes;
+        self.options.max_unwritten = changes;
         self
     }
 
     /// Sets how long to wait after failures.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.settings.backoff = backoff;
+        self.options.settings.backoff = backoff;
         self
     }
 
     /// Sets how long a rejected push waits for news before it asks for a catch-up. 250 ms by default.
     pub fn catch_up_grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
+        self.options.settings.grace = grace;
         self
     }
 
     /// Sets what to do when the outcome of a push is unknown.
     pub fn resend(mut self, resend: Resend) -> Self {
-        self.settings.resend = resend;
+        self.options.settings.resend = resend;
         self
     }
 
     /// Says that pulls end when they have caught up, and begin only when one is needed: at the start, after a push was
     /// rejected or got lost, and on [`Replicator::retry_now`]. Without it one is kept going all the time.
     pub fn one_shot_pull(mut self) -> Self {
-        self.settings.live = false;
+        self.options.settings.live = false;
         self
     }
 
     /// As [`one_shot_pull`](Self::one_shot_pull), with a pull that begins this long after the last has ended, if none was
     /// needed before.
     pub fn pull_interval(mut self, interval: Duration) -> Self {
-        self.settings.pull_interval = Some(interval);
+        self.options.settings.pull_interval = Some(interval);
         self.one_shot_pull()
     }
 
@@ -206,8 +186,8 @@ impl<L: Log, U, J> Builder<L, U, J> {
         J: Journal<L>,
     {
         let [push, pull] =
-            [Direction::Push, Direction::Pull].map(|direction| thread_name(self.name.as_deref(), direction));
-        let write = thread_name(self.name.as_deref(), "save");
+            [Direction::Push, Direction::Pull].map(|direction| thread_name(self.options.name.as_deref(), direction));
+        let write = thread_name(self.options.name.as_deref(), "save");
         let (core, upstream, journal) = self.build(Clock::Since(Instant::now()));
         let upstream = Arc::new(upstream);
         let pusher = {
@@ -269,8 +249,8 @@ impl<L: Log, U, J> Builder<L, U, J> {
     }
 
     fn build(self, clock: Clock) -> (Arc<Core<L>>, U, Option<J>) {
-        let Self { log, upstream, mut settings, name, max_unread, max_pending, on_rejected, deadlines, .. } = self;
-        let (journal, max_unwritten) = (self.journal, self.max_unwritten);
+        let Self { log, upstream, journal, options } = self;
+        let Options { mut settings, name, max_unread, max_pending, max_unwritten, on_rejected, deadlines } = options;
         settings.journal = journal.is_some().then_some(max_unwritten);
         let (lingers, max_unread, max_unwritten) = (!settings.linger.is_zero(), max_unread.get(), max_unwritten.get());
         let limits = Limits { max_unread, max_pending, max_unwritten, lingers, deadlines, on_rejected };
@@ -288,7 +268,7 @@ fn thread_name(name: Option<&str>, party: impl fmt::Display) -> String {
 
 impl<L: Log, U, J> fmt::Debug for Builder<L, U, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Builder").field("settings", &self.options.settings).finish_non_exhaustive()
     }
 }
 
