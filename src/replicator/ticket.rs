@@ -351,23 +351,33 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         reason: Option<&SharedError>,
     ) -> Wakers {
         // All calls of the log first: if one panics nothing has changed here.
-        let mut confirmed = Vec::with_capacity(merged.confirmed().len());
-        confirmed.extend(merged.confirmed().iter().filter(|entry| !log.is_local_only(entry)).map(L::position));
-        let mut confirmed = confirmed.into_iter();
-        let mut settled = Vec::new();
-        for (number, remaining) in (self.first..).zip(self.open.iter_mut()).filter(|(_, remaining)| **remaining > 0) {
-            let (mut last, before) = (None, *remaining);
-            for position in confirmed.by_ref().take(before) {
-                *remaining -= 1;
-                last = Some(position);
+        let mut sent = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry));
+        let (mut left, mut settled, mut partly) = (sent.clone().count(), Vec::new(), None);
+        for (number, remaining) in (self.first..).zip(&self.open).filter(|(_, remaining)| **remaining > 0) {
+            if *remaining > left {
+                partly = Some(number);
+                break;
             }
-            let Some(last) = last.filter(|_| *remaining == 0) else { break };
-            settled.push((number, self.lost.remove(&number).unwrap_or(Settled::Confirmed(last))));
+            left -= *remaining;
+            let Some(last) = sent.nth(*remaining - 1) else { break };
+            settled.push((number, Settled::Confirmed(L::position(last))));
+        }
+        for (number, outcome) in &mut settled {
+            *outcome = self.lost.remove(number).unwrap_or(*outcome);
+            *self.remaining(*number) = 0;
+        }
+        if let Some(number) = partly {
+            *self.remaining(number) -= left;
         }
         // The last first: an index counts those before it.
         let lost = merged.dropped().iter().rev();
         settled.extend(lost.filter_map(|index| self.loses(*index, Settled::Rejected, reason)));
         self.settled(&settled)
+    }
+
+    /// How many events of this commit are not settled.
+    fn remaining(&mut self, number: u64) -> &mut usize {
+        &mut self.open[(number - self.first) as usize]
     }
 
     /// These pending events are not in the log any more that goes on with the others. Returns the tasks to wake.
