@@ -323,7 +323,6 @@ impl<L: Log> State<L> {
 
     /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. If the log
     /// panics, `fail` is told what it said. The clock is read if another party owes the next move then.
-    #[allow(unused_variables, reason = "a normal build tells nothing")]
     pub(super) fn transition<T>(
         &mut self,
         input: Input,
@@ -331,6 +330,20 @@ impl<L: Log> State<L> {
         fail: impl FnOnce(&mut Self, &str),
         now: impl Fn() -> Time,
     ) -> (Result<T, String>, AfterUnlock, Topics) {
+        let (result, topics) = self.step(input, step, fail);
+        let topics = topics | self.publish(now);
+        (result, take(&mut self.after), topics)
+    }
+
+    /// The first half of a [transition](Self::transition): a step, and what follows from it. It is to be published before the
+    /// lock is given up. Who is to be woken whatever that says.
+    #[allow(unused_variables, reason = "a normal build tells nothing")]
+    pub(super) fn step<T>(
+        &mut self,
+        input: Input,
+        step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
+        fail: impl FnOnce(&mut Self, &str),
+    ) -> (Result<T, String>, Topics) {
         probe!(self => Given(input));
         let first = self.tickets.first();
         let result = self.catch_panic(step).and_then(|(result, effects)| {
@@ -342,12 +355,8 @@ impl<L: Log> State<L> {
             self.realign();
             fail(self, message);
         }
-        let mut topics = self.publish(now);
         // Not whether a ticket was told: events that were pending from the start have none.
-        if self.tickets.first() != first {
-            topics |= only(topic::SETTLED);
-        }
-        (result, take(&mut self.after), topics)
+        (result, if self.tickets.first() == first { 0 } else { only(topic::SETTLED) })
     }
 
     /// The thread that calls upstream in this direction need not wait for it.
@@ -410,6 +419,15 @@ impl<L: Log> State<L> {
                 self.subscribers.end(RecvError::Lagged, &mut self.after);
             }
         }
+    }
+
+    /// The worker of this direction has reported and looked in one critical section, and was told what it is to wait for: what
+    /// came of both is published. Who is to be woken.
+    pub(super) fn publish_look(&mut self, direction: Direction, told: Next<()>, now: Time) -> Topics {
+        self.told.record_wait(direction, told);
+        let topics = self.publish(|| now);
+        probe!(self => DirectionLooked { push: direction == Direction::Push, now });
+        topics
     }
 
     /// The one place that publishes: says who has to be woken.

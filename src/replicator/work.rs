@@ -24,7 +24,9 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Topics, Wakers};
 use crate::primitives::panics::{Payload, panic_message};
 use crate::primitives::wait_queue::Place;
-use crate::protocol::{Batch, Direction, Effects, Failure, Next, Page, Protocol, Pull, PullError, PushError, Time};
+use crate::protocol::{
+    Batch, Direction, Effects, Failure, Next, Page, Protocol, Pull, PullError, PushError, Time, WaitingOn,
+};
 
 /// A call to upstream.
 pub(super) struct Begun {
@@ -190,22 +192,22 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
 
     /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
     fn look(&self, state: &mut State<L>, now: Time) -> (Next<(D::Call, Begun)>, Topics) {
+        let next = self.begin(state, now);
+        let topics = state.record_wait(D::DIRECTION, told(&next), matches!(next, Next::Do(_)), now);
+        (next, topics)
+    }
+
+    /// Begins what is to be done.
+    fn begin(&self, state: &mut State<L>, now: Time) -> Next<(D::Call, Begun)> {
         let next = state.catch_panic(|state| D::begins(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
         });
-        let next = next.map(|what| (what, state.begins(D::DIRECTION, self.core.deadline(D::DIRECTION), now)));
-        let told = match next {
-            // And then it looks again.
-            Next::Do(_) => Next::Wait { until: None },
-            Next::Wait { until } => Next::Wait { until },
-            Next::Stop => Next::Stop,
-        };
-        let topics = state.record_wait(D::DIRECTION, told, matches!(next, Next::Do(_)), now);
-        (next, topics)
+        next.map(|what| (what, state.begins(D::DIRECTION, self.core.deadline(D::DIRECTION), now)))
     }
 
-    /// Reports, and looks in the same critical section whether there is more to do at once. What has begun.
+    /// Reports, and looks in the same critical section whether there is more to do at once: what no other party sees in
+    /// between is not published. What has begun.
     pub(super) fn report_and_look(
         &self,
         input: Input,
@@ -213,12 +215,11 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
     ) -> Option<(D::Call, Begun)> {
         let now = self.core.now();
         let mut state = self.core.state.lock();
-        let (after, topics) = self.transition(&mut state, input, report, now);
-        let mut wakers = state.notify(topics);
-        let (next, topics) = state.look(|state| self.look(state, now));
-        if topics != 0 {
-            wakers.append(&mut state.notify(topics));
-        }
+        let (_reported, settled) = state.step(input, |state| ((), report(state, now)), self.failing(now));
+        let next = state.look(|state| self.begin(state, now));
+        let topics = settled | state.publish_look(D::DIRECTION, told(&next), now);
+        let after = take(&mut state.after);
+        let wakers = state.notify(topics);
         drop(state);
         self.finish(after, wakers);
         match next {
@@ -279,20 +280,34 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         now: Time,
     ) -> (AfterUnlock, Topics) {
-        let fail = |state: &mut State<L>, message: &str| {
+        let step = |state: &mut State<L>| ((), report(state, now));
+        let (_reported, after, topics) = state.transition(input, step, self.failing(now), || now);
+        (after, topics)
+    }
+
+    /// What is done about a panic of the log's in a report.
+    fn failing(&self, now: Time) -> impl FnOnce(&mut State<L>, &str) {
+        move |state, message| {
             self.fail(state, message, now);
             if D::DIRECTION == Direction::Pull {
                 // The call that gives out its pages need not go on.
                 state.interrupt(Direction::Pull, Cause::Restart);
             }
-        };
-        let (_reported, after, topics) = state.transition(input, |state| ((), report(state, now)), fail, || now);
-        (after, topics)
+        }
     }
 
     fn fail(&self, state: &mut State<L>, message: &str, now: Time) {
         let failure = state.panicked(D::DIRECTION, format!("the log: {message}"), now);
         D::fail(&mut state.protocol, failure);
+    }
+}
+
+/// What a party is told that has looked. Having begun something, it waits for nothing: it looks again.
+fn told<T>(next: &Next<T>) -> Next<()> {
+    match *next {
+        Next::Do(_) => Next::Wait { until: None },
+        Next::Wait { until } => Next::Wait { until },
+        Next::Stop => Next::Stop,
     }
 }
 
@@ -315,6 +330,10 @@ impl<L: Log> State<L> {
 
     /// A call begins.
     fn begins(&mut self, direction: Direction, deadline: Option<Instant>, now: Time) -> Begun {
+        if matches!(self.waiting_on.0, WaitingOn::Upstream(owes) if owes == direction) {
+            // The answer to the call before this one has just come.
+            self.waiting_on.1 = now.max(self.waiting_on.1);
+        }
         let interrupt = deadline.map_or_else(Interrupt::new, Interrupt::with_deadline);
         self.calls[direction as usize] = Some(Call { interrupt: interrupt.clone(), since: now });
         Begun { interrupt, replaced: self.replaced }
