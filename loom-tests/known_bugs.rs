@@ -612,8 +612,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "replicator/work.rs",
             "Party::finish",
-            "self.show(self.core.finish(after, wakers).message());",
-            "self.core.finish(after, wakers).resume();",
+            "self.show(self.core.finish(after).message());",
+            "self.core.finish(after).resume();",
         )],
     },
     KnownBug {

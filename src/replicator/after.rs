@@ -29,6 +29,19 @@ struct Others {
 }
 
 impl AfterUnlock {
+    /// This, and what has come since.
+    pub(super) fn append(&mut self, mut more: Self) {
+        self.wakers.append(&mut more.wakers);
+        match (&mut self.others, more.others) {
+            (Some(others), Some(mut more)) => {
+                others.interrupts.append(&mut more.interrupts);
+                others.events.append(&mut more.events);
+                others.rest.append(&mut more.rest);
+            }
+            (others, more) => *others = others.take().or(more),
+        }
+    }
+
     /// Whether there is something that a thread must not sleep on.
     pub(super) fn is_urgent(&self) -> bool {
         let is_urgent = |others: &Others| !(others.interrupts.is_empty() && others.events.is_empty());

@@ -31,10 +31,9 @@ use crate::platform::event::Event;
 use crate::platform::event::{Input, Shown};
 use crate::platform::{Arc, Instant, catch_panic, probe};
 use crate::primitives::interrupt::{Cause, Interrupt};
-use crate::primitives::monitor::{Monitor, Topics, Wakers};
+use crate::primitives::monitor::{Locked, Monitor, Topics};
 use crate::primitives::panics::{FirstPanic, message, panic_message};
 use crate::primitives::wait::deadline;
-use crate::primitives::wait_queue::wake_all;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
 
 pub(super) struct Core<L: Log> {
@@ -243,12 +242,11 @@ impl<L: Log> Core<L> {
         // A timer's clock is the user's, and not read under the lock.
         let early = matches!(self.clock, Clock::Timer(_)).then(|| clock(self));
         let now = || early.unwrap_or_else(|| clock(self));
-        let ((result, after), wakers) = self.state.change_quietly(|state| {
-            let (result, after, topics) = state.transition(input, step, |_, _| (), now);
-            ((result, after), topics)
-        });
-        let panicked = self.finish(after, wakers);
-        (result, panicked)
+        let mut state = self.state.lock();
+        let (result, topics) = state.transition(input, step, |_, _| (), now);
+        let after = state.leaves(topics);
+        drop(state);
+        (result, self.finish(after))
     }
 
     /// What the probe tells of once the lock has been given up.
@@ -259,11 +257,10 @@ impl<L: Log> Core<L> {
     }
 
     /// Does what is left once the lock has been given up, all of it.
-    pub(super) fn finish(&self, after: AfterUnlock, wakers: Wakers) -> FirstPanic {
+    pub(super) fn finish(&self, after: AfterUnlock) -> FirstPanic {
         self.state.assert_free();
         let mut panicked = FirstPanic::default();
         after.run(&mut panicked);
-        panicked.catch(|| wake_all(wakers));
         probe!(self => Unlocked);
         panicked
     }
@@ -277,14 +274,13 @@ impl<L: Log> Core<L> {
     /// Looks at how things stand and, in the same step, settles everything that has not settled as closed and ends the
     /// updates: nothing can settle any more.
     pub(super) fn close<T>(&self, look: impl FnOnce(&mut State<L>) -> T) -> (T, FirstPanic) {
-        let ((result, after), wakers) = self.state.change_quietly(|state| {
-            let result = look(state);
-            state.close();
-            let topics = state.changed() | only(topic::SETTLED);
-            ((result, take(&mut state.after)), topics)
-        });
-        let panicked = self.finish(after, wakers);
-        (result, panicked)
+        let mut state = self.state.lock();
+        let result = look(&mut state);
+        state.close();
+        let topics = state.changed() | only(topic::SETTLED);
+        let after = state.leaves(topics);
+        drop(state);
+        (result, self.finish(after))
     }
 
     /// The journal cannot go on.
@@ -305,6 +301,22 @@ impl<L: Log> Core<L> {
     }
 }
 
+impl<L: Log> Locked<'_, State<L>, { topic::COUNT }> {
+    /// The lock is about to be given up: wakes who waits for these topics. What is left to do then.
+    #[must_use = "all of it is to be done"]
+    pub(super) fn leaves(&mut self, topics: Topics) -> AfterUnlock {
+        let mut after = take(&mut self.after);
+        after.wakers.append(&mut self.notify(topics));
+        after
+    }
+
+    /// As [`leaves`](Self::leaves), of a look: if there is none to be woken it is not a step of its own.
+    #[must_use = "all of it is to be done"]
+    pub(super) fn looked(&mut self, topics: Topics) -> AfterUnlock {
+        if topics == 0 { take(&mut self.after) } else { self.leaves(topics) }
+    }
+}
+
 impl<L: Log> State<L> {
     /// What the probe tells of under the lock. An event that the log panics at is lost.
     #[cfg(feature = "tracing")]
@@ -321,18 +333,17 @@ impl<L: Log> State<L> {
         })
     }
 
-    /// A step, what follows from it, what is left for when the lock has been given up, and who is to be woken. If the log
-    /// panics, `fail` is told what it said. The clock is read if another party owes the next move then.
+    /// A step, what follows from it, and who is to be woken. If the log panics, `fail` is told what it said. The clock is read
+    /// if another party owes the next move then.
     pub(super) fn transition<T>(
         &mut self,
         input: Input,
         step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
         fail: impl FnOnce(&mut Self, &str),
         now: impl Fn() -> Time,
-    ) -> (Result<T, String>, AfterUnlock, Topics) {
+    ) -> (Result<T, String>, Topics) {
         let (result, topics) = self.step(input, step, fail);
-        let topics = topics | self.publish(now);
-        (result, take(&mut self.after), topics)
+        (result, topics | self.publish(now))
     }
 
     /// The first half of a [transition](Self::transition): a step, and what follows from it. It is to be published before the
@@ -672,7 +683,7 @@ mod tests {
     /// Who is woken by this step.
     fn wakes(core: &Core<MemoryLog<u8>>, step: Step) -> Topics {
         let step = |state: &mut Stands| (step(state), Effects::default());
-        core.state.look(|state| state.transition(Input::Commit, step, |_, _| (), || Time::ZERO)).2
+        core.state.look(|state| state.transition(Input::Commit, step, |_, _| (), || Time::ZERO)).1
     }
 
     fn commit(state: &mut Stands) {

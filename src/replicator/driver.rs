@@ -203,14 +203,15 @@ impl<L: Log> Drop for Ends<L> {
         }
         // A drop does not panic.
         self.core.stop().message();
-        let ((last, after), wakers) = self.core.state.change_quietly(|state| {
-            if self.role != Role::Writer {
-                probe!(state => DirectionLooked { push: self.role == Role::Pusher, now: Time::ZERO });
-            }
-            let last = state.ends(self.role);
-            ((last, std::mem::take(&mut state.after)), state.publish_to_writer() | state.changed())
-        });
-        self.core.finish(after, wakers).message();
+        let mut state = self.core.state.lock();
+        if self.role != Role::Writer {
+            probe!(state => DirectionLooked { push: self.role == Role::Pusher, now: Time::ZERO });
+        }
+        let last = state.ends(self.role);
+        let topics = state.publish_to_writer() | state.changed();
+        let after = state.leaves(topics);
+        drop(state);
+        self.core.finish(after).message();
         if last {
             self.core.close(|_| ()).1.message();
         }

@@ -21,7 +21,7 @@ use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Instant, catch_panic, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
-use crate::primitives::monitor::{Topics, Wakers};
+use crate::primitives::monitor::Topics;
 use crate::primitives::panics::{Payload, panic_message};
 use crate::primitives::wait_queue::Place;
 use crate::protocol::{
@@ -114,38 +114,36 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         let core = self.core;
         let mut now = core.now();
         let mut state = core.state.lock();
-        let (mut after, mut topics) = self.transition(&mut state, input, report, now);
+        let mut topics = self.transition(&mut state, input, report, now);
         loop {
-            let wakers = state.notify(topics);
+            let mut after = state.leaves(topics);
             // Others wait for that. What can wait waits until the lock has been given up for something else.
-            if after.is_urgent() || !wakers.is_empty() {
+            if after.is_urgent() {
                 drop(state);
-                self.finish(take(&mut after), wakers);
+                self.finish(take(&mut after));
                 state = core.state.lock();
             }
             let mut passed = false;
             let next = loop {
                 let (next, topics) = state.look(|state| self.look(state, now));
-                // Not through `notify` if there is none to be woken: that is a step of its own.
-                let wakers = if topics == 0 { Wakers::new() } else { state.notify(topics) };
+                after.append(state.looked(topics));
                 match next {
                     // It looks again: what they do may change what it was told.
-                    Next::Wait { .. } if !wakers.is_empty() => {
+                    Next::Wait { .. } if after.is_urgent() => {
                         drop(state);
-                        self.finish(take(&mut after), wakers);
+                        self.finish(take(&mut after));
                         state = core.state.lock();
                     }
                     Next::Wait { until } if !passed => {
                         let deadline = until.and_then(|time| core.instant(time));
                         (state, passed) = state.wait(topic_of(D::DIRECTION), deadline);
                     }
-                    next => break (next, wakers),
+                    next => break next,
                 }
             };
-            let (next, wakers) = next;
             let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION.into());
             drop(state);
-            self.finish(take(&mut after), wakers);
+            self.finish(after);
             if last {
                 self.show(core.close(|_| ()).1.message());
             }
@@ -156,7 +154,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
             }
             now = core.now();
             state = core.state.lock();
-            (after, topics) = self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now);
+            topics = self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now);
         }
     }
 
@@ -168,21 +166,17 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         // No waker is cloned or dropped under the lock: it is user code.
         let mut waker = Some(waker.clone());
         let mut state = core.state.lock();
-        let (after, mut wakers) = if ticks {
-            let (after, topics) = self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now);
-            (after, state.notify(topics))
-        } else {
-            (AfterUnlock::default(), Wakers::new())
-        };
+        let ticked = ticks.then(|| self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now));
         let (next, topics) = state.look(|state| self.look(state, now));
-        if topics != 0 {
-            wakers.append(&mut state.notify(topics));
-        }
+        let after = match ticked {
+            Some(ticked) => state.leaves(ticked | topics),
+            None => state.looked(topics),
+        };
         let joins = if let Next::Wait { .. } = next { waker.take() } else { None };
         let former = state.join_or_leave(topic_of(D::DIRECTION), place, joins);
         let last = matches!(next, Next::Stop) && state.ends(D::DIRECTION.into());
         drop(state);
-        self.finish(after, wakers);
+        self.finish(after);
         if last {
             self.show(core.close(|_| ()).1.message());
         }
@@ -218,10 +212,9 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         let (_reported, settled) = state.step(input, |state| ((), report(state, now)), self.failing(now));
         let next = state.look(|state| self.begin(state, now));
         let topics = settled | state.publish_look(D::DIRECTION, told(&next), now);
-        let after = take(&mut state.after);
-        let wakers = state.notify(topics);
+        let after = state.leaves(topics);
         drop(state);
-        self.finish(after, wakers);
+        self.finish(after);
         match next {
             Next::Do(call) => Some(call),
             // It is not told, for it does not wait yet.
@@ -242,28 +235,29 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
     ) -> Topics {
         let mut state = self.core.state.lock();
-        let (after, topics) = self.transition(&mut state, input, report, now);
-        let wakers = state.notify(topics);
+        let topics = self.transition(&mut state, input, report, now);
+        let after = state.leaves(topics);
         drop(state);
-        self.finish(after, wakers);
+        self.finish(after);
         topics
     }
 
     /// Does what is left once the lock has been given up. A panic is shown as this direction's last error, and changes
     /// nothing else.
-    fn finish(&self, after: AfterUnlock, wakers: Wakers) {
-        self.show(self.core.finish(after, wakers).message());
+    fn finish(&self, after: AfterUnlock) {
+        self.show(self.core.finish(after).message());
     }
 
     fn show(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
             let now = self.core.now_or_last();
-            let ((), wakers) = self.core.state.change_quietly(|state| {
-                state.panicked(D::DIRECTION, format!("a waker or a drop: {message}"), now);
-                ((), state.changed())
-            });
+            let mut state = self.core.state.lock();
+            state.panicked(D::DIRECTION, format!("a waker or a drop: {message}"), now);
+            let topics = state.changed();
+            let after = state.leaves(topics);
+            drop(state);
             // One that panics as it is told of a panic is not told of that, too.
-            self.core.finish(AfterUnlock::default(), wakers).message();
+            self.core.finish(after).message();
         }
     }
 
@@ -279,10 +273,10 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         input: Input,
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
         now: Time,
-    ) -> (AfterUnlock, Topics) {
+    ) -> Topics {
         let step = |state: &mut State<L>| ((), report(state, now));
-        let (_reported, after, topics) = state.transition(input, step, self.failing(now), || now);
-        (after, topics)
+        let (_reported, topics) = state.transition(input, step, self.failing(now), || now);
+        topics
     }
 
     /// What is done about a panic of the log's in a report.

@@ -81,14 +81,14 @@ fn look<L: Log>(
             (state.write_begins(now), effects)
         };
         let mut state = core.state.lock();
-        let (next, after, topics) = state.transition(Input::Written, step, |_, _| (), || now);
-        let wakers = state.notify(topics);
+        let (next, topics) = state.transition(Input::Written, step, |_, _| (), || now);
+        let after = state.leaves(topics);
         let former = task.as_mut().and_then(|(place, waker)| {
             let joins = if let Ok(Next::Wait { .. }) = next { waker.take() } else { None };
             state.join_or_leave(topic::WRITER, place, joins)
         });
         drop(state);
-        show(core, core.finish(after, wakers), done, now);
+        show(core, core.finish(after), done, now);
         drop(former);
         match next {
             Ok(next) => return next,

@@ -31,6 +31,9 @@ impl Fragile {
     fn trip(&self, call: Call) {
         let hit = self.armed.lock().unwrap().take_if(|armed| *armed == call).is_some();
         let hit = hit || *self.for_ever.lock().unwrap() == Some(call);
+        if hit && call == Call::Batch {
+            std::thread::sleep(SHORT);
+        }
         assert!(!hit, "armed for {call:?}");
     }
 }
@@ -126,6 +129,17 @@ fn restart_goes_on_after_a_panic_in_batch() {
     replicator.restart();
     confirmed(&ticket);
     assert_eq!(events(&upstream), [7]);
+}
+
+#[test]
+fn a_panic_in_batch_wakes_the_tasks_that_await_unless_halted() {
+    let (replicator, armed) = fragile(&Memory::new(0));
+    *armed.lock().unwrap() = Some(Call::Batch);
+    let ticket = replicator.commit(vec![7]).unwrap();
+    let (ended, told) = std::sync::mpsc::channel();
+    // The panic takes its time, so that the task waits by then.
+    std::thread::spawn(move || ended.send(pollster::block_on(ticket.unless_halted())));
+    assert_eq!(told.recv_timeout(LONG), Ok(None));
 }
 
 #[test]
