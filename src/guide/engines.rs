@@ -12,7 +12,7 @@
 //! | a PostgreSQL with your other data | `latchwork-postgres` | nothing more to run; an event can be checked by a trigger, and read by a query |
 //! | three machines, and no loss when one of them is | `latchwork-nats` | a majority has each event; a leader that dies is replaced in 4 to 9 s |
 //! | nothing that runs all the time, or very little money | `latchwork-object-store` | a bucket is enough; what others have done is seen at an interval, and each push costs one request |
-//! | somebody who runs it for you, with streams for each user | S2 | its appends are what is asked for; the adapter is yours to write, some 300 lines |
+//! | a service that another party runs, with streams for each user | S2 | its appends are what is asked for; the adapter is yours to write, some 300 lines |
 //! | one machine, many processes | a SQLite file, as `examples/node-sync` has it | one transaction |
 //! | a server of your own | HTTP, as `examples/http` does it | statuses are classified in a table; who may write what is your server's own |
 //! | etcd, Redis, Kafka | another of these | [see below](#why-there-is-none-for) |
