@@ -89,7 +89,7 @@ pub fn commit_to_confirmed(bench: &mut Bench) {
             let load = Load { events: bench.count(usual), commit, one_by_one };
             let contenders = vec![
                 Contender::new("the driver", || run(&runtime, confirm::<Ours>(load))),
-                Contender::new("by hand", || run(&runtime, confirm::<ByHand>(load))),
+                Contender::new("by hand", || run(&runtime, confirm::<ByHand<false>>(load))),
             ];
             let results = take_turns(bench.rounds(20), contenders);
             let what = format!("tasks: commit → confirmed, {of}, {on}");
@@ -116,7 +116,8 @@ pub fn advance(bench: &mut Bench) {
         let count = bench.count(30);
         let contenders = vec![
             Contender::new("the driver", || run(&runtime, advances::<Ours>(count))),
-            Contender::new("by hand", || run(&runtime, advances::<ByHand>(count))),
+            Contender::new("by hand", || run(&runtime, advances::<ByHand<false>>(count))),
+            Contender::new("by hand, and merges", || run(&runtime, advances::<ByHand<true>>(count))),
         ];
         let results = take_turns(bench.rounds(20), contenders);
         let what = format!("tasks: advance → first byte of the next push, {on}");

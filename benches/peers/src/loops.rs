@@ -104,9 +104,13 @@ pub struct Feed(Shared);
 impl AsyncPull<MemoryLog<Edit>> for Feed {
     async fn next_page(&mut self) -> Option<Result<Page<MemoryEntry<Edit>>, PullError>> {
         let position = self.0.page().await;
-        let entries = vec![MemoryEntry { position, event: edit(u64::MAX - position) }];
-        Some(Ok(Page { entries, more: More::Unknown }))
+        Some(Ok(Page { entries: vec![foreign(position)], more: More::Unknown }))
     }
+}
+
+/// Another client's event.
+fn foreign(position: u64) -> MemoryEntry<Edit> {
+    MemoryEntry { position, event: edit(u64::MAX - position) }
 }
 
 /// Keeps events until upstream has confirmed them. It is started in a runtime, and ends as it is dropped.
@@ -135,8 +139,13 @@ impl Engine for Ours {
 }
 
 /// The loop: a channel for commits, in each of them one that tells when it is confirmed, and one task that selects. It knows
-/// of no failures, and takes what it pulls for others' events.
-pub struct ByHand(mpsc::UnboundedSender<Commit>);
+/// of no failures, and takes what it pulls for others' events: it counts them, or, if it `MERGES`, looks for its own and hands
+/// them on.
+pub struct ByHand<const MERGES: bool> {
+    commits: mpsc::UnboundedSender<Commit>,
+    /// Who is told what was pulled. None looks.
+    _told: mpsc::UnboundedReceiver<Vec<MemoryEntry<Edit>>>,
+}
 
 struct Commit {
     events: Vec<Edit>,
@@ -144,22 +153,27 @@ struct Commit {
     confirmed: oneshot::Sender<u64>,
 }
 
-impl Engine for ByHand {
+impl<const MERGES: bool> Engine for ByHand<MERGES> {
     fn start(upstream: Shared) -> Self {
         let (commits, committed) = mpsc::unbounded_channel();
-        tokio::spawn(replicate(upstream, committed));
-        Self(commits)
+        let (news, told) = mpsc::unbounded_channel();
+        tokio::spawn(replicate::<MERGES>(upstream, committed, news));
+        Self { commits, _told: told }
     }
 
-    fn commit(&self, events: Vec<Edit>) -> impl Future<Output = ()> + Send + use<> {
+    fn commit(&self, events: Vec<Edit>) -> impl Future<Output = ()> + Send + use<MERGES> {
         let (confirmed, ticket) = oneshot::channel();
-        let sent = self.0.send(Commit { events, confirmed });
+        let sent = self.commits.send(Commit { events, confirmed });
         assert!(sent.is_ok(), "the loop runs as long as there is a sender");
         async move { assert!(ticket.await.is_ok()) }
     }
 }
 
-async fn replicate(upstream: Shared, mut commits: mpsc::UnboundedReceiver<Commit>) {
+async fn replicate<const MERGES: bool>(
+    upstream: Shared,
+    mut commits: mpsc::UnboundedReceiver<Commit>,
+    news: mpsc::UnboundedSender<Vec<MemoryEntry<Edit>>>,
+) {
     let mut queue = Queue::default();
     let mut behind = false;
     loop {
@@ -174,7 +188,7 @@ async fn replicate(upstream: Shared, mut commits: mpsc::UnboundedReceiver<Commit
                     None => return,
                 },
                 number = upstream.page() => {
-                    queue.head = number;
+                    queue.pulled::<MERGES>(number, &news);
                     behind = false;
                 }
             }
@@ -186,7 +200,7 @@ async fn replicate(upstream: Shared, mut commits: mpsc::UnboundedReceiver<Commit
             tokio::select! {
                 biased;
                 answer = &mut push => break answer,
-                number = upstream.page() => queue.head = number,
+                number = upstream.page() => queue.pulled::<MERGES>(number, &news),
                 commit = commits.recv() => match commit {
                     Some(commit) => queue.append(commit),
                     None => return,
@@ -225,6 +239,19 @@ impl Queue {
     fn batch(&self) -> Vec<Entry> {
         let events = self.pending.iter().take(BATCH).cloned();
         (self.head + 1..).zip(events).map(|(number, event)| Entry { _number: number, _event: event }).collect()
+    }
+
+    /// A page has come, with one event of this number.
+    fn pulled<const MERGES: bool>(&mut self, number: u64, news: &mpsc::UnboundedSender<Vec<MemoryEntry<Edit>>>) {
+        self.head = number;
+        if MERGES {
+            let page = vec![foreign(number)];
+            let own = page.iter().zip(&self.pending).take_while(|(entry, event)| entry.event == **event).count();
+            self.head -= own as u64;
+            self.confirm(own);
+            // Its reader may have gone.
+            let _told = news.send(page);
+        }
     }
 
     fn confirm(&mut self, count: usize) {
