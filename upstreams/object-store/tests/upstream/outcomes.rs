@@ -1,5 +1,6 @@
 //! Each line of the table of outcomes.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -7,15 +8,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use latchwork::upstream::{FatalKind, PullError, PushError};
+use latchwork::upstream::{AsyncUpstream, FatalKind, PullError, PushError};
 use latchwork_object_store::object_store::memory::InMemory;
 use latchwork_object_store::object_store::path::Path;
 use latchwork_object_store::object_store::{self, *};
 use latchwork_object_store::{Error, MAX_EVENTS};
 
-use crate::common::{Client, client, pull, push};
+use crate::common::{Client, batch, client, pull, push};
 
-/// What goes wrong, once.
+/// What goes wrong, once, with the next request of its kind.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     /// A put fails like this and does nothing.
@@ -24,22 +25,22 @@ enum Fault {
     PutAfter(fn() -> object_store::Error),
     /// A read fails like this.
     Get(fn() -> object_store::Error),
+    /// A read does not.
+    GetWell,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Faulty(Arc<InMemory>, Arc<Mutex<Option<Fault>>>);
+struct Faulty(Arc<InMemory>, Arc<Mutex<VecDeque<Fault>>>);
 
 impl Faulty {
     fn fails(&self, fault: Fault) {
-        *self.1.lock().unwrap() = Some(fault);
+        self.1.lock().unwrap().push_back(fault);
     }
 
-    /// The fault of a request, if it is one of these.
-    fn take(&self, is: impl Fn(&Fault) -> Option<fn() -> object_store::Error>) -> Option<object_store::Error> {
-        let mut fault = self.1.lock().unwrap();
-        let error = fault.as_ref().and_then(is)?;
-        *fault = None;
-        Some(error())
+    /// The next fault, if it is of a request of this kind.
+    fn take(&self, is: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let mut faults = self.1.lock().unwrap();
+        if is(faults.front()?) { faults.pop_front() } else { None }
     }
 
     async fn delete(&self, numbers: Range<u64>) {
@@ -58,13 +59,13 @@ impl fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        if let Some(error) = self.take(|fault| if let Fault::Put(error) = fault { Some(*error) } else { None }) {
-            return Err(error);
+        if let Some(Fault::Put(error)) = self.take(|fault| matches!(fault, Fault::Put(_))) {
+            return Err(error());
         }
         let put = self.0.put_opts(path, payload, options).await?;
-        match self.take(|fault| if let Fault::PutAfter(error) = fault { Some(*error) } else { None }) {
-            Some(error) => Err(error),
-            None => Ok(put),
+        match self.take(|fault| matches!(fault, Fault::PutAfter(_))) {
+            Some(Fault::PutAfter(error)) => Err(error()),
+            _ => Ok(put),
         }
     }
 
@@ -73,9 +74,9 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        match self.take(|fault| if let Fault::Get(error) = fault { Some(*error) } else { None }) {
-            Some(error) => Err(error),
-            None => self.0.get_opts(path, options).await,
+        match self.take(|fault| matches!(fault, Fault::Get(_) | Fault::GetWell)) {
+            Some(Fault::Get(error)) => Err(error()),
+            _ => self.0.get_opts(path, options).await,
         }
     }
 
@@ -125,6 +126,10 @@ fn not_supported() -> object_store::Error {
 
 fn not_implemented() -> object_store::Error {
     object_store::Error::NotImplemented { operation: "put with a condition".into(), implementer: "faulty".into() }
+}
+
+fn invalid_path() -> object_store::Error {
+    object_store::Error::InvalidPath { source: path::Error::EmptySegment { path: "log//1".into() } }
 }
 
 fn exists() -> object_store::Error {
@@ -189,6 +194,79 @@ async fn push_of_which_the_store_does_not_tell_is_uncertain() {
 }
 
 #[tokio::test]
+async fn push_that_cannot_read_what_stands_in_its_place_is_uncertain() {
+    let (store, one) = two().await;
+    store.fails(Fault::PutAfter(exists));
+    store.fails(Fault::Get(timed_out));
+    let outcome = push(&one, 3, &["d"]).await;
+    assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn push_knows_its_own_objects_from_those_of_its_client_and_of_others() {
+    let (store, one) = two().await;
+    store.fails(Fault::PutAfter(timed_out));
+    let outcome = push(&one, 3, &["d"]).await;
+    assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}");
+    // As many pushes as that client has made.
+    let other = new(&store);
+    for base in [0, 0, 3] {
+        let outcome = push(&other, base, &["x"]).await;
+        assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
+    }
+    let outcome = push(&one, 3, &["x"]).await;
+    assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
+    assert_eq!(pull(&one, 0).await.unwrap().concat(), "abcd");
+}
+
+#[tokio::test]
+async fn push_after_an_event_that_its_client_knows_for_the_last_reads_nothing() {
+    let (store, one) = two().await;
+    store.fails(Fault::Get(timed_out));
+    push(&one, 3, &["d"]).await.unwrap();
+    for (cursor, base) in [(0, 4), (5, 5)] {
+        let other = new(&store);
+        store.1.lock().unwrap().clear();
+        pull(&other, cursor).await.unwrap();
+        store.fails(Fault::Get(timed_out));
+        push(&other, base, &["e"]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn push_of_events_that_are_not_numbered_on_is_fatal() {
+    let (_, one) = two().await;
+    let mut gap = batch(3, &["d", "e"]);
+    gap.entries[1].position = 6;
+    let outcome = AsyncUpstream::push(&one, &gap).await;
+    let Err(PushError::Fatal { kind: FatalKind::Other, error }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(error.to_string(), "expected a batch with event 5 next, got 6");
+    assert_eq!(pull(&one, 0).await.unwrap().concat(), "abc");
+}
+
+#[tokio::test]
+async fn push_sees_what_comes_and_goes_as_it_looks() {
+    let (store, one) = two().await;
+    // The batch that follows comes after the look for it.
+    store.fails(Fault::Get(no_bucket));
+    let outcome = push(&one, 2, &["x"]).await;
+    assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
+    // The one that was listed is gone, and another is put in its place.
+    store.fails(Fault::GetWell);
+    store.fails(Fault::Get(no_bucket));
+    let outcome = push(&one, 1, &["x"]).await;
+    assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_first_clients_of_a_store_agree_on_whose_it_is() {
+    let (store, _) = two().await;
+    store.fails(Fault::Get(no_bucket));
+    store.fails(Fault::Put(exists));
+    assert_eq!(pull(&new(&store), 0).await.unwrap().concat(), "abc");
+}
+
+#[tokio::test]
 async fn push_that_fails_before_the_put_is_unavailable() {
     let (store, _) = two().await;
     store.fails(Fault::Get(timed_out));
@@ -198,8 +276,8 @@ async fn push_that_fails_before_the_put_is_unavailable() {
 
 #[tokio::test]
 async fn push_that_the_store_refuses_is_fatal() {
-    let cases =
-        [no_bucket, denied, unauthenticated, not_supported, not_implemented] as [fn() -> object_store::Error; 5];
+    let cases = [no_bucket, denied, unauthenticated, not_supported, not_implemented, invalid_path]
+        as [fn() -> object_store::Error; 6];
     for error in cases {
         let (store, one) = two().await;
         store.fails(Fault::Put(error));
@@ -262,7 +340,7 @@ async fn push_and_pull_find_that_the_log_has_gone_back() {
         assert!(matches!(outcome, Err(PushError::Fatal { kind: FatalKind::WentBack, .. })), "{outcome:?}");
     }
     // While a pull waits for more.
-    let mut pages = latchwork::upstream::AsyncUpstream::pull(&one, 3);
+    let mut pages = AsyncUpstream::pull(&one, 3);
     store.delete(3..4).await;
     let error = loop {
         match latchwork::upstream::AsyncPull::next_page(&mut pages).await {
@@ -277,7 +355,7 @@ async fn push_and_pull_find_that_the_log_has_gone_back() {
 #[tokio::test]
 async fn a_pull_that_waits_finds_that_the_log_goes_back() {
     let (store, one) = two().await;
-    let mut pages = latchwork::upstream::AsyncUpstream::pull(&one, 0);
+    let mut pages = AsyncUpstream::pull(&one, 0);
     let mut next = async || latchwork::upstream::AsyncPull::next_page(&mut pages).await;
     for events in [2, 1, 0] {
         assert_eq!(next().await.unwrap().unwrap().entries.len(), events);
@@ -300,7 +378,8 @@ async fn pull_finds_that_what_it_needs_has_been_deleted() {
     push(&one, 3, &["d"]).await.unwrap();
     store.delete(1..2).await;
     let pulled = pull(&new(&store), 0).await;
-    assert!(matches!(pulled, Err(PullError::Fatal { kind: FatalKind::CursorTooOld, .. })), "{pulled:?}");
+    let Err(PullError::Fatal { kind: FatalKind::CursorTooOld, error }) = pulled else { panic!("{pulled:?}") };
+    assert_eq!(error.to_string(), "expected event 1 next, got event 3 first: objects have been deleted");
     assert_eq!(pull(&new(&store), 2).await.unwrap().concat(), "cd");
     // It is not put behind a gap either.
     let outcome = push(&new(&store), 0, &["x"]).await;
