@@ -86,7 +86,7 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
                 None => break,
             };
             let message = message.ok_or_else(|| no_answer("a pull", "the subscription has ended"))?;
-            match live.what_came(&message)? {
+            match what_came(&mut live.delivered, &message)? {
                 Came::Event => page.more = self.take(message, &mut page.entries)?,
                 Came::Stalled(subject) => {
                     // If it does not arrive the consumer falls silent.
@@ -160,29 +160,27 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
     }
 }
 
-impl Live {
-    /// Whether it follows what has come before, and what it is.
-    fn what_came(&mut self, message: &Message) -> Result<Came, Error> {
-        let missing = || no_answer("a pull", "a message is missing");
-        match message.status {
-            Some(StatusCode::IDLE_HEARTBEAT) => {
-                if let Some(subject) = &message.reply {
-                    return Ok(Came::Stalled(subject.clone()));
-                }
-                let header = |name| message.headers.as_ref().and_then(|headers| headers.get(name)?.as_str().into());
-                if let Some(subject) = header("Nats-Consumer-Stalled") {
-                    return Ok(Came::Stalled(subject.into()));
-                }
-                let delivered: Option<u64> = header(NATS_LAST_CONSUMER.as_ref()).and_then(|text| text.parse().ok());
-                if delivered == Some(self.delivered) { Ok(Came::Heartbeat) } else { Err(missing()) }
+/// What a message is. It is to follow those that have been `delivered`, of which it is one then.
+fn what_came(delivered: &mut u64, message: &Message) -> Result<Came, Error> {
+    let missing = || no_answer("a pull", "a message is missing");
+    match message.status {
+        Some(StatusCode::IDLE_HEARTBEAT) => {
+            if let Some(subject) = &message.reply {
+                return Ok(Came::Stalled(subject.clone()));
             }
-            Some(status) => Err(no_answer("a pull", format!("the server ends it: {status}"))),
-            None => {
-                let reply = message.reply.as_deref().unwrap_or_default();
-                let number = consumer_sequence(reply).ok_or_else(missing)?;
-                self.delivered += 1;
-                if number == self.delivered { Ok(Came::Event) } else { Err(missing()) }
+            let header = |name| message.headers.as_ref().and_then(|headers| headers.get(name)?.as_str().into());
+            if let Some(subject) = header("Nats-Consumer-Stalled") {
+                return Ok(Came::Stalled(subject.into()));
             }
+            let last: Option<u64> = header(NATS_LAST_CONSUMER.as_ref()).and_then(|text| text.parse().ok());
+            if last == Some(*delivered) { Ok(Came::Heartbeat) } else { Err(missing()) }
+        }
+        Some(status) => Err(no_answer("a pull", format!("the server ends it: {status}"))),
+        None => {
+            let reply = message.reply.as_deref().unwrap_or_default();
+            let number = consumer_sequence(reply).ok_or_else(missing)?;
+            *delivered += 1;
+            if number == *delivered { Ok(Came::Event) } else { Err(missing()) }
         }
     }
 }
@@ -245,5 +243,50 @@ impl<L: Log, C: Codec<L>> AsyncPull<L> for Pull<'_, L, C> {
 impl<L: Log, C> fmt::Debug for Pull<'_, L, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pull").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::HeaderMap;
+
+    use super::*;
+
+    fn message(status: Option<StatusCode>, reply: Option<&str>, headers: &[(&'static str, &str)]) -> Message {
+        let mut map = HeaderMap::new();
+        headers.iter().for_each(|(name, value)| map.insert(*name, *value));
+        let (subject, payload) = ("latchwork".into(), Bytes::new());
+        let reply = reply.map(Into::into);
+        Message { subject, reply, payload, headers: Some(map), status, description: None, length: 0 }
+    }
+
+    #[test]
+    fn what_came_finds_that_a_message_is_missing() {
+        let event = |number: u64| message(None, Some(&format!("$JS.ACK.todos.me.1.17.{number}.0.0")), &[]);
+        let beat = |last: &str| message(Some(StatusCode::IDLE_HEARTBEAT), None, &[("Nats-Last-Consumer", last)]);
+        let mut delivered = 0;
+        assert!(matches!(what_came(&mut delivered, &beat("0")), Ok(Came::Heartbeat)));
+        for number in [1, 2] {
+            assert!(matches!(what_came(&mut delivered, &event(number)), Ok(Came::Event)), "{number}");
+        }
+        assert!(matches!(what_came(&mut delivered, &beat("2")), Ok(Came::Heartbeat)));
+        for last in ["1", "3", ""] {
+            assert!(what_came(&mut delivered, &beat(last)).is_err(), "{last:?} was the last one");
+        }
+        for number in [2, 4] {
+            assert!(what_came(&mut 2, &event(number)).is_err(), "{number} follows 2");
+        }
+        assert!(what_came(&mut 2, &message(None, None, &[])).is_err(), "it is no message of a consumer");
+    }
+
+    #[test]
+    fn what_came_answers_a_consumer_that_asks_for_a_sign() {
+        for asks in [
+            message(Some(StatusCode::IDLE_HEARTBEAT), Some("sign"), &[]),
+            message(Some(StatusCode::IDLE_HEARTBEAT), None, &[("Nats-Consumer-Stalled", "sign")]),
+        ] {
+            assert!(matches!(what_came(&mut 0, &asks), Ok(Came::Stalled(subject)) if *subject == *"sign"), "{asks:?}");
+        }
+        assert!(what_came(&mut 0, &message(Some(StatusCode::NOT_FOUND), None, &[])).is_err());
     }
 }

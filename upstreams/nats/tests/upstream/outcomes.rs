@@ -280,6 +280,39 @@ async fn a_stream_that_is_full_or_has_forgotten_says_so() {
     }
 }
 
+#[tokio::test]
+async fn create_makes_a_stream_of_which_nothing_can_be_deleted() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let name = name();
+        let upstream = create(&connection, &name, form).await;
+        push(&upstream, 0, [1]).await.unwrap();
+        let stream = jetstream(&connection).get_stream(&name).await.unwrap();
+        stream.purge().await.unwrap_err();
+        stream.delete_message(1).await.unwrap_err();
+        assert_eq!(events(&upstream, 0).await, [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_pull_from_a_stream_that_has_forgotten_everything_says_so() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    let brief = Config { max_age: Duration::from_millis(200), ..config(&name(), 1) };
+    let name = brief.name.clone();
+    let upstream = Upstream::create(&connection, brief, Some(Form::Batches), Numbers).await.unwrap();
+    push(&upstream, 0, [1, 2, 3]).await.unwrap();
+    let mut stream = jetstream(&connection).get_stream(&name).await.unwrap();
+    while stream.info().await.unwrap().state.messages > 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    // No message is left that could tell.
+    let gone = format!("fatal CursorTooOld: the stream {name} begins at event 4: event 2 is gone");
+    assert_eq!(of_pull(&upstream, 1).await, gone);
+    assert_eq!(of_pull(&upstream, 3).await, "0 events");
+}
+
 /// The failures that a replicator shows, once one of them is of this kind.
 async fn failure(replicator: &Replicator<Log>, wanted: FatalKind) -> String {
     let failed = |decision: &latchwork::replicator::Decision| match &decision.matter {
