@@ -208,15 +208,19 @@ async fn push_knows_its_own_objects_from_those_of_its_client_and_of_others() {
     store.fails(Fault::PutAfter(timed_out));
     let outcome = push(&one, 3, &["d"]).await;
     assert!(matches!(outcome, Err(PushError::Uncertain { .. })), "{outcome:?}");
-    // As many pushes as that client has made.
-    let other = new(&store);
-    for base in [0, 0, 3] {
-        let outcome = push(&other, base, &["x"]).await;
-        assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
-    }
     let outcome = push(&one, 3, &["x"]).await;
     assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
     assert_eq!(pull(&one, 0).await.unwrap().concat(), "abcd");
+
+    // The first push of each.
+    let store = Faulty::default();
+    let [one, other] = [new(&store), new(&store)];
+    for client in [&one, &other] {
+        assert!(pull(client, 0).await.unwrap().is_empty());
+    }
+    push(&one, 0, &["a"]).await.unwrap();
+    let outcome = push(&other, 0, &["x"]).await;
+    assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
 }
 
 #[tokio::test]
