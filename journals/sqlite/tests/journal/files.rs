@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use latchwork::journal::{Change, ChangeError, Journal};
+use latchwork::journal::{Change, ChangeError, Changed, Journal};
+use latchwork::log::Merged;
 use latchwork_sqlite::rusqlite::{Connection, Transaction};
 use latchwork_sqlite::{APPLICATION_ID, Error, Identity, SqliteJournal};
 use tempfile::TempDir;
@@ -229,6 +230,11 @@ fn write_refuses_changes_that_do_not_follow() {
     let (mut journal, _) = open(&path).unwrap();
     let error = journal.write(&[told(2, &[3])]).unwrap_err();
     let absent = ChangeError::OutOfOrder { expected: 1, got: 2 };
+    assert!(matches!(error, Error::Change { error, .. } if error == absent), "{error}");
+    let Changed::Committed { entries: confirmed } = committed(&[1, 2, 3]) else { unreachable!() };
+    let merged = Changed::Merged(Merged::Advance { new: Vec::new(), confirmed });
+    let error = journal.write(&[Change::new(1, merged, 3)]).unwrap_err();
+    let absent = ChangeError::Absent { pending: 2, needed: 3 };
     assert!(matches!(error, Error::Change { error, .. } if error == absent), "{error}");
     assert_eq!(pending(&path), [1, 2]);
 }
