@@ -406,9 +406,7 @@ impl<L: Log, C: Codec<L>> Pull<'_, L, C> {
     }
 
     async fn read(&mut self) -> Result<Page<L::Entry>, Error> {
-        let Some(Listening { session, head }) = &mut self.listening else { unreachable!("it has begun") };
-        // What is told from now on may not have been read.
-        head.mark_unchanged();
+        let Some(Listening { session, .. }) = &self.listening else { unreachable!("it has begun") };
         let (page, last) = self.upstream.read(session, self.cursor).await?;
         self.cursor = last;
         self.caught_up = page.more == More::None;
