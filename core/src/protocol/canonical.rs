@@ -107,7 +107,7 @@ impl<L: Log> Protocol<L> {
                 doubt: doubt.map(|doubt| Doubt { pull: yet_to_begin(doubt.pull), ..doubt }),
                 push_failures: distinct(push_failures),
                 rejected: distinct(rejected),
-                overtaken: distinct_overtaken(settings.backoff, overtaken),
+                overtaken: distinct_overtaken(settings.contention, overtaken),
                 pull_failures: distinct(pull_failures),
                 pull_proven,
                 unreached,
@@ -155,8 +155,8 @@ fn distinct(backoff: Backoff, attempts: u32) -> u32 {
 }
 
 /// The smallest number of pushes in a row that others overtook from which on everything is as after `overtaken`.
-fn distinct_overtaken(backoff: Backoff, overtaken: u32) -> u32 {
-    let delay = |overtaken| overtaken_delay(backoff, overtaken, 0);
+fn distinct_overtaken(contention: Backoff, overtaken: u32) -> u32 {
+    let delay = |overtaken| overtaken_delay(contention, overtaken, 0);
     let mut overtaken = overtaken.min(OVERTAKEN_MOST);
     while delay(overtaken).is_some() && delay(overtaken) == delay(overtaken - 1) {
         overtaken -= 1;

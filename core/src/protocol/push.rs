@@ -540,7 +540,7 @@ impl<L: Log> Protocol<L> {
 
     /// The pusher goes on; not at once if others have been faster too often.
     fn try_again(&mut self, at: Moment) {
-        self.course.push = match overtaken_delay(self.settings.backoff, self.course.overtaken, at.random) {
+        self.course.push = match overtaken_delay(self.settings.contention, self.course.overtaken, at.random) {
             None => Push::Idle,
             Some(delay) => {
                 Push::Waiting { until: at.now.saturating_add(delay), asked: false, reason: Delay::Overtaken }
@@ -757,9 +757,9 @@ impl<T: fmt::Debug> Error for Refused<T> {
 }
 
 /// How long the next push waits after so many in a row that others overtook; `None` if it does not.
-pub(super) fn overtaken_delay(backoff: Backoff, overtaken: u32, random: u64) -> Option<Duration> {
+pub(super) fn overtaken_delay(contention: Backoff, overtaken: u32, random: u64) -> Option<Duration> {
     let more = overtaken.checked_sub(OVERTAKEN_AT_ONCE + 1)?;
-    Some(backoff.delay(more.min(OVERTAKEN_DOUBLINGS), random))
+    Some(contention.delay(more.min(OVERTAKEN_DOUBLINGS), random))
 }
 
 /// A call is over, and what it held is not needed any more.
