@@ -1,6 +1,6 @@
 //! Choose the engine that an upstream stands on, or write one for yours.
 //!
-//! An upstream puts everybody's events into one order. Within one process, on one machine or behind one server of your own that
+//! An upstream puts the events of all clients into one order. Within one process, on one machine or behind one server of your own that
 //! is a lock or a transaction. Beyond that it is an engine that exists, and what it needs is little: that a batch is taken
 //! *whole or not at all, and only after the event that it was made to follow* (compare and append), that events come out in
 //! order from any place on, and that what has been said to be there stays there.
@@ -41,7 +41,7 @@
 //!
 //! **What does a server say that leads no more?** One that stood still, or was cut off from the others, answers its clients until it
 //! hears of the new leader. In an engine that has a majority behind each acknowledgement it acknowledges nothing, and what it gives
-//! out is old, not wrong. With asynchronous replication it takes events that nobody else will have. This is what
+//! out is old, not wrong. With asynchronous replication it takes events that no other server will have. This is what
 //! comes of it:
 //!
 //! | | a leader that was deposed, and a client of it |

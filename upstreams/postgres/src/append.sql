@@ -5,5 +5,7 @@ WITH log AS (
 ), appended AS (
     INSERT INTO latchwork_events (log, number, event)
     SELECT log.id, $3 + new.place, new.event FROM log, unnest($4::bytea[]) WITH ORDINALITY AS new (event, place)
+), outcome AS (
+    SELECT (SELECT head FROM log) AS head
 )
-SELECT pg_notify($5, head::text) FROM log
+SELECT head, pg_notify($5, coalesce(head::text, $6)) FROM outcome

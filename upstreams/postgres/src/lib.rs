@@ -33,6 +33,10 @@
 //! committed meanwhile, as `READ COMMITTED` has it, and finds its base gone. Nothing else is locked, and pushers of two logs
 //! wait for each other only where PostgreSQL makes notifications wait: as they commit.
 //!
+//! A client that was taken could be taken again each time: it learns of that with the answer, and others by a notification and a read. So a
+//! push that comes too late notifies, too, and a client whose last push was taken gives way then: the next one waits until
+//! another client's is taken, for 50 ms at most. A backlog is not held up by clients that commit all the time.
+//!
 //! The session says `READ COMMITTED` itself, whatever the database is set to. If that has `synchronous_commit=off`, the session
 //! has `on`: what is confirmed survives a crash of the server. With `fsync=off` it does not survive one of the machine, and a
 //! standby that is not synchronous does not have it: clients see then that the log has [gone back](Error::WentBack).
@@ -129,11 +133,13 @@ mod outcome;
 mod schema;
 mod session;
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, Codec, More, Page, PullError, PushError};
@@ -150,6 +156,10 @@ use self::session::{Connector, Link, Session};
 /// How many bytes the events of one push may have together. PostgreSQL takes messages of up to a gigabyte, and ends the connection
 /// after a larger one; a value takes several times its size there while it is written.
 pub const MAX_PUSH_BYTES: usize = 128 << 20;
+
+/// How long one whose push was taken waits for those that came too late. It is longer than the replicator has such a push wait
+/// ([`contention`](latchwork::protocol::Settings::contention)).
+const GIVE_WAY: Duration = Duration::from_millis(50);
 
 /// A database with logs. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -176,8 +186,8 @@ impl Database {
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
         let connector = Connector::new(config, tls);
-        let link = || Arc::new(Link::new(connector.clone()));
-        Self { push: link(), pull: link(), connector }
+        let link = |statement| Arc::new(Link::new(connector.clone(), statement));
+        Self { push: link(session::APPEND), pull: link(session::READ), connector }
     }
 
     /// Makes the log of this name if there is none, and the tables if they are not there or not of this version; returns the
@@ -206,8 +216,19 @@ impl Database {
         let channel = channel(&identity);
         let page = const { NonZeroU32::new(500).unwrap() };
         let (database, name, poll) = (self.clone(), name.into(), Duration::from_secs(10));
-        PostgresUpstream { database, name, identity, channel, codec, poll, page, log: PhantomData }
+        let client = (RandomState::new().hash_one(&name) as i64) | i64::MIN;
+        let turns = Mutex::default();
+        PostgresUpstream { database, name, identity, channel, codec, poll, page, client, turns, log: PhantomData }
     }
+}
+
+/// Whose turn it is to push.
+#[derive(Default)]
+struct Turns {
+    /// The last event of the last push; none if that was not taken.
+    taken: Option<u64>,
+    /// When it was told of the last push of another client's that this one has given way for.
+    heeded: Option<Instant>,
 }
 
 /// What a log's pushes notify. It needs no quotes, and what is not of an identity is left out.
@@ -226,6 +247,9 @@ pub struct PostgresUpstream<L, C> {
     codec: C,
     poll: Duration,
     page: NonZeroU32,
+    /// What tells this client from others: a number below 0.
+    client: i64,
+    turns: Mutex<Turns>,
     log: PhantomData<fn(L)>,
 }
 
@@ -290,9 +314,29 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
         Ok((base, events))
     }
 
+    /// Lets others go first, once for each of their pushes that has come too late, if the last one of this client was taken. It learns
+    /// of that as it is answered, and the others a notification and a read later: without this it is first each time, for as
+    /// long as it has more to send.
+    async fn give_way(&self) {
+        let Some((mut last, Some((refused, whose)))) = self.database.pull.told(&self.channel) else { return };
+        let head = {
+            let Turns { taken: Some(head), heeded } = &mut *self.turns() else { return };
+            if whose == self.client || heeded.replace(refused).is_some_and(|heeded| heeded >= refused) {
+                return;
+            }
+            *head
+        };
+        // If none of them comes, it goes on.
+        _ = timeout(GIVE_WAY, last.wait_for(|last| *last > head)).await;
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Why a batch that follows `base` was not appended.
     async fn why_not(&self, session: &Arc<Session>, base: u64) -> Result<PushError<L::Position>, Error> {
-        let rows = session.query(&session.head, &[&self.name]).await?;
+        let rows = session.head(&self.name).await?;
         let row = rows.first().ok_or_else(|| self.no_log())?;
         let head = number(row, 1)?;
         self.check(row.try_get(0)?, head, base)?;
@@ -303,7 +347,7 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
     /// The page that follows `cursor`, and the log's head.
     async fn read(&self, session: &Arc<Session>, cursor: u64) -> Result<(Page<L::Entry>, u64), Error> {
         let (after, limit) = (bigint(cursor)?, i64::from(self.page.get()));
-        let rows = session.query(&session.read, &[&self.name, &after, &limit]).await?;
+        let rows = session.query(&[&self.name, &after, &limit]).await?;
         let first = rows.first().ok_or_else(|| self.no_log())?;
         let head = number(first, 1)?;
         self.check(first.try_get(0)?, head, cursor)?;
@@ -317,6 +361,14 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
         }
         let more = if last < head { More::Events(head - last) } else { More::None };
         Ok((Page { entries, more }, last))
+    }
+}
+
+/// The last event of an append, if it was taken.
+fn head_of(rows: &[Row]) -> Result<Option<u64>, Error> {
+    match rows.first() {
+        Some(row) if row.try_get::<_, Option<i64>>(0)?.is_some() => number(row, 0).map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -337,9 +389,13 @@ impl<L: Log, C: Codec<L>> AsyncUpstream<L> for PostgresUpstream<L, C> {
         let events = batch.entries.len();
         let (base, written) = self.written(batch).map_err(|error| not_taken(error, events))?;
         let session = self.database.push.session().await.map_err(|error| not_taken(error, events))?;
-        let append = [&self.name as _, &self.identity as _, &base as _, &written as _, &self.channel as _];
-        let appended = session.query(&session.append, &append).await;
-        if !appended.map_err(|error| of_push(error, events))?.is_empty() {
+        self.give_way().await;
+        let whose = self.client.to_string();
+        let append = [&self.name as _, &self.identity as _, &base as _, &written as _, &self.channel as _, &whose as _];
+        let appended = session.query(&append).await.and_then(|rows| head_of(&rows));
+        let taken = appended.map_err(|error| of_push(error, events))?;
+        self.turns().taken = taken;
+        if taken.is_some() {
             return Ok(());
         }
         let why = self.why_not(&session, self.codec.number(batch.base)).await;

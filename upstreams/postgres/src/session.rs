@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join, try_join3};
 use tokio::runtime::Handle;
@@ -26,7 +26,7 @@ use tokio::sync::{self, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, Row, Socket, Statement};
 
 use crate::error::words;
@@ -37,14 +37,15 @@ use crate::{Error, schema};
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Compare and append. The update takes the lock of the log's row: one that waited for it compares with what was committed
-/// meanwhile, as `READ COMMITTED` has it.
-const APPEND: &str = include_str!("append.sql");
+/// meanwhile, as `READ COMMITTED` has it. What is told is the last event, or whose push has come
+/// too late: a number that is no event's.
+pub const APPEND: &str = include_str!("append.sql");
 
 /// Why an append did nothing.
 const HEAD: &str = "SELECT identity::text, head FROM latchwork_logs WHERE name = $1";
 
 /// One row for each event, and one without if there is none.
-const READ: &str = "
+pub const READ: &str = "
     SELECT identity::text, head, page.number, page.event
     FROM latchwork_logs LEFT JOIN LATERAL (
         SELECT number, event FROM latchwork_events WHERE log = id AND number > $2 ORDER BY number LIMIT $3
@@ -115,15 +116,15 @@ impl Connector {
         schema::log(&client, name).await
     }
 
-    async fn open(&self) -> Result<Session, Error> {
+    /// A session for this statement.
+    async fn open(&self, statement: &str) -> Result<Session, Error> {
         let (client, heard, driver) = self.connect().await?;
         // All of it is sent at once, and answered in this order.
         let set = async { Ok(client.batch_execute(SETTINGS).await?) };
-        let prepare = async |statement| Ok(client.prepare(statement).await?);
-        let prepared = try_join3(prepare(APPEND), prepare(HEAD), prepare(READ));
-        let checks = try_join3(set, schema::check(&client), prepared);
+        let prepare = async { Ok(client.prepare(statement).await?) };
+        let checks = try_join3(set, schema::check(&client), prepare);
         let (checked, got) = join(checks, timeline(&client)).await;
-        let ((), (), (append, head, read)) = checked?;
+        let ((), (), statement) = checked?;
         let (newest, timeline) = (Arc::clone(&self.timeline), got.unwrap_or(u32::MAX));
         let expected = newest.fetch_max(got.unwrap_or(0), Ordering::Relaxed);
         if timeline < expected {
@@ -134,9 +135,7 @@ impl Connector {
         let listening = sync::Mutex::default();
         Ok(Session {
             client,
-            append,
-            head,
-            read,
+            statement,
             heard,
             listening,
             driver,
@@ -159,12 +158,13 @@ async fn timeline(client: &Client) -> Option<u32> {
 /// A session at a time.
 pub struct Link {
     connector: Connector,
+    statement: &'static str,
     session: sync::Mutex<Option<Arc<Session>>>,
 }
 
 impl Link {
-    pub fn new(connector: Connector) -> Self {
-        Self { connector, session: sync::Mutex::new(None) }
+    pub fn new(connector: Connector, statement: &'static str) -> Self {
+        Self { connector, statement, session: sync::Mutex::new(None) }
     }
 
     /// The session there is, or another one.
@@ -174,18 +174,25 @@ impl Link {
             return Ok(Arc::clone(session));
         }
         *session = None;
-        let opened = Arc::new(self.connector.within(self.connector.open()).await?);
+        let opened = Arc::new(self.connector.within(self.connector.open(self.statement)).await?);
         *session = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// What has been told on a channel by the session there is, if that listens to it: the last event, and when a push has last
+    /// come too late, and whose.
+    pub fn told(&self, channel: &str) -> Option<(watch::Receiver<u64>, Option<(Instant, i64)>)> {
+        let session = self.session.try_lock().ok()?;
+        let heard = session.as_ref()?.heard.lock();
+        let channel = heard.channels.get(channel)?;
+        Some((channel.last.subscribe(), channel.refused))
     }
 }
 
 /// A connection that is ready for pushes and pulls.
 pub struct Session {
     client: Client,
-    pub append: Statement,
-    pub head: Statement,
-    pub read: Statement,
+    statement: Statement,
     heard: Arc<Heard>,
     /// Held by who changes what is listened to, so that what the server does has the same order.
     listening: sync::Mutex<()>,
@@ -214,14 +221,22 @@ impl Session {
         self.driver.abort();
     }
 
-    /// Runs a statement. Dropped before it is answered, it has the session looked at.
-    pub async fn query(
+    /// Runs the session's statement. Dropped before it is answered, it has the session looked at.
+    pub async fn query(self: &Arc<Self>, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        self.answer(self.client.query(&self.statement, parameters)).await
+    }
+
+    /// Why an append to the log of this name did nothing.
+    pub async fn head(self: &Arc<Self>, name: &str) -> Result<Vec<Row>, Error> {
+        self.answer(self.client.query_typed(HEAD, &[(&name, Type::TEXT)])).await
+    }
+
+    async fn answer<T>(
         self: &Arc<Self>,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
         let unanswered = Unanswered(Some(self));
-        let answer = self.client.query(statement, parameters).await;
+        let answer = call.await;
         unanswered.answered();
         answer.map_err(|error| self.failed(error))
     }
@@ -247,12 +262,12 @@ impl Session {
         let mut statements = String::new();
         {
             let channels = &mut self.heard.lock().channels;
-            if let Some(sender) = channels.get(channel) {
-                return Ok(sender.subscribe());
+            if let Some(channel) = channels.get(channel) {
+                return Ok(channel.last.subscribe());
             }
             // Of pulls that are over.
-            channels.retain(|left, sender| {
-                let is_listened_to = sender.receiver_count() > 0;
+            channels.retain(|left, channel| {
+                let is_listened_to = channel.last.receiver_count() > 0;
                 if !is_listened_to {
                     statements += &format!("UNLISTEN {left};");
                 }
@@ -260,14 +275,11 @@ impl Session {
             });
         }
         statements += &format!("LISTEN {channel}");
-        let unanswered = Unanswered(Some(self));
-        let answer = self.client.batch_execute(&statements).await;
-        unanswered.answered();
-        answer.map_err(|error| self.failed(error))?;
+        self.answer(self.client.batch_execute(&statements)).await?;
         let mut heard = self.heard.lock();
         match heard.ended.clone() {
             Some(why) => Err(Error::Closed { why }),
-            None => Ok(heard.channels.entry(channel.to_owned()).or_default().subscribe()),
+            None => Ok(heard.channels.entry(channel.to_owned()).or_default().last.subscribe()),
         }
     }
 
@@ -310,10 +322,19 @@ struct Heard(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// What is listened to, with the last number of each. None once the connection has ended.
-    channels: HashMap<String, watch::Sender<u64>>,
+    /// What is listened to. None once the connection has ended.
+    channels: HashMap<String, Channel>,
     /// Why it has ended, if it has.
     ended: Option<String>,
+}
+
+/// What has been told on a channel.
+#[derive(Default)]
+struct Channel {
+    /// The last event.
+    last: watch::Sender<u64>,
+    /// When it was last told that a push had come too late, and whose.
+    refused: Option<(Instant, i64)>,
 }
 
 impl Heard {
@@ -341,9 +362,13 @@ async fn drive(mut messages: Messages, ending: Ending) {
     while let Some(message) = poll_fn(&mut messages).await {
         match message {
             Ok(AsyncMessage::Notification(told)) => {
-                let state = ending.0.lock();
-                if let (Some(sender), Ok(number)) = (state.channels.get(told.channel()), told.payload().parse()) {
-                    sender.send_replace(number);
+                let mut state = ending.0.lock();
+                let number = told.payload().parse::<i64>();
+                if let (Some(channel), Ok(number)) = (state.channels.get_mut(told.channel()), number) {
+                    match u64::try_from(number) {
+                        Ok(event) => drop(channel.last.send_replace(event)),
+                        Err(_) => channel.refused = Some((Instant::now(), number)),
+                    }
                 }
             }
             Ok(_) => {}

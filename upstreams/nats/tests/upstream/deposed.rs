@@ -142,7 +142,7 @@ async fn go_on(client: &Upstream, told: &Told) {
 /// Takes the leader away from the others, lets it answer its own clients, and gives it back.
 async fn depose(nats: &mut Nats, mut leave: impl FnMut(&mut Nats, usize), mut come_back: impl FnMut(&mut Nats, usize)) {
     let leader = {
-        // Made by whoever comes first.
+        // The first client makes it.
         let _made = client_of(nats, 0).await;
         let led = async {
             loop {

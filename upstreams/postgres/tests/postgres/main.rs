@@ -5,5 +5,6 @@
 mod chaos;
 mod common;
 mod copies;
+mod fair;
 mod logs;
 mod outcomes;

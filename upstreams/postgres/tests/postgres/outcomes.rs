@@ -169,6 +169,9 @@ async fn lost_answers(server: &Postgres, url: &str) {
     let head = texts(&far).await.len() as u64;
     // Before the commit, which follows all the same: the server finds the connection gone when it answers.
     assert_eq!(while_blocked(url, &far, head, async |_, _| proxy.cut()).await, "uncertain");
+    while texts(&near).await.len() as u64 == head {
+        sleep(Duration::from_millis(5)).await;
+    }
     push(&near, head + 1, &["next"]).await.unwrap();
     // After the commit.
     push(&far, head + 2, &["far"]).await.unwrap();

@@ -1,0 +1,70 @@
+//! Clients that push without a pause, and one among them that has much to send.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use latchwork::protocol::Direction;
+use latchwork::{Replicator, Settled};
+use latchwork_postgres::Database;
+use servers::or_skip;
+use servers::postgres::Postgres;
+use tokio::time::{sleep, timeout};
+
+use crate::common::{Log, Text, config};
+
+const ROUNDS: u32 = 5;
+
+/// How long anything may take that is to come.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A client as they are by default.
+fn client(url: &str, identity: &str) -> Replicator<Log> {
+    let upstream = Database::new(config(url)).upstream("todos", identity, Text);
+    let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream).build_async(sleep);
+    tokio::spawn(driver);
+    replicator
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_a_backlog_is_not_overtaken_for_long_by_small_ones() {
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let identity = Database::new(config(&server.url())).create_log("todos").await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let small: Vec<_> = (0..3)
+        .map(|name| {
+            let (replicator, over) = (client(&server.url(), &identity), Arc::clone(&over));
+            tokio::spawn(async move {
+                let (mut count, mut longest) = (0_u64, Duration::ZERO);
+                while !over.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    let settled = replicator.commit(vec![format!("{name} {count}")]).unwrap().await;
+                    assert!(matches!(settled, Settled::Confirmed(_)), "{settled:?}");
+                    (count, longest) = (count + 1, longest.max(begun.elapsed()));
+                }
+                (count, longest)
+            })
+        })
+        .collect();
+    let large = client(&server.url(), &identity);
+    large.caught_up().await.unwrap();
+    let mut took = Duration::ZERO;
+    for round in 0..ROUNDS {
+        large.pause(Direction::Push);
+        let events = (0..500).map(|number| format!("backlog {round} {number}")).collect();
+        let ticket = large.commit(events).unwrap();
+        sleep(Duration::from_millis(300)).await;
+        let begun = Instant::now();
+        large.resume(Direction::Push);
+        timeout(LIMIT, ticket).await.expect("it is taken at some time");
+        took += begun.elapsed();
+    }
+    over.store(true, Ordering::Relaxed);
+    let mut others = Vec::new();
+    for one in small {
+        others.push(timeout(LIMIT, one).await.expect("each is taken at some time").unwrap());
+    }
+    println!("{ROUNDS} backlogs were taken in {took:.1?}; of the others so many, after so long at most: {others:.1?}");
+    assert!(took < ROUNDS * Duration::from_secs(2), "{took:?}");
+    assert!(others.iter().all(|(_, longest)| *longest < Duration::from_secs(4)), "{others:?}");
+}
