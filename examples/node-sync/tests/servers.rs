@@ -91,13 +91,13 @@ fn what_cannot_be_reached_or_started_says_so() {
     is_refused(&mut node_sync(&["--upstream", "postgres://a@127.0.0.1:1/a"]), "postgres://a@127.0.0.1:1/a#");
     is_refused(&mut node_sync(&["--upstream", "ftp://there"]), "is no upstream: those are file, memory, nats://");
     is_refused(&mut node_sync(&["--upstream", "nats://127.0.0.1:1", "--dir", "."]), "must have a name");
-    is_refused(&mut node_sync(&["--kill-leader"]), "required arguments were not provided");
+    is_refused(&mut node_sync(&["--kill-leader"]), "were not provided: --start <WHAT>;");
     // Away from where the servers are installed.
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("node-sync");
     fs::copy(Path::new(env!("CARGO_BIN_EXE_node-sync")), &program).unwrap();
     let mut command = Command::new(program);
-    is_refused(command.args(["--start", "nats"]).env("PATH", ""), "nats-server is not installed: ");
+    is_refused(command.args(["--start", "nats"]).env("PATH", ""), "nats-server is not installed, neither");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub const REQUIRED: &str = "LATCHWORK_SERVERS_REQUIRED";
 #[derive(Debug, Error)]
 pub enum Error {
     /// Its program is not installed.
-    #[error("{program} is not installed: {how}")]
+    #[error("{program} is not installed, neither beside this program nor in PATH: {how}")]
     Missing {
         /// What it is called.
         program: &'static str,

