@@ -151,7 +151,7 @@ use tokio_postgres::{Config, NoTls, Row, Socket};
 
 pub use self::error::Error;
 use self::outcome::{not_taken, of_pull, of_push};
-use self::session::{Connector, Link, Session};
+use self::session::{Connector, Link, Session, Told};
 
 /// How many bytes the events of one push may have together. PostgreSQL takes messages of up to a gigabyte, and ends the connection
 /// after a larger one; a value takes several times its size there while it is written.
@@ -216,7 +216,7 @@ impl Database {
         let channel = channel(&identity);
         let page = const { NonZeroU32::new(500).unwrap() };
         let (database, name, poll) = (self.clone(), name.into(), Duration::from_secs(10));
-        let client = (RandomState::new().hash_one(&name) as i64) | i64::MIN;
+        let client = i64::from_ne_bytes(RandomState::new().hash_one(&name).to_ne_bytes()) | i64::MIN;
         let turns = Mutex::default();
         PostgresUpstream { database, name, identity, channel, codec, poll, page, client, turns, log: PhantomData }
     }
@@ -318,7 +318,8 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
     /// of that as it is answered, and the others a notification and a read later: without this it is first each time, for as
     /// long as it has more to send.
     async fn give_way(&self) {
-        let Some((mut last, Some((refused, whose)))) = self.database.pull.told(&self.channel) else { return };
+        let told = self.database.pull.told(&self.channel);
+        let Some(Told { mut last, refused: Some((refused, whose)) }) = told else { return };
         let head = {
             let Turns { taken: Some(head), heeded } = &mut *self.turns() else { return };
             if whose == self.client || heeded.replace(refused).is_some_and(|heeded| heeded >= refused) {

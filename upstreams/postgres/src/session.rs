@@ -179,14 +179,21 @@ impl Link {
         Ok(opened)
     }
 
-    /// What has been told on a channel by the session there is, if that listens to it: the last event, and when a push has last
-    /// come too late, and whose.
-    pub fn told(&self, channel: &str) -> Option<(watch::Receiver<u64>, Option<(Instant, i64)>)> {
+    /// What has been told on a channel by the session there is, if that listens to it.
+    pub fn told(&self, channel: &str) -> Option<Told> {
         let session = self.session.try_lock().ok()?;
         let heard = session.as_ref()?.heard.lock();
         let channel = heard.channels.get(channel)?;
-        Some((channel.last.subscribe(), channel.refused))
+        Some(Told { last: channel.last.subscribe(), refused: channel.refused })
     }
+}
+
+/// What has been told on a channel.
+pub struct Told {
+    /// The last event.
+    pub last: watch::Receiver<u64>,
+    /// When a push has last come too late, and whose.
+    pub refused: Option<(Instant, i64)>,
 }
 
 /// A connection that is ready for pushes and pulls.
@@ -328,7 +335,7 @@ struct State {
     ended: Option<String>,
 }
 
-/// What has been told on a channel.
+/// What is listened to on a channel.
 #[derive(Default)]
 struct Channel {
     /// The last event.
