@@ -194,6 +194,7 @@ pub struct Progress<P> {
 
 impl<P: Copy> Progress<P> {
     /// The same, with how long ago before `now` instead of when.
+    #[must_use]
     pub fn since(self, now: Time) -> Self {
         let caught_up = self.caught_up.map(|(at, head)| (now.saturating_sub(at), head));
         Self { caught_up, ..self }
