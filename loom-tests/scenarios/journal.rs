@@ -12,7 +12,7 @@ use super::tasks::{Nothing, once_more};
 use super::{latchwork, thread, unexplored};
 use latchwork::journal::{AsyncJournal, Change, Journal, Recovered};
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::replicator::CommitError;
+use latchwork::replicator::{Builder, CommitError};
 use latchwork::upstream::{AsyncUpstream, Batch, More, Page, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
 use loom::sync::Mutex;
@@ -100,20 +100,27 @@ impl Upstream<Log> for Takes {
     }
 }
 
-/// A replicator that has caught up, and what survives it.
-fn begun(failing: usize) -> (Replicator<Log>, Disk) {
+/// A replicator that has caught up, and what survives it. Its first writes fail, so many.
+fn begun<R>(failing: usize, start: impl FnOnce(Builder<Log, Takes, Fails>) -> R) -> (R, Disk) {
     let way = unexplored();
     let disk = Disk(Arc::new(Mutex::new(Recovered::new(0))), Arc::default());
-    let builder = Replicator::builder(Log::new(), Takes(disk.clone())).one_shot_pull();
-    let replicator = builder.journal(Fails(disk.clone(), failing)).spawn().unwrap();
+    let started = start(Replicator::builder(Log::new(), Takes(disk.clone())).journal(Fails(disk.clone(), failing)));
     loom::thread::yield_now();
     drop(way);
-    (replicator, disk)
+    (started, disk)
+}
+
+fn with_threads(builder: Builder<Log, Takes, Fails>) -> Replicator<Log> {
+    builder.one_shot_pull().spawn().unwrap()
+}
+
+fn with_tasks(builder: Builder<Log, Takes, Fails>) -> Driven<Log> {
+    Driven::new(builder.build_async(EndOfTime::default()))
 }
 
 /// Main commits, and waits until the commit has settled.
 pub fn what_is_sent_is_durable() {
-    let (replicator, disk) = begun(0);
+    let (replicator, disk) = begun(0, with_threads);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     assert!(ticket.wait() == Settled::Confirmed(1));
     loom::stop_exploring();
@@ -122,7 +129,7 @@ pub fn what_is_sent_is_durable() {
 
 /// Main commits, and waits until the commit is durable.
 pub fn what_is_durable_is_written() {
-    let (replicator, disk) = begun(0);
+    let (replicator, disk) = begun(0, with_threads);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     assert!(ticket.durable().wait());
     assert!(disk.has("a"), "a crash takes back what was reported as durable");
@@ -131,7 +138,7 @@ pub fn what_is_durable_is_written() {
 
 /// The first write fails. Main waits for everything to be settled, which ends with that, and restarts.
 pub fn a_write_that_fails_is_made_again() {
-    let (replicator, disk) = begun(1);
+    let (replicator, disk) = begun(1, with_threads);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     let flushed = replicator.flushed().wait();
     assert!(flushed.is_err() && !disk.has("a"), "a crash takes back what was settled");
@@ -143,7 +150,7 @@ pub fn a_write_that_fails_is_made_again() {
 
 /// Main commits, stops it, and waits for the end.
 pub fn what_has_stopped_has_written_everything() {
-    let (replicator, disk) = begun(0);
+    let (replicator, disk) = begun(0, with_threads);
     let _ticket = replicator.commit(vec!["a"]).unwrap();
     replicator.stop();
     replicator.stopped().wait();
@@ -151,20 +158,9 @@ pub fn what_has_stopped_has_written_everything() {
     assert!(disk.has("a"), "it has ended and left something unwritten");
 }
 
-/// A replicator for tasks that has caught up, and what survives it.
-fn driven(failing: usize) -> (Driven<Log>, Disk) {
-    let way = unexplored();
-    let disk = Disk(Arc::new(Mutex::new(Recovered::new(0))), Arc::default());
-    let builder = Replicator::builder(Log::new(), Takes(disk.clone())).journal(Fails(disk.clone(), failing));
-    let replicator = Driven::new(builder.build_async(EndOfTime::default()));
-    loom::thread::yield_now();
-    drop(way);
-    (replicator, disk)
-}
-
 /// As [`what_is_sent_is_durable`], with tasks.
 pub fn what_a_driver_sends_is_durable() {
-    let (replicator, disk) = driven(0);
+    let (replicator, disk) = begun(0, with_tasks);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     assert!(ticket.wait() == Settled::Confirmed(1));
     loom::stop_exploring();
@@ -174,13 +170,13 @@ pub fn what_a_driver_sends_is_durable() {
 
 /// As [`what_is_durable_is_written`], with tasks. Main has polled the driver, which moves to its thread meanwhile.
 pub fn what_a_driver_says_is_durable_is_written() {
-    let way = unexplored();
-    let disk = Disk(Arc::new(Mutex::new(Recovered::new(0))), Arc::default());
-    let builder = Replicator::builder(Log::new(), Takes(disk.clone())).journal(Fails(disk.clone(), 0));
-    let (replicator, mut driver) = builder.build_async(EndOfTime::default());
-    assert!(poll_once(&mut driver).is_pending());
-    drop(way);
-    let replicator = Driven::new((replicator, driver));
+    let polled = |builder: Builder<Log, Takes, Fails>| {
+        let (replicator, mut driver) = builder.build_async(EndOfTime::default());
+        assert!(poll_once(&mut driver).is_pending());
+        (replicator, driver)
+    };
+    let (driven, disk) = begun(0, polled);
+    let replicator = Driven::new(driven);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     assert!(ticket.durable().wait());
     assert!(disk.has("a"), "a crash takes back what was reported as durable");
@@ -190,7 +186,7 @@ pub fn what_a_driver_says_is_durable_is_written() {
 
 /// As [`a_write_that_fails_is_made_again`], with tasks.
 pub fn a_write_of_a_driver_that_fails_is_made_again() {
-    let (replicator, disk) = driven(1);
+    let (replicator, disk) = begun(1, with_tasks);
     let ticket = replicator.commit(vec!["a"]).unwrap();
     let flushed = replicator.flushed().wait();
     assert!(flushed.is_err() && !disk.has("a"), "a crash takes back what was settled");
@@ -203,7 +199,7 @@ pub fn a_write_of_a_driver_that_fails_is_made_again() {
 
 /// As [`what_has_stopped_has_written_everything`], with tasks.
 pub fn what_has_stopped_a_driver_has_written_everything() {
-    let (replicator, disk) = driven(0);
+    let (replicator, disk) = begun(0, with_tasks);
     let _ticket = replicator.commit(vec!["a"]).unwrap();
     replicator.stop();
     replicator.stopped().wait();
