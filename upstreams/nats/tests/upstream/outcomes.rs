@@ -8,7 +8,7 @@ use latchwork::Replicator;
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::protocol::{Direction, Failure};
 use latchwork::replicator::Matter;
-use latchwork::upstream::{BoxError, Codec, FatalKind, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, BoxError, Codec, FatalKind, PullError, PushError};
 use latchwork_nats::async_nats::ConnectOptions;
 use latchwork_nats::async_nats::jetstream::stream::{Config, DiscardPolicy};
 use latchwork_nats::async_nats::jetstream::{self, Context};
@@ -277,6 +277,20 @@ async fn a_stream_that_is_full_or_has_forgotten_says_so() {
         }
         let outcome = of_push(push(&full, 3, [4]).await);
         assert!(outcome.starts_with("uncertain: maximum messages exceeded"), "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_no_more_events_than_it_may() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    let upstream = create(&connection, &name(), Form::Batches).await.page(2);
+    push(&upstream, 0, 1..=100).await.unwrap();
+    let (mut pull, mut cursor) = (upstream.pull(0), 0);
+    while cursor < 100 {
+        let page = pull.next_page().await.expect("a live pull has no end").unwrap();
+        assert!(page.entries.len() <= 2, "{} events", page.entries.len());
+        cursor += page.entries.len();
     }
 }
 
