@@ -75,7 +75,7 @@ pub(super) async fn laws_of_tasks<L, J, O, M, S, F>(
 {
     let each = async {
         for polls in 0..POLLS {
-            if Journals::new(contract, sleep, recover, make().await).is_over_after(polls).await? {
+            if Journals::new(contract, sleep, recover, make().await).ends_after(polls).await? {
                 break;
             }
         }
@@ -180,7 +180,7 @@ where
 
     /// Gives up a write after so many polls, with its journal, as a driver does that is dropped. Returns whether it was over by
     /// then.
-    async fn is_over_after(mut self, polls: usize) -> Verdict<bool> {
+    async fn ends_after(mut self, polls: usize) -> Verdict<bool> {
         let (mut journal, _) = self.open().await?;
         let changes = self.changes();
         let (first, given_up) = (&changes[..1], &changes[1..4]);
