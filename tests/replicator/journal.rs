@@ -332,6 +332,29 @@ fn a_panic_of_the_log_tells_the_journal_all_anew() {
     assert_eq!((upstream.len(), held.recovered().cursor, held.recovered().pending.len()), (2, 2, 0));
 }
 
+/// The journal is not told of local-only events that a log brings along as it is put in another one's place. Upstream takes
+/// the first event, with which they settle: the second one is pending still.
+#[test]
+fn reset_to_a_log_with_local_only_events_leaves_the_journal_what_is_pending() {
+    let upstream = empty_upstream();
+    let held = journal::Memory::<State>::new(Recovered::new(SeqNum::ROOT.position()))
+        .with_sent(|entry: &Entry<Item>| !entry.event.local_only);
+    let replicator =
+        quick(State::default(), upstream.clone()).push_batch(NonZeroUsize::MIN).journal(held.clone()).start();
+    replicator.pause(Direction::Push);
+    let mut log = State::default();
+    Log::append(&mut log, vec![sent(1, 0), local_only(1, 1), sent(1, 2)]).unwrap();
+    drop(replicator.reset(log));
+    upstream.append(numbered(SeqNum::ROOT, vec![sent(1, 0)]));
+    assert!(replicator.status_when(|status| status.pending == 1 && status.unwritten == 0).wait().is_some());
+    let left: Vec<_> = held.recovered().pending.into_iter().map(|entry| entry.event).collect();
+    assert_eq!(left, [sent(1, 2)]);
+    replicator.resume(Direction::Push);
+    replicator.flush(LONG).unwrap();
+    assert!(replicator.shutdown(LONG).is_clean());
+    assert_eq!(ordered(&upstream), [(1, 0), (1, 2)]);
+}
+
 /// Upstream took events, and the process died before the journal had that; others came after. A log that is made of what the
 /// journal holds knows its own events again.
 #[test]

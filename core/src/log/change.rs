@@ -42,7 +42,9 @@ pub enum Changed<E> {
         /// As they were numbered then; local-only ones are among them.
         entries: Vec<E>,
     },
-    /// Upstream's events were applied: what of that were pending ones is pending no more, and the cursor has moved.
+    /// Upstream's events were applied: what of that were pending ones is pending no more, and the cursor has moved. Among what
+    /// it confirms may be local-only events of which a journal knows nothing, since a [`Reset`](Self::Reset) has not told them;
+    /// they stood before all local-only events that have been committed since.
     Merged(Merged<E>),
     /// The owner gave up some of the pending events.
     GivenUp {
@@ -147,9 +149,7 @@ impl<E: Clone, P: Copy> Recovered<E, P> {
         match &change.what {
             Changed::Committed { entries } => self.pending.extend_from_slice(entries),
             Changed::Merged(merged) => {
-                // A log settles its pending events from the first on, local-only ones with them.
-                let confirmed = merged.confirmed().len();
-                self.unless_absent(confirmed)?;
+                let confirmed = self.settled(merged.confirmed(), &is_sent)?;
                 let places = self.places(confirmed, &is_sent);
                 let gone = merged.dropped().iter().map(|index| places.get(*index).copied());
                 let Some(gone) = gone.collect::<Option<Vec<_>>>() else {
@@ -176,9 +176,20 @@ impl<E: Clone, P: Copy> Recovered<E, P> {
         Ok(())
     }
 
-    fn unless_absent(&self, needed: usize) -> Result<(), ChangeError> {
-        let pending = self.pending.len();
-        if needed <= pending { Ok(()) } else { Err(ChangeError::Absent { pending, needed }) }
+    /// How many of the first pending events these are. A log settles them from the first on, local-only ones with them: one of
+    /// those that is confirmed where one to be sent stands was not told by a reset.
+    fn settled(&self, confirmed: &[E], is_sent: impl Fn(&E) -> bool) -> Result<usize, ChangeError> {
+        let mut settled = 0;
+        for entry in confirmed {
+            match self.pending.get(settled) {
+                Some(pending) if is_sent(entry) || !is_sent(pending) => settled += 1,
+                None if is_sent(entry) => {
+                    return Err(ChangeError::Absent { pending: settled, needed: settled + 1 });
+                }
+                _ => {}
+            }
+        }
+        Ok(settled)
     }
 
     /// Where the events behind the first `skipped` stand that are to be sent.
@@ -258,6 +269,26 @@ mod tests {
         let error = ChangeError::OutOfOrder { expected: 1, got: 2 };
         assert_eq!(held.apply(&change, |_| true), Err(error));
         assert_eq!(held, before);
+    }
+
+    /// A log that is put in the place of another one brings local-only events that no change tells.
+    #[test]
+    fn apply_passes_over_local_only_events_that_a_reset_did_not_tell() {
+        let mut held = held(&[101]);
+        let advance =
+            |confirmed: &[u8]| Changed::Merged(Merged::Advance { new: vec![], confirmed: confirmed.to_vec() });
+        let steps: [(Changed<u8>, &[u8]); 5] = [
+            (Changed::Reset { pending: vec![1, 2, 3] }, &[1, 2, 3]),
+            (Changed::Committed { entries: vec![102, 4, 103] }, &[1, 2, 3, 102, 4, 103]),
+            (advance(&[111, 1, 112, 113]), &[2, 3, 102, 4, 103]),
+            (advance(&[2, 114, 3, 102]), &[4, 103]),
+            (advance(&[4, 103]), &[]),
+        ];
+        for (what, pending) in steps {
+            assert_eq!(apply(&mut held, what, 5), Ok(()));
+            assert_eq!(held.pending, pending);
+        }
+        assert_eq!(apply(&mut held, advance(&[115]), 5), Ok(()));
     }
 
     #[test]

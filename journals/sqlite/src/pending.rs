@@ -45,7 +45,7 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         match &change.what {
             Changed::Committed { entries } => self.append(entries),
             Changed::Merged(merged) => {
-                self.confirm(merged.confirmed().len())?;
+                self.confirm(merged.confirmed())?;
                 self.remove(merged.dropped().iter().copied())
             }
             Changed::GivenUp { start, count } => self.remove(*start..start.saturating_add(*count)),
@@ -68,8 +68,10 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         entries.iter().try_for_each(row)
     }
 
-    /// Takes out the first ones, whether they are sent or not.
-    fn confirm(&self, count: usize) -> Result<(), Error> {
+    /// Takes out the first ones, which these are.
+    fn confirm(&self, confirmed: &[L::Entry]) -> Result<(), Error> {
+        let all_sent = confirmed.iter().all(|entry| self.codec.is_sent(entry));
+        let count = if all_sent { confirmed.len() } else { self.settled(confirmed)? };
         if count == 0 {
             return Ok(());
         }
@@ -82,6 +84,25 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
             return Err(self.absent(pending, count));
         };
         self.run("DELETE FROM latchwork_pending WHERE place <= ?1", &[&last]).map(drop)
+    }
+
+    /// How many of the first rows these are, if not all of them are to be sent: as [`Recovered::apply`] counts, a local-only
+    /// event that is confirmed where one to be sent stands has no row.
+    fn settled(&self, confirmed: &[L::Entry]) -> Result<usize, Error> {
+        let select = "SELECT is_sent FROM latchwork_pending ORDER BY place LIMIT ?1";
+        let mut select = self.why(|db| db.prepare_cached(select))?;
+        let rows = self.why(|_| select.query_map([confirmed.len()], |row| row.get(0)))?;
+        let stand = self.why(|_| rows.collect::<rusqlite::Result<Vec<bool>>>())?;
+        let mut settled = 0;
+        for entry in confirmed {
+            let is_sent = self.codec.is_sent(entry);
+            match stand.get(settled) {
+                Some(stands) if is_sent || !stands => settled += 1,
+                None if is_sent => return Err(self.absent(settled, settled + 1)),
+                _ => {}
+            }
+        }
+        Ok(settled)
     }
 
     /// Takes out those to be sent at these indices, which ascend.

@@ -5,8 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use latchwork::Replicator;
 use latchwork::journal::{Change, ChangeError, Changed, Journal};
 use latchwork::log::Merged;
+use latchwork::protocol::{Failure, WaitingOn};
+use latchwork::replicator::Status;
+use latchwork::upstream::Memory;
 use latchwork_sqlite::rusqlite::{Connection, Transaction};
 use latchwork_sqlite::{APPLICATION_ID, Error, Identity, SqliteJournal};
 use tempfile::TempDir;
@@ -102,8 +106,12 @@ fn open_refuses_another_client_and_another_upstream() {
     let (_dir, path) = made();
     let open = |identity| SqliteJournal::<Log, _>::open(&path, identity, Numbers, ()).unwrap_err();
     let error = open(Identity { client: "bob", ..ALICE });
+    assert!(matches!(&error, Error::OtherClient { expected, got, .. } if (&**expected, &**got) == ("bob", "alice")));
     assert!(error.to_string().ends_with("alice.db belongs to client alice: expected client bob"), "{error}");
     let error = open(Identity { upstream: "notes", ..ALICE });
+    assert!(
+        matches!(&error, Error::OtherUpstream { expected, got, .. } if (&**expected, &**got) == ("notes", "todos"))
+    );
     assert!(error.to_string().ends_with("alice.db belongs to upstream todos: expected upstream notes"), "{error}");
     assert_eq!(pending(&path), [1, 2]);
 }
@@ -209,6 +217,27 @@ fn write_refuses_a_file_that_another_journal_has_taken_over() {
     assert!(matches!(error, Error::TakenOver { .. }), "{error}");
     assert!(error.to_string().ends_with("alice.db has been taken over by another process"), "{error}");
     assert_eq!(pending(&path), [1, 2, 3, 4]);
+}
+
+/// A file has one writer: a replicator whose file another process has opened since sends nothing, and says why.
+#[test]
+fn write_of_a_replicator_whose_file_was_taken_over_waits_for_the_owner() {
+    let (_dir, path) = made();
+    let (journal, _) = open(&path).unwrap();
+    let upstream = Memory::new(0);
+    let log = Log::rebasing().with_pending(0, [1, 2]);
+    let builder = Replicator::builder(log, upstream.clone()).journal(journal);
+    let (mut other, _) = open(&path).unwrap();
+    other.write(&[told(1, &[3])]).unwrap();
+    let replicator = builder.spawn().unwrap();
+    let _ticket = replicator.commit(vec![4]).unwrap();
+    let failed = |status: &Status<u64>| matches!(status.waiting_on, WaitingOn::Owner(Failure::Journal { .. }));
+    let status = replicator.status_when(failed).wait().unwrap();
+    let WaitingOn::Owner(failure) = status.waiting_on else { unreachable!("it is what was waited for") };
+    assert!(failure.to_string().contains("alice.db has been taken over by another process"), "{failure}");
+    assert!(!upstream.entries().iter().any(|entry| entry.event == 4));
+    drop(replicator);
+    assert_eq!(pending(&path), [1, 2, 3]);
 }
 
 /// The one that was opened first has written since: what the other one was told then is not what is there.

@@ -48,7 +48,12 @@ fn happens(held: &Recovered<Entry, u64>, [kind, first, second]: [usize; 3]) -> (
     match kind % 8 {
         0..4 => (committed(&(0..=first % 4).map(|more| event(second + 97 * more)).collect::<Vec<_>>()), cursor),
         4 => {
-            let confirmed = pending[..first % (pending.len() + 1)].to_vec();
+            let mut confirmed = pending[..first % (pending.len() + 1)].to_vec();
+            // One that a reset did not tell, before all that are known.
+            let local_only = confirmed.iter().position(|entry| !is_sent(entry)).unwrap_or(confirmed.len());
+            if second % 3 == 0 && local_only > 0 {
+                confirmed.insert(second % local_only, entry(1000));
+            }
             (Changed::Merged(Merged::Advance { new: entries(&[7]), confirmed }), cursor + 1)
         }
         5 => {
