@@ -7,6 +7,8 @@
 #![cfg(not(loom))]
 #![allow(clippy::duplicate_mod, reason = "the cases are there once, and run on both drivers")]
 
+#[path = "../replicator/slow.rs"]
+mod slow;
 mod tasks;
 mod threads;
 mod threads_with_a_journal;

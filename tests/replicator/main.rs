@@ -1,11 +1,13 @@
-//! The replicator, on real threads and on tasks.
+//! The replicator, on real threads, on tasks, and with a journal that takes its time.
 #![cfg(not(loom))]
 #![allow(clippy::duplicate_mod, reason = "most cases are there once, and run on both drivers")]
 
 mod item;
 mod memory;
+mod slow;
 mod tasks;
 mod threads;
+mod threads_with_a_journal;
 mod upstream;
 
 use std::future::Future;
@@ -65,7 +67,7 @@ fn ordered(upstream: &Memory<State>) -> Vec<(u32, u64)> {
 }
 
 /// Quick to try again.
-fn quickly<L: Log, U>(builder: Builder<L, U>) -> Builder<L, U> {
+fn quickly<L: Log, U, J>(builder: Builder<L, U, J>) -> Builder<L, U, J> {
     builder
         .backoff(Backoff::new(Duration::from_millis(1), Duration::from_millis(5)))
         .catch_up_grace(Duration::from_millis(5))
