@@ -92,7 +92,7 @@ pub(crate) fn not_taken<P>(error: Error, events: usize) -> PushError<P> {
 
 /// Of a push of so many events that has been sent.
 pub(crate) fn of_push<P>(error: Error, events: usize) -> PushError<P> {
-    if error.of_server().and_then(DbError::parsed_severity) == Some(Severity::Error) {
+    if error.of_server().is_some_and(|error| !ends_session(error)) {
         return not_taken(error, events);
     }
     PushError::Uncertain { error: error.into() }
@@ -109,13 +109,20 @@ pub(crate) fn of_pull(error: Error) -> PullError {
     }
 }
 
-/// Whether another connection may find it better, and this one will not: it has ended, it is to a server that has become a
-/// standby, or its statements are not known any more.
+/// Whether the server ends the connection with these words.
+fn ends_session(error: &DbError) -> bool {
+    error.parsed_severity() != Some(Severity::Error)
+}
+
+/// Whether another connection may find it better, and this one will not: it has ended, or its server ends it, which is what the
+/// severity says; it is to a server that has become a standby, or its statements are not known any more.
 pub(crate) fn is_of_session(error: &Error) -> bool {
     if matches!(error, Error::Closed { .. }) {
         return true;
     }
-    error.of_server().is_some_and(|error| ["25006", "0A000", "26000"].contains(&error.code().code()))
+    error
+        .of_server()
+        .is_some_and(|error| ends_session(error) || ["25006", "0A000", "26000"].contains(&error.code().code()))
 }
 
 #[cfg(test)]

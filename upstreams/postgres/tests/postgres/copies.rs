@@ -156,7 +156,7 @@ async fn push_and_pull_notice_a_server_that_still_answers_when_another_was_promo
     name.leads_to(&new);
     end(&old, "%UPDATE latchwork_logs%").await;
     let mut outcome = word(&push(&client, 0, &["y"]).await);
-    // Sent before it has heard that the connection has ended.
+    // Sent before it has heard that the connection has ended; a session that the server ends is not used again.
     if outcome == "uncertain" {
         outcome = word(&push(&client, 0, &["y"]).await);
     }
