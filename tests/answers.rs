@@ -223,7 +223,7 @@ impl Driver {
     fn new(case: Case) -> Self {
         let mut settings = Settings::default();
         settings.backoff = Backoff::new(ms(10), ms(2000)).with_jitter(0.0);
-        settings.contention = settings.backoff;
+        settings.contention = ms(10);
         (settings.live, settings.resend, settings.grace) = (case.live, case.resend, case.grace);
         let log = if let Start::Overtaken = case.start { MemoryLog::rebasing() } else { MemoryLog::new() };
         Self {

@@ -40,6 +40,11 @@ impl Backoff {
         Self { initial, max: longer(max, initial), jitter: 500 }
     }
 
+    /// The same, but from `initial` on.
+    pub(crate) fn starting_at(self, initial: Duration) -> Self {
+        Self { jitter: self.jitter, ..Self::new(initial, self.max) }
+    }
+
     /// Sets the part of each delay that is left to chance: 0 for none, 1 for all of it; to the nearest thousandth.
     ///
     /// With 1 a delay may be anything from [`SHORTEST`](Self::SHORTEST) to its full length. Clients

@@ -185,7 +185,7 @@ pub fn settings(config: &Config) -> Settings {
     settings.batch = NonZeroUsize::new(config.batch).expect("more than none");
     settings.grace = LATER;
     settings.backoff = Backoff::new(SHORT, LATER).with_jitter(0.0);
-    settings.contention = settings.backoff;
+    settings.contention = SHORT;
     settings.resend = if config.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
     settings.live = config.live;
     settings.linger = if config.lingers { SHORT } else { Time::ZERO };

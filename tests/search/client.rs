@@ -479,7 +479,7 @@ fn settings(config: &Config) -> Settings {
     settings.batch = NonZeroUsize::new(config.batch).expect("a batch has an event");
     settings.grace = LATER;
     settings.backoff = Backoff::new(LATER, LATER).with_jitter(0.0);
-    settings.contention = settings.backoff;
+    settings.contention = LATER;
     settings.live = config.live;
     settings.linger = if config.lingers { LATER } else { Time::ZERO };
     settings.journal = NonZeroUsize::new(config.journal);

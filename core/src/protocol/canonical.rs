@@ -107,7 +107,7 @@ impl<L: Log> Protocol<L> {
                 doubt: doubt.map(|doubt| Doubt { pull: yet_to_begin(doubt.pull), ..doubt }),
                 push_failures: distinct(push_failures),
                 rejected: distinct(rejected),
-                overtaken: distinct_overtaken(settings.contention, overtaken),
+                overtaken: distinct_overtaken(settings, overtaken),
                 pull_failures: distinct(pull_failures),
                 pull_proven,
                 unreached,
@@ -155,8 +155,8 @@ fn distinct(backoff: Backoff, attempts: u32) -> u32 {
 }
 
 /// The smallest number of pushes in a row that others overtook from which on everything is as after `overtaken`.
-fn distinct_overtaken(contention: Backoff, overtaken: u32) -> u32 {
-    let delay = |overtaken| overtaken_delay(contention, overtaken, 0);
+fn distinct_overtaken(settings: &Settings, overtaken: u32) -> u32 {
+    let delay = |overtaken| overtaken_delay(settings, overtaken, 0);
     let mut overtaken = overtaken.min(OVERTAKEN_MOST);
     while delay(overtaken).is_some() && delay(overtaken) == delay(overtaken - 1) {
         overtaken -= 1;
@@ -170,6 +170,7 @@ mod tests {
 
     use super::{distinct, distinct_overtaken};
     use crate::Backoff;
+    use crate::protocol::Settings;
 
     #[test]
     fn failures_count_until_the_delay_stops_growing() {
@@ -183,12 +184,13 @@ mod tests {
     #[test]
     fn overtaken_pushes_count_until_the_delay_stops_growing() {
         let ms = Duration::from_millis;
+        let contended = |backoff| Settings { backoff, contention: ms(1), ..Settings::default() };
         let overtaken = [0, 1, 4, 5, 6, 7, 8, 9, u32::MAX];
         let growing = Backoff::new(ms(1), ms(1000));
-        assert_eq!(overtaken.map(|n| distinct_overtaken(growing, n)), [0, 1, 4, 5, 6, 7, 8, 8, 8]);
+        assert_eq!(overtaken.map(|n| distinct_overtaken(&contended(growing), n)), [0, 1, 4, 5, 6, 7, 8, 8, 8]);
         let soon_greatest = Backoff::new(ms(1), ms(2));
-        assert_eq!(overtaken.map(|n| distinct_overtaken(soon_greatest, n)), [0, 1, 4, 5, 6, 6, 6, 6, 6]);
+        assert_eq!(overtaken.map(|n| distinct_overtaken(&contended(soon_greatest), n)), [0, 1, 4, 5, 6, 6, 6, 6, 6]);
         let constant = Backoff::new(ms(1), ms(1));
-        assert_eq!(overtaken.map(|n| distinct_overtaken(constant, n)), [0, 1, 4, 5, 5, 5, 5, 5, 5]);
+        assert_eq!(overtaken.map(|n| distinct_overtaken(&contended(constant), n)), [0, 1, 4, 5, 5, 5, 5, 5, 5]);
     }
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::contract;
 use super::messages::{Batch, PushError};
 use super::status::at;
-use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Spent, Time};
-use crate::Backoff;
+use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Settings, Spent, Time};
 use crate::SharedError;
 use crate::log::{Log, Merged};
 
@@ -540,7 +539,7 @@ impl<L: Log> Protocol<L> {
 
     /// The pusher goes on; not at once if others have been faster too often.
     fn try_again(&mut self, at: Moment) {
-        self.course.push = match overtaken_delay(self.settings.contention, self.course.overtaken, at.random) {
+        self.course.push = match overtaken_delay(&self.settings, self.course.overtaken, at.random) {
             None => Push::Idle,
             Some(delay) => {
                 Push::Waiting { until: at.now.saturating_add(delay), asked: false, reason: Delay::Overtaken }
@@ -757,9 +756,9 @@ impl<T: fmt::Debug> Error for Refused<T> {
 }
 
 /// How long the next push waits after so many in a row that others overtook; `None` if it does not.
-pub(super) fn overtaken_delay(contention: Backoff, overtaken: u32, random: u64) -> Option<Duration> {
+pub(super) fn overtaken_delay(settings: &Settings, overtaken: u32, random: u64) -> Option<Duration> {
     let more = overtaken.checked_sub(OVERTAKEN_AT_ONCE + 1)?;
-    Some(contention.delay(more.min(OVERTAKEN_DOUBLINGS), random))
+    Some(settings.backoff.starting_at(settings.contention).delay(more.min(OVERTAKEN_DOUBLINGS), random))
 }
 
 /// A call is over, and what it held is not needed any more.

@@ -20,10 +20,10 @@ pub struct Settings {
     pub grace: Duration,
     /// How long to wait after failures of either direction.
     pub backoff: Backoff,
-    /// How long to wait after pushes that others overtake, from the fifth in a row on; it doubles three times at most. From 5 ms to
-    /// 40 ms by default: others are as quick as a push is, and a client whose push is taken waits for nothing. One that waited as
-    /// long as after an outage would seldom be taken.
-    pub contention: Backoff,
+    /// How long to wait after five pushes in a row that others overtake, 5 ms by default. With each further one it doubles, three
+    /// times and up to the longest `backoff` at most, and as much of it is left to chance. Others are as quick as a push is, and a
+    /// client whose push is taken waits for nothing: one that waited as long as after an outage would seldom be taken.
+    pub contention: Duration,
     /// What to do when the outcome of a push is unknown.
     pub resend: Resend,
     /// Whether the upstream's pulls are live: one is kept going all the time. Otherwise a pull begins only when one is
@@ -55,7 +55,7 @@ impl Default for Settings {
             linger: Duration::ZERO,
             grace: Duration::from_millis(250),
             backoff: Backoff::default(),
-            contention: const { Backoff::new(Duration::from_millis(5), Duration::from_millis(40)) },
+            contention: Duration::from_millis(5),
             resend: Resend::AfterCatchUp,
             live: true,
             pull_interval: None,

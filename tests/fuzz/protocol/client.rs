@@ -128,7 +128,7 @@ impl Client {
         settings.batch = NonZeroUsize::new(setup.batch.into()).expect("from 1 on");
         settings.grace = ms(setup.grace.into());
         settings.backoff = Backoff::new(INITIAL, MAX);
-        settings.contention = settings.backoff;
+        settings.contention = INITIAL;
         settings.live = setup.live;
         settings.resend = if setup.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };
         let protocol = Protocol::new(log(setup, &panics), settings);

@@ -255,7 +255,7 @@ pub fn run_and(
     look: &mut dyn FnMut(&Core, bool) -> bool,
 ) -> TestCaseResult {
     settings.backoff = Backoff::new(INITIAL, MAX);
-    settings.contention = settings.backoff;
+    settings.contention = INITIAL;
     settings.grace = ms(case.grace.into());
     settings.live = case.live;
     settings.resend = if case.idempotent { Resend::Idempotent } else { Resend::AfterCatchUp };

@@ -23,9 +23,7 @@ fn ms(ms: u64) -> Time {
 
 /// The delays are 100, 200, 400 ms and so on, of pushes that others overtake 5, 10, 20 ms and so on; the grace is 250 ms.
 fn settings() -> Settings {
-    let defaults = Settings::default();
-    let backoff = Backoff::new(ms(100), ms(10_000)).with_jitter(0.0);
-    Settings { backoff, contention: defaults.contention.with_jitter(0.0), ..defaults }
+    Settings { backoff: Backoff::new(ms(100), ms(10_000)).with_jitter(0.0), ..Settings::default() }
 }
 
 /// With live pulls, and these events pending.
