@@ -66,9 +66,17 @@ impl Std {
     }
 }
 
+/// A word behind others, as a latch has it: an offset makes the instructions two bytes longer, and where nothing else is waited for
+/// that is a fifth of the time.
+#[repr(C)]
+struct Word {
+    _before: [u32; 3],
+    open: AtomicU8,
+}
+
 pub fn pass_open(bench: &mut Bench) {
     let count = bench.count(100_000);
-    let flag = AtomicBool::new(true);
+    let word = Word { _before: [0; 3], open: AtomicU8::new(1) };
     let latch = Latch::new_open();
     let event = ManualResetEvent::new(EventState::Set);
     let token = CancellationToken::new();
@@ -79,8 +87,8 @@ pub fn pass_open(bench: &mut Bench) {
         bench.rounds(100),
         vec![
             Contender::new(LOAD, || {
-                let flag = black_box(&flag);
-                each_of_many(count, || assert!(flag.load(Ordering::Acquire)))
+                let word = black_box(&word);
+                each_of_many(count, || assert!(word.open.load(Ordering::Acquire) == 1))
             }),
             Contender::new("Latch", || {
                 let latch = black_box(&latch);
