@@ -40,8 +40,11 @@ pub fn run(args: &Args) -> Result<bool> {
     let copies = tempfile::tempdir()?;
     let dir = args.dir.as_deref().or(temporary.as_ref().map(|dir| dir.path())).expect("one of the two");
     // What is wrong with the files is said once, before anything begins.
-    if let Some(servers) = args.start.filter(|_| !args.json) {
-        eprintln!("starting {}", servers.words());
+    if let Some(servers) = args.start {
+        servers.are_installed()?;
+        if !args.json {
+            eprintln!("starting {}", servers.words());
+        }
     }
     let started = args.start.map(Started::start).transpose()?;
     let place = started.as_ref().map_or_else(|| args.upstream.clone(), |started| Place::Elsewhere(started.address()));

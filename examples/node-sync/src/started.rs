@@ -83,6 +83,15 @@ impl Servers {
             Self::Postgres => "a PostgreSQL server",
         }
     }
+
+    /// Says what has to be installed, if it is not.
+    pub fn are_installed(self) -> Result<()> {
+        match self {
+            Self::Nats => drop(servers::nats::program()?),
+            Self::Postgres => drop(servers::postgres::programs()?),
+        }
+        Ok(())
+    }
 }
 
 impl Started {
