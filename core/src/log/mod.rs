@@ -183,7 +183,6 @@ impl<T> Merged<T> {
     }
 
     /// How many events of others are new, and how many pending ones have moved.
-    #[allow(dead_code, reason = "for those who read what happens")]
     pub fn new_and_moved(&self) -> (usize, usize) {
         match self {
             Self::Advance { new, .. } => (new.len(), 0),
