@@ -274,7 +274,7 @@ impl<L: Log, C: Codec<L>, T: Tables<L>> Journal<L> for SqliteJournal<L, C, T> {
             last if last == self.follows => 0,
             _ => return Err(Error::TakenOver { path: self.path.clone() }),
         };
-        let pending = Pending::new(&transaction, &self.path, &self.codec);
+        let mut pending = Pending::new(&transaction, &self.path, &self.codec);
         let tables = |error| Error::of_tables(&self.path, error);
         if !was_loaded {
             self.tables.load(&transaction, &pending.all()?).map_err(tables)?;
@@ -288,6 +288,7 @@ impl<L: Log, C: Codec<L>, T: Tables<L>> Journal<L> for SqliteJournal<L, C, T> {
             }
             pending.apply(change)?;
         }
+        drop(pending);
         if !new.is_empty() {
             self.tables.write(&transaction, new).map_err(tables)?;
         }

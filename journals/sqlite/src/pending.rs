@@ -7,7 +7,7 @@ use std::path::Path;
 use latchwork::journal::{Change, ChangeError, Changed, Recovered};
 use latchwork::log::Log;
 use rusqlite::types::ToSql;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use crate::{Codec, Error, Held};
 
@@ -16,12 +16,14 @@ pub struct Pending<'a, L, C> {
     db: &'a Connection,
     path: &'a Path,
     codec: &'a C,
+    /// Looked up once: most changes are commits, each of few events.
+    insert: Option<CachedStatement<'a>>,
     log: PhantomData<L>,
 }
 
 impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
     pub const fn new(db: &'a Connection, path: &'a Path, codec: &'a C) -> Self {
-        Self { db, path, codec, log: PhantomData }
+        Self { db, path, codec, insert: None, log: PhantomData }
     }
 
     /// All of it, with the cursor.
@@ -41,7 +43,7 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
     }
 
     /// Does to the rows what [`Recovered::apply`] does.
-    pub fn apply(&self, change: &Change<L::Entry, L::Position>) -> Result<(), Error> {
+    pub fn apply(&mut self, change: &Change<L::Entry, L::Position>) -> Result<(), Error> {
         match &change.what {
             Changed::Committed { entries } => self.append(entries),
             Changed::Merged(merged) => {
@@ -62,10 +64,16 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         }
     }
 
-    fn append(&self, entries: &[L::Entry]) -> Result<(), Error> {
-        let insert = "INSERT INTO latchwork_pending (is_sent, entry) VALUES (?1, ?2)";
-        let row = |entry| self.run(insert, &[&self.codec.is_sent(entry), &self.codec.entry_to_bytes(entry)]).map(drop);
-        entries.iter().try_for_each(row)
+    fn append(&mut self, entries: &[L::Entry]) -> Result<(), Error> {
+        let insert = match self.insert.take() {
+            Some(insert) => insert,
+            None => {
+                self.why(|db| db.prepare_cached("INSERT INTO latchwork_pending (is_sent, entry) VALUES (?1, ?2)"))?
+            }
+        };
+        let insert = self.insert.insert(insert);
+        let mut row = |entry| insert.execute((self.codec.is_sent(entry), self.codec.entry_to_bytes(entry))).map(drop);
+        entries.iter().try_for_each(&mut row).map_err(|error| Error::of(self.path, error))
     }
 
     /// Takes out the first ones, which these are.
