@@ -23,7 +23,7 @@ use std::time::Instant;
 use latchwork::journal::{Change, Changed, Journal};
 use latchwork::log::{Log, MemoryLog, Merged};
 use latchwork_sqlite::{BoxError, Codec, Error, Held, Identity, SqliteJournal};
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 
 use crate::event::{self, Edit, Entry, SharedEvent, Todo, TodoEvent};
 use crate::file;
@@ -172,18 +172,19 @@ impl latchwork_sqlite::Tables<ClientLog> for Tables {
         let trail = Arc::clone(&self.trail);
         let (mut committed, mut advanced, mut rebased) = (None, false, false);
         trail.time(Activity::WritingTables, || {
+            let todos = &mut Todos::new(transaction)?;
             for change in changes {
                 match &change.what {
                     Changed::Committed { entries } => {
-                        entries.iter().try_for_each(|entry| self.commit(transaction, &entry.event))?;
+                        entries.iter().try_for_each(|entry| self.commit(todos, &entry.event))?;
                         committed = entries.last().map(|last| last.event.number + 1).or(committed);
                     }
                     Changed::Merged(merged) => {
-                        self.merge(transaction, merged)?;
+                        self.merge(todos, merged)?;
                         advanced |= !merged.is_rebase();
                         rebased |= merged.is_rebase();
                     }
-                    Changed::GivenUp { start, count } => self.give_up(transaction, *start, *count)?,
+                    Changed::GivenUp { start, count } => self.give_up(todos, *start, *count)?,
                     other => return Err(BoxError::from(format!("this is not done by a client: {other:?}"))),
                 }
             }
@@ -211,50 +212,50 @@ impl Tables {
         self.of_todo.entry(event.edit.todo.clone()).or_default().push_back(SharedEvent::clone(event));
     }
 
-    fn commit(&mut self, db: &Transaction<'_>, event: &SharedEvent) -> rusqlite::Result<()> {
+    fn commit(&mut self, todos: &mut Todos<'_>, event: &SharedEvent) -> rusqlite::Result<()> {
         let Edit { todo, change } = &event.edit;
-        let now = shown(db, todo)?;
-        match self.of_todo.contains_key(todo) {
-            true => show(db, todo, change.apply(now))?,
-            false => write(db, todo, change.apply(now.clone()), now)?,
-        }
+        let row = todos.read(todo)?;
+        let before = if self.of_todo.contains_key(todo) { row.before } else { row.now.clone() };
+        todos.write(todo, Row { now: change.apply(row.now), before })?;
         self.push(event);
         Ok(())
     }
 
-    fn merge(&mut self, db: &Transaction<'_>, merged: &Merged<Entry>) -> Result<(), BoxError> {
+    fn merge(&mut self, todos: &mut Todos<'_>, merged: &Merged<Entry>) -> Result<(), BoxError> {
         let (Merged::Advance { new, confirmed } | Merged::Rebase { new, confirmed, .. }) = merged;
-        for entry in confirmed {
-            file::append(db, entry)?;
+        file::append(todos.db, confirmed)?;
+        for _ in confirmed {
             let event = self.pending.pop_front().ok_or("what is confirmed was pending")?;
             let Edit { todo, change } = &event.edit;
             self.take_out(&event);
             if self.of_todo.contains_key(todo) {
-                let confirmed = change.apply(before(db, todo)?);
-                write(db, todo, shown(db, todo)?, confirmed)?;
+                let Row { now, before } = todos.read(todo)?;
+                todos.write(todo, Row { now, before: change.apply(before) })?;
             } else if !matches!(change, event::Change::Put(_)) {
-                forget_if_gone(db, todo)?;
+                todos.forget_if_gone(todo)?;
             }
         }
+        file::append(todos.db, new)?;
         for entry in new {
-            file::append(db, entry)?;
             let Edit { todo, change } = &entry.event.edit;
+            let Row { now, before } = todos.read(todo)?;
             match self.of_todo.contains_key(todo) {
-                true => self.apply_again(db, todo, change.apply(before(db, todo)?))?,
-                false => settle(db, todo, change.apply(shown(db, todo)?))?,
+                true => self.apply_again(todos, todo, change.apply(before))?,
+                false => todos.settle(todo, change.apply(now))?,
             }
         }
         Ok(())
     }
 
-    fn give_up(&mut self, db: &Transaction<'_>, start: usize, count: usize) -> Result<(), BoxError> {
+    fn give_up(&mut self, todos: &mut Todos<'_>, start: usize, count: usize) -> Result<(), BoxError> {
         for _ in 0..count {
             let event = self.pending.remove(start).ok_or("what is given up was pending")?;
             let insert = "INSERT INTO given_up VALUES (?1, ?2)";
-            db.prepare_cached(insert)?.execute((event.number, file::edit_to_text(&event.edit)?))?;
+            todos.db.prepare_cached(insert)?.execute((event.number, file::edit_to_text(&event.edit)?))?;
             self.take_out(&event);
             let todo = &event.edit.todo;
-            self.apply_again(db, todo, before(db, todo)?)?;
+            let Row { before, .. } = todos.read(todo)?;
+            self.apply_again(todos, todo, before)?;
         }
         Ok(())
     }
@@ -270,55 +271,67 @@ impl Tables {
     }
 
     /// The todo is this, and what is pending of it is applied again on top.
-    fn apply_again(&self, db: &Transaction<'_>, todo: &str, confirmed: Option<Todo>) -> rusqlite::Result<()> {
+    fn apply_again(&self, todos: &mut Todos<'_>, todo: &str, confirmed: Option<Todo>) -> rusqlite::Result<()> {
         let pending = self.of_todo.get(todo);
         self.trail.applied_again(pending.map_or(0, |pending| pending.len() as u64));
         let on_top = |todo, event: &SharedEvent| event.edit.change.apply(todo);
         let now = pending.into_iter().flatten().fold(confirmed.clone(), on_top);
-        if pending.is_none() { settle(db, todo, now) } else { write(db, todo, now, confirmed) }
+        if pending.is_none() { todos.settle(todo, now) } else { todos.write(todo, Row { now, before: confirmed }) }
     }
 }
 
-fn read(db: &Transaction<'_>, select: &str, todo: &str) -> rusqlite::Result<Option<Todo>> {
-    let found = |row: &rusqlite::Row<'_>| {
-        Ok(match row.get(0)? {
-            Some(title) => Some(Todo { title, done: row.get(1)? }),
-            None => None,
-        })
-    };
-    Ok(db.prepare_cached(select)?.query_row([todo], found).optional()?.flatten())
+/// A todo's row.
+#[derive(Default)]
+struct Row {
+    /// As it is shown.
+    now: Option<Todo>,
+    /// As it was before what is pending of it, if anything is.
+    before: Option<Todo>,
 }
 
-/// The todo as it is shown.
-fn shown(db: &Transaction<'_>, todo: &str) -> rusqlite::Result<Option<Todo>> {
-    read(db, "SELECT title, done FROM todos WHERE todo = ?1", todo)
+/// The table `todos`, in a transaction. Its two statements are looked up once in that.
+struct Todos<'a> {
+    db: &'a Transaction<'a>,
+    read: CachedStatement<'a>,
+    write: CachedStatement<'a>,
 }
 
-/// The todo as it was before what is pending of it.
-fn before(db: &Transaction<'_>, todo: &str) -> rusqlite::Result<Option<Todo>> {
-    read(db, "SELECT title_before, done_before FROM todos WHERE todo = ?1", todo)
-}
-
-fn show(db: &Transaction<'_>, todo: &str, now: Option<Todo>) -> rusqlite::Result<()> {
-    let (title, done) = now.map(|todo| (todo.title, todo.done)).unzip();
-    db.prepare_cached("UPDATE todos SET title = ?2, done = ?3 WHERE todo = ?1")?.execute((todo, title, done)).map(drop)
-}
-
-fn write(db: &Transaction<'_>, todo: &str, now: Option<Todo>, before: Option<Todo>) -> rusqlite::Result<()> {
-    let [now, before] = [now, before].map(|todo| todo.map(|todo| (todo.title, todo.done)).unzip());
-    let insert = "INSERT OR REPLACE INTO todos VALUES (?1, ?2, ?3, ?4, ?5)";
-    db.prepare_cached(insert)?.execute((todo, now.0, now.1, before.0, before.1)).map(drop)
-}
-
-/// The todo is this, and nothing is pending of it.
-fn settle(db: &Transaction<'_>, todo: &str, now: Option<Todo>) -> rusqlite::Result<()> {
-    match now {
-        Some(_) => write(db, todo, now, None),
-        None => db.prepare_cached("DELETE FROM todos WHERE todo = ?1")?.execute([todo]).map(drop),
+impl<'a> Todos<'a> {
+    fn new(db: &'a Transaction<'_>) -> rusqlite::Result<Self> {
+        let read = db.prepare_cached("SELECT title, done, title_before, done_before FROM todos WHERE todo = ?1")?;
+        let write = db.prepare_cached("INSERT OR REPLACE INTO todos VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        Ok(Self { db, read, write })
     }
-}
 
-/// Takes the todo away, if nothing is shown of it: nothing is pending of it.
-fn forget_if_gone(db: &Transaction<'_>, todo: &str) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM todos WHERE todo = ?1 AND title IS NULL")?.execute([todo]).map(drop)
+    fn read(&mut self, todo: &str) -> rusqlite::Result<Row> {
+        let row = |row: &rusqlite::Row<'_>| {
+            let found = |title, done| -> rusqlite::Result<_> {
+                Ok(match row.get(title)? {
+                    Some(title) => Some(Todo { title, done: row.get(done)? }),
+                    None => None,
+                })
+            };
+            Ok(Row { now: found(0, 1)?, before: found(2, 3)? })
+        };
+        Ok(self.read.query_row([todo], row).optional()?.unwrap_or_default())
+    }
+
+    fn write(&mut self, todo: &str, Row { now, before }: Row) -> rusqlite::Result<()> {
+        let [now, before] = [now, before].map(|todo| todo.map(|todo| (todo.title, todo.done)).unzip());
+        self.write.execute((todo, now.0, now.1, before.0, before.1)).map(drop)
+    }
+
+    /// The todo is this, and nothing is pending of it.
+    fn settle(&mut self, todo: &str, now: Option<Todo>) -> rusqlite::Result<()> {
+        match now {
+            Some(_) => self.write(todo, Row { now, before: None }),
+            None => self.db.prepare_cached("DELETE FROM todos WHERE todo = ?1")?.execute([todo]).map(drop),
+        }
+    }
+
+    /// Takes the todo away, if nothing is shown of it: nothing is pending of it.
+    fn forget_if_gone(&self, todo: &str) -> rusqlite::Result<()> {
+        let delete = "DELETE FROM todos WHERE todo = ?1 AND title IS NULL";
+        self.db.prepare_cached(delete)?.execute([todo]).map(drop)
+    }
 }

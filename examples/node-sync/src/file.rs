@@ -262,12 +262,12 @@ pub(crate) fn explain_io(path: &Path, error: &io::Error) -> FileError {
     }
 }
 
-/// Writes an event to the table `log`, which both kinds have.
-pub(crate) fn append(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+/// Writes events to the table `log`, which both kinds have.
+pub(crate) fn append(db: &Connection, entries: &[Entry]) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4)")?;
-    let Entry { position, event } = entry;
-    insert.execute((position, &event.client, event.number, edit_to_text(&event.edit)?))?;
-    Ok(())
+    entries.iter().try_for_each(|Entry { position, event }| {
+        insert.execute((position, &event.client, event.number, edit_to_text(&event.edit)?)).map(drop)
+    })
 }
 
 /// Reads what [`append`] wrote.

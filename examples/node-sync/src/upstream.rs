@@ -151,10 +151,9 @@ impl SqliteUpstream {
                 let error = format!("event {} does not follow event {previous}", entry.position).into();
                 return Err(PushError::Fatal { kind: FatalKind::Other, error });
             }
-            file::append(db, entry).map_err(|error| self.unfit(&error))?;
             previous = entry.position;
         }
-        Ok(())
+        file::append(db, &batch.entries).map_err(|error| self.unfit(&error).into())
     }
 
     /// Where the file ends, if it still is what it was when a client was told of the event `known`.
