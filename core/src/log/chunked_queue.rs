@@ -55,12 +55,15 @@ impl<T> ChunkedQueue<T> {
     pub(super) fn append(&mut self, mut items: Vec<T>) {
         let count = items.len();
         match self.chunks.back_mut() {
-            Some(last) if last.len() + count <= SHARED => last.extend(items),
+            Some(last) if last.len() + count <= SHARED => {
+                // A commit that is alone needs no more room than its own; the second one makes room for all.
+                if last.capacity() < last.len() + count {
+                    last.reserve_exact(SHARED - last.len());
+                }
+                last.extend(items);
+            }
             _ => {
-                // Mutant `replace < with <=`: for a commit that fills just half of a chunk either will do.
-                let room = if count < SHARED / 2 { SHARED } else { count };
-                items.shrink_to(2 * room);
-                items.reserve_exact(room - count);
+                items.shrink_to(2 * count.max(SHARED / 2));
                 self.chunks.push_back(items.into());
             }
         }
@@ -199,10 +202,15 @@ mod tests {
     }
 
     #[test]
-    fn small_commits_share_a_piece_that_never_grows() {
+    fn a_small_commit_that_is_alone_takes_no_room_for_more() {
+        assert_eq!(of([vec![0]]).chunks[0].capacity(), 1);
+    }
+
+    #[test]
+    fn small_commits_share_a_piece_that_grows_once() {
         let queue = of((0..6400).map(|item| vec![item]));
         assert_eq!(queue.chunks.len(), 6400 / SHARED);
-        assert_eq!(of([vec![0]]).chunks[0].capacity(), SHARED);
+        assert!(queue.chunks.iter().all(|chunk| chunk.capacity() == SHARED));
     }
 
     /// A vector with room for a thousand that brings five would keep all of it for as long as they are pending.
@@ -210,7 +218,7 @@ mod tests {
     fn room_that_a_commit_brought_and_did_not_use_is_given_back() {
         let mut items = Vec::with_capacity(1000);
         items.extend(0..5);
-        assert_eq!(of([items]).chunks[0].capacity(), 2 * SHARED);
+        assert_eq!(of([items]).chunks[0].capacity(), SHARED);
     }
 
     #[test]
