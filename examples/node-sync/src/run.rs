@@ -53,6 +53,9 @@ pub fn run(args: &Args) -> Result<bool> {
         place => place,
     };
     let upstream_id = prepare(args, &place, dir)?;
+    // As long as it is open here, no client is the first that opens it, which has the others wait, and none the last that
+    // closes it, which writes what is in its log into it.
+    let open = if place == Place::File { Some(file::open(&node::upstream_path(dir), Kind::Upstream)?) } else { None };
     let memory = Memory::new(0).with_page_size(job.page.get());
     let work = |task: Task<'_>| -> Result<Arrived> {
         let report = match (args.processes, &place) {
@@ -82,6 +85,7 @@ pub fn run(args: &Args) -> Result<bool> {
     });
     let (reports, arrived): (Vec<_>, Vec<_>) = arrived?.into_iter().unzip();
     let elapsed = arrived.into_iter().max().map_or(Duration::ZERO, |last| last - begun);
+    drop(open);
     let copy = match &place {
         Place::File => Some(node::upstream_path(dir)),
         Place::Memory => None,
