@@ -7,15 +7,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::client::Request;
 use async_nats::connection::State;
 use async_nats::jetstream::{Context, context::ContextBuilder};
-use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError, StatusCode};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use latchwork::Epoch;
 use std::future::Future;
 use std::pin::pin;
 
-use crate::error::Error;
+use crate::error::{Error, no_answer};
 
 /// How often a server is asked whether it is there. One that does not answer three times is left.
 const PING: Duration = Duration::from_secs(1);
@@ -25,6 +28,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// How long a question about a stream may take. Those without a leader do not answer at all.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long others may take that answer the same question. A server that is none to answer it gives the others as much.
+const OTHERS: Duration = Duration::from_millis(500);
 
 /// A connection to a server or a cluster, for any number of upstreams. Clones are the same connection.
 ///
@@ -142,6 +148,36 @@ impl Connection {
             Either::Left((outcome, _)) => Ok(outcome),
             Either::Right(_) => Err(Ended),
         }
+    }
+}
+
+impl Connection {
+    /// Asks what servers say, and reads their answers until there is one that counts. [`NoAnswer`](Error::NoAnswer) of `read` is
+    /// none: another server may say more.
+    pub(crate) async fn ask<T>(
+        &self,
+        what: &'static str,
+        subject: String,
+        question: Bytes,
+        read: impl Fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let inbox = self.client.new_inbox();
+        let answers = self.client.subscribe(inbox.clone()).await;
+        let mut answers = answers.map_err(|error| no_answer(what, error))?;
+        let question = Request::new().payload(question).inbox(inbox);
+        self.context.send_request(subject, question).await.map_err(|error| no_answer(what, error))?;
+        let (mut said, mut limit) = (no_answer(what, "no server has answered in time"), LOOK);
+        while let Ok(answer) = tokio::time::timeout(limit, answers.next()).await {
+            let answer = answer.ok_or_else(|| no_answer(what, "the subscription has ended"))?;
+            if answer.status == Some(StatusCode::NO_RESPONDERS) {
+                return Err(no_answer(what, "no server answers such a question"));
+            }
+            match read(&answer.payload) {
+                Err(error @ Error::NoAnswer { .. }) => (said, limit) = (error, OTHERS),
+                counts => return counts,
+            }
+        }
+        Err(said)
     }
 }
 

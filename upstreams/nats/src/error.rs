@@ -91,3 +91,7 @@ pub enum Error {
         why: String,
     },
 }
+
+pub(crate) fn no_answer(what: &'static str, why: impl ToString) -> Error {
+    Error::NoAnswer { what, why: why.to_string() }
+}

@@ -81,6 +81,7 @@
 //! | a stream that begins behind it | fatal, [`CursorTooOld`] |
 //! | a message that is no event | fatal, with its number |
 //! | a user who may not | fatal |
+//! | no server that [leads](#whose-answer-counts) the stream | unavailable |
 //! | anything else | unavailable |
 //!
 //! # A stream that has gone back
@@ -91,10 +92,23 @@
 //! begin anew with a log from a snapshot ([`reset_with`](latchwork::Replicator::reset_with)).
 //!
 //! A leader that was [deposed](#a-leader-that-was-deposed) answers as such a stream would. So in a cluster the answer is believed
-//! only if it is the same 2.5 s later, and the leader has just heard from a majority; until then upstream is unavailable.
+//! only if the same leader says so for 2.5 s, and others that are a majority with it have answered it within the last 2.2 s,
+//! whether they have all that it has or not; until then upstream is unavailable, and says which of them has answered when.
 //!
 //! It goes **unnoticed** if the stream has grown again past what a client has before that client looks: numbers are all that
 //! there is to tell by.
+//!
+//! # Whose answer counts
+//!
+//! A question about a stream is answered by its leader, and for itself by each server that knows none: while an election goes
+//! on, and for as long as a replica cannot take part again. What such a server has may be old, and a client that is connected to
+//! it hears it first. So the leader's answer is waited for, half a second from the last other one; without it upstream is
+//! unavailable.
+//!
+//! **There may be no leader though two of three servers run** (seen with 2.15.1): one that was started again says that it has what
+//! is in its log before it has what it missed in its stream, and is not elected until then. If the leader is killed meanwhile,
+//! and the third server lacks what these two had taken, neither of the two is elected until the leader is back. Nothing is lost.
+//! Where servers are started again one after the other, wait until all replicas are current (`nats stream info`) each time.
 //!
 //! # A leader that was deposed
 //!
@@ -122,6 +136,7 @@
 //! [`Uncertain`]: latchwork::upstream::PushError::Uncertain
 //! [`WentBack`]: latchwork::upstream::FatalKind::WentBack
 
+mod cluster;
 mod connection;
 mod error;
 mod form;

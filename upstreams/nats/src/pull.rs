@@ -15,10 +15,10 @@ use futures_util::{FutureExt, StreamExt};
 use latchwork::log::Log;
 use latchwork::upstream::{AsyncPull, Codec, More, Page, PullError};
 
-use crate::error::Error;
+use crate::error::{Error, no_answer};
 use crate::form::{Envelope, Form};
 use crate::outcome;
-use crate::stream::{NatsUpstream, Start, no_answer};
+use crate::stream::{NatsUpstream, Start};
 
 /// How often a consumer that has nothing to give says that it is there.
 const HEARTBEAT: Duration = Duration::from_millis(500);

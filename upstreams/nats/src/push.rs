@@ -18,10 +18,10 @@ use bytes::Bytes;
 use latchwork::log::Log;
 use latchwork::upstream::{Batch, Codec, PushError};
 
-use crate::error::Error;
+use crate::error::{Error, no_answer};
 use crate::form::{Envelope, Form};
 use crate::outcome::{self, Answer};
-use crate::stream::{NatsUpstream, no_answer};
+use crate::stream::NatsUpstream;
 
 /// The most messages that a server takes in one batch.
 const MOST: usize = 1_000;

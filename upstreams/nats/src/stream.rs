@@ -10,18 +10,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config, Info, RawMessageErrorKind};
+use bytes::Bytes;
 use latchwork::log::Log;
 use latchwork::upstream::Codec;
 
+use crate::cluster::{self, Doubt};
 use crate::connection::Connection;
-use crate::error::Error;
+use crate::error::{Error, no_answer};
 use crate::form::{self, Envelope, Form};
-
-/// How long a leader that stood still may take to learn that it is none any more.
-const DEPOSED: Duration = Duration::from_millis(2500);
 
 /// How long a push waits for its answer, without another word.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -31,9 +29,6 @@ const MAKING: Duration = Duration::from_secs(10);
 
 /// How long after a question that was not answered the next one is asked.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-
-/// How recently a majority must have answered a leader that is one.
-const HEARD: Duration = Duration::from_secs(2);
 
 /// An upstream on a stream of JetStream: see the [crate's documentation](crate).
 pub struct NatsUpstream<L, C> {
@@ -52,7 +47,7 @@ pub struct NatsUpstream<L, C> {
     /// In the form of envelopes: the last event that is known, and the message that it ends.
     pub(crate) known: Mutex<Option<(u64, u64)>>,
     /// Since when the stream seems to end before what is known.
-    suspected: Mutex<Option<Instant>>,
+    doubt: Mutex<Option<Doubt>>,
     log: PhantomData<fn() -> L>,
 }
 
@@ -89,7 +84,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
             answer_within: ANSWER,
             page: 1_000,
             known: Mutex::new(None),
-            suspected: Mutex::new(None),
+            doubt: Mutex::new(None),
             log: PhantomData,
         })
     }
@@ -236,33 +231,27 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
         }
     }
 
-    /// A push has been taken: a leader that does not know of it is suspected from then on alone.
+    /// A push has been taken: a leader that does not know of it is doubted from then on alone.
     pub(crate) fn trust(&self) {
-        *self.suspected() = None;
+        *self.doubt() = None;
     }
 
-    fn suspected(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.suspected.lock().unwrap_or_else(PoisonError::into_inner)
+    fn doubt(&self) -> MutexGuard<'_, Option<Doubt>> {
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the stream says of itself, and its last event, which is to be `known` or a later one.
-    ///
-    /// A leader that stood still, while the others chose another one, knows fewer events until it learns of that. So in a
-    /// cluster the stream has gone back only if it still says so after a while, and its leader has heard from a majority.
     pub(crate) async fn look(&self, known: u64) -> Result<(Info, u64), Error> {
         let info = self.info().await?;
         let head = self.head(&info).await?;
-        let mut suspected = self.suspected();
         if head >= known {
-            *suspected = None;
+            self.trust();
             return Ok((info, head));
         }
-        let since = *suspected.get_or_insert_with(Instant::now);
-        let replicas = info.cluster.map_or_else(Vec::new, |cluster| cluster.replicas);
-        let heard = replicas.iter().filter(|replica| replica.current && replica.active < HEARD).count();
-        let is_led = 2 * (heard + 1) > replicas.len() + 1;
-        if !replicas.is_empty() && (!is_led || since.elapsed() < DEPOSED) {
-            return Err(no_answer("the stream's last event", "its leader may have been deposed, and not know it yet"));
+        if let Err(why) = cluster::has_gone_back(&mut self.doubt(), info.cluster.as_ref(), Instant::now()) {
+            let name = &self.name;
+            let why = format!("{name} ends at event {head}, and event {known} had been there; {why}");
+            return Err(no_answer("a stream that may have gone back, or whose leader was deposed", why));
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Err(Error::WentBack { stream: self.name.clone(), head, known })
@@ -273,20 +262,26 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
 async fn stream_info(connection: &Connection, name: &str) -> Result<Info, Error> {
     const WHAT: &str = "the stream's state";
     let about: [&str; 2] = [name, "_INBOX"];
-    let Ok(asked) = connection.while_same(connection.number(), connection.context.get_stream(name)).await else {
-        return Err(connection.refusal(&about).unwrap_or_else(|| no_answer(WHAT, "the connection has ended")));
+    if let Err(error) = connection.context.get_stream_no_info(name).await {
+        return Err(Error::NotMade { stream: name.to_owned(), why: error.to_string() });
+    }
+    let read = |answer: &[u8]| match serde_json::from_slice(answer) {
+        Ok(Response::<Info>::Ok(info)) if cluster::speaks_for_it(info.cluster.as_ref()) => Ok(info),
+        Ok(Response::Ok(info)) => {
+            let last = info.state.last_sequence;
+            Err(no_answer(WHAT, format!("a server that does not lead it says that message {last} is the last one")))
+        }
+        Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            Err(Error::NoStream { stream: name.to_owned() })
+        }
+        Ok(Response::Err { error }) => Err(no_answer(WHAT, error)),
+        Err(error) => Err(no_answer(WHAT, error)),
     };
-    match asked {
-        Ok(stream) => Ok(stream.cached_info().clone()),
-        Err(error) => Err(match error.kind() {
-            GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                Error::NoStream { stream: name.to_owned() }
-            }
-            GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => {
-                Error::NotMade { stream: name.to_owned(), why: error.to_string() }
-            }
-            _ => connection.refusal(&about).unwrap_or_else(|| no_answer(WHAT, error)),
-        }),
+    let ask = connection.ask(WHAT, format!("STREAM.INFO.{name}"), Bytes::new(), read);
+    match connection.while_same(connection.number(), ask).await {
+        Ok(Err(error @ Error::NoAnswer { .. })) => Err(connection.refusal(&about).unwrap_or(error)),
+        Ok(answer) => answer,
+        Err(_) => Err(connection.refusal(&about).unwrap_or_else(|| no_answer(WHAT, "the connection has ended"))),
     }
 }
 
@@ -335,10 +330,6 @@ fn unique(connection: &Connection) -> String {
     // As an inbox has one at its end.
     let inbox = connection.client().new_inbox();
     inbox.rsplit('.').next().unwrap_or_default().to_owned()
-}
-
-pub(crate) fn no_answer(what: &'static str, why: impl ToString) -> Error {
-    Error::NoAnswer { what, why: why.to_string() }
 }
 
 fn other(name: &str, expected: &str, got: &str) -> Error {

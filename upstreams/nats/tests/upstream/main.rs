@@ -1,5 +1,6 @@
 //! The upstream on real servers, which the tests start: see the member `servers`.
 
+mod answers;
 mod chaos;
 mod common;
 mod contract;
