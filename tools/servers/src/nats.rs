@@ -224,6 +224,26 @@ impl Nats {
         (0..self.len()).filter_map(|index| self.stream(index, stream)?["state"]["last_seq"].as_u64()).max()
     }
 
+    /// Waits until every server that runs has what the stream has by now. Until then one that was started again is not there to
+    /// be elected, and what it has said that it has in its log may be nowhere else: with its leader the stream is lost from view.
+    ///
+    /// # Errors
+    ///
+    /// If one does not in time.
+    pub fn caught_up(&self, stream: &str) -> Result<(), Error> {
+        let last = |index| self.stream(index, stream)?["state"]["last_seq"].as_u64();
+        // What it has then is in its place, and more comes by itself.
+        let there_is = self.messages(stream);
+        for index in (0..self.len()).filter(|&index| self.is_running(index)) {
+            let has_it = || (last(index) >= there_is).then_some(());
+            eventually(SOON, has_it).ok_or_else(|| Error::Failed {
+                program: PROGRAM,
+                why: format!("server {index} has {:?} of {there_is:?} messages", last(index)),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Which server leads the stream, as any of the others says. `None` if none does.
     pub fn leader(&self, stream: &str) -> Option<usize> {
         let named = (0..self.len()).filter_map(|index| {
