@@ -72,6 +72,14 @@ pub enum Error {
         /// The one that was to come next.
         wanted: u64,
     },
+    /// It has no message any more, and envelopes alone say how many events there were.
+    #[error("the stream {stream} has forgotten all its events, and how many there were: event {wanted} may be gone")]
+    Forgotten {
+        /// Which.
+        stream: String,
+        /// The event that was to come next.
+        wanted: u64,
+    },
     /// The server cannot have such a stream.
     #[error("the stream {stream} cannot be made: {why}")]
     NotMade {

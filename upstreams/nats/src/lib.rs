@@ -45,6 +45,11 @@
 //! Nothing else may be published to that subject, and nothing deleted. Limits by age, count or size are possible; a client that
 //! was away for longer than they reach back fails with [`CursorTooOld`].
 //!
+//! A limit by age can leave a stream without a message. In the form of batches it goes on where it was, since an event's number
+//! is its message's. In the form of envelopes none is left then that says how many events there were. A client that has had the
+//! last envelope since it opened the stream goes on, and with its next push all others do; until then they fail, since what they
+//! lack may be gone. If no client is left that has, the stream has to be made anew: keep envelopes for longer than all may rest.
+//!
 //! # What becomes of a push
 //!
 //! | what comes | outcome | why |
@@ -52,6 +57,7 @@
 //! | an acknowledgement | taken | a majority has it |
 //! | 10071, the stream ends behind the base | [`Behind`], with the last event in the form of batches, which may not be acknowledged yet | nothing was stored |
 //! | 10071, the stream ends before the base | [`Fatal`], [`WentBack`] | events that it had given out are gone; see below |
+//! | envelopes that have all been forgotten, and a base of which this client does not know that it was the end | [`Fatal`], [`CursorTooOld`] | nothing was sent |
 //! | no connection | [`Unavailable`] | nothing was sent |
 //! | the connection ends before the last message was sent | [`Unavailable`] | no batch without its last message |
 //! | no responders | [`Unavailable`] | nothing listens to the subject: no leader is elected |
@@ -78,7 +84,7 @@
 //! | another stream, or one that is no upstream | fatal, [`IdentityMismatch`] |
 //! | no stream | fatal |
 //! | a stream that ends before the cursor | fatal, [`WentBack`] |
-//! | a stream that begins behind it | fatal, [`CursorTooOld`] |
+//! | a stream that begins behind it, or has forgotten all and how much that was | fatal, [`CursorTooOld`] |
 //! | a message that is no event | fatal, with its number |
 //! | a user who may not | fatal |
 //! | no server that [leads](#whose-answer-counts) the stream | unavailable |

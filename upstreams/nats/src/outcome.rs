@@ -83,7 +83,7 @@ fn fatal(error: &Error) -> Option<FatalKind> {
         Error::Unreachable { .. } | Error::NoAnswer { .. } => return None,
         Error::OtherUpstream { .. } | Error::NotAnUpstream { .. } => FatalKind::IdentityMismatch,
         Error::WentBack { .. } => FatalKind::WentBack,
-        Error::Gone { .. } => FatalKind::CursorTooOld,
+        Error::Gone { .. } | Error::Forgotten { .. } => FatalKind::CursorTooOld,
         Error::Refused { .. } | Error::NoStream { .. } | Error::NotMade { .. } | Error::NoEvent { .. } => {
             FatalKind::Other
         }

@@ -10,11 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{Config, Info, RawMessageErrorKind};
+use async_nats::jetstream::stream::{Config, Info, RawMessage};
 use bytes::Bytes;
 use latchwork::log::Log;
 use latchwork::upstream::Codec;
+use serde::Deserialize;
+use serde_json::json;
 
 use crate::cluster::{self, Doubt};
 use crate::connection::Connection;
@@ -45,7 +48,7 @@ pub struct NatsUpstream<L, C> {
     pub(crate) answer_within: Duration,
     pub(crate) page: usize,
     /// In the form of envelopes: the last event that is known, and the message that it ends.
-    pub(crate) known: Mutex<Option<(u64, u64)>>,
+    known: Mutex<Option<(u64, u64)>>,
     /// Since when the stream seems to end before what is known.
     doubt: Mutex<Option<Doubt>>,
     log: PhantomData<fn() -> L>,
@@ -164,6 +167,9 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
             Form::Envelopes => {
                 let sequence = self.find(cursor + 1, first, last).await?;
                 let envelope = self.message(sequence).await?;
+                // That all have been forgotten since is seen by the next look.
+                let envelope =
+                    envelope.ok_or_else(|| no_answer("a message of the stream", "it has just been there"))?;
                 if envelope.first > cursor + 1 {
                     return Err(gone(envelope.first));
                 }
@@ -173,62 +179,80 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
         Ok(Start { sequence, head })
     }
 
-    /// The first of these messages whose last event is `wanted` or a later one.
+    /// The first of these messages whose last event is `wanted` or a later one. What has been forgotten meanwhile is earlier.
     async fn find(&self, wanted: u64, mut from: u64, mut to: u64) -> Result<u64, Error> {
         while from < to {
             let middle = from + (to - from) / 2;
-            if self.message(middle).await?.last() < wanted { from = middle + 1 } else { to = middle }
+            let is_earlier = self.message(middle).await?.is_none_or(|envelope| envelope.last() < wanted);
+            if is_earlier { from = middle + 1 } else { to = middle }
         }
         Ok(from)
     }
 
-    /// The stream's last event.
-    async fn head(&self, info: &Info) -> Result<u64, Error> {
+    /// The stream's last event, if there is a message that tells, or this client knows how the last one ended.
+    async fn head(&self, info: &Info) -> Result<Option<u64>, Error> {
         match (self.form, info.state.last_sequence) {
-            (Form::Batches, last) => Ok(last),
-            (Form::Envelopes, 0) => Ok(0),
-            (Form::Envelopes, last) => {
-                let head = self.message(last).await?.last();
-                self.note(head, last);
-                Ok(head)
-            }
+            (Form::Batches, last) => Ok(Some(last)),
+            (Form::Envelopes, 0) => Ok(Some(0)),
+            (Form::Envelopes, last) => Ok(match self.message(last).await? {
+                Some(envelope) => {
+                    self.note(envelope.last(), last);
+                    Some(envelope.last())
+                }
+                None => self.known().filter(|(_, sequence)| *sequence == last).map(|(event, _)| event),
+            }),
         }
     }
 
-    async fn message(&self, sequence: u64) -> Result<Envelope, Error> {
+    /// A message, unless it has been forgotten.
+    async fn message(&self, sequence: u64) -> Result<Option<Envelope>, Error> {
         const WHAT: &str = "a message of the stream";
-        let stream = self.connection.context.get_stream_no_info(&self.name).await;
-        let stream = stream.map_err(|error| no_answer(WHAT, error))?;
-        let message = stream.get_raw_message(sequence).await.map_err(|error| match error.kind() {
-            RawMessageErrorKind::JetStream(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
-                Error::NoEvent { stream: self.name.clone(), sequence, why: "it is not there".to_owned() }
+        #[derive(Deserialize)]
+        struct Got {
+            message: RawMessage,
+        }
+        let read = |answer: &[u8]| match serde_json::from_slice(answer) {
+            Ok(Response::Ok(Got { message })) => {
+                let message = StreamMessage::try_from(message).map_err(|error| no_answer(WHAT, error))?;
+                Envelope::open(message.payload).map(Some).map_err(|why| self.no_event(sequence, why))
             }
-            _ => no_answer(WHAT, error),
-        })?;
-        Envelope::open(message.payload).map_err(|why| self.no_event(sequence, why))
+            Ok(Response::Err { error }) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+            Ok(Response::Err { error }) => Err(no_answer(WHAT, error)),
+            Err(error) => Err(no_answer(WHAT, error)),
+        };
+        let question = json!({ "seq": sequence }).to_string();
+        self.connection.ask(WHAT, format!("STREAM.MSG.GET.{}", self.name), question.into(), read).await
     }
 
     pub(crate) fn no_event(&self, sequence: u64, why: impl ToString) -> Error {
         Error::NoEvent { stream: self.name.clone(), sequence, why: why.to_string() }
     }
 
+    fn known(&self) -> MutexGuard<'_, Option<(u64, u64)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes that this message ends with this event.
     pub(crate) fn note(&self, event: u64, sequence: u64) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         *known = (*known).max(Some((event, sequence)));
     }
 
     /// The message that ends with the event `base`, or the last event, if that is another.
     pub(crate) async fn ending_with(&self, base: u64) -> Result<Result<u64, u64>, Error> {
-        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *self.known();
         match known.filter(|(event, _)| *event == base) {
             Some((_, sequence)) => Ok(Ok(sequence)),
             None => {
                 let info = self.info().await?;
-                let head = self.head(&info).await?;
+                let head = self.head(&info).await?.ok_or_else(|| self.forgotten(base + 1))?;
                 Ok(if head == base { Ok(info.state.last_sequence) } else { Err(head) })
             }
         }
+    }
+
+    fn forgotten(&self, wanted: u64) -> Error {
+        Error::Forgotten { stream: self.name.clone(), wanted }
     }
 
     /// A push has been taken: a leader that does not know of it is doubted from then on alone.
@@ -243,7 +267,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
     /// What the stream says of itself, and its last event, which is to be `known` or a later one.
     pub(crate) async fn look(&self, known: u64) -> Result<(Info, u64), Error> {
         let info = self.info().await?;
-        let head = self.head(&info).await?;
+        let head = self.head(&info).await?.ok_or_else(|| self.forgotten(known + 1))?;
         if head >= known {
             self.trust();
             return Ok((info, head));
@@ -253,7 +277,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
             let why = format!("{name} ends at event {head}, and event {known} had been there; {why}");
             return Err(no_answer("a stream that may have gone back, or whose leader was deposed", why));
         }
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.known() = None;
         Err(Error::WentBack { stream: self.name.clone(), head, known })
     }
 }

@@ -327,6 +327,71 @@ async fn a_pull_from_a_stream_that_has_forgotten_everything_says_so() {
     assert_eq!(of_pull(&upstream, 3).await, "0 events");
 }
 
+#[tokio::test]
+async fn a_push_and_a_pull_go_on_where_a_stream_has_forgotten_everything_and_its_end_is_known() {
+    let Some(mut nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let brief = Config { max_age: Duration::from_millis(200), ..config(&name(), 1) };
+        let name = brief.name.clone();
+        let upstream = Upstream::create(&connection, brief, Some(form), Numbers).await.unwrap();
+        push(&upstream, 0, [1, 2, 3]).await.unwrap();
+        push(&upstream, 3, [4]).await.unwrap();
+        let mut stream = jetstream(&connection).get_stream(&name).await.unwrap();
+        while stream.info().await.unwrap().state.messages > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let unlimited = Config { max_age: Duration::ZERO, ..stream.cached_info().config.clone() };
+        jetstream(&connection).update_stream(unlimited).await.unwrap();
+        // The server, too, has nothing to count by.
+        nats.kill(0);
+        nats.restart(0).unwrap();
+        nats.ready().unwrap();
+        let other = opened(&nats, &name).await;
+        let says = [of_pull(&other, 4).await, of_push(push(&other, 4, [0]).await), of_pull(&other, 3).await];
+        let forgotten = |wanted| {
+            format!(
+                "fatal CursorTooOld: the stream {name} has forgotten all its events, and how many there were: event \
+                 {wanted} may be gone"
+            )
+        };
+        let gone = format!("fatal CursorTooOld: the stream {name} begins at event 5: event 4 is gone");
+        match form {
+            Form::Batches => assert_eq!(says, ["0 events".to_owned(), "taken".to_owned(), gone.clone()]),
+            Form::Envelopes => {
+                assert_eq!(says, [5, 5, 4].map(forgotten));
+                // This one has had the end.
+                assert_eq!(once_connected(&upstream, 4).await, "0 events");
+                push(&upstream, 4, [0]).await.unwrap();
+            }
+        }
+        for upstream in [&upstream, &other] {
+            assert_eq!(once_connected(upstream, 4).await, "1 events");
+            assert_eq!(of_pull(upstream, 3).await, gone);
+        }
+    }
+}
+
+/// The stream, by a connection of its own.
+async fn opened(nats: &Nats, name: &str) -> Upstream {
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    Upstream::open(&connection, name, None, Numbers).await.unwrap()
+}
+
+/// What comes of a pull once its connection has been made again.
+async fn once_connected(upstream: &Upstream, cursor: u64) -> String {
+    let connected = async {
+        loop {
+            let outcome = of_pull(upstream, cursor).await;
+            if !outcome.starts_with("unavailable") {
+                return outcome;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), connected).await.unwrap()
+}
+
 /// The failures that a replicator shows, once one of them is of this kind.
 async fn failure(replicator: &Replicator<Log>, wanted: FatalKind) -> String {
     let failed = |decision: &latchwork::replicator::Decision| match &decision.matter {
