@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::header::{NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_LAST_CONSUMER};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use async_nats::jetstream::message::Message as JetStreamMessage;
-use async_nats::{Message, StatusCode, Subscriber};
+use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use latchwork::log::Log;
@@ -126,9 +126,7 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
                 subjects: vec![message.subject.to_string()],
             });
         }
-        // A batch becomes visible as a whole, and is given out message by message.
-        let has = |name| message.headers.as_ref().is_some_and(|headers| headers.get(name).is_some());
-        let within_batch = has(NATS_BATCH_ID) && !has(NATS_BATCH_COMMIT);
+        let within_batch = message.headers.as_ref().is_some_and(is_within_batch);
         let message = JetStreamMessage { message, context: upstream.connection.context.clone() };
         let info = message.info().map_err(|error| no_answer("a message", error))?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
@@ -151,12 +149,23 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
         }
         self.cursor = self.cursor.max(last);
         upstream.note(last, sequence);
-        Ok(match (pending, upstream.form) {
-            (0, _) if within_batch => More::Unknown,
-            (0, _) => More::None,
-            (pending, Form::Batches) => More::Events(pending),
-            (_, Form::Envelopes) => More::Unknown,
-        })
+        Ok(what_follows(upstream.form, pending, within_batch))
+    }
+}
+
+/// Whether more messages of the same batch follow. A message alone is none of a batch.
+fn is_within_batch(headers: &HeaderMap) -> bool {
+    headers.get(NATS_BATCH_ID).is_some() && headers.get(NATS_BATCH_COMMIT).is_none()
+}
+
+/// What follows a message, of which the consumer says that so many are pending. A batch becomes visible as a whole and is given
+/// out message by message: within one there is more, whatever is pending.
+fn what_follows(form: Form, pending: u64, within_batch: bool) -> More {
+    match (pending, form) {
+        (0, _) if within_batch => More::Unknown,
+        (0, _) => More::None,
+        (pending, Form::Batches) => More::Events(pending),
+        (_, Form::Envelopes) => More::Unknown,
     }
 }
 
@@ -248,8 +257,6 @@ impl<L: Log, C> fmt::Debug for Pull<'_, L, C> {
 
 #[cfg(test)]
 mod tests {
-    use async_nats::HeaderMap;
-
     use super::*;
 
     fn message(status: Option<StatusCode>, reply: Option<&str>, headers: &[(&'static str, &str)]) -> Message {
@@ -288,5 +295,22 @@ mod tests {
             assert!(matches!(what_came(&mut 0, &asks), Ok(Came::Stalled(subject)) if *subject == *"sign"), "{asks:?}");
         }
         assert!(what_came(&mut 0, &message(Some(StatusCode::NOT_FOUND), None, &[])).is_err());
+    }
+    #[test]
+    fn what_follows_is_known_at_the_end_of_a_batch_alone() {
+        let headers = |names: &[&'static str]| {
+            message(None, None, &names.iter().map(|name| (*name, "1")).collect::<Vec<_>>()).headers.unwrap()
+        };
+        let (id, commit) = ("Nats-Batch-Id", "Nats-Batch-Commit");
+        let within = [headers(&[]), headers(&[id]), headers(&[id, commit])].map(|headers| is_within_batch(&headers));
+        assert_eq!(within, [false, true, false]);
+        for form in [Form::Batches, Form::Envelopes] {
+            assert_eq!(what_follows(form, 0, false), More::None);
+            assert_eq!(what_follows(form, 0, true), More::Unknown);
+        }
+        // In a batch, too: they are messages of this one at least.
+        assert_eq!([false, true].map(|within| what_follows(Form::Batches, 7, within)), [More::Events(7); 2]);
+        // They are messages, of which each has any number of events.
+        assert_eq!(what_follows(Form::Envelopes, 7, false), More::Unknown);
     }
 }

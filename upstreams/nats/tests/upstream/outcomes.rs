@@ -231,6 +231,37 @@ async fn a_user_that_is_refused_is_told_so() {
 }
 
 #[tokio::test]
+async fn refusal_concerns_an_upstream_that_it_names_or_its_inbox_and_no_other() {
+    const USERS: &str = "authorization { users: [ \
+                         { user: alice, password: right, permissions: { publish: { deny: \"latchwork.none.>\" } } }, \
+                         { user: carol, password: right, permissions: { subscribe: { deny: \"_INBOX.>\" } } } ] }";
+    let Some(nats) = or_skip(Nats::start_with(1, USERS)) else { return };
+    let alice = log_in(&nats, "alice", "right").await.unwrap();
+    let name = name();
+    let upstream = create(&alice, &name, Form::Batches).await;
+    let mut pull = upstream.pull(0);
+    assert!(pull.next_page().await.unwrap().unwrap().entries.is_empty());
+    alice.client().publish("latchwork.none.other", "".into()).await.unwrap();
+    let ends = async {
+        loop {
+            if let Err(error) = pull.next_page().await.unwrap() {
+                return error;
+            }
+        }
+    };
+    let ends = timeout(Duration::from_secs(20), ends).await.unwrap();
+    assert!(matches!(ends, PullError::Unavailable { .. }), "it was another subject: {ends:?}");
+    push(&upstream, 0, [1]).await.unwrap();
+    // What has no inbox hears no answer.
+    let carol = log_in(&nats, "carol", "right").await.unwrap();
+    let begun = Instant::now();
+    let refused = Upstream::open(&carol, &name, None, Numbers).await;
+    let expected = "the server refuses: Permissions Violation for Subscription to \"_INBOX";
+    assert!(refused.as_ref().is_err_and(|error| error.to_string().starts_with(expected)), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it is told at once");
+}
+
+#[tokio::test]
 async fn a_stream_that_was_made_by_others_is_seen_to_be_unfit() {
     let Some(nats) = or_skip(Nats::start(1)) else { return };
     let connection = Connection::open(&nats.url()).await.unwrap();
@@ -390,6 +421,75 @@ async fn once_connected(upstream: &Upstream, cursor: u64) -> String {
         }
     };
     timeout(Duration::from_secs(20), connected).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_push_after_a_stream_went_back_does_not_follow_what_it_has_lost() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let (name, context) = (name(), jetstream(&connection));
+        let upstream = create(&connection, &name, form).await;
+        push(&upstream, 0, 1..=3).await.unwrap();
+        push(&upstream, 3, 4..=5).await.unwrap();
+        // With the same subject, as a restore makes it.
+        let config = context.get_stream(&name).await.unwrap().cached_info().config.clone();
+        context.delete_stream(&name).await.unwrap();
+        context.create_stream(config).await.unwrap();
+        let other = create(&connection, &name, form).await;
+        push(&other, 0, 1..=3).await.unwrap();
+        let went_back =
+            |head| format!("fatal WentBack: the stream {name} ends at event {head}, and event 5 had been there");
+        assert_eq!(of_pull(&upstream, 5).await, went_back(3));
+        // As many messages as before, and fewer events.
+        push(&other, 3, [4]).await.unwrap();
+        assert_eq!(of_push(push(&upstream, 5, [6]).await), went_back(4));
+        assert_eq!(events(&other, 0).await, [1, 2, 3, 4]);
+    }
+}
+
+#[tokio::test]
+async fn a_pull_gives_out_no_message_of_another_subject() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    for form in BOTH {
+        let (name, context) = (name(), jetstream(&connection));
+        let upstream = create(&connection, &name, form).await;
+        let mut pull = upstream.pull(0);
+        assert!(pull.next_page().await.unwrap().unwrap().entries.is_empty());
+        let mut config = context.get_stream(&name).await.unwrap().cached_info().config.clone();
+        config.subjects.push(format!("other.{name}"));
+        context.update_stream(config).await.unwrap();
+        // As an event, and as an envelope with one.
+        let event: &[u8] = match form {
+            Form::Batches => b"1",
+            Form::Envelopes => b"\0\0\0\0\0\0\0\x01\0\0\0\x011",
+        };
+        context.publish(format!("other.{name}"), event.to_vec().into()).await.unwrap().await.unwrap();
+        let fails = async {
+            loop {
+                match pull.next_page().await.unwrap() {
+                    Ok(page) => assert!(page.entries.is_empty(), "{page:?}"),
+                    Err(error) => return error,
+                }
+            }
+        };
+        let error = timeout(Duration::from_secs(20), fails).await.unwrap();
+        assert!(matches!(error, PullError::Fatal { kind: FatalKind::IdentityMismatch, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_begins_once_more_when_its_connection_has_just_ended() {
+    let Some(nats) = or_skip(Nats::start(1)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
+    let upstream = create(&connection, &name(), Form::Batches).await;
+    push(&upstream, 0, [1]).await.unwrap();
+    for _ in 0..10 {
+        // It is told to the connection's task, which has no turn before the pull has begun.
+        connection.client().force_reconnect().await.unwrap();
+        assert_eq!(of_pull(&upstream, 0).await, "1 events");
+    }
 }
 
 /// The failures that a replicator shows, once one of them is of this kind.
