@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{env, fs, thread};
 
 use thiserror::Error;
 
@@ -96,9 +96,26 @@ impl Process {
         self.0.try_wait().ok().flatten()
     }
 
-    /// Stops it where it is, as the signal `STOP` does.
+    /// Stops it where it is, as the signal `STOP` does, and returns once it stands still: one of its threads has to take the
+    /// signal, and while that one waits for a processor the others go on.
+    ///
+    /// # Panics
+    ///
+    /// If it does not stand still in time. Where the system does not say so it is not waited for.
     pub fn freeze(&self) {
         self.signal("STOP");
+        let stands_still = eventually(Duration::from_secs(10), || self.stands_still().then_some(()));
+        assert!(stands_still.is_some(), "process {} goes on after the signal STOP", self.id());
+    }
+
+    /// Whether each of its threads does, or the system does not say.
+    fn stands_still(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.id())) else { return true };
+        threads.filter_map(Result::ok).all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name before the state is in brackets, and may have such in it.
+            stat.rsplit_once(')').is_none_or(|(_, state)| state.trim_start().starts_with(['T', 't', 'Z', 'X']))
+        })
     }
 
     /// Has it go on.
@@ -148,5 +165,25 @@ pub fn eventually<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Opt
             return answer;
         }
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freeze_returns_once_the_process_stands_still() {
+        // More of them than there are processors.
+        let busy = || Process::start(Command::new("sh").args(["-c", "while :; do :; done"])).unwrap();
+        let processes: Vec<_> = (0..4).map(|_| busy()).collect();
+        for round in 0..10 {
+            for process in &processes {
+                process.freeze();
+                let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+                assert!(stat.contains(") T "), "in round {round}: {stat}");
+            }
+            processes.iter().for_each(Process::thaw);
+        }
     }
 }

@@ -156,8 +156,9 @@ async fn a_push_without_an_answer_is_uncertain_and_without_a_connection_unavaila
     let Some(mut nats) = or_skip(Nats::start(1)) else { return };
     let connection = Connection::open(&nats.url()).await.unwrap();
     for form in BOTH {
-        let upstream = create(&connection, &name(), form).await.answer_within(Duration::from_millis(300));
+        let upstream = create(&connection, &name(), form).await;
         push(&upstream, 0, [1]).await.unwrap();
+        let upstream = upstream.answer_within(Duration::from_millis(300));
         nats.freeze(0);
         let late = of_push(push(&upstream, 1, [2, 3]).await);
         assert!(late.starts_with("uncertain: request timed out"), "{late}");
