@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use latchwork::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, Wrapper};
 use latchwork::protocol::{Direction, Failure};
 use latchwork::replicator::{Matter, OnRejected};
+use latchwork::sync_state::Event;
 use latchwork::upstream::{Batch, FatalKind, Fault, Leader, LeaderError, Memory, More, PullError, PushError, Upstream};
-use latchwork::{Backoff, Cause, Interrupt, Replicator, Settled, SharedError};
+use latchwork::{Backoff, Cause, Interrupt, Replicator, SeqNum, Settled, SharedError, SyncState};
 
 type Log = MemoryLog<&'static str>;
 type Outcome = Result<(), PushError<u64>>;
@@ -218,6 +219,40 @@ fn push_that_is_interrupted_is_uncertain_and_the_leader_may_send_it_yet() {
     assert_eq!(ticket.wait(), Settled::Confirmed(1));
     session.flush(MOMENT).unwrap();
     assert_eq!(at(&server), ["a"], "it is there once");
+}
+
+/// A leader and a session with the log that most engines take. What is pending in the session's is rebased, and the leader has
+/// nothing that it would rebase.
+#[test]
+fn push_of_a_session_that_has_rebased_more_often_than_its_leader_is_taken() {
+    type State = SyncState<Note>;
+    let server = Memory::<State>::new(SeqNum::ROOT.position());
+    let leader = Replicator::builder(State::default(), server.clone()).spawn().unwrap();
+    let session = Replicator::builder(State::default(), leader.as_upstream(count(10))).spawn().unwrap();
+    session.pause(Direction::Push);
+    let ticket = session.commit(vec![Note("a"), Note("b")]).unwrap();
+    for theirs in 1..4 {
+        let head = SeqNum::new(theirs - 1, 0, 0);
+        server.append(State::new(head).number([Note("theirs")]).unwrap());
+        let rebased = session.status_when(|status| status.upstream_head.global == theirs);
+        assert!(rebased.wait_timeout(MOMENT).is_ready());
+    }
+    session.resume(Direction::Push);
+    let settled = ticket.wait_timeout(MOMENT).ready();
+    assert_eq!(settled, Some(Settled::Confirmed(SeqNum::new(5, 0, 0).position())), "{}", session.status());
+    assert_eq!(leader.status().upstream_head.global, 5);
+    // And the leader's own follow it.
+    assert!(matches!(leader.commit(vec![Note("c")]).unwrap().wait(), Settled::Confirmed(_)));
+    assert!(matches!(session.commit(vec![Note("d")]).unwrap().wait(), Settled::Confirmed(_)));
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Note(&'static str);
+
+impl Event for Note {
+    fn is_same_as(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 #[test]

@@ -60,6 +60,18 @@ fn as_a_log_it_numbers_admits_sends_and_merges() {
 }
 
 #[test]
+fn as_a_log_it_admits_events_of_another_generation_if_nothing_to_be_sent_is_pending() {
+    let mut log = SyncState::<Plain>::new(number("e3r1"));
+    let theirs = SyncState::new(number("e3r2")).number([Plain(1), Plain(2)]).expect("they have numbers");
+    log.admit(Log::number(&log, vec![Plain(100)]).expect("it has a number")).expect("it follows");
+    assert_eq!(log.admit(theirs), Ok(2));
+    let sent: Vec<_> = Log::batch(&log, NonZeroUsize::MAX).into_iter().map(|entry| entry.seq).collect();
+    assert_eq!(sent, [number("e4r1"), number("e5r1")], "in its own");
+    let more = SyncState::new(number("e5r2")).number([Plain(3)]).expect("it has a number");
+    assert!(matches!(log.admit(more), Err(Error::NotNext { .. })));
+}
+
+#[test]
 fn as_a_log_it_sends_local_only_events_that_are_shared() {
     let mut log = SyncState::<Plain>::default().with_local_only(LocalOnly::Shared);
     let entries = Log::number(&log, vec![Plain(1), Plain(100)]).expect("they have numbers");

@@ -37,9 +37,17 @@ impl<E: Event + Clone + Send + Sync + 'static> Log for SyncState<E> {
         Self::number(self, events)
     }
 
-    fn admit(&mut self, entries: Vec<Entry<E>>) -> Result<usize, Error> {
+    /// With nothing to be sent pending, generations do not count: each side numbers what it rebased in one of its own, so a
+    /// session that has rebased stands on the same event as a leader that has not. What is admitted has this state's.
+    fn admit(&mut self, mut entries: Vec<Entry<E>>) -> Result<usize, Error> {
         let Some(first) = entries.first() else { return Ok(0) };
         let (found, before) = (first.seq, self.sendable_len());
+        if before == 0 {
+            let generation = self.local_head().generation;
+            for Entry { seq, parent, .. } in &mut entries {
+                (seq.generation, parent.generation) = (generation, generation);
+            }
+        }
         if let Outcome::Reject { expected_minimum, .. } = self.local_push(entries)? {
             return Err(Error::Stale { expected_minimum, found });
         }
