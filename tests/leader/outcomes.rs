@@ -221,6 +221,28 @@ fn push_that_is_interrupted_is_uncertain_and_the_leader_may_send_it_yet() {
     assert_eq!(at(&server), ["a"], "it is there once");
 }
 
+/// The leader may send it yet: a pull that began since would otherwise tell that it was not taken.
+#[test]
+fn a_pull_does_not_catch_up_before_it_is_known_what_becomes_of_a_push_that_was_interrupted() {
+    let server = Memory::new(0);
+    let (leader, upstream) = leader(&server);
+    leader.pause(Direction::Push);
+    let interrupt = Interrupt::new();
+    let batch = Batch::<Log>::new(0, entries(0, &["a"]));
+    thread::scope(|scope| {
+        let pushed = scope.spawn(|| Upstream::<Log>::push(&upstream, &batch, &interrupt));
+        pending(&leader, 1);
+        assert_eq!(pulled(&upstream, 0).unwrap(), [""; 0], "the push will be answered");
+        interrupt.set(Cause::Stop);
+        assert!(matches!(pushed.join().unwrap(), Err(PushError::Uncertain { .. })));
+    });
+    let bounded = Interrupt::with_deadline(Instant::now() + Duration::from_millis(30));
+    let page = Upstream::<Log>::pull(&upstream, 0, &bounded).next();
+    assert!(matches!(page, Some(Err(PullError::Unavailable { .. }))), "{page:?}");
+    leader.resume(Direction::Push);
+    assert_eq!(pulled(&upstream, 0).unwrap(), ["a"]);
+}
+
 /// A leader and a session with the log that most engines take. What is pending in the session's is rebased, and the leader has
 /// nothing that it would rebase.
 #[test]
