@@ -560,13 +560,14 @@ impl<L: Log> State<L> {
 
     /// Replaces the log by one with so many pending events. Returns the former.
     pub(super) fn reset(&mut self, log: L, pending: usize) -> (L, Effects<L::Entry>) {
+        // The new log may panic here: nothing has changed then.
+        let replaced = self.protocol.reset(log);
         self.replaced += 1;
         let mut wakers = self.tickets.close(pending);
         self.after.wakers.append(&mut wakers);
         self.subscribers.end(RecvError::Replaced, &mut self.after);
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
-        let replaced = self.protocol.reset(log);
         self.replace_for_sessions(false);
         replaced
     }

@@ -176,13 +176,14 @@ impl<L: Log> State<L> {
             self.after.discard_log(log);
             return (Err(error), Effects::default());
         }
+        // As above, the new log may panic.
+        let (former, effects) = self.protocol.reset_with(log);
         self.replaced += 1;
         let mut wakers = self.tickets.close_some(&gone);
         self.after.wakers.append(&mut wakers);
         self.subscribers.end(RecvError::Replaced, &mut self.after);
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
-        let (former, effects) = self.protocol.reset_with(log);
         self.replace_for_sessions(true);
         (Ok(former), effects)
     }

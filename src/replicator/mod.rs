@@ -370,14 +370,13 @@ impl<L: Log> Replicator<L> {
     ///
     /// # Panics
     ///
-    /// If the new log does when asked how much is pending: nothing has changed then. And if a task's waker does: by then the
-    /// log has been replaced and all waiters have been woken; the former log is dropped.
+    /// If the new log does when asked how much is pending, or for what is, which a [journal](Builder::journal) is told: nothing
+    /// has changed then. And if a task's waker does: by then the log has been replaced and all waiters have been woken; the
+    /// former log is dropped.
     pub fn reset(&self, log: L) -> L {
         let pending = log.pending();
-        let mut log = Some(log);
         let mut former = None;
-        let (_, panicked) = self.core.apply(Input::Reset, |state| {
-            let log = log.take().expect("a step is taken once");
+        let (reset, panicked) = self.core.apply(Input::Reset, |state| {
             let (old, effects) = state.reset(log, pending);
             former = Some(old);
             ((), effects)
@@ -386,7 +385,9 @@ impl<L: Log> Replicator<L> {
             let _caught = catch_panic(|| drop(former));
             resume_unwind(payload);
         }
-        former.or(log).expect("the log is here or there")
+        former.unwrap_or_else(|| {
+            resume_unwind(Box::new(reset.expect_err("a reset has the former log, or the new one panicked")))
+        })
     }
 
     fn step(&self, input: Input, step: impl FnOnce(&mut Protocol<L>) -> Effects<L::Entry>) {

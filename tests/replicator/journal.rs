@@ -336,6 +336,43 @@ fn a_panic_of_the_log_tells_the_journal_all_anew() {
     assert_eq!((upstream.len(), held.recovered().cursor, held.recovered().pending.len()), (2, 2, 0));
 }
 
+/// A reset to a log that panics as it is asked what is pending, for the journal: everything is as it was.
+#[test]
+fn reset_and_reset_with_to_a_log_whose_batch_panics_change_nothing() {
+    use latchwork::log::Wrapper;
+    use latchwork::replicator::{RecvError, ResetError};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    struct Panics(Plain, bool);
+    impl Wrapper for Panics {
+        type Log = Plain;
+        fn inner(&self) -> &Plain {
+            &self.0
+        }
+        fn inner_mut(&mut self) -> &mut Plain {
+            &mut self.0
+        }
+        fn batch(&self, max: NonZeroUsize) -> Vec<MemoryEntry<u32>> {
+            assert!(!self.1, "it says nothing");
+            Log::batch(&self.0, max)
+        }
+    }
+    let held = journal::Memory::<Panics>::new(Recovered::new(0));
+    let upstream = Memory::<Panics>::new(0);
+    let replicator = quick(Panics(log(), false), upstream.clone()).journal(held.clone()).start();
+    replicator.pause(Direction::Push);
+    let (ticket, updates) = (replicator.commit(vec![1]).unwrap(), replicator.updates());
+    let reset = catch_unwind(AssertUnwindSafe(|| replicator.reset(Panics(log(), true)))).map(drop);
+    assert_eq!(reset.unwrap_err().downcast_ref::<String>().map(String::as_str), Some("it says nothing"));
+    let gone = replicator.reset_with(|_| (Panics(log(), true), vec![0])).map(drop);
+    assert_eq!(gone, Err(ResetError::Panicked("it says nothing".into())));
+    assert_eq!((ticket.settled(), updates.receiver.try_recv()), (None, Err(RecvError::Empty)));
+    replicator.resume(Direction::Push);
+    confirmed(&ticket);
+    assert!(replicator.shutdown(LONG).is_clean());
+    assert_eq!((upstream.len(), held.recovered().cursor), (1, 1));
+}
+
 /// The journal is not told of local-only events that a log brings along as it is put in another one's place. Upstream takes
 /// the first event, with which they settle: the second one is pending still.
 #[test]
