@@ -132,7 +132,8 @@ impl fmt::Display for Choice {
 pub enum GiveUp<'a, P> {
     /// The one that upstream refuses for good.
     Rejected,
-    /// All of the commit to which that one belongs, as far as it is pending.
+    /// All of the commit to which that one belongs, as far as it is pending. What was pending in the log as it was handed over
+    /// counts as one commit: see [`Rejected::in_commit`].
     CommitOfRejected,
     /// All of this commit, as far as it is pending.
     Commit(&'a Ticket<P>),
@@ -147,7 +148,8 @@ pub enum OnRejected {
     Block,
     /// It is given up, alone.
     GiveUpEvent,
-    /// Its commit is given up, as far as it is pending.
+    /// Its commit is given up, as far as it is pending. Of events that were pending in the log as it was handed over, after a
+    /// crash for instance, it is not known which were committed together: such an event blocks.
     GiveUpCommit,
 }
 

@@ -141,6 +141,12 @@ impl<L: Log> State<L> {
         let what = match self.on_rejected {
             OnRejected::Block => return effects,
             OnRejected::GiveUpEvent => GiveUp::Rejected,
+            // It would take others along.
+            OnRejected::GiveUpCommit
+                if self.protocol.rejected().is_some_and(|(index, _)| !self.tickets.knows_commit_of(index)) =>
+            {
+                return effects;
+            }
             OnRejected::GiveUpCommit => GiveUp::CommitOfRejected,
         };
         if effects.merged.is_none() && !self.refuses_guest() {

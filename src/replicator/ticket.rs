@@ -242,6 +242,8 @@ pub(super) struct Tickets<P> {
     halted: bool,
     /// Those that are not durable, if there is a journal.
     unwritten: Option<Box<Unwritten<Outcomes<P>>>>,
+    /// Up to this one, there may be commits without a ticket: events of which it is not known which were committed together.
+    ticketless: u64,
 }
 
 /// A commit, and what became of it.
@@ -252,7 +254,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     pub(super) fn new(pending: usize, journal: bool) -> Self {
         let (open, lost, groups) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
         let unwritten = journal.then(|| Box::new(Unwritten::new()));
-        let mut tickets = Self { first: 1, open, lost, groups, halted: false, unwritten };
+        let mut tickets = Self { first: 1, open, lost, groups, halted: false, unwritten, ticketless: 0 };
         tickets.begin(pending);
         tickets
     }
@@ -260,7 +262,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// What is pending from the start is a commit without a ticket.
     fn begin(&mut self, pending: usize) {
         if pending > 0 {
-            self.enter(pending);
+            self.ticketless = self.enter(pending).0;
         }
     }
 
@@ -325,6 +327,18 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             start += count;
         }
         index..index + 1
+    }
+
+    /// Whether it is known which commit the pending event at this index belongs to.
+    pub(super) fn knows_commit_of(&self, mut index: usize) -> bool {
+        let commit = (self.first..).zip(&self.open).find(|(_, count)| match index.checked_sub(**count) {
+            Some(left) => {
+                index = left;
+                false
+            }
+            None => true,
+        });
+        commit.is_some_and(|(number, _)| number > self.ticketless)
     }
 
     /// The number of the last commit.

@@ -662,6 +662,21 @@ fn a_refused_event_is_given_up_by_itself_if_the_owner_has_chosen_so() {
     }
 }
 
+/// Which of the events were committed together that a log held as it was handed over, after a crash for instance, is not known.
+#[test]
+fn a_refused_event_of_a_former_process_takes_no_other_commit_along() {
+    let memory = Memory::new(0);
+    let log = Numbers::new().with_pending(0, [1, 4, 6]);
+    let replicator = builder(log, refusing(&memory, 4, 100)).on_rejected(OnRejected::GiveUpCommit).start();
+    let blocked = replicator.status_when(|status| !status.decisions.is_empty()).wait_timeout(LONG).ready();
+    assert_eq!(blocked.flatten().map(|status| status.pending), Some(2), "{}", replicator.status());
+    assert_eq!(replicator.rejected().unwrap().entry.event, 4);
+    let next = replicator.commit(vec![4, 7]).unwrap();
+    replicator.give_up(GiveUp::Rejected).unwrap();
+    replicator.flush(LONG).unwrap();
+    assert_eq!((ordered(&memory), next.settled()), (vec![1, 6], Some(Settled::Rejected)), "its own it gives up");
+}
+
 /// A message that is deleted before it was sent.
 #[test]
 fn a_commit_is_cancelled_unless_upstream_may_have_it() {
