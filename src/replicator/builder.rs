@@ -167,8 +167,8 @@ impl<L: Log, U, J> Builder<L, U, J> {
         self
     }
 
-    /// As [`one_shot_pull`](Self::one_shot_pull), with a pull that begins this long after the last has ended, if none was
-    /// needed before.
+    /// As [`one_shot_pull`](Self::one_shot_pull), with a pull that begins this long after the last has ended (at least
+    /// [`Backoff::SHORTEST`]), if none was needed before.
     pub fn pull_interval(mut self, interval: Duration) -> Self {
         self.options.settings.pull_interval = Some(interval);
         self.one_shot_pull()

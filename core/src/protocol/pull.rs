@@ -5,6 +5,7 @@ use std::fmt;
 use super::messages::{More, Page, PullError};
 use super::status::at;
 use super::{Direction, Effects, Failure, Moment, Next, Progress, Protocol, Refused, Spent, Time};
+use crate::Backoff;
 use crate::log::Log;
 
 /// What the puller is doing.
@@ -198,7 +199,8 @@ impl<L: Log> Protocol<L> {
             }
             self.pull_answered(ticket, &outcome, Moment { now, random });
             if !self.settings.live && ticket > self.former.pull {
-                self.course.poll = self.settings.pull_interval.map(|interval| now.saturating_add(interval));
+                let interval = self.settings.pull_interval.map(|interval| interval.max(Backoff::SHORTEST));
+                self.course.poll = interval.map(|interval| now.saturating_add(interval));
             }
         }
         effects.spent.error(outcome.err().map(PullError::into_error));

@@ -29,7 +29,8 @@ pub struct Settings {
     /// Whether the upstream's pulls are live: one is kept going all the time. Otherwise a pull begins only when one is
     /// needed. `true` by default.
     pub live: bool,
-    /// How long after a pull that has ended well the next one begins, if pulls are not live. Not at all by default.
+    /// How long after a pull that has ended well the next one begins, if pulls are not live; at least [`Backoff::SHORTEST`]. Not
+    /// at all by default.
     pub pull_interval: Option<Duration>,
     /// Whether a journal writes what happens to the log, and how many changes may be unwritten. `None`, no
     /// journal, by default.

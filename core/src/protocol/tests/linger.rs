@@ -153,6 +153,15 @@ fn the_next_pull_follows_after_the_interval_whatever_came_of_the_last() {
 }
 
 #[test]
+fn pulls_in_an_interval_of_zero_do_not_follow_at_once() {
+    let settings = Settings { live: false, pull_interval: Some(ms(0)), ..settings() };
+    let mut protocol = Protocol::new(MemoryLog::<u64>::new(), settings);
+    protocol.pull_nothing(ms(0));
+    assert!(!protocol.would_pull(ms(0)));
+    assert!(protocol.would_pull(ms(1)));
+}
+
+#[test]
 fn progress_says_what_is_still_to_come_and_when_it_had_all() {
     let mut protocol = live([]);
     let said = |protocol: &Core| (protocol.progress().caught_up, protocol.progress().to_come);
