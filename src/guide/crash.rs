@@ -34,6 +34,8 @@
 //! - What the owner gave up may be pending again after a crash, until that change is durable; so may what upstream has
 //!   rejected. It has not been sent in between, nor has what stands behind it.
 //! - Updates are not told again. An application that derives tables from the log writes them in the journal's transaction.
+//! - A client whose journal is slower than others' events come sends nothing meanwhile: with a write of 50 ms and an event of
+//!   another client every 20 ms there is always one that is not durable yet. [`Status::waiting_on`](crate::replicator::Status::waiting_on) names the journal.
 //! - Local-only events that stand in a log as it is put in another's place, or as it panics or breaks its contract in the middle
 //!   of a change, are not told to the journal: a crash takes them back, also if they were durable
 //!   ([`Changed::Reset`](crate::journal::Changed::Reset)).
