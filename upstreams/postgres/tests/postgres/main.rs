@@ -8,3 +8,4 @@ mod copies;
 mod fair;
 mod logs;
 mod outcomes;
+mod sessions;

@@ -1,0 +1,94 @@
+//! What is said on a session, by a way to the server that may answer in its place.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use servers::or_skip;
+use servers::postgres::Postgres;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::common::{log, pull, push, word, word_of_pull};
+
+/// A way to a server.
+struct Between {
+    address: SocketAddr,
+    said: Arc<Mutex<Said>>,
+}
+
+#[derive(Default)]
+struct Said {
+    /// What the next request is answered with, in the server's place.
+    next: Option<Vec<u8>>,
+}
+
+impl Between {
+    async fn of(server: &Postgres) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, server) = (listener.local_addr().unwrap(), server.address());
+        let said = Arc::new(Mutex::new(Said::default()));
+        let heard = Arc::clone(&said);
+        tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                connections.spawn(passes_on(client, server, Arc::clone(&heard)));
+            }
+        });
+        Self { address, said }
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@{}/postgres?sslmode=disable", self.address)
+    }
+
+    /// Answers the next request as an administrator would have the server do, and does not pass it on. The connection stays until
+    /// another request comes on it.
+    fn ends_next(&self) {
+        let fields = "SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
+        let length = u32::try_from(fields.len()).unwrap() + 4;
+        self.said.lock().unwrap().next = Some([b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat());
+    }
+}
+
+/// A connection, until it ends.
+async fn passes_on(mut client: TcpStream, server: SocketAddr, said: Arc<Mutex<Said>>) -> Option<()> {
+    let mut server = TcpStream::connect(server).await.ok()?;
+    let [mut request, mut answer] = [[0; 1 << 16]; 2];
+    loop {
+        tokio::select! {
+            length = client.read(&mut request) => {
+                let request = request.get(..length.ok()?).filter(|request| !request.is_empty())?;
+                let answer = said.lock().unwrap().next.take();
+                if let Some(answer) = answer {
+                    client.write_all(&answer).await.ok()?;
+                    client.read_u8().await.ok()?;
+                    return None;
+                }
+                server.write_all(request).await.ok()?;
+            }
+            length = server.read(&mut answer) => {
+                let answer = answer.get(..length.ok()?).filter(|answer| !answer.is_empty())?;
+                client.write_all(answer).await.ok()?;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_ends_is_not_used_again_though_its_connection_stays() {
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let between = Between::of(&server).await;
+    let upstream = log(&between.url(), "todos").await;
+    assert_eq!(word(&push(&upstream, 0, &["one"]).await), "taken");
+    assert_eq!(word_of_pull(&pull(&upstream, 0).await), "1 events");
+
+    between.ends_next();
+    assert_eq!(word(&push(&upstream, 1, &["two"]).await), "uncertain");
+    assert_eq!(word(&push(&upstream, 1, &["two"]).await), "taken");
+
+    between.ends_next();
+    assert_eq!(word_of_pull(&pull(&upstream, 0).await), "unavailable");
+    assert_eq!(word_of_pull(&pull(&upstream, 0).await), "2 events");
+}
