@@ -1,15 +1,21 @@
-//! What is said on a session, by a way to the server that may answer in its place.
+//! What is said on a session, by a way to the server that hears all of it, and may answer in the server's place.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use latchwork::upstream::{AsyncPull, AsyncUpstream};
+use latchwork_postgres::{Database, Pull};
 use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::common::{log, pull, push, word, word_of_pull};
+use crate::common::{Log, Text, Upstream, config, log, pull, push, word, word_of_pull};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A way to a server.
 struct Between {
@@ -21,6 +27,8 @@ struct Between {
 struct Said {
     /// What the next request is answered with, in the server's place.
     next: Option<Vec<u8>>,
+    /// All that the server has said.
+    by_server: Vec<u8>,
 }
 
 impl Between {
@@ -52,6 +60,14 @@ impl Between {
     }
 }
 
+impl Said {
+    /// Whether the server has notified of this log.
+    fn tells_of(&self, log: &Upstream) -> bool {
+        let channel = format!("latchwork_{}", log.identity().replace('-', ""));
+        self.by_server.windows(channel.len()).any(|said| said == channel.as_bytes())
+    }
+}
+
 /// A connection, until it ends.
 async fn passes_on(mut client: TcpStream, server: SocketAddr, said: Arc<Mutex<Said>>) -> Option<()> {
     let mut server = TcpStream::connect(server).await.ok()?;
@@ -70,6 +86,7 @@ async fn passes_on(mut client: TcpStream, server: SocketAddr, said: Arc<Mutex<Sa
             }
             length = server.read(&mut answer) => {
                 let answer = answer.get(..length.ok()?).filter(|answer| !answer.is_empty())?;
+                said.lock().unwrap().by_server.extend(answer);
                 client.write_all(answer).await.ok()?;
             }
         }
@@ -91,4 +108,42 @@ async fn a_session_that_the_server_ends_is_not_used_again_though_its_connection_
     between.ends_next();
     assert_eq!(word_of_pull(&pull(&upstream, 0).await), "unavailable");
     assert_eq!(word_of_pull(&pull(&upstream, 0).await), "2 events");
+}
+
+/// The next page of a pull, which has so many events.
+async fn page(pull: &mut Pull<'_, Log, Text>, events: usize) {
+    let page = timeout(LIMIT, pull.next_page()).await.expect("a page").unwrap().unwrap();
+    assert_eq!(page.entries.len(), events);
+}
+
+#[tokio::test]
+async fn a_session_is_not_told_of_a_log_once_no_pull_is_of_it() {
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let between = Between::of(&server).await;
+    let [left, stays] = [log(&server.url(), "left").await, log(&server.url(), "stays").await];
+    let database = Database::new(config(&between.url()));
+    let [reads_left, reads] = [&left, &stays]
+        .map(|log| database.upstream::<Log, _>(log.name(), log.identity(), Text).poll(Duration::from_secs(600)));
+    let tells_of_left = || between.said.lock().unwrap().tells_of(&left);
+
+    let mut pull = reads_left.pull(0);
+    page(&mut pull, 0).await;
+    push(&left, 0, &["heard"]).await.unwrap();
+    page(&mut pull, 1).await;
+    assert!(tells_of_left());
+    drop(pull);
+
+    // Another pull begins, which is told in the order of the commits.
+    let mut pull = reads.pull(0);
+    page(&mut pull, 0).await;
+    between.said.lock().unwrap().by_server.clear();
+    push(&left, 1, &["unheard"]).await.unwrap();
+    push(&stays, 0, &["heard"]).await.unwrap();
+    page(&mut pull, 1).await;
+    assert!(!tells_of_left());
+    // One that begins again is told.
+    let mut pull = reads_left.pull(2);
+    page(&mut pull, 0).await;
+    push(&left, 2, &["heard"]).await.unwrap();
+    page(&mut pull, 1).await;
 }
