@@ -40,6 +40,13 @@
 //! Objects must not be changed or deleted by anything else. A lifecycle rule that deletes old ones makes clients that were
 //! away for longer fail, visibly.
 //!
+//! # Clients that push at once
+//!
+//! A client whose batch was put knows it first, and would be first each time. So it leaves room before its next put while others
+//! are at work, twice as long as its last put took, and 50 ms at least: it waits if it has seen another's batch, or come too late
+//! itself, within the last second, and once a second if it has seen none. A push that comes too late has its client's pull
+//! look at once, not at the next interval.
+//!
 //! # What becomes of a push
 //!
 //! | what the store says | outcome | why |
@@ -98,6 +105,7 @@ mod error;
 mod pull;
 mod push;
 mod stand;
+mod turns;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -107,6 +115,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use latchwork::Epoch;
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
 use latchwork::upstream::Codec;
@@ -116,6 +125,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
 pub use self::error::Error;
 pub use self::pull::Pages;
+use self::turns::Turns;
 
 /// The most events of a batch. A larger one is [too large](latchwork::upstream::PushError::TooLarge).
 pub const MAX_EVENTS: usize = 1000;
@@ -138,6 +148,9 @@ pub struct ObjectStoreUpstream<L, C, T> {
     /// What tells this client's pushes from others', and how many there were.
     client: u64,
     pushes: AtomicU64,
+    turns: Turns,
+    /// Moves on when a push has found that the log has gone on: a pull that waits looks at once.
+    news: Epoch,
     log: PhantomData<fn() -> L>,
 }
 
@@ -160,6 +173,8 @@ impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
             end: AtomicU64::new(UNKNOWN),
             client: RandomState::new().hash_one((SystemTime::now(), std::process::id())),
             pushes: AtomicU64::new(0),
+            turns: Turns::new(),
+            news: Epoch::new(),
             log: PhantomData,
         }
     }

@@ -1,7 +1,9 @@
 //! A pull: object after object, then a look at each interval.
 
 use std::fmt;
+use std::pin::pin;
 
+use futures_util::future::select;
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
 use latchwork::upstream::{AsyncPull, Codec, More, Page, PullError};
@@ -29,6 +31,8 @@ pub struct Pages<'a, L: Log, C, T> {
     /// Batches in a row that were there at once.
     at_once: u32,
     ahead: Option<Ahead>,
+    /// What had been known of the log's going on before the last look.
+    seen: u64,
 }
 
 /// Where a pull has come to.
@@ -44,11 +48,16 @@ enum At {
 
 impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
     pub(crate) fn new(upstream: &'a ObjectStoreUpstream<L, C, T>, cursor: u64) -> Self {
-        Self { upstream, cursor, at: At::Beginning, in_vain: 0, at_once: 0, ahead: None }
+        Self { upstream, cursor, at: At::Beginning, in_vain: 0, at_once: 0, ahead: None, seen: 0 }
     }
 
     async fn next(&mut self) -> Result<Option<Page<L::Entry>>, Error> {
         let upstream = self.upstream;
+        if let At::End { caught_up: true, .. } = self.at {
+            let (sleep, news) = (upstream.timer.sleep(upstream.interval), upstream.news.past(self.seen));
+            select(pin!(sleep), pin!(news)).await;
+        }
+        self.seen = upstream.news.current();
         let batch = match self.at {
             At::Over => return Ok(None),
             At::Beginning => {
@@ -62,10 +71,7 @@ impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
                     }
                 }
             }
-            At::End { first, caught_up } => {
-                if caught_up {
-                    upstream.timer.sleep(upstream.interval).await;
-                }
+            At::End { first, .. } => {
                 let batch = self.following().await?;
                 if let (None, Some(first)) = (&batch, first) {
                     self.is_there(first).await?;
@@ -81,6 +87,9 @@ impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
             return Ok(Some(Page { entries: Vec::new(), more: More::None }));
         };
         let page = self.page(&batch)?;
+        if !upstream.is_own(&batch.nonce) {
+            upstream.turns.others();
+        }
         (self.cursor, self.in_vain, self.at_once) = (batch.last(), 0, self.at_once.saturating_add(1));
         self.at = At::End { first: Some(batch.first), caught_up: false };
         upstream.ends(self.cursor);

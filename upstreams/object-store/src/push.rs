@@ -1,6 +1,7 @@
 //! A push: an object that is put only if there is none.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use latchwork::log::Log;
 use latchwork::replicator::Timer;
@@ -22,6 +23,11 @@ impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
         nonce
     }
 
+    /// Whether a push of this client's has put it.
+    pub(crate) fn is_own(&self, nonce: &Nonce) -> bool {
+        nonce.starts_with(&self.client.to_be_bytes())
+    }
+
     /// Whether the batch follows the log's last event, as far as that is known: no batch is put behind a gap, or within
     /// another one.
     async fn follows(&self, base: u64) -> Result<bool, Error> {
@@ -32,6 +38,13 @@ impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
             return Ok(true);
         }
         Ok(matches!(self.stand(base).await?, Stand::Last(_)))
+    }
+
+    /// Others have been faster. What stands there need not be the last batch.
+    fn behind(&self) -> PushError<L::Position> {
+        self.turns.others();
+        self.news.bump();
+        PushError::Behind { head: None }
     }
 
     /// Checks that the events are numbered on from `base`.
@@ -50,26 +63,31 @@ impl<L: Log, C: Codec<L>, T: Timer> AsyncUpstream<L> for ObjectStoreUpstream<L, 
     type Pull<'a> = Pages<'a, L, C, T>;
 
     async fn push(&self, batch: &Batch<L>) -> Result<(), PushError<L::Position>> {
-        // What stands there need not be the last batch.
-        let behind = Err(PushError::Behind { head: None });
         let (base, count) = (self.codec.number(batch.base), batch.entries.len());
         self.numbered(base, batch).map_err(Error::before_push)?;
         if count > MAX_EVENTS {
             let error = format!("expected at most {MAX_EVENTS} events in a batch, got {count}").into();
             return Err(PushError::TooLarge { error });
         }
+        let wait = self.turns.wait();
+        if !wait.is_zero() {
+            self.timer.sleep(wait).await;
+        }
         if !self.follows(base).await.map_err(Error::before_push)? {
-            return behind;
+            return Err(self.behind());
         }
         let (nonce, first) = (self.nonce(), base + 1);
         let payload = write(&nonce, batch.entries.iter().map(|entry| self.codec.entry_to_bytes(entry)));
-        match self.store.put_opts(&key(first), payload, PutMode::Create.into()).await {
+        let begun = Instant::now();
+        let put = self.store.put_opts(&key(first), payload, PutMode::Create.into()).await;
+        self.turns.answered(begun, put.is_ok());
+        match put {
             Ok(_) => {}
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
                 // A store's client that tries again finds what it has put itself.
                 let stored = self.batch(first).await.map_err(Error::of_push)?;
                 if stored.is_none_or(|stored| stored.nonce != nonce) {
-                    return behind;
+                    return Err(self.behind());
                 }
             }
             Err(error) => return Err(Error::of_put(error).of_push()),

@@ -3,5 +3,6 @@
 mod ahead;
 mod common;
 mod contract;
+mod fair;
 mod outcomes;
 mod processes;
