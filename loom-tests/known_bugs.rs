@@ -1266,6 +1266,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         )],
     },
     KnownBug {
+        name: "SettlesByCount",
+        story: "A journal takes out as many as are confirmed, local-only events that a reset did not tell among them: with these an event that is pending still, and a crash loses it.",
+        source: None,
+        edits: &[replace("log/change.rs", "Merged::settled", "|stands| is_sent || !stands", "|_| true")],
+    },
+    KnownBug {
         name: "FailedWriteOutOfOrder",
         story: "The changes of a write that has failed are queued behind those that came meanwhile.",
         source: None,

@@ -1119,6 +1119,7 @@ fn every_known_bug_is_in_the_index() {
         KnownBug::PullBeforeDurable,
         KnownBug::CursorBeforePage,
         KnownBug::TornRebase,
+        KnownBug::SettlesByCount,
         KnownBug::FailedWriteOutOfOrder,
         KnownBug::ReplacedCountsAsDurable,
         KnownBug::PrefixBypass,

@@ -136,6 +136,7 @@ const ENTRIES: &[Entry] = &[
     Entry { bug: KnownBug::DrainWithUnwritten, at: with(&[Stop], JOURNAL), breaks: &[Drains] },
     Entry { bug: KnownBug::CursorBeforePage, at: Config { events: &[1, 1], ..JOURNAL }, breaks: &[CursorWithItsPage] },
     Entry { bug: KnownBug::TornRebase, at: with(&[Crash], Config { events: &[1, 1], log: Kind::Rebasing, ..JOURNAL }), breaks: &[DurableIsHeld] },
+    Entry { bug: KnownBug::SettlesByCount, at: with(&[ResetKeeping], Config { events: &[3], locals: 0b001, log: Kind::Merging, ..JOURNAL }), breaks: &[DurableIsHeld, SentIsHeld] },
     Entry { bug: KnownBug::FailedWriteOutOfOrder, at: with(&[FailWrite], Config { events: &[2], ..JOURNAL }), breaks: &[CursorWithItsPage] },
     Entry { bug: KnownBug::ReplacedCountsAsDurable, at: with(&[ReplaceLast], JOURNAL), breaks: &[DurableIsHeld] },
     Entry { bug: KnownBug::FullBatchLingers, at: Config { events: &[2], batch: 2, lingers: true, ..ONE }, breaks: &[LingersForMore] },

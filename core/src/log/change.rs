@@ -69,7 +69,8 @@ pub enum Changed<E> {
 }
 
 /// What a journal holds: the cursor, and what is pending. A log is made of it when a process starts, and each [`Change`] takes
-/// it a step further.
+/// it a step further. What keeps its own rows or files does as [`apply`](Self::apply) does, with
+/// [`Merged::settled`] for what upstream has ordered.
 ///
 /// It holds events in their order. The number of a pending event is the one that it had when it was committed; it has another
 /// one as soon as others' events came before it. Numbers follow from the cursor and the order, so a log that is made of this
@@ -149,7 +150,7 @@ impl<E: Clone, P: Copy> Recovered<E, P> {
         match &change.what {
             Changed::Committed { entries } => self.pending.extend_from_slice(entries),
             Changed::Merged(merged) => {
-                let confirmed = self.settled(merged.confirmed(), &is_sent)?;
+                let confirmed = merged.settled(&is_sent, self.pending.iter().map(&is_sent))?;
                 let places = self.places(confirmed, &is_sent);
                 let gone = merged.dropped().iter().map(|index| places.get(*index).copied());
                 let Some(gone) = gone.collect::<Option<Vec<_>>>() else {
@@ -176,22 +177,6 @@ impl<E: Clone, P: Copy> Recovered<E, P> {
         Ok(())
     }
 
-    /// How many of the first pending events these are. A log settles them from the first on, local-only ones with them: one of
-    /// those that is confirmed where one to be sent stands was not told by a reset.
-    fn settled(&self, confirmed: &[E], is_sent: impl Fn(&E) -> bool) -> Result<usize, ChangeError> {
-        let mut settled = 0;
-        for entry in confirmed {
-            match self.pending.get(settled) {
-                Some(pending) if is_sent(entry) || !is_sent(pending) => settled += 1,
-                None if is_sent(entry) => {
-                    return Err(ChangeError::Absent { pending: settled, needed: settled + 1 });
-                }
-                _ => {}
-            }
-        }
-        Ok(settled)
-    }
-
     /// Where the events behind the first `skipped` stand that are to be sent.
     fn places(&self, skipped: usize, is_sent: impl Fn(&E) -> bool) -> Vec<usize> {
         let behind = self.pending.iter().enumerate().skip(skipped);
@@ -206,6 +191,48 @@ impl<E: Clone, P: Copy> Recovered<E, P> {
             place += 1;
             stays
         });
+    }
+}
+
+impl<E> Merged<E> {
+    /// How many of the first pending events of a journal this settles: those it takes out, before it takes out what was
+    /// [dropped](Self::dropped) of the others.
+    ///
+    /// `is_sent` says which events are to be sent, and `pending` says it of those that the journal holds, from the first one on.
+    /// No more of these are asked for than are [confirmed](Self::confirmed).
+    ///
+    /// They need not be as many. A log settles its events from the first on, local-only ones with them, and a
+    /// [`Reset`](Changed::Reset) does not tell what local-only ones there are: one that is confirmed where an event to be sent
+    /// stands is one that the journal does not hold.
+    ///
+    /// ```
+    /// use latchwork_core::log::Merged;
+    ///
+    /// let is_sent = |event: &&str| *event != "local";
+    /// let merged = Merged::Advance { new: vec![], confirmed: vec!["local", "milk"] };
+    /// assert_eq!(merged.settled(is_sent, ["local", "milk", "bread"].iter().map(is_sent)), Ok(2));
+    /// // After a reset that told of "milk" and "bread".
+    /// assert_eq!(merged.settled(is_sent, ["milk", "bread"].iter().map(is_sent)), Ok(1));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If an event to be sent is confirmed, and none is pending any more.
+    pub fn settled(
+        &self,
+        is_sent: impl Fn(&E) -> bool,
+        pending: impl IntoIterator<Item = bool>,
+    ) -> Result<usize, ChangeError> {
+        let (mut pending, mut settled) = (pending.into_iter().peekable(), 0);
+        for entry in self.confirmed() {
+            let is_sent = is_sent(entry);
+            if pending.next_if(|stands| is_sent || !stands).is_some() {
+                settled += 1;
+            } else if is_sent {
+                return Err(ChangeError::Absent { pending: settled, needed: settled + 1 });
+            }
+        }
+        Ok(settled)
     }
 }
 

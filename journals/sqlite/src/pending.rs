@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use latchwork::journal::{Change, ChangeError, Changed, Recovered};
-use latchwork::log::Log;
+use latchwork::log::{Log, Merged};
 use rusqlite::types::ToSql;
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection};
 
 use crate::{Codec, Error, Held};
 
@@ -47,7 +47,7 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         match &change.what {
             Changed::Committed { entries } => self.append(entries),
             Changed::Merged(merged) => {
-                self.confirm(merged.confirmed())?;
+                self.settle(merged)?;
                 self.remove(merged.dropped().iter().copied())
             }
             Changed::GivenUp { start, count } => self.remove(*start..start.saturating_add(*count)),
@@ -76,41 +76,18 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         entries.iter().try_for_each(&mut row).map_err(|error| Error::of(self.path, error))
     }
 
-    /// Takes out the first ones, which these are.
-    fn confirm(&self, confirmed: &[L::Entry]) -> Result<(), Error> {
-        let all_sent = confirmed.iter().all(|entry| self.codec.is_sent(entry));
-        let count = if all_sent { confirmed.len() } else { self.settled(confirmed)? };
-        if count == 0 {
-            return Ok(());
-        }
-        let last = "SELECT place FROM latchwork_pending ORDER BY place LIMIT 1 OFFSET ?1";
-        let place = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-        let last = self.why(|db| db.prepare_cached(last)?.query_row([count - 1], place).optional())?;
-        let Some(last) = last else {
-            let pending = "SELECT count(*) FROM latchwork_pending";
-            let pending = self.why(|db| db.query_row(pending, [], |row| row.get(0)))?;
-            return Err(self.absent(pending, count));
-        };
-        self.run("DELETE FROM latchwork_pending WHERE place <= ?1", &[&last]).map(drop)
-    }
-
-    /// How many of the first rows these are, if not all of them are to be sent: as [`Recovered::apply`] counts, a local-only
-    /// event that is confirmed where one to be sent stands has no row.
-    fn settled(&self, confirmed: &[L::Entry]) -> Result<usize, Error> {
-        let select = "SELECT is_sent FROM latchwork_pending ORDER BY place LIMIT ?1";
+    /// Takes out those that a merge settles.
+    fn settle(&self, merged: &Merged<L::Entry>) -> Result<(), Error> {
+        let select = "SELECT place, is_sent FROM latchwork_pending ORDER BY place LIMIT ?1";
         let mut select = self.why(|db| db.prepare_cached(select))?;
-        let rows = self.why(|_| select.query_map([confirmed.len()], |row| row.get(0)))?;
-        let stand = self.why(|_| rows.collect::<rusqlite::Result<Vec<bool>>>())?;
-        let mut settled = 0;
-        for entry in confirmed {
-            let is_sent = self.codec.is_sent(entry);
-            match stand.get(settled) {
-                Some(stands) if is_sent || !stands => settled += 1,
-                None if is_sent => return Err(self.absent(settled, settled + 1)),
-                _ => {}
-            }
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let rows = self.why(|_| select.query_map([merged.confirmed().len()], row))?;
+        let rows = self.why(|_| rows.collect::<rusqlite::Result<Vec<(i64, bool)>>>())?;
+        let settled = merged.settled(|entry| self.codec.is_sent(entry), rows.iter().map(|(_, is_sent)| *is_sent));
+        match rows[..settled.map_err(|error| self.refused(error))?].last() {
+            Some((last, _)) => self.run("DELETE FROM latchwork_pending WHERE place <= ?1", &[last]).map(drop),
+            None => Ok(()),
         }
-        Ok(settled)
     }
 
     /// Takes out those to be sent at these indices, which ascend.
@@ -132,7 +109,9 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         let (mut rows, mut passed, mut places) = (self.why(|_| select.query([]))?, 0, Vec::new());
         for index in indices {
             loop {
-                let Some(row) = self.why(|_| rows.next())? else { return Err(self.absent(passed, index + 1)) };
+                let Some(row) = self.why(|_| rows.next())? else {
+                    return Err(self.refused(ChangeError::Absent { pending: passed, needed: index + 1 }));
+                };
                 passed += 1;
                 if passed > index {
                     places.push(self.why(|_| row.get(0))?);
@@ -151,7 +130,7 @@ impl<'a, L: Log, C: Codec<L>> Pending<'a, L, C> {
         ask(self.db).map_err(|error| Error::of(self.path, error))
     }
 
-    fn absent(&self, pending: usize, needed: usize) -> Error {
-        Error::Change { path: self.path.to_owned(), error: ChangeError::Absent { pending, needed } }
+    fn refused(&self, error: ChangeError) -> Error {
+        Error::Change { path: self.path.to_owned(), error }
     }
 }
