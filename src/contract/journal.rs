@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::num::NonZeroUsize;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use super::Contract;
@@ -54,6 +56,10 @@ where
     broken.judge("a later process counts its changes from 1", async { new().await.counts_anew().await }).await;
     broken.judge("a write that cannot be leaves nothing", async { new().await.leaves_nothing().await }).await;
     broken.judge("many changes are held", async { new().await.writes_many().await }).await;
+    if let Some(local_only) = &contract.local_only {
+        let passes = async { new().await.passes_over(local_only).await };
+        broken.judge("local-only events are held, and not counted", passes).await;
+    }
     broken.judge("two journals have nothing in common", async { apart(new().await, new().await).await }).await;
     broken
 }
@@ -91,6 +97,8 @@ struct Journals<'a, L: Log, R, O, F> {
     recover: &'a R,
     open: O,
     told: Held<L>,
+    /// Says which events are local-only.
+    log: L,
 }
 
 impl<'a, L, J, R, O, S, F> Journals<'a, L, R, O, F>
@@ -103,7 +111,8 @@ where
     F: Fn(Duration) -> S,
 {
     fn new(contract: &'a Contract<L>, sleep: &'a F, recover: &'a R, open: O) -> Self {
-        Self { contract, sleep, recover, open, told: Recovered::new((contract.log)().upstream_head()) }
+        let log = (contract.log)();
+        Self { contract, sleep, recover, open, told: Recovered::new(log.upstream_head()), log }
     }
 
     async fn begins(self) -> Verdict {
@@ -178,6 +187,52 @@ where
         self.holds(&format!("{EVENTS} changes were written at once")).await
     }
 
+    /// Local-only events stand between the others, and a log in the place of another one has some of which nothing was told.
+    async fn passes_over(mut self, local_only: &dyn Fn(u64) -> L::Event) -> Verdict {
+        let (mut journal, _) = self.open().await?;
+        for change in self.changes_of_both_kinds(local_only)? {
+            self.write(&mut journal, from_ref(&change)).await?;
+            let when = format!("there are local-only events, and the last change was {:?}", change.what);
+            let (_, held) = self.open().await?;
+            let (expected, got) = (self.told.pending.len(), held.pending.len());
+            if expected != got {
+                return Err(format!("{when}: expected {expected} events held, got {got}"));
+            }
+            self.same(held, &when)?;
+        }
+        Ok(())
+    }
+
+    fn changes_of_both_kinds(&self, local_only: &dyn Fn(u64) -> L::Event) -> Verdict<Vec<Told<L>>> {
+        let of = |numbers: &[u64]| {
+            let event = |number| if number < 1000 { (self.contract.event)(number) } else { local_only(number) };
+            numbers.iter().copied().map(event).collect::<Vec<_>>()
+        };
+        let (mut log, mut changes) = ((self.contract.log)(), Vec::new());
+        changes.push(commit(&mut log, 1, of(&[1001, 1, 1002, 2, 3, 1003, 4]))?);
+        let mut told = |log: &L, what| changes.push(Change::new(changes.len() as u64 + 1, what, log.upstream_head()));
+        if log.give_up(1..2).is_some() {
+            told(&log, Changed::GivenUp { start: 1, count: 1 });
+        }
+        if log.replace(1, (self.contract.event)(5)).is_ok() {
+            let entry = log.batch(NonZeroUsize::MAX).swap_remove(1);
+            told(&log, Changed::Replaced { index: 1, entry });
+        }
+        let dropped = Merged::Rebase { new: Vec::new(), confirmed: Vec::new(), moved: 0, dropped: vec![1] };
+        told(&log, Changed::Merged(dropped));
+        let mut log = (self.contract.log)();
+        log.append(of(&[1004, 6, 1005, 7, 8, 9])).map_err(|error| error.to_string())?;
+        told(&log, Changed::Reset { pending: log.batch(NonZeroUsize::MAX) });
+        let committed = commit(&mut log, 0, of(&[1006, 10]))?;
+        told(&log, committed.what);
+        for most in [1, 2, 1, 1] {
+            let batch = log.batch(NonZeroUsize::MIN.saturating_add(most - 1));
+            let merged = log.confirm(batch).map_err(|error| error.to_string())?;
+            told(&log, Changed::Merged(merged));
+        }
+        Ok(changes)
+    }
+
     /// Gives up a write after so many polls, with its journal, as a driver does that is dropped. Returns whether it was over by
     /// then.
     async fn ends_after(mut self, polls: usize) -> Verdict<bool> {
@@ -191,9 +246,7 @@ where
         let (mut journal, held) = self.open().await?;
         let is_whole = matches!(written, Some(Ok(()))) || self.same(held.clone(), &when).is_err();
         if is_whole {
-            for change in given_up {
-                self.told.apply(change, |_| true).map_err(|error| error.to_string())?;
-            }
+            self.are_told(given_up)?;
             self.same(held, &when)?;
         }
         let told = Recovered::with_pending(self.told.cursor, self.told.pending.clone());
@@ -222,7 +275,7 @@ where
         told(&log, what);
         let what = commit(&mut log, 4..9);
         told(&log, what);
-        let mut own = log.batch(std::num::NonZeroUsize::MAX);
+        let mut own = log.batch(NonZeroUsize::MAX);
         own.truncate(2);
         let what = Changed::Merged(log.confirm(own.clone()).expect("a log confirms its own batch"));
         told(&log, what);
@@ -232,7 +285,7 @@ where
         let what = Changed::Merged(log.merge(theirs).expect("a log applies what follows"));
         told(&log, what);
         if log.replace(1, (self.contract.event)(50)).is_ok() {
-            let entry = log.batch(std::num::NonZeroUsize::MAX).swap_remove(1);
+            let entry = log.batch(NonZeroUsize::MAX).swap_remove(1);
             told(&log, Changed::Replaced { index: 1, entry });
         }
         if log.give_up(1..3).is_some() {
@@ -242,7 +295,7 @@ where
         told(&log, Changed::Merged(dropped));
         let what = commit(&mut log, 9..11);
         told(&log, what);
-        let pending = log.batch(std::num::NonZeroUsize::MAX);
+        let pending = log.batch(NonZeroUsize::MAX);
         told(&log, Changed::Reset { pending: pending[1..].to_vec() });
         changes
     }
@@ -262,16 +315,17 @@ where
         let mut failed = String::new();
         for _ in 0..TRIES {
             match self.in_time("a write to end", journal.write(changes)).await? {
-                Ok(()) => {
-                    for change in changes {
-                        self.told.apply(change, |_| true).map_err(|error| error.to_string())?;
-                    }
-                    return Ok(());
-                }
+                Ok(()) => return self.are_told(changes),
                 Err(error) => failed = error.to_string(),
             }
         }
         Err(format!("expected changes to be written at last, got an error {TRIES} times: {failed}"))
+    }
+
+    fn are_told(&mut self, changes: &[Told<L>]) -> Verdict {
+        let log = &self.log;
+        let apply = |change| self.told.apply(change, |entry| !log.is_local_only(entry));
+        changes.iter().try_for_each(apply).map_err(|error| error.to_string())
     }
 
     /// That what a process finds that begins now is what was told.

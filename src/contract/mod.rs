@@ -122,6 +122,7 @@
 //! | a later process counts its changes from 1 | while those before it are still there, as after a crash |
 //! | a write that cannot be leaves nothing | its last change is about events that are not pending |
 //! | many changes are held | 500 in a call |
+//! | local-only events are held, and not counted | with [`with_local_only`](Contract::with_local_only); also if a reset has told nothing of them |
 //! | a write that is given up is there whole or not | for tasks; after each of its polls, by a process that begins then |
 //! | two journals have nothing in common | |
 //!
@@ -161,6 +162,7 @@ use crate::replicator::upstream::{AsyncUpstream, ForTasks, Upstream};
 pub struct Contract<L: Log> {
     log: Box<dyn Fn() -> L>,
     event: Box<dyn Fn(u64) -> L::Event>,
+    local_only: Option<Box<dyn Fn(u64) -> L::Event>>,
     bound: Duration,
     is_live: bool,
 }
@@ -170,7 +172,15 @@ impl<L: Log> Contract<L> {
     /// different ones to the log, and all of them are [to be sent](Log::is_local_only).
     #[must_use]
     pub fn new(log: impl Fn() -> L + 'static, event: impl Fn(u64) -> L::Event + 'static) -> Self {
-        Self { log: Box::new(log), event: Box::new(event), bound: Duration::from_secs(5), is_live: true }
+        let (log, event, bound) = (Box::new(log), Box::new(event), Duration::from_secs(5));
+        Self { log, event, local_only: None, bound, is_live: true }
+    }
+
+    /// The same laws, and one more of a journal, with a function that makes a [local-only](Log::is_local_only) event of a number.
+    #[must_use]
+    pub fn with_local_only(mut self, event: impl Fn(u64) -> L::Event + 'static) -> Self {
+        self.local_only = Some(Box::new(event));
+        self
     }
 
     /// The same laws, with so much time for each call; otherwise 5 s. What takes longer has broken its law.

@@ -5,13 +5,27 @@ use std::sync::{Arc, Mutex};
 
 use latchwork::contract::{Broken, Contract};
 use latchwork::journal::{AsyncJournal, Change, ChangeError, Changed, Journal, Recovered};
-use latchwork::log::{MemoryEntry, MemoryLog};
+use latchwork::log::Log as _;
+use latchwork::sync_state::{self, Event, Position, SeqNum, SyncState};
 use tokio::task::yield_now;
 
-type Log = MemoryLog<u64>;
-type Entry = MemoryEntry<u64>;
-type Held = Recovered<Entry, u64>;
-type Told = Change<Entry, u64>;
+/// Those from 1,000 on are local-only.
+#[derive(Clone, Debug, PartialEq)]
+struct Number(u64);
+
+impl Event for Number {
+    fn is_local_only(&self) -> bool {
+        self.0 >= 1000
+    }
+    fn is_same_as(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+type Log = SyncState<Number>;
+type Entry = sync_state::Entry<Number>;
+type Held = Recovered<Entry, Position>;
+type Told = Change<Entry, Position>;
 
 /// What is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +40,8 @@ enum Bug {
     WritesPart,
     HoldsFew,
     SharesWithAnother,
+    CountsLocalOnly,
+    LosesLocalOnly,
     /// Of a journal for tasks.
     IsGivenUpBetweenChanges,
 }
@@ -63,7 +79,10 @@ impl Journal<Log> for Twin {
             if change.number > self.changes && self.bug == Bug::WritesFirstOfCallAlone {
                 held.changes = change.number - 1;
             }
-            held.apply(change, |_| true)?;
+            held.apply(change, |entry| self.bug == Bug::CountsLocalOnly || !entry.event.is_local_only())?;
+            if self.bug == Bug::LosesLocalOnly {
+                held.pending.retain(|entry| !entry.event.is_local_only());
+            }
             if self.bug == Bug::ForgetsCursor && matches!(change.what, Changed::Merged(_)) {
                 held.cursor = before.cursor;
             }
@@ -110,6 +129,7 @@ const ONCE: &str = "a change that is told again is written once";
 const ANEW: &str = "a later process counts its changes from 1";
 const NOTHING: &str = "a write that cannot be leaves nothing";
 const MANY: &str = "many changes are held";
+const LOCAL_ONLY: &str = "local-only events are held, and not counted";
 const APART: &str = "two journals have nothing in common";
 const WHOLE: &str = "a write that is given up is there whole or not";
 
@@ -117,14 +137,16 @@ const WHOLE: &str = "a write that is given up is there whole or not";
 const BROKEN: &[(Bug, &[&str])] = &[
     (Bug::None, &[]),
     (Bug::HoldsSomethingAtFirst, &[NEW, ANEW, APART]),
-    (Bug::WritesAtItsEnd, &[HELD, TOGETHER, ONCE, ANEW, NOTHING, MANY, WHOLE]),
-    (Bug::ForgetsCursor, &[HELD, ANEW, WHOLE]),
+    (Bug::WritesAtItsEnd, &[HELD, TOGETHER, ONCE, ANEW, NOTHING, MANY, LOCAL_ONLY, WHOLE]),
+    (Bug::ForgetsCursor, &[HELD, ANEW, LOCAL_ONLY, WHOLE]),
     (Bug::WritesFirstOfCallAlone, &[TOGETHER, ONCE, ANEW, MANY, WHOLE]),
     (Bug::WritesAgain, &[ONCE]),
     (Bug::CountsOn, &[ANEW, WHOLE]),
     (Bug::WritesPart, &[NOTHING]),
     (Bug::HoldsFew, &[MANY]),
     (Bug::SharesWithAnother, &[APART]),
+    (Bug::CountsLocalOnly, &[LOCAL_ONLY]),
+    (Bug::LosesLocalOnly, &[LOCAL_ONLY]),
     (Bug::IsGivenUpBetweenChanges, &[WHOLE]),
 ];
 
@@ -146,8 +168,8 @@ impl Files {
             // Of the two of a law, which are made at once.
             Some(file) if self.bug == Bug::SharesWithAnother => file,
             _ => {
-                let start = u64::from(self.bug == Bug::HoldsSomethingAtFirst);
-                new.insert(Arc::new(Mutex::new(Recovered::new(start)))).clone()
+                let start = SeqNum::new(u64::from(self.bug == Bug::HoldsSomethingAtFirst), 0, 0);
+                new.insert(Arc::new(Mutex::new(Recovered::new(start.position())))).clone()
             }
         }
     }
@@ -159,7 +181,14 @@ impl Files {
 }
 
 fn recover(held: Held) -> Log {
-    MemoryLog::rebasing().with_pending(held.cursor, held.pending.into_iter().map(|entry| entry.event))
+    let Position { global, client } = held.cursor;
+    let mut log = SyncState::new(SeqNum::new(global, client, 0));
+    log.append(held.pending.into_iter().map(|entry| entry.event).collect()).unwrap();
+    log
+}
+
+fn contract() -> Contract<Log> {
+    Contract::new(|| recover(Recovered::new(SeqNum::ROOT.position())), Number).with_local_only(Number)
 }
 
 fn names(bug: Bug, broken: Result<(), Broken>) -> Vec<&'static str> {
@@ -170,7 +199,7 @@ fn names(bug: Bug, broken: Result<(), Broken>) -> Vec<&'static str> {
 
 #[test]
 fn journal_names_the_law_that_is_broken() {
-    let contract = Contract::new(Log::rebasing, |number| number);
+    let contract = contract();
     for &(bug, laws) in BROKEN {
         let files = Files { bug, new: Mutex::new(None) };
         let broken = contract.journal(recover, || {
@@ -184,7 +213,7 @@ fn journal_names_the_law_that_is_broken() {
 
 #[tokio::test]
 async fn async_journal_names_the_law_that_is_broken() {
-    let contract = Contract::new(Log::rebasing, |number| number);
+    let contract = contract();
     for &(bug, laws) in BROKEN {
         let files = Files { bug, new: Mutex::new(None) };
         let make = async || {

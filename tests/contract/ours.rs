@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use latchwork::Replicator;
 use latchwork::contract::{Broken, Contract};
 use latchwork::journal::{self, Recovered};
-use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::sync_state::{Event, LocalOnly, SyncState};
+use latchwork::log::{Log, MemoryEntry, MemoryLog};
+use latchwork::sync_state::{Entry, Event, LocalOnly, Position, SeqNum, SyncState};
 use latchwork::upstream::{Faults, Faulty, ForTasks, ForThreads, Memory};
 use tokio::task::JoinHandle;
 
@@ -81,17 +81,21 @@ fn memory_log_keeps_the_contract_of_a_log() {
     Contract::new(MemoryLog::new, |number| number).log().unwrap();
 }
 
+/// Those from 1,000 on are local-only.
+#[derive(Clone, Debug, PartialEq)]
+struct Numbered(u64);
+
+impl Event for Numbered {
+    fn is_local_only(&self) -> bool {
+        self.0 >= 1000
+    }
+    fn is_same_as(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 #[test]
 fn sync_state_keeps_the_contract_of_a_log() {
-    #[derive(Clone, Debug, PartialEq)]
-    struct Numbered(u64);
-
-    impl Event for Numbered {
-        fn is_same_as(&self, other: &Self) -> bool {
-            self == other
-        }
-    }
-
     Contract::new(SyncState::default, Numbered).log().unwrap();
     let local_only = || SyncState::default().with_local_only(LocalOnly::Kept);
     Contract::new(local_only, Numbered).log().unwrap();
@@ -115,6 +119,23 @@ fn memory_keeps_the_contract_of_a_journal() {
             memory.fail_after();
             (memory.clone(), memory.recovered())
         }
+    });
+    laws.unwrap();
+}
+
+#[test]
+fn memory_keeps_the_contract_of_a_journal_that_holds_local_only_events() {
+    let recover = |held: Recovered<Entry<Numbered>, Position>| {
+        let mut log = SyncState::new(SeqNum::new(held.cursor.global, held.cursor.client, 0));
+        Log::append(&mut log, held.pending.into_iter().map(|entry| entry.event).collect()).unwrap();
+        log
+    };
+    let contract = Contract::new(SyncState::default, Numbered).with_local_only(Numbered);
+    let laws = contract.journal(recover, || {
+        let nothing = Recovered::new(SeqNum::ROOT.position());
+        let memory = journal::Memory::<SyncState<_>>::new(nothing);
+        let memory = memory.with_sent(|entry: &Entry<Numbered>| !Event::is_local_only(&entry.event));
+        move || (memory.clone(), memory.recovered())
     });
     laws.unwrap();
 }
