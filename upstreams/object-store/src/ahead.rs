@@ -18,7 +18,7 @@ use crate::stand::batch_of;
 /// How many batches are read at a time.
 const AT_ONCE: usize = 16;
 
-/// How many names are listed at a time: as many as an answer of S3 has.
+/// How many batches are read by one list: as many as an answer of S3 has names.
 const NAMES: usize = 1_000;
 
 /// The batches that follow, as far as they have been listed.
@@ -27,10 +27,19 @@ pub(crate) struct Ahead(BoxStream<'static, Result<Option<Stored>, Error>>);
 impl Ahead {
     /// Lists what follows this event. `None` if the next is not among it.
     pub(crate) async fn of(store: &Arc<dyn ObjectStore>, cursor: u64) -> Result<Option<Self>, Error> {
-        let listed = store.list_with_offset(Some(&Path::from("log")), &key(cursor)).take(NAMES);
-        let listed: Vec<_> = listed.try_collect().await.map_err(Error::Store)?;
-        let mut firsts: Vec<_> = listed.iter().filter_map(|object| batch::first(&object.location)).collect();
+        let mut listed = store.list_with_offset(Some(&Path::from("log")), &key(cursor));
+        let (mut firsts, mut in_order) = (Vec::new(), true);
+        while let Some(object) = listed.try_next().await.map_err(Error::Store)? {
+            let Some(first) = batch::first(&object.location) else { continue };
+            in_order &= firsts.last().is_none_or(|last| *last < first);
+            firsts.push(first);
+            // In no order, the next ones may be anywhere, as on a local disk.
+            if in_order && firsts.len() == NAMES {
+                break;
+            }
+        }
         firsts.sort_unstable();
+        firsts.truncate(NAMES);
         if firsts.first() != Some(&cursor.saturating_add(1)) {
             return Ok(None);
         }

@@ -18,7 +18,7 @@ use crate::common::{Client, batch, client, pull, push};
 
 /// What goes wrong, once, with the next request of its kind.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub enum Fault {
     /// A put fails like this and does nothing.
     Put(fn() -> object_store::Error),
     /// A put is done, and fails like this.
@@ -30,7 +30,7 @@ enum Fault {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Faulty(Arc<InMemory>, Arc<Mutex<VecDeque<Fault>>>);
+pub struct Faulty(Arc<InMemory>, Arc<Mutex<VecDeque<Fault>>>);
 
 impl Faulty {
     fn fails(&self, fault: Fault) {
