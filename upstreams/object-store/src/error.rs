@@ -1,5 +1,7 @@
 //! What goes wrong, and which outcome that is.
 
+use std::io;
+
 use latchwork::upstream::{BoxError, FatalKind, PullError, PushError};
 use thiserror::Error;
 
@@ -59,6 +61,19 @@ fn log_ends(head: Option<u64>) -> String {
     head.map_or_else(|| "a log without any event near it".to_owned(), |head| format!("a log that ends with {head}"))
 }
 
+/// Whether the system lets nothing be done on a local disk. The store of it has no word of its own for that.
+fn is_refused_by_disk(error: &object_store::Error) -> bool {
+    let object_store::Error::Generic { store: "LocalFileSystem", source } = error else { return false };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**source);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Which outcome it is, whatever was being done.
 enum Class {
     Fatal(FatalKind),
@@ -89,6 +104,7 @@ impl Error {
                 | Store::Unauthenticated { .. }
                 | Store::UnknownConfigurationKey { .. },
             ) => Class::Fatal(FatalKind::Other),
+            Self::Store(error) if is_refused_by_disk(error) => Class::Fatal(FatalKind::Other),
             Self::Store(_) => Class::Passing,
             Self::Identity { .. } => Class::Fatal(FatalKind::IdentityMismatch),
             Self::WentBack { .. } => Class::Fatal(FatalKind::WentBack),

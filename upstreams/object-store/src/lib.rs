@@ -57,11 +57,11 @@
 //! | the base is in the middle of a batch, or has been followed | [`Behind`] | nothing was put |
 //! | the log ends before the base | [`Fatal`], [`WentBack`] | events that it had given out are gone |
 //! | `NotFound`: there is no such bucket | [`Fatal`] | trying again cannot help |
-//! | `PermissionDenied`, `Unauthenticated` | [`Fatal`] | the same |
+//! | `PermissionDenied`, `Unauthenticated`; of a local disk, no permission, or it is read only | [`Fatal`] | the same |
 //! | `NotSupported`, `NotImplemented` | [`Fatal`], [`Error::NoPutIfAbsent`] | two clients could be taken |
 //! | anything else, of the put | [`Uncertain`] | a time-out does not say whether it was put |
 //! | anything else, before the put | [`Unavailable`] | nothing was put |
-//! | more than [`MAX_EVENTS`] events | [`TooLarge`] | it was not put |
+//! | more than [`MAX_EVENTS`] events, or than [`MAX_BYTES`] | [`TooLarge`] | it was not put |
 //! | another upstream's identity | [`Fatal`], [`IdentityMismatch`] | it was not put |
 //!
 //! # What becomes of a pull
@@ -76,7 +76,7 @@
 //! | a log that ends before the cursor | fatal, [`WentBack`] |
 //! | a log that begins behind it | fatal, [`CursorTooOld`](latchwork::upstream::FatalKind::CursorTooOld) |
 //! | an object that is no batch | fatal, with its name |
-//! | `PermissionDenied`, `Unauthenticated`, `NotSupported` … | fatal |
+//! | `PermissionDenied`, `Unauthenticated`, `NotSupported` …, as of a push | fatal |
 //! | anything else | unavailable |
 //!
 //! A store that goes back while a client runs (a bucket that is restored from a copy) may take a batch of that client's before
@@ -129,6 +129,10 @@ use self::turns::Turns;
 
 /// The most events of a batch. A larger one is [too large](latchwork::upstream::PushError::TooLarge).
 pub const MAX_EVENTS: usize = 1000;
+
+/// How many bytes the events of a batch may have together. A larger one is too large, too: a store would take it, and each client
+/// that reads has 16 of them in memory.
+pub const MAX_BYTES: usize = 128 << 20;
 
 /// An upstream in an object store: see the [crate].
 ///

@@ -116,8 +116,8 @@ impl<'a, L: Log, C: Codec<L>, T: Timer> Pages<'a, L, C, T> {
     /// What of this batch follows the cursor.
     fn page(&self, batch: &Stored) -> Result<Page<L::Entry>, Error> {
         let codec = &self.upstream.codec;
-        let following = (batch.first..).zip(&batch.events).filter(|(number, _)| *number > self.cursor);
-        let entries = following.map(|(number, bytes)| codec.entry_from_bytes(codec.position(number), bytes));
+        let following = batch.events.iter().zip(batch.first..).filter(|(_, number)| *number > self.cursor);
+        let entries = following.map(|(bytes, number)| codec.entry_from_bytes(codec.position(number), bytes));
         let entries: Result<_, _> = entries.collect();
         let entries = entries.map_err(|what| Error::Damaged { key: key(batch.first).to_string(), what })?;
         Ok(Page { entries, more: More::Unknown })

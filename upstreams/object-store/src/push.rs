@@ -12,7 +12,7 @@ use crate::batch::{Nonce, key, write};
 use crate::error::Error;
 use crate::pull::Pages;
 use crate::stand::Stand;
-use crate::{MAX_EVENTS, ObjectStoreUpstream};
+use crate::{MAX_BYTES, MAX_EVENTS, ObjectStoreUpstream};
 
 impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
     fn nonce(&self) -> Nonce {
@@ -49,7 +49,7 @@ impl<L: Log, C: Codec<L>, T: Timer> ObjectStoreUpstream<L, C, T> {
 
     /// Checks that the events are numbered on from `base`.
     fn numbered(&self, base: u64, batch: &Batch<L>) -> Result<(), Error> {
-        for (before, entry) in (base..).zip(&batch.entries) {
+        for (entry, before) in batch.entries.iter().zip(base..) {
             let (expected, got) = (before.saturating_add(1), self.codec.number(L::position(entry)));
             if got != expected || got == u64::MAX {
                 return Err(Error::Numbers { expected, got });
@@ -69,6 +69,12 @@ impl<L: Log, C: Codec<L>, T: Timer> AsyncUpstream<L> for ObjectStoreUpstream<L, 
             let error = format!("expected at most {MAX_EVENTS} events in a batch, got {count}").into();
             return Err(PushError::TooLarge { error });
         }
+        let events: Vec<_> = batch.entries.iter().map(|entry| self.codec.entry_to_bytes(entry)).collect();
+        let bytes: usize = events.iter().map(Vec::len).sum();
+        if bytes > MAX_BYTES {
+            let error = format!("expected at most {MAX_BYTES} bytes in a batch, got {bytes}").into();
+            return Err(PushError::TooLarge { error });
+        }
         let wait = self.turns.wait();
         if !wait.is_zero() {
             self.timer.sleep(wait).await;
@@ -77,7 +83,7 @@ impl<L: Log, C: Codec<L>, T: Timer> AsyncUpstream<L> for ObjectStoreUpstream<L, 
             return Err(self.behind());
         }
         let (nonce, first) = (self.nonce(), base + 1);
-        let payload = write(&nonce, batch.entries.iter().map(|entry| self.codec.entry_to_bytes(entry)));
+        let payload = write(&nonce, events.into_iter());
         let begun = Instant::now();
         let put = self.store.put_opts(&key(first), payload, PutMode::Create.into()).await;
         self.turns.answered(begun, put.is_ok());

@@ -12,7 +12,7 @@ use latchwork::upstream::{AsyncUpstream, FatalKind, PullError, PushError};
 use latchwork_object_store::object_store::memory::InMemory;
 use latchwork_object_store::object_store::path::Path;
 use latchwork_object_store::object_store::{self, *};
-use latchwork_object_store::{Error, MAX_EVENTS};
+use latchwork_object_store::{Error, MAX_BYTES, MAX_EVENTS};
 
 use crate::common::{Client, batch, client, pull, push};
 
@@ -245,6 +245,11 @@ async fn push_of_events_that_are_not_numbered_on_is_fatal() {
     let outcome = AsyncUpstream::push(&one, &gap).await;
     let Err(PushError::Fatal { kind: FatalKind::Other, error }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(error.to_string(), "expected a batch with event 5 next, got 6");
+    // No event can follow that one.
+    let mut last = batch(3, &["d"]);
+    (last.base, last.entries[0].position) = (u64::MAX - 1, u64::MAX);
+    let outcome = AsyncUpstream::push(&one, &last).await;
+    assert!(matches!(outcome, Err(PushError::Fatal { kind: FatalKind::Other, .. })), "{outcome:?}");
     assert_eq!(pull(&one, 0).await.unwrap().concat(), "abc");
 }
 
@@ -313,6 +318,49 @@ async fn push_of_more_events_than_a_batch_may_have_is_too_large() {
     assert_eq!(fresh, ["x"], "a cursor in the middle of the largest batch");
     let outcome = push(&one, last - 1, &["y"]).await;
     assert!(matches!(outcome, Err(PushError::Behind { head: None })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn push_of_more_bytes_than_a_batch_may_have_is_too_large() {
+    let (store, one) = two().await;
+    let half = "x".repeat(MAX_BYTES / 2);
+    let outcome = push(&one, 3, &[&half, &half, "x"]).await;
+    let Err(PushError::TooLarge { error }) = outcome else { panic!("it is not too large") };
+    assert_eq!(error.to_string(), "expected at most 134217728 bytes in a batch, got 134217729");
+    push(&one, 3, &[&half, &half]).await.unwrap();
+    assert_eq!(pull(&new(&store), 4).await.unwrap()[0].len(), half.len());
+}
+
+#[tokio::test]
+async fn push_of_the_client_that_has_marked_the_store_does_not_ask_whose_it_is() {
+    let store = Faulty::default();
+    let one = new(&store);
+    push(&one, 0, &["a"]).await.unwrap();
+    store.fails(Fault::Get(timed_out));
+    push(&one, 1, &["b"]).await.unwrap();
+}
+
+/// Nothing can be made there, not even by root.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn push_and_pull_on_a_disk_that_may_not_be_written_are_fatal() {
+    let one = client(Arc::new(local::LocalFileSystem::new_with_prefix("/sys").unwrap()), "todos");
+    let outcome = push(&one, 0, &["a"]).await;
+    assert!(matches!(outcome, Err(PushError::Fatal { kind: FatalKind::Other, .. })), "{outcome:?}");
+    let pulled = pull(&one, 0).await;
+    assert!(matches!(pulled, Err(PullError::Fatal { kind: FatalKind::Other, .. })), "{pulled:?}");
+}
+
+#[tokio::test]
+async fn an_identity_may_be_any_text() {
+    for identity in ["", "it's \"todos\"/../%00", "\u{e4}\0"] {
+        let store = Faulty::default();
+        push(&client(Arc::new(store.clone()), identity), 0, &["a"]).await.unwrap();
+        assert_eq!(pull(&client(Arc::new(store.clone()), identity), 0).await.unwrap(), ["a"]);
+        let pulled = pull(&new(&store), 0).await;
+        let Err(PullError::Fatal { kind: FatalKind::IdentityMismatch, error }) = pulled else { panic!("{pulled:?}") };
+        assert_eq!(error.to_string(), format!("expected the upstream \"todos\", got {identity:?}"));
+    }
 }
 
 #[tokio::test]
