@@ -157,6 +157,9 @@ use self::session::{Connector, Link, Session, Told};
 /// after a larger one; a value takes several times its size there while it is written.
 pub const MAX_PUSH_BYTES: usize = 128 << 20;
 
+/// A page of a pull ends with the event that brings it to so many bytes: a client has the whole page in memory.
+const PAGE_BYTES: i64 = 16 << 20;
+
 /// How long one whose push was taken waits for those that came too late. It is longer than the replicator has such a push wait
 /// ([`contention`](latchwork::protocol::Settings::contention)).
 const GIVE_WAY: Duration = Duration::from_millis(50);
@@ -260,7 +263,8 @@ impl<L, C> PostgresUpstream<L, C> {
         Self { poll, ..self }
     }
 
-    /// Sets how many events a page of a pull has at most. 500 by default.
+    /// Sets how many events a page of a pull has at most. 500 by default. A page has fewer if they are large: it ends with the
+    /// event that brings it to 16 MiB.
     #[must_use]
     pub fn page(self, events: NonZeroU32) -> Self {
         Self { page: events, ..self }
@@ -348,7 +352,7 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
     /// The page that follows `cursor`, and the log's head.
     async fn read(&self, session: &Arc<Session>, cursor: u64) -> Result<(Page<L::Entry>, u64), Error> {
         let (after, limit) = (bigint(cursor)?, i64::from(self.page.get()));
-        let rows = session.query(&[&self.name, &after, &limit]).await?;
+        let rows = session.query(&[&self.name, &after, &limit, &PAGE_BYTES]).await?;
         let first = rows.first().ok_or_else(|| self.no_log())?;
         let head = number(first, 1)?;
         self.check(first.try_get(0)?, head, cursor)?;

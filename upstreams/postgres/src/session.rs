@@ -44,11 +44,15 @@ pub const APPEND: &str = include_str!("append.sql");
 /// Why an append did nothing.
 const HEAD: &str = "SELECT identity::text, head FROM latchwork_logs WHERE name = $1";
 
-/// One row for each event, and one without if there is none.
+/// One row for each event, and one without if there is none. An event is in it if those before it have fewer bytes than that.
 pub const READ: &str = "
     SELECT identity::text, head, page.number, page.event
     FROM latchwork_logs LEFT JOIN LATERAL (
-        SELECT number, event FROM latchwork_events WHERE log = id AND number > $2 ORDER BY number LIMIT $3
+        SELECT number, event FROM (
+            SELECT number, event, sum(octet_length(event)) OVER (ORDER BY number ROWS UNBOUNDED PRECEDING)
+                - octet_length(event) AS before
+            FROM latchwork_events WHERE log = id AND number > $2 ORDER BY number LIMIT $3
+        ) AS measured WHERE before < $4
     ) AS page ON true
     WHERE name = $1 ORDER BY page.number";
 

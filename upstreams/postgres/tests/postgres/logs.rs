@@ -30,6 +30,7 @@ async fn upstream_is_a_log_as_clients_take_it_for() {
     Box::pin(one_of_many_pushers_wins(url)).await;
     numbers_are_checked(url).await;
     pages_come_in_order(url).await;
+    pages_of_large_events_are_short(url).await;
     Box::pin(news_come_at_once(url)).await;
     news_that_are_not_told_are_found(url).await;
     Box::pin(connections_are_shared(url)).await;
@@ -97,6 +98,17 @@ async fn pages_come_in_order(url: &str) {
     assert_eq!(page(&mut pull).await, (vec!["1".into(), "2".into()], More::Events(3)));
     assert_eq!(page(&mut pull).await, (vec!["3".into(), "4".into()], More::Events(1)));
     assert_eq!(page(&mut pull).await, (vec!["5".into()], More::None));
+}
+
+async fn pages_of_large_events_are_short(url: &str) {
+    let upstream = log(url, "large").await;
+    let large = "x".repeat(9 << 20);
+    push(&upstream, 0, &["1", &large, &large, "4", &large, "6"]).await.unwrap();
+    let mut pull = upstream.pull(0);
+    for (count, more) in [(3, More::Events(3)), (3, More::None)] {
+        let (texts, left) = page(&mut pull).await;
+        assert_eq!((texts.len(), left), (count, more));
+    }
 }
 
 async fn news_come_at_once(url: &str) {
