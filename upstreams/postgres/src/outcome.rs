@@ -130,6 +130,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_pull_is_fatal_where_a_push_would_send_less() {
+        let pulled = of_pull(Error::TooLarge { bytes: 2, limit: 1 });
+        assert!(matches!(pulled, PullError::Fatal { kind: FatalKind::Other, .. }), "{pulled}");
+    }
+
+    #[test]
     fn of_code_says_of_each_code_what_the_table_says() {
         for code in ["08006", "25006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P03", "58030", "26000"]
         {

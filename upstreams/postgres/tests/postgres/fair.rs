@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use latchwork::protocol::Direction;
+use latchwork::upstream::{AsyncPull, AsyncUpstream};
 use latchwork::{Replicator, Settled};
 use latchwork_postgres::Database;
 use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Text, config};
+use crate::common::{Log, Text, config, log, push, word};
 
 const ROUNDS: u32 = 5;
 
@@ -24,6 +25,64 @@ fn client(url: &str, identity: &str) -> Replicator<Log> {
     let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream).build_async(sleep);
     tokio::spawn(driver);
     replicator
+}
+
+#[tokio::test]
+async fn push_gives_way_to_another_that_was_late() {
+    const ROUNDS: u64 = 10;
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let [one, other] = [log(&server.url(), "todos").await, log(&server.url(), "todos").await];
+    let mut hears = one.pull(0);
+    assert!(hears.next_page().await.unwrap().unwrap().entries.is_empty());
+    let mut gave_way = 0;
+    for base in (0..2 * ROUNDS).step_by(2) {
+        push(&one, base, &["taken"]).await.unwrap();
+        assert_eq!(word(&push(&other, base, &["late"]).await), format!("behind Some({})", base + 1));
+        let later = async {
+            sleep(Duration::from_millis(10)).await;
+            push(&other, base + 1, &["late"]).await
+        };
+        let (first, second) = tokio::join!(push(&one, base + 1, &["next"]), later);
+        assert!(first.is_ok() != second.is_ok(), "{first:?}, {second:?}");
+        gave_way += u64::from(second.is_ok());
+    }
+    // It may not have heard of the late one, or that one may have been slow.
+    assert!(gave_way > ROUNDS / 2, "{gave_way} times of {ROUNDS}");
+}
+
+/// Half of these pushes wait for no other client, which would take 50 ms.
+fn are_quick(mut took: Vec<Duration>) {
+    took.sort();
+    assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
+}
+
+#[tokio::test]
+async fn push_gives_way_once_to_another_that_was_late_and_never_to_its_own_client() {
+    const ROUNDS: u64 = 20;
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let [one, other] = [log(&server.url(), "todos").await, log(&server.url(), "todos").await];
+    let mut hears = one.pull(0);
+    assert!(hears.next_page().await.unwrap().unwrap().entries.is_empty());
+    let timed = async |base| {
+        let begun = Instant::now();
+        push(&one, base, &["x"]).await.unwrap();
+        begun.elapsed()
+    };
+    push(&one, 0, &["x"]).await.unwrap();
+    assert_eq!(word(&push(&other, 0, &["late"]).await), "behind Some(1)");
+    let mut took = Vec::new();
+    for base in 1..ROUNDS {
+        took.push(timed(base).await);
+    }
+    are_quick(took);
+
+    let mut took = Vec::new();
+    for base in (ROUNDS..3 * ROUNDS).step_by(2) {
+        assert_eq!(word(&push(&one, 0, &["late"]).await), format!("behind Some({base})"));
+        push(&one, base, &["x"]).await.unwrap();
+        took.push(timed(base + 1).await);
+    }
+    are_quick(took);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use latchwork::contract::{Broken, Contract};
 use latchwork::log::{MemoryEntry, MemoryLog};
-use latchwork::upstream::{AsyncPull, AsyncUpstream, BoxError, Codec, More};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, BoxError, Codec, More, PullError};
 use latchwork_postgres::{Database, Pull};
 use servers::or_skip;
 use servers::postgres::Postgres;
@@ -31,6 +31,7 @@ async fn upstream_is_a_log_as_clients_take_it_for() {
     numbers_are_checked(url).await;
     pages_come_in_order(url).await;
     pages_of_large_events_are_short(url).await;
+    names_and_identities_are_any_text(url).await;
     Box::pin(news_come_at_once(url)).await;
     news_that_are_not_told_are_found(url).await;
     Box::pin(connections_are_shared(url)).await;
@@ -92,7 +93,7 @@ async fn numbers_are_checked(url: &str) {
 }
 
 async fn pages_come_in_order(url: &str) {
-    let upstream = log(url, "pages").await.page(2.try_into().unwrap());
+    let upstream = log(url, "pages").await.page(2.try_into().unwrap()).poll(Duration::from_secs(600));
     push(&upstream, 0, &["1", "2", "3", "4", "5"]).await.unwrap();
     let mut pull = upstream.pull(0);
     assert_eq!(page(&mut pull).await, (vec!["1".into(), "2".into()], More::Events(3)));
@@ -109,6 +110,25 @@ async fn pages_of_large_events_are_short(url: &str) {
         let (texts, left) = page(&mut pull).await;
         assert_eq!((texts.len(), left), (count, more));
     }
+}
+
+async fn names_and_identities_are_any_text(url: &str) {
+    let database = Database::new(config(url));
+    for name in ["", "it's \"a\"; DROP TABLE latchwork_logs --"] {
+        let identity = database.create_log(name).await.unwrap();
+        let upstream = database.upstream::<Log, _>(name, identity, Text);
+        assert_eq!(word(&push(&upstream, 0, &["x"]).await), "taken", "{name}");
+        assert_eq!(texts(&upstream).await, ["x"]);
+        for identity in ["", "it's \"another\"; NOTIFY latchwork_ --", "\u{e4}"] {
+            let other = database.upstream::<Log, _>(name, identity, Text);
+            assert_eq!(word(&push(&other, 1, &["y"]).await), "fatal IdentityMismatch", "{identity}");
+            assert_eq!(word_of_pull(&pull(&other, 1).await), "fatal IdentityMismatch", "{identity}");
+        }
+    }
+    // PostgreSQL has no such text.
+    let upstream = database.upstream::<Log, _>("\0", "\0", Text);
+    assert_eq!(word(&push(&upstream, 0, &["x"]).await), "fatal Other");
+    assert_eq!(word_of_pull(&pull(&upstream, 0).await), "fatal Other");
 }
 
 async fn news_come_at_once(url: &str) {
@@ -171,13 +191,18 @@ async fn silent_connections_are_given_up(server: &Postgres) {
     let (url, sql) = (server.url(), admin(&server.url()).await);
     let upstream = log(&format!("{url}?connect_timeout=1&application_name=silent"), "silent").await;
     push(&upstream, 0, &["one"]).await.unwrap();
+    // It is looked at each time: first at one that is well.
+    sql.batch_execute("BEGIN; SELECT * FROM latchwork_logs FOR UPDATE").await.unwrap();
+    assert!(timeout(Duration::from_millis(100), upstream.push(&batch(1, &["dropped"]))).await.is_err());
+    sql.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(word(&push(&upstream, 2, &["next"]).await), "taken");
     let session = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'silent'";
     let session: String = sql.query_one(session, &[]).await.unwrap().get(0);
     let signal = |name| assert!(Command::new("kill").args(["-s", name, &session]).status().unwrap().success());
     signal("STOP");
     let begun = Instant::now();
     // Each is dropped at its deadline, but the one that is there as the session is given up.
-    let pushes = async || timeout(Duration::from_millis(100), upstream.push(&batch(1, &["two"]))).await;
+    let pushes = async || timeout(Duration::from_millis(100), upstream.push(&batch(3, &["last"]))).await;
     while !matches!(pushes().await, Ok(Ok(()))) {
         assert!(begun.elapsed() < Duration::from_secs(10), "each push goes the same way");
     }
@@ -188,7 +213,20 @@ async fn silent_connections_are_given_up(server: &Postgres) {
     while sql.query_opt(ends, &[&session]).await.unwrap().is_some() {
         sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(texts(&upstream).await, ["one", "two"]);
+    assert_eq!(texts(&upstream).await, ["one", "dropped", "next", "last"]);
+
+    // A pull that waits on a session is told that it was given up for another pull's sake.
+    let upstream = upstream.poll(Duration::from_secs(600));
+    let mut waits = upstream.pull(4);
+    assert_eq!(page(&mut waits).await, (vec![], More::None));
+    let session = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'silent' AND query LIKE '%page%'";
+    let session: String = sql.query_one(session, &[]).await.unwrap().get(0);
+    let signal = |name| assert!(Command::new("kill").args(["-s", name, &session]).status().unwrap().success());
+    signal("STOP");
+    assert!(timeout(Duration::from_millis(100), upstream.pull(0).next_page()).await.is_err());
+    let told = timeout(Duration::from_secs(10), waits.next_page()).await.expect("it is told").unwrap();
+    assert!(matches!(told, Err(PullError::Unavailable { .. })), "{told:?}");
+    signal("CONT");
 }
 
 /// Numbers as events, for the contract.

@@ -4,14 +4,14 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use latchwork::contract::{Proxy, Way};
-use latchwork::upstream::{FatalKind, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, FatalKind, PullError, PushError};
 use latchwork_postgres::tokio_postgres::Client;
 use latchwork_postgres::{Database, Error, MAX_PUSH_BYTES};
 use servers::postgres::{Postgres, WITH_PASSWORD};
 use servers::{free_ports, or_skip};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::common::{Text, Upstream, admin, config, log, pull, push, texts, through, word, word_of_pull};
 
@@ -48,6 +48,9 @@ async fn push_and_pull_are_unavailable_without_a_session() {
     let port = free_ports(1)[0];
     let refused = unknown(&format!("postgres://postgres@127.0.0.1:{port}/postgres"));
     assert_eq!(both(&refused, 0).await, ["unavailable", "unavailable"]);
+    for (bytes, outcome) in [(MAX_PUSH_BYTES, "unavailable"), (MAX_PUSH_BYTES + 1, "too large")] {
+        assert_eq!(word(&push(&refused, 0, &[&"x".repeat(bytes)]).await), outcome, "{bytes}");
+    }
     for code in ["57P03", "53300", "08004"] {
         assert_eq!(both(&unknown(&refuses(code).await), 0).await, ["unavailable", "unavailable"], "{code}");
     }
@@ -146,7 +149,9 @@ async fn heads(url: &str, sql: &Client, upstream: &Upstream) {
     assert_eq!(both(&unknown(url), 0).await, ["fatal Other", "fatal Other"]);
     let database = Database::new(config(url));
     let other = database.upstream("todos", "7f3e0000-0000-0000-0000-000000000000", Text);
-    assert_eq!(both(&other, 3).await, ["fatal IdentityMismatch", "fatal IdentityMismatch"]);
+    for base in [3, 9] {
+        assert_eq!(both(&other, base).await, ["fatal IdentityMismatch", "fatal IdentityMismatch"], "{base}");
+    }
 
     // A backup, which the server is restored from while a client is ahead.
     sql.batch_execute("CREATE DATABASE backup").await.unwrap();
@@ -226,14 +231,13 @@ async fn raised(sql: &Client, upstream: &Upstream) {
 
 async fn limits(url: &str, sql: &Client, upstream: &Upstream) {
     let head = texts(upstream).await.len() as u64;
-    let large = "x".repeat(MAX_PUSH_BYTES + 1);
-    assert_eq!(word(&push(upstream, head, &[&large]).await), "too large");
     for limit in ["lock_timeout", "statement_timeout"] {
         sql.batch_execute(&format!("ALTER ROLE postgres SET {limit} = '50ms'")).await.unwrap();
         let upstream = log(url, "todos").await;
         assert_eq!(while_blocked(url, &upstream, head, async |_, _| ()).await, "unavailable", "{limit}");
         sql.batch_execute(&format!("ALTER ROLE postgres RESET {limit}")).await.unwrap();
     }
+    idle_sessions_are_ended(url, sql).await;
     // A session has what a log needs, whatever the database is set to.
     let settings = "CREATE TABLE seen (setting text);
         ALTER DATABASE postgres SET synchronous_commit = off;
@@ -256,6 +260,26 @@ async fn limits(url: &str, sql: &Client, upstream: &Upstream) {
     sql.batch_execute("SET default_transaction_read_only = off; ALTER DATABASE postgres RESET ALL").await.unwrap();
     // The session that could only read has ended.
     assert_eq!(word(&push(&read_only, head + 1, &["again"]).await), "taken");
+}
+
+/// A server that ends sessions to which nothing is said for so long: a pull says so, and goes on with another one.
+async fn idle_sessions_are_ended(url: &str, sql: &Client) {
+    if sql.batch_execute("ALTER ROLE postgres SET idle_session_timeout = '200ms'").await.is_err() {
+        // PostgreSQL 13.
+        return;
+    }
+    let idle = "SELECT FROM pg_stat_activity WHERE application_name = 'idle'";
+    let upstream = log(&format!("{url}?application_name=idle"), "idle").await.poll(Duration::from_secs(600));
+    let mut waiting = upstream.pull(0);
+    assert!(waiting.next_page().await.unwrap().unwrap().entries.is_empty());
+    let ended = timeout(Duration::from_secs(20), waiting.next_page()).await.expect("it is told").unwrap();
+    let Err(PullError::Unavailable { error, .. }) = ended else { panic!("it goes on") };
+    assert!(error.to_string().contains("idle-session timeout (57P05)"), "{error}");
+    assert_eq!(both(&upstream, 0).await, ["taken", "1 events"]);
+    sql.batch_execute("ALTER ROLE postgres RESET idle_session_timeout").await.unwrap();
+    while !sql.query(idle, &[]).await.unwrap().is_empty() {
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn changed_tables(url: &str, sql: &Client, upstream: &Upstream) {

@@ -25,7 +25,7 @@ struct Between {
 
 #[derive(Default)]
 struct Said {
-    /// What the next request is answered with, in the server's place.
+    /// What the next request is answered with, in the server's place; with nothing, the connection ends.
     next: Option<Vec<u8>>,
     /// All that the server has said.
     by_server: Vec<u8>,
@@ -78,8 +78,10 @@ async fn passes_on(mut client: TcpStream, server: SocketAddr, said: Arc<Mutex<Sa
                 let request = request.get(..length.ok()?).filter(|request| !request.is_empty())?;
                 let answer = said.lock().unwrap().next.take();
                 if let Some(answer) = answer {
-                    client.write_all(&answer).await.ok()?;
-                    client.read_u8().await.ok()?;
+                    if !answer.is_empty() {
+                        client.write_all(&answer).await.ok()?;
+                        client.read_u8().await.ok()?;
+                    }
                     return None;
                 }
                 server.write_all(request).await.ok()?;
@@ -108,6 +110,17 @@ async fn a_session_that_the_server_ends_is_not_used_again_though_its_connection_
     between.ends_next();
     assert_eq!(word_of_pull(&pull(&upstream, 0).await), "unavailable");
     assert_eq!(word_of_pull(&pull(&upstream, 0).await), "2 events");
+}
+
+#[tokio::test]
+async fn a_pull_that_begins_on_a_session_that_has_ended_begins_on_another() {
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let between = Between::of(&server).await;
+    let upstream = log(&between.url(), "todos").await;
+    assert_eq!(word_of_pull(&pull(&upstream, 0).await), "0 events");
+    // What has ended it comes when something is sent.
+    between.said.lock().unwrap().next = Some(Vec::new());
+    assert_eq!(word_of_pull(&pull(&upstream, 0).await), "0 events");
 }
 
 /// The next page of a pull, which has so many events.
