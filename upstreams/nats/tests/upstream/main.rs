@@ -5,5 +5,6 @@ mod chaos;
 mod common;
 mod contract;
 mod deposed;
+mod fair;
 mod forms;
 mod outcomes;
