@@ -293,7 +293,10 @@ async fn stream_info(connection: &Connection, name: &str) -> Result<Info, Error>
         Ok(Response::<Info>::Ok(info)) if cluster::speaks_for_it(info.cluster.as_ref()) => Ok(info),
         Ok(Response::Ok(info)) => {
             let last = info.state.last_sequence;
-            Err(no_answer(WHAT, format!("a server that does not lead it says that message {last} is the last one")))
+            let leader = info.cluster.and_then(|cluster| cluster.leader).filter(|leader| !leader.is_empty());
+            let knows = leader.map_or_else(|| "none".to_owned(), |leader| format!("{leader} alone"));
+            let why = format!("a server that knows {knows} to lead it says that message {last} is the last one");
+            Err(no_answer(WHAT, why))
         }
         Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
             Err(Error::NoStream { stream: name.to_owned() })

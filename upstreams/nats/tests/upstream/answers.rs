@@ -95,7 +95,7 @@ async fn a_pull_says_who_has_answered_where_no_server_leads() {
         }
     };
     let says = says().await.to_string();
-    assert_eq!(says, "the stream's state: a server that does not lead it says that message 1 is the last one");
+    assert_eq!(says, "the stream's state: a server that knows none to lead it says that message 1 is the last one");
 }
 
 #[tokio::test]
