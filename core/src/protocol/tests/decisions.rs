@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::{Log as _, Merged};
-use crate::protocol::{DecisionError, Direction, Failure, Push, WaitingOn};
+use crate::protocol::{DecisionError, Direction, Failure, Push, Spent, WaitingOn};
 
 fn refusal() -> WaitingOn {
     WaitingOn::Owner(Failure::Rejected { error: "invalid".into() })
@@ -62,6 +62,12 @@ fn what_is_refused_moves_with_what_is_confirmed_before_it_and_is_forgotten_with_
     assert_eq!(pulled(&[1, 2]), Some(0));
     assert_eq!(pulled(&[1, 2, 3]), None, "upstream has taken it all the same");
     assert_eq!(pulled(&[1, 2, 3, 4]), None);
+    // And with what the log gives up, counted without the confirmed one.
+    let given_up = |dropped: usize| {
+        let protocol = refused(3).then(|it| it.settles(1, &[dropped], &mut Spent::default()));
+        protocol.rejected().map(|(index, _)| index)
+    };
+    assert_eq!([0, 1, 2, 3].map(given_up), [Some(1), Some(1), None, Some(2)]);
 }
 
 #[test]
@@ -308,6 +314,12 @@ fn reset_with_sends_nothing_again_that_upstream_may_have() {
     let _former = protocol.reset_with(MemoryLog::new().with_pending(5, [1, 2]));
     let _behind = protocol.answer(batch, behind(None), ms(0));
     assert_eq!(next(&protocol, ms(0)), [1, 2]);
+    // One that has the first of them, and may have been made before the second was taken: no more is in doubt than is pending.
+    let mut protocol = live([1, 2]).then(|it| it.push_once(uncertain(), ms(0)));
+    let _former = protocol.reset_with(MemoryLog::new().with_pending(1, [2]));
+    protocol.commit(vec![3]).expect("it has a number");
+    assert_eq!(protocol.sent(), 1);
+    assert!(protocol.give_up(1..2).is_ok(), "it was not sent");
 }
 
 fn idempotent<const N: usize>(pending: [u64; N]) -> Core {

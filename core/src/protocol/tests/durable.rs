@@ -272,6 +272,12 @@ fn note_anew_tells_the_journal_what_there_is() {
     assert!(protocol.sends().is_empty());
     let _effects = protocol.restart();
     assert_eq!((protocol.write().len(), protocol.sends()), (1, vec![1, 2]));
+    // Once: the next failure is not about the log.
+    protocol.commits(vec![3]);
+    let changes = protocol.begin_write();
+    let _effects = protocol.not_written(changes, full());
+    let _effects = protocol.restart();
+    assert_eq!(protocol.write().len(), 1);
 }
 
 #[test]
