@@ -626,6 +626,20 @@ mod tests {
     }
 
     #[test]
+    fn realign_counts_what_a_log_that_panicked_has_appended_as_a_commit_without_a_ticket() {
+        if IN_MODEL {
+            return;
+        }
+        let (mut log, mut tickets) = (MemoryLog::new().with_pending(0, 0..3), Tickets::new(0, false));
+        let (first, _) = tickets.issue(1, 1);
+        wake_all(tickets.realign(2));
+        let (last, _) = tickets.issue(1, 3);
+        assert_eq!([1, 2].map(|index| tickets.knows_commit_of(index)), [false, true]);
+        merge(&mut log, &mut tickets, 2, &[]);
+        assert_eq!(settled(&[first, last]), [Some(Settled::Confirmed(1)), None]);
+    }
+
+    #[test]
     fn a_commit_between_two_may_settle_before_them() {
         if IN_MODEL {
             return;
