@@ -101,7 +101,11 @@ fn push_of_a_batch_that_others_overtake_is_behind_and_has_left_the_log() {
 fn push_of_a_batch_that_is_overtaken_in_flight_is_behind_once_the_call_has_ended() {
     for fault in [Fault::Delay(Duration::from_millis(30)), Fault::Hang, Fault::DisconnectBefore] {
         let server = Memory::new(0);
-        let (leader, upstream) = leader(&server);
+        // It does not try again before the others' event has come.
+        let patient = Backoff::new(MOMENT, MOMENT);
+        let leader = Replicator::builder(Log::rebasing(), server.clone()).backoff(patient).spawn().unwrap();
+        leader.caught_up().wait().unwrap();
+        let upstream = leader.as_upstream(count(10));
         server.fail_push(fault);
         let updates = leader.updates();
         let pushed = push(&upstream, 0, &["a"]);
