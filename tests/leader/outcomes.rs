@@ -385,12 +385,14 @@ fn a_session_that_is_ahead_waits_until_the_leader_has_caught_up() {
         server.fail_pull(Fault::Delay(Duration::from_millis(30)));
         let leader = Replicator::builder(Log::new(), server.clone()).spawn().unwrap();
         let upstream = leader.as_upstream(count(10));
-        let (pulled, pushed) = (pulled(&upstream, 1), push(&upstream, 1, &["b"]).join().unwrap());
+        let pushing = push(&upstream, 1, &["b"]);
+        let (pulled, pushed) = (pulled(&upstream, 1), pushing.join().unwrap());
         if events.is_empty() {
             assert!(matches!(pulled, Err(PullError::Fatal { kind: FatalKind::WentBack, .. })), "{pulled:?}");
             assert_eq!(behind(&pushed), Some(0), "the session finds out that upstream has gone back");
         } else {
-            assert!(pulled.is_ok_and(|events| events.is_empty()) && pushed.is_ok());
+            // The push may be faster than the pull.
+            assert!(pulled.is_ok_and(|events| ["b"].starts_with(&events)) && pushed.is_ok(), "{pushed:?}");
         }
     }
 }
