@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use latchwork::Replicator;
@@ -11,8 +14,8 @@ use latchwork::log::Merged;
 use latchwork::protocol::{Failure, WaitingOn};
 use latchwork::replicator::Status;
 use latchwork::upstream::Memory;
-use latchwork_sqlite::rusqlite::{Connection, Transaction};
-use latchwork_sqlite::{APPLICATION_ID, Error, Identity, SqliteJournal};
+use latchwork_sqlite::rusqlite::{self, Connection, Transaction, ffi};
+use latchwork_sqlite::{APPLICATION_ID, BoxError, Error, Identity, SqliteJournal, Tables};
 use tempfile::TempDir;
 
 use crate::common::{ALICE, Log, Numbers, Told, committed, held, open, open_with, pending};
@@ -57,6 +60,7 @@ fn open_makes_a_file_that_says_what_it_is() {
     let (journal, _) = open(&path).unwrap();
     let full: u32 = journal.connection().pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
     assert_eq!(full, 2);
+    assert!(journal.connection().pragma_query_value(None, "fullfsync", |row| row.get::<_, bool>(0)).unwrap());
     assert_eq!(pending(&path), [1, 2]);
 }
 
@@ -79,17 +83,32 @@ fn open_refuses_what_is_no_database() {
     }
 }
 
+/// Beside it stands what a process left that was killed: to open the file would write that into it.
+#[test]
+fn open_refuses_what_is_no_database_beside_a_journal_of_sqlite() {
+    let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let theirs = Connection::open(live.path().join("theirs.db")).unwrap();
+    theirs.execute_batch("PRAGMA journal_mode = delete; PRAGMA cache_size = 2; CREATE TABLE theirs (x)").unwrap();
+    let rows = "WITH RECURSIVE rows (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows WHERE n < 200)";
+    theirs.execute_batch(&format!("INSERT INTO theirs {rows} SELECT randomblob(1000) FROM rows")).unwrap();
+    theirs.execute_batch("BEGIN; UPDATE theirs SET x = randomblob(1000)").unwrap();
+    fs::copy(live.path().join("theirs.db-journal"), dir.path().join("text-journal")).unwrap();
+    let path = dir.path().join("text");
+    fs::write(&path, "this is no database at all. ".repeat(20_000)).unwrap();
+    assert!(matches!(is_refused(&path, "is not a database"), Error::NotADatabase { .. }));
+}
+
 /// Also as a process left it that was killed: to open and close it would finish that process's work.
 #[test]
 fn open_refuses_a_database_of_another_application() {
     let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let theirs = Connection::open(live.path().join("theirs.db")).unwrap();
+    let theirs = Connection::open(live.path().join("a b%3f#?.db")).unwrap();
     theirs.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE theirs (x)").unwrap();
-    for name in ["theirs.db", "theirs.db-wal"] {
+    for name in ["a b%3f#?.db", "a b%3f#?.db-wal"] {
         fs::copy(live.path().join(name), dir.path().join(name)).unwrap();
     }
     let sentence = "is a database of another application: expected application id 0x4c774a6f, got 0x0";
-    let error = is_refused(&dir.path().join("theirs.db"), sentence);
+    let error = is_refused(&dir.path().join("a b%3f#?.db"), sentence);
     assert!(matches!(error, Error::OtherApplication { got: 0, .. }));
 }
 
@@ -130,6 +149,27 @@ fn open_and_write_say_that_another_process_keeps_the_file_locked() {
     other.execute_batch("ROLLBACK").unwrap();
     journal.write(&[told(1, &[3])]).unwrap();
     assert_eq!(pending(&path), [1, 2, 3]);
+}
+
+/// What it has read of the file before it waited would not be what is there then.
+#[test]
+fn open_and_write_wait_for_another_connection_that_writes() {
+    let (_dir, path) = made();
+    let (journal, _) = open(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let while_other_writes = |act: Box<dyn FnOnce() + Send>| {
+        other.execute_batch("BEGIN IMMEDIATE; INSERT INTO theirs VALUES (1)").unwrap();
+        let acts = thread::spawn(act);
+        // So long it has to come to where it waits; if it has not, it need not wait.
+        thread::sleep(Duration::from_millis(100));
+        other.execute_batch("COMMIT").unwrap();
+        acts.join().unwrap();
+    };
+    let mut journal = journal;
+    while_other_writes(Box::new(move || journal.write(&[told(1, &[3])]).unwrap()));
+    let at = path.clone();
+    while_other_writes(Box::new(move || assert_eq!(pending(&at), [1, 2, 3])));
 }
 
 #[test]
@@ -293,4 +333,48 @@ fn tables_that_fail_undo_everything_and_say_why() {
     journal.write(&[told(1, &[3])]).unwrap();
     assert!(journal.connection().prepare("SELECT * FROM mine").is_ok());
     assert_eq!(pending(&path), [1, 2, 3]);
+}
+
+/// If SQLite refuses them, it refuses all: the error is what it would be of the journal's own rows.
+#[test]
+fn tables_that_sqlite_refuses_are_told_from_those_that_are_wrong() {
+    let (_dir, path) = made();
+    for code in [ffi::SQLITE_FULL, ffi::SQLITE_BUSY, ffi::SQLITE_READONLY, ffi::SQLITE_CONSTRAINT] {
+        let tables = move |_: &Transaction<'_>, _: &[Told]| -> Result<(), BoxError> {
+            Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into())
+        };
+        let (mut journal, _) = open_with(&path, tables).unwrap();
+        let error = journal.write(&[told(1, &[3])]).unwrap_err();
+        let is_told = match code {
+            ffi::SQLITE_FULL => matches!(error, Error::Full { .. }),
+            ffi::SQLITE_BUSY => matches!(error, Error::Locked { .. }),
+            ffi::SQLITE_READONLY => matches!(error, Error::ReadOnly { .. }),
+            _ => matches!(error, Error::Tables { .. }),
+        };
+        assert!(is_told, "{code}: {error}");
+    }
+}
+
+/// What is pending is read for them as the journal is opened, and after a write that has failed.
+#[test]
+fn tables_are_loaded_again_after_a_write_that_has_failed_and_at_no_other_time() {
+    struct Loaded(Arc<AtomicUsize>);
+    impl Tables<Log> for Loaded {
+        fn load(&mut self, _: &Transaction<'_>, _: &latchwork_sqlite::Held<Log>) -> Result<(), BoxError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        fn write(&mut self, _: &Transaction<'_>, changes: &[Told]) -> Result<(), BoxError> {
+            if changes.len() > 1 { Err("one at a time".into()) } else { Ok(()) }
+        }
+    }
+    let (_dir, path) = made();
+    let loaded = Arc::new(AtomicUsize::new(0));
+    let (mut journal, _) = open_with(&path, Loaded(Arc::clone(&loaded))).unwrap();
+    let mut loads = |from: u64, to: u64| {
+        let changes: Vec<_> = (from..=to).map(|number| told(number, &[3])).collect();
+        (journal.write(&changes).is_ok(), loaded.load(Ordering::Relaxed))
+    };
+    assert_eq!([loads(1, 1), loads(2, 2)], [(true, 1); 2]);
+    assert_eq!([loads(3, 4), loads(3, 3), loads(4, 4)], [(false, 1), (true, 2), (true, 2)]);
 }
