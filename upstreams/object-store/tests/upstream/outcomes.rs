@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use latchwork::upstream::{AsyncUpstream, FatalKind, PullError, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, FatalKind, PullError, PushError};
 use latchwork_object_store::object_store::memory::InMemory;
 use latchwork_object_store::object_store::path::Path;
 use latchwork_object_store::object_store::{self, *};
 use latchwork_object_store::{Error, MAX_BYTES, MAX_EVENTS};
+use tokio::time::{Instant, sleep};
 
 use crate::common::{Client, batch, client, pull, push};
 
@@ -422,6 +424,24 @@ async fn a_pull_that_waits_finds_that_the_log_goes_back() {
     };
     assert!(matches!(error, PullError::Fatal { kind: FatalKind::WentBack, .. }), "{error:?}");
     assert!(next().await.is_none(), "an error is the last item");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_waits_looks_at_once_if_a_push_of_its_client_comes_too_late() {
+    let (store, one) = two().await;
+    let one = one.poll_interval(Duration::from_secs(600));
+    let mut pages = AsyncUpstream::pull(&one, 3);
+    assert!(pages.next_page().await.unwrap().unwrap().entries.is_empty());
+    push(&new(&store), 3, &["d"]).await.unwrap();
+    let begun = Instant::now();
+    let late = async {
+        sleep(Duration::from_secs(1)).await;
+        push(&one, 3, &["x"]).await
+    };
+    let (page, late) = tokio::join!(pages.next_page(), late);
+    assert!(matches!(late, Err(PushError::Behind { .. })), "{late:?}");
+    assert_eq!(page.unwrap().unwrap().entries.len(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
