@@ -71,7 +71,7 @@ impl Said {
 /// A connection, until it ends.
 async fn passes_on(mut client: TcpStream, server: SocketAddr, said: Arc<Mutex<Said>>) -> Option<()> {
     let mut server = TcpStream::connect(server).await.ok()?;
-    let [mut request, mut answer] = [[0; 1 << 16]; 2];
+    let [mut request, mut answer] = [[0; 1 << 12]; 2];
     loop {
         tokio::select! {
             length = client.read(&mut request) => {
