@@ -30,7 +30,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Display, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use latchwork::log::Log;
@@ -56,12 +56,16 @@ pub struct SqliteUpstream {
     page: usize,
     look_again: Duration,
     pushing: Mutex<Pushing>,
-    pulling: Mutex<Connection>,
+    /// The last batch that was taken, as it was sent: a pull that comes to it need not read it again.
+    sent: Mutex<Vec<Entry>>,
+    /// Opened by the first pull.
+    pulling: Mutex<Option<Connection>>,
     bell: Mutex<File>,
     /// Counts what the watcher heard.
     rung: Arc<Epoch>,
-    /// `None` where the system does not tell of changes, or not any more: then only looking again is left.
-    _watcher: Option<Mutex<RecommendedWatcher>>,
+    /// Begun by the first pull that waits. `None` where the system does not tell of changes, or not any more: then only looking
+    /// again is left.
+    watcher: OnceLock<Option<Mutex<RecommendedWatcher>>>,
     trail: Arc<Trail>,
 }
 
@@ -91,12 +95,10 @@ impl SqliteUpstream {
     pub fn open(path: &Path, page: usize) -> Result<Self, FileError> {
         let db = file::open(path, Kind::Upstream)?;
         let on_disk = on_disk(path).map_err(|error| file::explain_io(path, &error))?;
-        let pulling = file::open(path, Kind::Upstream)?;
         let id = identity(&db).map_err(|error| file::explain(path, &error))?;
         let bell_path = bell_path(path);
         let bell = OpenOptions::new().create(true).truncate(false).write(true).open(&bell_path);
         let bell = bell.map_err(|error| file::explain_io(&bell_path, &error))?;
-        let rung = Arc::new(Epoch::new());
         Ok(Self {
             path: path.to_owned(),
             id,
@@ -104,10 +106,11 @@ impl SqliteUpstream {
             page: page.max(1),
             look_again: LOOK_AGAIN,
             pushing: Mutex::new(Pushing { db, failed: None }),
-            pulling: Mutex::new(pulling),
+            sent: Mutex::default(),
+            pulling: Mutex::default(),
             bell: Mutex::new(bell),
-            _watcher: watch(&bell_path, Arc::clone(&rung)).map(Mutex::new).ok(),
-            rung,
+            watcher: OnceLock::new(),
+            rung: Arc::new(Epoch::new()),
             trail: Arc::default(),
         })
     }
@@ -128,6 +131,16 @@ impl SqliteUpstream {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Begins to listen. Returns whether it did so just now: then it has not heard what had rung before.
+    fn listens_anew(&self) -> bool {
+        let mut anew = false;
+        self.watcher.get_or_init(|| {
+            anew = true;
+            watch(&bell_path(&self.path), Arc::clone(&self.rung)).map(Mutex::new).ok()
+        });
+        anew
     }
 
     fn ring(&self) {
@@ -183,20 +196,44 @@ impl SqliteUpstream {
         if passes { Unfit::Now(error) } else { Unfit::ForGood(FatalKind::Other, error) }
     }
 
+    /// What follows `cursor`, if this client has just sent that.
+    fn sent_after(&self, cursor: u64) -> Option<Vec<Entry>> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = (cursor + 1).checked_sub(sent.first()?.position)?;
+        let rest = sent.get(usize::try_from(skipped).ok()?..)?;
+        (!rest.is_empty()).then(|| rest.iter().take(self.page).cloned().collect())
+    }
+
     /// What follows `cursor`, and how much is beyond.
     fn read(&self, cursor: u64) -> Result<Page<Entry>, Unfit> {
         let unfit = |error| self.unfit(&error);
-        let db = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pulling = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = match &mut *pulling {
+            Some(db) => db,
+            none => none.insert(file::open_made(&self.path, Kind::Upstream)?),
+        };
         // One transaction, so that all queries see the same events.
         let snapshot = db.unchecked_transaction().map_err(unfit)?;
         let head = self.look(&snapshot, cursor)?;
-        let entries = follow(&snapshot, cursor, self.page).map_err(unfit)?;
+        let entries = match self.sent_after(cursor) {
+            Some(sent) => sent,
+            None => follow(&snapshot, cursor, self.page).map_err(unfit)?,
+        };
         let last = entries.last().map_or(cursor, |entry| entry.position);
         let more = match head.saturating_sub(last) {
             0 => More::None,
             rest => More::Events(rest),
         };
         Ok(Page { entries, more })
+    }
+}
+
+impl From<FileError> for Unfit {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Locked(_) | FileError::Away(_) => Self::Now(error.into()),
+            _ => Self::ForGood(FatalKind::Other, error.into()),
+        }
     }
 }
 
@@ -246,6 +283,7 @@ where
             })
         })?;
         self.trail.at(Point::PushDurable);
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&batch.entries);
         self.ring();
         Ok(())
     }
@@ -289,6 +327,9 @@ impl Iterator for Pages<'_> {
                 }
             };
             if page.entries.is_empty() && self.caught_up {
+                if self.upstream.listens_anew() {
+                    continue;
+                }
                 let until = Instant::now() + *look_again;
                 let listen = || rung.past(seen).wait_or(self.interrupt, Some(until));
                 match trail.time(Activity::Listening, listen) {

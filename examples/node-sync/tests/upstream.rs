@@ -8,7 +8,7 @@ use std::time::Duration;
 use latchwork::contract::Contract;
 use latchwork::log::{Log, MemoryEntry, MemoryLog};
 use latchwork::protocol::{Failure, WaitingOn};
-use latchwork::upstream::{Batch, FatalKind, PullError, PushError, Upstream};
+use latchwork::upstream::{Batch, FatalKind, More, PullError, PushError, Upstream};
 use latchwork::{Interrupt, Replicator, Settled};
 use node_sync::check;
 use node_sync::client;
@@ -77,6 +77,38 @@ fn a_batch_is_taken_only_if_it_follows_the_head_and_whole_or_not_at_all() {
     assert_eq!(log(&path).len(), 2);
     push(2, entries[2..].to_vec()).unwrap();
     assert!(log(&path).into_iter().eq((1..=3).map(|seq| (seq, "alice".to_owned(), seq - 1))));
+}
+
+/// What a client has just sent it does not read from the file.
+#[test]
+fn a_client_that_has_sent_what_is_pulled_pulls_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || SqliteUpstream::open(&dir.path().join("upstream.db"), 2).unwrap();
+    let (alice, bob) = (open(), open());
+    let mut head = 0;
+    for (sender, name, count) in [(&bob, "bob", 1), (&alice, "alice", 2), (&alice, "alice", 5), (&bob, "bob", 2)] {
+        let numbers = head..head + count;
+        let entries = numbers.map(|number| MemoryEntry { position: number + 1, event: event(name, number) });
+        sender.push(&Batch::<Todos>::new(head, entries.collect()), &Interrupt::new()).unwrap();
+        head += count;
+        for cursor in 0..head {
+            let pulled = |upstream: &SqliteUpstream| {
+                let (interrupt, mut all) = (Interrupt::new(), Vec::new());
+                for page in Upstream::<Todos>::pull(upstream, cursor, &interrupt).map(Result::unwrap) {
+                    assert!((1..=2).contains(&page.entries.len()));
+                    all.extend(page.entries);
+                    match page.more {
+                        More::None => return all,
+                        more => assert_eq!(more, More::Events(head - cursor - all.len() as u64)),
+                    }
+                }
+                unreachable!("it does not end by itself")
+            };
+            let expected = pulled(&open());
+            assert_eq!(expected.len() as u64, head - cursor);
+            assert_eq!([pulled(&alice), pulled(&bob)], [expected.clone(), expected], "after {cursor} of {head}");
+        }
+    }
 }
 
 fn contract() -> Contract<Todos> {
