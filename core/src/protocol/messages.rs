@@ -98,6 +98,10 @@ pub enum PushError<P> {
     },
     /// Upstream refuses one event of the batch for good. The batch was **not** taken.
     ///
+    /// It is to be said only if upstream cannot have this event: since the batch follows its last one, or since it would never
+    /// have taken such an event. Otherwise the batch is [behind](Self::Behind): a process that crashed may have sent it, and to
+    /// give up what upstream has is to have it there and not here.
+    ///
     /// The events before it are sent without it. Then it blocks those behind it until the owner has
     /// [decided](super::Protocol::rejected) about it.
     #[error("upstream refuses event {index} of the batch: {error}")]
