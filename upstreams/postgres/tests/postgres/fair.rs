@@ -115,7 +115,8 @@ async fn a_push_of_a_backlog_is_not_overtaken_for_long_by_small_ones() {
         sleep(Duration::from_millis(300)).await;
         let begun = Instant::now();
         large.resume(Direction::Push);
-        timeout(LIMIT, ticket).await.expect("it is taken at some time");
+        let settled = timeout(LIMIT, ticket).await.expect("it is taken at some time");
+        assert!(matches!(settled, Settled::Confirmed(_)), "{settled:?}");
         took += begun.elapsed();
     }
     over.store(true, Ordering::Relaxed);
