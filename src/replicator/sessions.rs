@@ -126,11 +126,12 @@ impl<L: Log> Sessions<L> {
         let from = self.entries.partition_point(|entry| L::position(entry) <= cursor);
         let entries: Vec<_> = self.entries.range(from..).take(most).cloned().collect();
         let left = self.entries.len() - from - entries.len();
-        // A batch that no call waits for any more, since that was dropped, may be taken yet: a session that hears that there is
-        // nothing takes it that it was not.
+        // A session that hears that there is nothing takes it that nothing was taken of which it does not know. A leader that has
+        // not caught up does not know that either, and a batch that no call waits for any more, since that was dropped, may be
+        // taken yet.
         let undecided = self.guest.as_ref().is_some_and(|guest| Arc::strong_count(&guest.answer) == 1);
         let more = match left {
-            0 if self.stands.more || undecided => More::Unknown,
+            0 if !self.stands.caught_up || self.stands.more || undecided => More::Unknown,
             0 => More::None,
             left => More::Events(left as u64),
         };

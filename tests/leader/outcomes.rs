@@ -1,6 +1,7 @@
 //! What becomes of a session's push.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,10 @@ use latchwork::log::{Log as _, MemoryEntry, MemoryLog, MemoryLogError, Merged, W
 use latchwork::protocol::{Direction, Failure};
 use latchwork::replicator::{Matter, OnRejected};
 use latchwork::sync_state::Event;
-use latchwork::upstream::{Batch, FatalKind, Fault, Leader, LeaderError, Memory, More, PullError, PushError, Upstream};
-use latchwork::{Backoff, Cause, Interrupt, Replicator, SeqNum, Settled, SharedError, SyncState};
+use latchwork::upstream::{
+    Batch, FatalKind, Fault, Leader, LeaderError, Memory, More, Page, PullError, PushError, Upstream,
+};
+use latchwork::{Backoff, Cause, Interrupt, Latch, Replicator, SeqNum, Settled, SharedError, SyncState};
 
 type Log = MemoryLog<&'static str>;
 type Outcome = Result<(), PushError<u64>>;
@@ -245,6 +248,40 @@ fn a_pull_does_not_catch_up_before_it_is_known_what_becomes_of_a_push_that_was_i
     assert!(matches!(page, Some(Err(PullError::Unavailable { .. }))), "{page:?}");
     leader.resume(Direction::Push);
     assert_eq!(pulled(&upstream, 0).unwrap(), ["a"]);
+}
+
+/// Upstream is there, and does not say yet what it has.
+#[derive(Clone)]
+struct Late(Memory<Log>, Arc<Latch>);
+
+impl Upstream<Log> for Late {
+    fn push(&self, batch: &Batch<Log>, interrupt: &Interrupt) -> Result<(), PushError<u64>> {
+        Upstream::push(&self.0, batch, interrupt)
+    }
+
+    fn pull<'a>(
+        &'a self,
+        cursor: u64,
+        interrupt: &'a Interrupt,
+    ) -> impl Iterator<Item = Result<Page<MemoryEntry<&'static str>>, PullError>> + 'a {
+        let _interrupted = self.1.opened().wait_or(interrupt, None);
+        Upstream::pull(&self.0, cursor, interrupt)
+    }
+}
+
+/// A leader that was started again may have sent a session's batch before it crashed. It does not know of it, and must not tell
+/// the session that there is nothing.
+#[test]
+fn a_pull_does_not_catch_up_before_the_leader_has() {
+    let upstream = Late(Memory::new(0), Arc::new(Latch::new()));
+    upstream.0.append(entries(0, &["a"]));
+    let leader = Replicator::builder(Log::new(), upstream.clone()).spawn().unwrap();
+    let sessions = leader.as_upstream(count(10));
+    let bounded = Interrupt::with_deadline(Instant::now() + Duration::from_millis(30));
+    let page = Upstream::<Log>::pull(&sessions, 0, &bounded).next();
+    assert!(matches!(page, Some(Err(PullError::Unavailable { .. }))), "{page:?}");
+    upstream.1.open();
+    assert_eq!(pulled(&sessions, 0).unwrap(), ["a"]);
 }
 
 /// A leader and a session with the log that most engines take. What is pending in the session's is rebased, and the leader has
