@@ -352,12 +352,13 @@ impl<L: Subject> World<'_, L> {
 
     fn admit(&mut self, entries: &[Numbered]) -> TestCaseResult {
         let before = self.log.stands();
-        let verdict = self.model.push_verdict(entries);
+        let in_this = self.model.in_this_generation(entries);
+        let verdict = self.model.push_verdict(&in_this);
         let admitted = self.log.admit(entries.iter().map(|entry| L::entry(*entry)).collect());
         self.seen.tell(|| format!("admits {entries:?}: {admitted:?}"));
         match (verdict, admitted) {
             (Verdict::Taken, Ok(count)) => {
-                prop_assert_eq!(count, self.model.push(entries), "how many are to be sent");
+                prop_assert_eq!(count, self.model.push(&in_this), "how many are to be sent");
             }
             (Verdict::Refused(why), Err(_)) => {
                 self.seen.count(match why {

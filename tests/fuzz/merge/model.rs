@@ -144,7 +144,20 @@ impl Model {
         chain(self.head(), self.head().generation, items)
     }
 
-    /// What is to be said to events that others have numbered.
+    /// What others have numbered as it is admitted: with nothing to be sent pending, their generation is none of this log's, which
+    /// numbers what it rebases in one of its own.
+    pub fn in_this_generation(&self, entries: &[Numbered]) -> Vec<Numbered> {
+        let mut entries = entries.to_vec();
+        if !self.kind.is_memory() && self.to_send().is_empty() {
+            let generation = self.head().generation;
+            for Numbered { seq, parent, .. } in &mut entries {
+                (seq.generation, parent.generation) = (generation, generation);
+            }
+        }
+        entries
+    }
+
+    /// What is to be said to events that others have numbered, as they are admitted.
     pub fn push_verdict(&self, entries: &[Numbered]) -> Verdict {
         let passes = |item: Item| item.local_only && self.kind == Kind::State(LocalOnly::Passed);
         let (mut previous, mut either) = (self.head(), false);
