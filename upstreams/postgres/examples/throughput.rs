@@ -54,7 +54,7 @@ async fn bare(config: &Config, name: &str, identity: &str, events: usize) -> Res
     let pushes = tokio::spawn(async move {
         let begun = Instant::now();
         for (base, batch) in (0_i64..).step_by(BATCH).zip(all.chunks(BATCH)) {
-            let taken = client.query(&append, &[&name, &identity, &base, &batch, &channel]).await?;
+            let taken = client.query(&append, &[&name, &identity, &base, &batch, &channel, &"late"]).await?;
             assert_eq!(taken.len(), 1);
         }
         Ok(begun.elapsed())
