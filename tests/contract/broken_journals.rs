@@ -6,21 +6,10 @@ use std::sync::{Arc, Mutex};
 use latchwork::contract::{Broken, Contract};
 use latchwork::journal::{AsyncJournal, Change, ChangeError, Changed, Journal, Recovered};
 use latchwork::log::Log as _;
-use latchwork::sync_state::{self, Event, Position, SeqNum, SyncState};
+use latchwork::sync_state::{self, Event as _, Position, SeqNum, SyncState};
 use tokio::task::yield_now;
 
-/// Those from 1,000 on are local-only.
-#[derive(Clone, Debug, PartialEq)]
-struct Number(u64);
-
-impl Event for Number {
-    fn is_local_only(&self) -> bool {
-        self.0 >= 1000
-    }
-    fn is_same_as(&self, other: &Self) -> bool {
-        self == other
-    }
-}
+use crate::ours::Numbered as Number;
 
 type Log = SyncState<Number>;
 type Entry = sync_state::Entry<Number>;

@@ -83,7 +83,7 @@ fn memory_log_keeps_the_contract_of_a_log() {
 
 /// Those from 1,000 on are local-only.
 #[derive(Clone, Debug, PartialEq)]
-struct Numbered(u64);
+pub struct Numbered(pub u64);
 
 impl Event for Numbered {
     fn is_local_only(&self) -> bool {
