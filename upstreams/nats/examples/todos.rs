@@ -39,19 +39,23 @@ async fn client(connection: &Connection) -> Result<Replicator<MemoryLog<String>>
     Ok(replicator)
 }
 
+/// A todo of each of two clients; returns how many events one of them has then.
+pub async fn todos(servers: &str) -> Result<u64, Box<dyn Error>> {
+    let connection = Connection::open(servers).await?;
+    let (alice, bob) = (client(&connection).await?, client(&connection).await?);
+    let mut last = 0;
+    for ticket in [alice.commit(vec!["alice: milk".to_owned()])?, bob.commit(vec!["bob: bread".to_owned()])?] {
+        let Settled::Confirmed(number) = ticket.await else { return Err("a todo is not in the stream".into()) };
+        println!("event {number} is in the stream");
+        last = number.max(last);
+    }
+    let status = bob.status_when(|status| status.upstream_head >= last).await.ok_or("bob has stopped")?;
+    Ok(status.upstream_head)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let servers = std::env::args().nth(1).unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
-    let connection = Connection::open(&servers).await?;
-    let (alice, bob) = (client(&connection).await?, client(&connection).await?);
-    let tickets = [alice.commit(vec!["alice: milk".to_owned()])?, bob.commit(vec!["bob: bread".to_owned()])?];
-    for ticket in tickets {
-        match ticket.await {
-            Settled::Confirmed(position) => println!("event {position} is in the stream"),
-            other => println!("{other:?}"),
-        }
-    }
-    bob.status_when(|status| status.pending == 0).await;
-    println!("bob has {} events", bob.status().upstream_head);
+    println!("bob has {} events", todos(&servers).await?);
     Ok(())
 }

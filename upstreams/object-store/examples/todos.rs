@@ -44,6 +44,19 @@ async fn client(store: &Arc<dyn ObjectStore>) -> Result<Replicator<MemoryLog<Str
     Ok(replicator)
 }
 
+/// A todo of each of two clients; returns how many events one of them has then.
+pub async fn todos(store: &Arc<dyn ObjectStore>) -> Result<u64, Box<dyn Error>> {
+    let (alice, bob) = (client(store).await?, client(store).await?);
+    let mut last = 0;
+    for ticket in [alice.commit(vec!["alice: milk".to_owned()])?, bob.commit(vec!["bob: bread".to_owned()])?] {
+        let Settled::Confirmed(number) = ticket.await else { return Err("a todo is not in the store".into()) };
+        println!("event {number} is in the store");
+        last = number.max(last);
+    }
+    let status = bob.status_when(|status| status.upstream_head >= last).await.ok_or("bob has stopped")?;
+    Ok(status.upstream_head)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let store: Arc<dyn ObjectStore> = match std::env::args_os().nth(1) {
@@ -54,15 +67,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // With credentials in the environment, `AmazonS3Builder::from_env().with_bucket_name("todos").build()?`.
         None => Arc::new(InMemory::new()),
     };
-    let (alice, bob) = (client(&store).await?, client(&store).await?);
-    let tickets = [alice.commit(vec!["alice: milk".to_owned()])?, bob.commit(vec!["bob: bread".to_owned()])?];
-    for ticket in tickets {
-        match ticket.await {
-            Settled::Confirmed(number) => println!("event {number} is in the store"),
-            other => println!("{other:?}"),
-        }
-    }
-    bob.status_when(|status| status.pending == 0).await;
-    println!("bob has {} events", bob.status().upstream_head);
+    println!("bob has {} events", todos(&store).await?);
     Ok(())
 }

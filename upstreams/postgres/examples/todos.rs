@@ -40,20 +40,24 @@ async fn client(database: &Database, identity: &str) -> Result<Replicator<Memory
     Ok(replicator)
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "postgres://postgres@127.0.0.1/postgres".to_owned());
+/// A todo of each of two clients; returns how many events one of them has then.
+pub async fn todos(url: &str) -> Result<u64, Box<dyn Error>> {
     let database = Database::new(url.parse()?);
     let identity = database.create_log("todos").await?;
     let (alice, bob) = (client(&database, &identity).await?, client(&database, &identity).await?);
-    let tickets = [alice.commit(vec!["alice: milk".to_owned()])?, bob.commit(vec!["bob: bread".to_owned()])?];
-    for ticket in tickets {
-        match ticket.await {
-            Settled::Confirmed(number) => println!("event {number} is in the log"),
-            other => println!("{other:?}"),
-        }
+    let mut last = 0;
+    for ticket in [alice.commit(vec!["alice: milk".to_owned()])?, bob.commit(vec!["bob: bread".to_owned()])?] {
+        let Settled::Confirmed(number) = ticket.await else { return Err("a todo is not in the log".into()) };
+        println!("event {number} is in the log");
+        last = number.max(last);
     }
-    bob.status_when(|status| status.pending == 0).await;
-    println!("bob has {} events", bob.status().upstream_head);
+    let status = bob.status_when(|status| status.upstream_head >= last).await.ok_or("bob has stopped")?;
+    Ok(status.upstream_head)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).unwrap_or_else(|| "postgres://postgres@127.0.0.1/postgres".to_owned());
+    println!("bob has {} events", todos(&url).await?);
     Ok(())
 }

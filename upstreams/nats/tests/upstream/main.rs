@@ -5,6 +5,7 @@ mod chaos;
 mod common;
 mod contract;
 mod deposed;
+mod example;
 mod fair;
 mod forms;
 mod outcomes;

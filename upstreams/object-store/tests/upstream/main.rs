@@ -3,6 +3,7 @@
 mod ahead;
 mod common;
 mod contract;
+mod example;
 mod fair;
 mod outcomes;
 mod processes;

@@ -5,6 +5,7 @@
 mod chaos;
 mod common;
 mod copies;
+mod example;
 mod fair;
 mod logs;
 mod outcomes;
