@@ -352,7 +352,10 @@ fn servers(gate: &Gate) -> Outcome {
     }
     let required = |words| gate.cargo(words).env("LATCHWORK_SERVERS_REQUIRED", "1");
     required("test -p servers -p latchwork-nats -p latchwork-postgres").counted()?;
-    required("test -p node-sync --test servers").counted()
+    required("test -p node-sync --test servers").counted()?;
+    // They measure nothing here: it is seen that they work.
+    gate.cargo("run -p latchwork-nats --example throughput -- 1").run()?;
+    gate.cargo("run -p latchwork-postgres --example throughput -- --rounds 1 --events 1000").run()
 }
 
 /// What the models and the state search have just written down, against what is committed: nothing is explored twice.
@@ -369,6 +372,7 @@ fn report(gate: &Gate) -> Outcome {
 /// Measurements are no tests: what is shown is that they run.
 fn measurements(gate: &Gate) -> Outcome {
     gate.cargo("run -p peers-bench -- --quick").run()?;
+    gate.cargo("run -p latchwork-object-store --example throughput --").arg(&gate.target).arg("1").run()?;
     gate.cargo("build -p node-sync").run()?;
     gate.cargo("run -p by-hand-bench -- --rounds 1 --todos 40,39").run()
 }

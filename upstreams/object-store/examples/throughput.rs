@@ -3,7 +3,7 @@
 //! beside the same reads with the client alone, one after another.
 //!
 //! ```sh
-//! cargo run --release -p latchwork-object-store --example throughput [FOLDER]
+//! cargo run --release -p latchwork-object-store --example throughput [FOLDER [ROUNDS]]
 //! ```
 
 use std::error::Error;
@@ -22,7 +22,6 @@ use latchwork_object_store::object_store::{ObjectStore, ObjectStoreExt, PutMode}
 const EVENTS: u64 = 100;
 const BYTES: usize = 100;
 const BATCHES: u64 = 1000;
-const ROUNDS: usize = 8;
 const BEHIND: u64 = 500;
 const ANSWER: Duration = Duration::from_millis(10);
 
@@ -88,9 +87,9 @@ fn speed(mut times: Vec<Duration>, batches: u64) -> f64 {
     (batches * EVENTS) as f64 / times[times.len() / 2].as_secs_f64()
 }
 
-async fn pushes(within: &std::path::Path, fsync: bool) -> Result<(), Box<dyn Error>> {
+async fn pushes(within: &std::path::Path, rounds: usize, fsync: bool) -> Result<(), Box<dyn Error>> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         for turn in 0..2 {
             let folder = tempfile::tempdir_in(within)?;
             let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path())?.with_fsync(fsync));
@@ -142,9 +141,11 @@ async fn pulls() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let within = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, Into::into);
+    let mut words = std::env::args().skip(1);
+    let within = words.next().map_or_else(std::env::temp_dir, Into::into);
+    let rounds = words.next().map_or(Ok(8), |word| word.parse())?;
     for fsync in [false, true] {
-        pushes(&within, fsync).await?;
+        pushes(&within, rounds, fsync).await?;
     }
     pulls().await
 }
