@@ -91,6 +91,8 @@ async fn main() -> Result<(), BoxError> {
     let (rounds, events) = (option("--rounds", 5)?, option("--events", 50_000)?);
     let server = Postgres::start_with(&[])?;
     let (config, database) = (server.url().parse::<Config>()?, Database::new(server.url().parse()?));
+    let (sql, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
     let mut ratios = Vec::new();
     for round in 0..rounds {
         let mut times = [Duration::ZERO; 2];
@@ -98,13 +100,13 @@ async fn main() -> Result<(), BoxError> {
         for which in [round % 2, (round + 1) % 2] {
             let name = format!("{round}-{which}");
             let identity = database.create_log(&name).await?;
+            // Without it, the first one of a round has less to write than the second one.
+            sql.batch_execute("CHECKPOINT").await?;
             times[which] = match which {
                 0 => bare(&config, &name, &identity, events).await?,
                 _ => replicated(&config, &name, &identity, events).await?,
             };
         }
-        let (sql, connection) = config.connect(NoTls).await?;
-        tokio::spawn(connection);
         let count = "SELECT count(*) FROM latchwork_events GROUP BY log ORDER BY log DESC LIMIT 2";
         let counts = sql.query(count, &[]).await?;
         assert!(counts.iter().all(|row| usize::try_from(row.get::<_, i64>(0)) == Ok(events)));
