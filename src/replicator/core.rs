@@ -76,6 +76,9 @@ pub(super) struct State<L: Log> {
     pub revision: u64,
     /// Whether there may be waiters for one that have found none.
     watched: bool,
+    /// The first of the commits that are waited for to settle together with all before them; the last number if none is. It
+    /// may be one whose waiter has gone.
+    awaited: u64,
     /// Whether it has come, since the waiters for commits were last woken, to be the owner who owes the next move.
     halted: bool,
     /// Which of the [parties](Role) have ended. A writer that there is none of has.
@@ -174,6 +177,7 @@ impl<L: Log> Core<L> {
             sessions: None,
             revision: 0,
             watched: false,
+            awaited: u64::MAX,
             halted: false,
             closed: None,
             after: AfterUnlock::default(),
@@ -356,7 +360,6 @@ impl<L: Log> State<L> {
         fail: impl FnOnce(&mut Self, &str),
     ) -> (Result<T, String>, Topics) {
         probe!(self => Given(input));
-        let first = self.tickets.first();
         let result = self.catch_panic(step).and_then(|(result, effects)| {
             self.carry_out(effects)?;
             self.attend()?;
@@ -366,8 +369,17 @@ impl<L: Log> State<L> {
             self.realign();
             fail(self, message);
         }
-        // Not whether a ticket was told: events that were pending from the start have none.
-        (result, if self.tickets.first() == first { 0 } else { only(topic::SETTLED) })
+        (result, self.publish_settled())
+    }
+
+    /// Wakes those who wait for commits if one of them may have them all. Not whether a ticket was told: events that were pending
+    /// from the start have none.
+    fn publish_settled(&mut self) -> Topics {
+        if !self.tickets.all_settled(self.awaited) {
+            return 0;
+        }
+        self.awaited = u64::MAX;
+        only(topic::SETTLED)
     }
 
     /// The thread that calls upstream in this direction need not wait for it.
@@ -624,12 +636,17 @@ impl<L: Log> State<L> {
         self.closed.is_some()
     }
 
-    /// Whether every commit up to this number has settled (`true`), or cannot any more (`false`). `None` while it can.
-    pub(super) fn flushed(&self, last: u64) -> Option<bool> {
-        match self.closed {
-            Some(first) => Some(first > last),
-            None => self.tickets.all_settled(last).then_some(true),
+    /// Whether every commit up to this number has settled (`true`), or cannot any more (`false`). `None` while it can: the
+    /// caller waits for that.
+    pub(super) fn flushed(&mut self, last: u64) -> Option<bool> {
+        if let Some(first) = self.closed {
+            return Some(first > last);
         }
+        let all = self.tickets.all_settled(last);
+        if !all {
+            self.awaited = self.awaited.min(last);
+        }
+        all.then_some(true)
     }
 }
 
@@ -715,14 +732,31 @@ mod tests {
     }
 
     #[test]
-    fn transition_wakes_the_waiters_of_commits_when_the_first_has_settled() {
+    fn transition_wakes_the_waiters_of_commits_once_one_of_them_has_all() {
         if IN_MODEL {
             return;
         }
-        let core = core();
-        let close: Step = |state| drop(state.tickets.close(0));
-        for (step, expected) in [(commit as Step, 0), (close, only(topic::SETTLED)), (close, 0)] {
-            assert_eq!(wakes(&core, step) & only(topic::SETTLED), expected);
+        let (core, woken) = (core(), only(topic::SETTLED));
+        let steps: &[(&str, Step, Topics)] = &[
+            ("a commit", commit, 0),
+            ("it settles, and nothing is waited for", |state| drop(state.tickets.close(0)), 0),
+            ("another, which is waited for", wait_for_all, 0),
+            ("another, which is waited for as well", wait_for_all, 0),
+            ("the first one settles", |state| drop(state.tickets.close_some(&[0])), woken),
+            ("the second one, for which none has looked again", |state| drop(state.tickets.close_some(&[0])), 0),
+            ("three, and the last is waited for", |state| (0..3).for_each(|_| commit(state)), 0),
+            ("it is waited for", |state| assert_eq!(state.flushed(state.tickets.last()), None), 0),
+            ("the first two settle", |state| drop(state.tickets.close_some(&[0, 1])), 0),
+            ("the last one settles", |state| drop(state.tickets.close_some(&[0])), woken),
+            ("all have settled", |state| assert_eq!(state.flushed(state.tickets.last()), Some(true)), 0),
+        ];
+        for (what, step, expected) in steps {
+            assert_eq!(wakes(&core, *step) & woken, *expected, "{what}");
         }
+    }
+
+    fn wait_for_all(state: &mut Stands) {
+        commit(state);
+        assert_eq!(state.flushed(state.tickets.last()), None);
     }
 }
