@@ -99,15 +99,11 @@ fn room(head: u64, count: usize) -> Result<(), MemoryLogError> {
 
 /// Checks that `entries` are numbered on from `head`; returns the last one's number.
 fn in_order<E>(head: u64, entries: &[MemoryEntry<E>]) -> Result<u64, MemoryLogError> {
-    let mut last = head;
-    for entry in entries {
-        let expected = last.checked_add(1).ok_or(MemoryLogError::Overflow { head, count: entries.len() })?;
-        if entry.position != expected {
-            return Err(MemoryLogError::OutOfOrder { expected, got: entry.position });
-        }
-        last = expected;
+    room(head, entries.len())?;
+    match numbered(head, entries).find(|(expected, entry)| entry.position != *expected) {
+        Some((expected, entry)) => Err(MemoryLogError::OutOfOrder { expected, got: entry.position }),
+        None => Ok(head + entries.len() as u64),
     }
-    Ok(last)
 }
 
 /// `events` with their numbers on from `head`. The caller has checked that there are so many.
@@ -117,14 +113,10 @@ fn numbered<T>(head: u64, events: impl IntoIterator<Item = T>) -> impl Iterator<
 }
 
 impl<E: PartialEq> MemoryLog<E> {
-    /// How many entries at the beginning of a page are the first pending events, all of them if it
-    /// is the log's own batch; and for each entry behind them, whether it is the first pending
-    /// event that is left.
-    fn pending_in(&self, page: &[MemoryEntry<E>]) -> (usize, Vec<bool>) {
-        let own = page.iter().zip(self.pending.iter()).take_while(|(entry, event)| entry.event == **event).count();
-        let mut left = self.pending.iter().skip(own).peekable();
-        let rest = page[own..].iter().map(|entry| left.next_if(|event| **event == entry.event).is_some());
-        (own, rest.collect())
+    /// Parts a page: the entries that are each the first pending event that is left, and those of others.
+    fn part(&self, page: Vec<MemoryEntry<E>>) -> (Vec<MemoryEntry<E>>, Vec<MemoryEntry<E>>) {
+        let mut left = self.pending.iter().peekable();
+        page.into_iter().partition(|entry| left.next_if(|event| **event == entry.event).is_some())
     }
 }
 
@@ -188,17 +180,12 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
 
     fn merge(&mut self, page: Vec<MemoryEntry<E>>) -> Result<Merged<MemoryEntry<E>>, MemoryLogError> {
         let last = in_order(self.upstream_head, &page)?;
-        let (own, rest) = self.pending_in(&page);
-        let settled = own + rest.iter().filter(|is_pending| **is_pending).count();
-        room(last, self.pending.len() - settled)?;
+        let (confirmed, new) = self.part(page);
+        room(last, self.pending.len() - confirmed.len())?;
 
         // From here on the log changes.
         self.upstream_head = last;
-        self.pending.drop_front(settled);
-        let (mut new, mut confirmed) = (Vec::new(), page);
-        for (entry, is_pending) in confirmed.split_off(own).into_iter().zip(rest) {
-            if is_pending { confirmed.push(entry) } else { new.push(entry) }
-        }
+        self.pending.drop_front(confirmed.len());
         if !self.rebasing || new.is_empty() || self.pending.is_empty() {
             return Ok(Merged::Advance { new, confirmed });
         }
@@ -210,7 +197,11 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
         if batch.len() > self.pending.len() {
             return self.merge(batch);
         }
-        let last = in_order(self.upstream_head, &batch)?;
+        // It is as this log numbered it: a batch that was made to follow another event ends with another number.
+        let last = self.upstream_head + batch.len() as u64;
+        if let Some(entry) = batch.last().filter(|entry| entry.position != last) {
+            return Err(MemoryLogError::OutOfOrder { expected: last, got: entry.position });
+        }
         self.pending.drop_front(batch.len());
         self.upstream_head = last;
         Ok(Merged::Advance { new: Vec::new(), confirmed: batch })
