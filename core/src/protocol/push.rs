@@ -584,13 +584,12 @@ impl<L: Log> Protocol<L> {
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         let head = self.log.upstream_head();
         let known = entries.iter().take_while(|entry| L::position(entry) <= head).count();
-        let new = entries.split_off(known);
-        self.passed.entries.extend(entries);
-        let Some(last) = new.last().map(L::position) else {
+        self.passed.entries.extend(entries.drain(..known));
+        let Some(last) = entries.last().map(L::position) else {
             return Ok(Effects { spent: std::mem::take(&mut self.passed), ..Effects::default() });
         };
         let before = self.log.pending();
-        let merged = self.log.merge(new);
+        let merged = self.log.merge(entries);
         let spent = std::mem::take(&mut self.passed);
         match merged {
             Ok(merged) => {
