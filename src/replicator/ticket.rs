@@ -300,11 +300,16 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// How many of at most so many pending events make up whole commits, from the first on; if the first alone has more, all
     /// of them.
     pub(super) fn cut(&self, most: NonZeroUsize) -> NonZeroUsize {
+        self.whole(most.get()).last().and_then(NonZeroUsize::new).unwrap_or(most)
+    }
+
+    /// The first commits that so many pending events make up: how many each and those before it have.
+    fn whole(&self, events: usize) -> impl Iterator<Item = usize> {
         let ends = self.open.iter().scan(0, |end, count| {
             *end += count;
             Some(*end)
         });
-        ends.take_while(|end| *end <= most.get()).last().and_then(NonZeroUsize::new).unwrap_or(most)
+        ends.take_while(move |end| *end <= events)
     }
 
     /// The pending events of this commit, of those that have not settled; `None` if it has, or is not of these.
@@ -366,7 +371,8 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     ) -> Wakers {
         // All calls of the log first: if one panics nothing has changed here.
         let mut sent = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry));
-        let (mut left, mut settled, mut partly) = (sent.clone().count(), Vec::new(), None);
+        let (mut left, mut partly) = (sent.clone().count(), None);
+        let mut settled = Vec::with_capacity(self.whole(left).count());
         for (number, remaining) in (self.first..).zip(&self.open).filter(|(_, remaining)| **remaining > 0) {
             if *remaining > left {
                 partly = Some(number);
@@ -443,11 +449,15 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             });
             wakers.append(&mut present);
         }
-        let done = self.open.iter().take_while(|remaining| **remaining == 0).count();
-        let groups = self.group(self.first + done as u64).min(self.groups.len());
-        self.groups.drain(..groups);
-        self.open.drain(..done);
-        self.first += done as u64;
+        let first = group(self.first);
+        while self.open.front() == Some(&0) {
+            self.open.pop_front();
+            self.first += 1;
+        }
+        for _gone in first..group(self.first) {
+            // The next commit's group may be yet to come.
+            self.groups.pop_front();
+        }
         wakers
     }
 
