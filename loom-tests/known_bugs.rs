@@ -1383,7 +1383,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
         story: "What is pending has been rebased (or there is a stop, a reset, a pause or a request for a catch-up), and the call to upstream that this makes pointless is about to be interrupted, to be begun anew.",
         edits: &[before(
             "replicator/after.rs",
-            "AfterUnlock::run",
+            "AfterUnlock::run_all",
             "panicked.catch(|| interrupt.set(cause))",
             "crate::sync_points::SyncPoint::BeforeRestart.reach();",
         )],

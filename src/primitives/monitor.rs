@@ -146,7 +146,8 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
     pub(crate) fn change_quietly<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> (T, Wakers) {
         let mut locked = self.lock();
         let (result, topics) = change(&mut locked);
-        let wakers = locked.notify(topics);
+        let mut wakers = Wakers::new();
+        locked.notify(topics, &mut wakers);
         (result, wakers)
     }
 
@@ -220,20 +221,17 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
 }
 
 impl<S: Shown, const TOPICS: usize> Locked<'_, S, TOPICS> {
-    /// Wakes the threads that wait for these topics. Returns the tasks that do: to be woken once the lock has been given up,
-    /// since their wakers are user code.
-    #[must_use = "the tasks are to be woken"]
-    pub(crate) fn notify(&mut self, topics: Topics) -> Wakers {
+    /// Wakes the threads that wait for these topics. The tasks that do are added to `wakers`: to be woken once the lock has been
+    /// given up, since their wakers are user code.
+    pub(crate) fn notify(&mut self, topics: Topics, wakers: &mut Wakers) {
         let Self { inner, monitor, .. } = self;
         probe!(Changed { monitor: monitor.inner.thing(), state: &inner.state });
-        let mut wakers = Wakers::new();
         for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
             monitor.inner.notify_all(inner, topic);
             if let Some(waiting) = &mut inner.waiting[topic] {
                 wakers.append(&mut waiting.take());
             }
         }
-        wakers
     }
 
     /// Looks whether there is something to do, or to [wait](Self::wait) for. It must not change what others wait for.

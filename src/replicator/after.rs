@@ -73,21 +73,23 @@ impl AfterUnlock {
         self.others().events.push(Box::new(log));
     }
 
-    /// Does it.
-    pub(super) fn run(self, panicked: &mut FirstPanic) {
-        let Self { wakers, others } = self;
-        let Others { interrupts, events, rest } = match others {
-            Some(others) => *others,
-            None if wakers.is_empty() => return,
-            None => Others::default(),
-        };
+    /// Does it. The first panic.
+    #[inline]
+    pub(super) fn run(self) -> FirstPanic {
+        if self.wakers.is_empty() && self.others.is_none() { FirstPanic::default() } else { self.run_all() }
+    }
+
+    fn run_all(self) -> FirstPanic {
+        let mut panicked = FirstPanic::default();
+        let Others { interrupts, events, rest } = self.others.map(|others| *others).unwrap_or_default();
         for (interrupt, cause) in interrupts {
             panicked.catch(|| interrupt.set(cause));
             panicked.catch(|| drop(interrupt));
         }
-        panicked.catch(|| wake_all(wakers));
+        panicked.catch(|| wake_all(self.wakers));
         for thing in events.into_iter().chain(rest) {
             panicked.catch(|| drop(thing));
         }
+        panicked
     }
 }

@@ -263,8 +263,7 @@ impl<L: Log> Core<L> {
     /// Does what is left once the lock has been given up, all of it.
     pub(super) fn finish(&self, after: AfterUnlock) -> FirstPanic {
         self.state.assert_free();
-        let mut panicked = FirstPanic::default();
-        after.run(&mut panicked);
+        let panicked = after.run();
         probe!(self => Unlocked);
         panicked
     }
@@ -297,8 +296,7 @@ impl<L: Log> Core<L> {
     /// The log, once this is not shared any more. Everything else is dropped.
     pub(super) fn into_log(self) -> (L, FirstPanic) {
         let State { protocol, after, errors, waiting_on, .. } = self.state.into_inner();
-        let mut panicked = FirstPanic::default();
-        after.run(&mut panicked);
+        let mut panicked = after.run();
         panicked.catch(|| drop(errors));
         panicked.catch(|| drop(waiting_on));
         (protocol.into_log(), panicked)
@@ -310,7 +308,7 @@ impl<L: Log> Locked<'_, State<L>, { topic::COUNT }> {
     #[must_use = "all of it is to be done"]
     pub(super) fn leaves(&mut self, topics: Topics) -> AfterUnlock {
         let mut after = take(&mut self.after);
-        after.wakers.append(&mut self.notify(topics));
+        self.notify(topics, &mut after.wakers);
         after
     }
 
@@ -392,23 +390,27 @@ impl<L: Log> State<L> {
     /// # Errors
     ///
     /// If the log panicked. What it has merged has been merged.
-    pub(super) fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
-        let Effects { merged, interrupt_push, interrupt_pull, spent, .. } = effects;
-        let (entries, errors) = spent.into_parts();
-        if !entries.is_empty() {
-            self.after.discard_events::<L::Entry>(entries);
-        }
-        if !errors.is_empty() {
-            self.after.discard(errors);
+    pub(super) fn carry_out(&mut self, mut effects: Effects<L::Entry>) -> Result<(), String> {
+        if !effects.spent.is_empty() {
+            let (entries, errors) = take(&mut effects.spent).into_parts();
+            if !entries.is_empty() {
+                self.after.discard_events::<L::Entry>(entries);
+            }
+            if !errors.is_empty() {
+                self.after.discard(errors);
+            }
         }
         let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
-        for (direction, interrupted) in [(Direction::Push, interrupt_push), (Direction::Pull, interrupt_pull)] {
+        for (direction, interrupted) in
+            [(Direction::Push, effects.interrupt_push), (Direction::Pull, effects.interrupt_pull)]
+        {
             if interrupted {
                 self.interrupt(direction, cause);
             }
         }
-        let GivesUp { reason, given_up } = self.gives_up.take().map(|gives_up| *gives_up).unwrap_or_default();
-        let Some(merged) = merged else { return Ok(()) };
+        let gives_up = self.gives_up.take();
+        let Some(merged) = effects.merged else { return Ok(()) };
+        let GivesUp { reason, given_up } = gives_up.map(|gives_up| *gives_up).unwrap_or_default();
         let settled = self.catch_panic(|state| {
             state.keep_for_sessions(&merged);
             probe!(state => Merged {
@@ -518,19 +520,21 @@ impl<L: Log> State<L> {
     /// Notes who owes the next move, and whether that is another party; since `now`, or since the former note, if that is later (a worker's `now` is when it
     /// began to wait).
     fn note(&mut self, now: impl Fn() -> Time) -> bool {
-        let mut moved = false;
-        if let Ok(waiting_on) = self.catch_panic(|state| state.protocol.waiting_on()) {
-            if !waiting_on.is_same(&self.waiting_on.0) {
-                let since = now().max(self.waiting_on.1);
-                let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
-                moved = true;
-                self.halted = self.waiting_on.0.is_halted();
-                let mut wakers = self.tickets.halt(self.halted);
-                self.after.wakers.append(&mut wakers);
-                probe!(self => Moved);
-                if let WaitingOn::Owner(_) = former {
-                    self.after.discard(former);
-                }
+        // Mostly it is the same: then it stays where it is.
+        let other = self.catch_panic(|state| {
+            let waiting_on = state.protocol.waiting_on();
+            if waiting_on.is_same(&state.waiting_on.0) { None } else { Some(waiting_on) }
+        });
+        let moved = matches!(other, Ok(Some(_)));
+        if let Ok(Some(waiting_on)) = other {
+            let since = now().max(self.waiting_on.1);
+            let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
+            self.halted = self.waiting_on.0.is_halted();
+            let mut wakers = self.tickets.halt(self.halted);
+            self.after.wakers.append(&mut wakers);
+            probe!(self => Moved);
+            if let WaitingOn::Owner(_) = former {
+                self.after.discard(former);
             }
         }
         let undecided = self.protocol.undecided();

@@ -79,6 +79,7 @@ mod work;
 mod writer;
 
 use std::fmt;
+use std::mem::take;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -202,17 +203,16 @@ impl<L: Log> Replicator<L> {
     /// # Errors
     ///
     /// See [`CommitError`]. Nothing has been appended then.
-    pub fn commit(&self, events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        self.try_commit(&mut Some(events))
+    pub fn commit(&self, mut events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        self.try_commit(&mut events)
     }
 
     /// Commits these events and leaves none, or leaves them if there is no room.
-    fn try_commit(&self, events: &mut Option<Vec<L::Event>>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        let count = events.as_ref().map_or(0, Vec::len);
-        if count == 0 {
+    fn try_commit(&self, events: &mut Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        if events.is_empty() {
             return Err(CommitError::Empty);
         }
-        self.admit(count, |protocol| protocol.commit(events.take().unwrap_or_default()))
+        self.admit(events.len(), |protocol| protocol.commit(take(events)))
     }
 
     /// As [`commit`](Self::commit), for events that their author has numbered on top of the head that they saw.

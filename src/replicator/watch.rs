@@ -123,10 +123,10 @@ impl<L: Log> Replicator<L> {
     /// once if there will be none before the owner has acted, or never for so many.
     pub fn commit_within(
         &self,
-        events: Vec<L::Event>,
+        mut events: Vec<L::Event>,
         timeout: Duration,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        let (until, count, mut events) = (deadline(timeout), events.len(), Some(events));
+        let (until, count) = (deadline(timeout), events.len());
         loop {
             let full = match self.try_commit(&mut events) {
                 Err(full @ (CommitError::Full { .. } | CommitError::Unwritten { .. })) => full,
@@ -151,8 +151,8 @@ impl<L: Log> Replicator<L> {
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready nothing has been committed, and the events are dropped with it.
-    pub async fn commit_async(&self, events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
-        let (count, mut events) = (events.len(), Some(events));
+    pub async fn commit_async(&self, mut events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        let count = events.len();
         loop {
             match self.try_commit(&mut events) {
                 Err(full @ (CommitError::Full { .. } | CommitError::Unwritten { .. })) => {

@@ -314,6 +314,12 @@ impl<T> Spent<T> {
         self.errors.extend(error);
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.errors.is_empty()
+    }
+
     /// What they are, for a driver that drops them at different times.
     pub fn into_parts(self) -> (Vec<T>, Vec<SharedError>) {
         (self.entries, self.errors)

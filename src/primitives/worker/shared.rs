@@ -379,7 +379,8 @@ impl Shared {
     fn turn(&self, run: &Run, ended: Ended) -> Option<Run> {
         let mut state = self.state.lock();
         let former = state.run_ended(run, ended);
-        let wakers = state.notify(1);
+        let mut wakers = Wakers::new();
+        state.notify(1, &mut wakers);
         if former.is_some() || !wakers.is_empty() {
             drop(state);
             // They are user code, and the thread outlives their panics.
