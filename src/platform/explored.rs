@@ -71,6 +71,10 @@ impl<T> Mutex<T> {
         guard
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     pub(crate) fn thing(&self) -> Thing {
         self.thing
     }

@@ -156,6 +156,11 @@ impl Interrupt {
         Self { token }
     }
 
+    /// Whether it is as good as a new one: it has not been set, and cannot be, for no other holds it.
+    pub(crate) fn is_as_new(&mut self) -> bool {
+        Arc::get_mut(&mut self.token).is_some_and(|token| !token.timed && token.note.get_mut().cause.is_none())
+    }
+
     /// When it is set without a setter, if it or a token that it is a [child](Self::child) of has a deadline. A task that
     /// [awaits](Self::triggered) it is not woken by that: it asks its own timer.
     #[must_use]
@@ -405,6 +410,25 @@ mod tests {
         let stopped = Interrupt::with_deadline(Instant::now());
         stopped.token.set(Cause::Stop);
         assert_eq!(stopped.cause(), Some(Cause::Stop), "the first cause stays");
+    }
+
+    #[test]
+    fn is_as_new_says_that_it_is_not_set_and_that_no_other_can_set_it() {
+        if IN_MODEL {
+            return;
+        }
+        let mut token = Interrupt::new();
+        assert!(token.is_as_new());
+        let other = token.clone();
+        assert!(!token.is_as_new(), "another may set it");
+        drop(other);
+        let child = token.child();
+        assert!(!token.is_as_new(), "another waits for it");
+        drop(child);
+        assert!(token.is_as_new());
+        token.set(Cause::Stop);
+        assert!(!token.is_as_new(), "it is set");
+        assert!(!Interrupt::with_deadline(Instant::now()).is_as_new(), "it will be set");
     }
 
     #[test]

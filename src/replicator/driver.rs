@@ -305,12 +305,13 @@ async fn send<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let (outcome, error) = called("AsyncUpstream::push", outcome);
         let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
         let (pusher, passes) = (Party::<L, Pushes>::new(core), turn.is_over());
+        let mut interrupt = Some(interrupt);
         let begun = match passes {
             true => {
                 pusher.report(Input::PushEnded, report);
                 None
             }
-            false => pusher.report_and_look(Input::PushEnded, report),
+            false => pusher.report_and_look(Input::PushEnded, &mut interrupt, report),
         };
         drop(catch_panic(|| drop(interrupt)));
         match begun {

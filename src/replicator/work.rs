@@ -186,31 +186,33 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
 
     /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
     fn look(&self, state: &mut State<L>, now: Time) -> (Next<(D::Call, Begun)>, Topics) {
-        let next = self.begin(state, now);
+        let next = self.begin(state, &mut None, now);
         let topics = state.record_wait(D::DIRECTION, told(&next), matches!(next, Next::Do(_)), now);
         (next, topics)
     }
 
-    /// Begins what is to be done.
-    fn begin(&self, state: &mut State<L>, now: Time) -> Next<(D::Call, Begun)> {
+    /// Begins what is to be done; with the interrupt of the call before, if that is as good as new.
+    #[inline]
+    fn begin(&self, state: &mut State<L>, former: &mut Option<Interrupt>, now: Time) -> Next<(D::Call, Begun)> {
         let next = state.catch_panic(|state| D::begins(state, now)).unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
         });
-        next.map(|what| (what, state.begins(D::DIRECTION, self.core.deadline(D::DIRECTION), now)))
+        next.map(|what| (what, state.begins(D::DIRECTION, former, self.core.deadline(D::DIRECTION), now)))
     }
 
     /// Reports, and looks in the same critical section whether there is more to do at once: what no other party sees in
-    /// between is not published. What has begun.
+    /// between is not published. What has begun. It takes the `interrupt` of the call that has ended if the next can have it.
     pub(super) fn report_and_look(
         &self,
         input: Input,
+        interrupt: &mut Option<Interrupt>,
         report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
     ) -> Option<(D::Call, Begun)> {
         let now = self.core.now();
         let mut state = self.core.state.lock();
         let (_reported, settled) = state.step(input, |state| ((), report(state, now)), self.failing(now));
-        let next = state.look(|state| self.begin(state, now));
+        let next = state.look(|state| self.begin(state, interrupt, now));
         let topics = settled | state.publish_look(D::DIRECTION, told(&next), now);
         let after = state.leaves(topics);
         drop(state);
@@ -322,13 +324,21 @@ impl<L: Log> State<L> {
         }
     }
 
-    /// A call begins.
-    fn begins(&mut self, direction: Direction, deadline: Option<Instant>, now: Time) -> Begun {
+    /// A call begins, with the interrupt of the one before if that is as good as new.
+    fn begins(
+        &mut self,
+        direction: Direction,
+        former: &mut Option<Interrupt>,
+        deadline: Option<Instant>,
+        now: Time,
+    ) -> Begun {
         if matches!(self.waiting_on.0, WaitingOn::Upstream(owes) if owes == direction) {
             // The answer to the call before this one has just come.
             self.waiting_on.1 = now.max(self.waiting_on.1);
         }
-        let interrupt = deadline.map_or_else(Interrupt::new, Interrupt::with_deadline);
+        let interrupt = former
+            .take_if(|former| former.is_as_new())
+            .unwrap_or_else(|| deadline.map_or_else(Interrupt::new, Interrupt::with_deadline));
         self.calls[direction as usize] = Some(Call { interrupt: interrupt.clone(), since: now });
         Begun { interrupt, replaced: self.replaced }
     }
@@ -339,6 +349,7 @@ pub(super) fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
 }
 
 /// What came of a call, or what a panic in it said; and the error for those who look.
+#[inline]
 pub(super) fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
     what: &str,
     outcome: Result<Result<(), T>, Payload>,
@@ -368,6 +379,7 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     Ok(())
 }
 
+#[inline]
 pub(super) fn push_ended<L: Log>(
     state: &mut State<L>,
     batch: Batch<L>,

@@ -1,6 +1,7 @@
 //! What the driver does while it runs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -205,6 +206,41 @@ fn a_push_that_hangs_is_dropped_at_its_deadline_or_by_a_reconnect() {
             }
             assert_eq!(ticket.await, Settled::Confirmed(1));
         }
+    });
+}
+
+/// An upstream whose first push is interrupted right before its answer.
+struct Interrupted(Memory<Log>, Rc<RefCell<Option<Replicator<Log>>>>);
+
+impl AsyncUpstream<Log> for Interrupted {
+    type Pull<'a> = <Memory<Log> as AsyncUpstream<Log>>::Pull<'a>;
+
+    async fn push(&self, batch: &Batch<Log>) -> Result<(), PushError<u64>> {
+        if let Some(replicator) = self.1.take() {
+            replicator.reconnect();
+        }
+        AsyncUpstream::push(&self.0, batch).await
+    }
+
+    fn pull(&self, cursor: u64) -> Self::Pull<'_> {
+        AsyncUpstream::pull(&self.0, cursor)
+    }
+}
+
+#[test]
+fn a_push_is_not_ended_by_the_interrupt_of_the_one_before() {
+    run(async {
+        let interrupts = Rc::new(RefCell::new(None));
+        let upstream = Interrupted(Memory::new(0), Rc::clone(&interrupts));
+        let (replicator, driver) = quick(upstream).push_batch(NonZeroUsize::MIN).build_async(tokio::time::sleep);
+        interrupts.replace(Some(replicator.clone()));
+        let tickets = [1, 2].map(|event| replicator.commit(vec![event]).unwrap());
+        tokio::task::spawn_local(driver);
+        for ticket in tickets {
+            assert!(matches!(ticket.await, Settled::Confirmed(_)));
+        }
+        assert!(interrupts.borrow().is_none(), "the first push has been interrupted");
+        assert_eq!(replicator.status().counters.pushes, 2);
     });
 }
 

@@ -342,6 +342,7 @@ pub enum Next<T> {
 
 impl<T> Next<T> {
     /// The same, with something else to do.
+    #[inline]
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Next<U> {
         match self {
             Self::Do(this) => Next::Do(map(this)),
