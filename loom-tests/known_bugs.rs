@@ -1238,6 +1238,29 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[begin("replicator/core.rs", "State::publish_to_writer", "return 0;")],
     },
     KnownBug {
+        name: "WrittenHereUnpublished",
+        story: "A thread that has written its own commit wakes no writer for what came meanwhile.",
+        source: None,
+        edits: &[replace(
+            "replicator/writer.rs",
+            "write_here",
+            "report(core, write.make());",
+            "let (written, mut done) = (write.make(), None); \
+             core.look(|state| drop(state.written(written, &mut done, Time::ZERO)));",
+        )],
+    },
+    KnownBug {
+        name: "WriterEndsDuringAWrite",
+        story: "The writer ends as soon as there is nothing left to take, while another thread is still writing its commit.",
+        source: None,
+        edits: &[replace(
+            "protocol/durable.rs",
+            "Protocol::write_due",
+            "Durable { writing: Some(_), .. } => idle,",
+            "Durable { writing: Some(_), .. } if !self.stopped => idle,",
+        )],
+    },
+    KnownBug {
         name: "PullBeforeDurable",
         story: "A pull begins from a cursor that a crash takes back: upstream may have forgotten what stands before it.",
         source: None,

@@ -576,6 +576,15 @@ index! {
         /// What has stopped has left nothing unwritten.
         what_has_stopped_has_written_everything: "I16, I17", 4 threads, 2,
             finds { DrainWithUnwritten: "it has ended and left something unwritten" };
+        /// What comes as a thread writes its commit is left to the writer.
+        what_comes_as_a_commit_is_written_is_written: "I1, I17", 5 threads, 2,
+            finds { WrittenHereUnpublished: DEADLOCK };
+        /// What has stopped as a thread writes its commit has left nothing unwritten.
+        a_stop_meets_a_commit_that_is_written: "I16, I17", 5 threads, 2,
+            finds { WriterEndsDuringAWrite: "it has ended and left something unwritten" };
+        /// A write of a commit's own thread that fails is the owner's to see, and is made again after a restart.
+        a_commit_whose_write_fails_is_written_again: "I16, I17", 4 threads, 2,
+            finds { FailedWriteReported: "a crash takes back what was settled" };
         /// Nothing is sent by a driver that a crash takes back.
         what_a_driver_sends_is_durable: "I2, I17", 2 threads, exhaustive,
             finds { PublishForgetsWriter: DEADLOCK };

@@ -158,6 +158,48 @@ pub fn what_has_stopped_has_written_everything() {
     assert!(disk.has("a"), "it has ended and left something unwritten");
 }
 
+/// Main commits and writes, as another thread commits: main waits until that one's commit is durable, which main has written
+/// with its own, or the writer.
+pub fn what_comes_as_a_commit_is_written_is_written() {
+    let (replicator, disk) = begun(0, with_threads);
+    let other = replicator.clone();
+    let committing = thread::spawn(move || other.commit(vec!["b"]).unwrap());
+    let ticket = replicator.commit_and_write(vec!["a"]).unwrap();
+    assert!(ticket.durable().wait());
+    assert!(disk.has("a"), "a crash takes back what was reported as durable");
+    let ticket = committing.join().unwrap();
+    assert!(ticket.durable().wait());
+    assert!(disk.has("b"), "a crash takes back what was reported as durable");
+    loom::stop_exploring();
+}
+
+/// Main commits and writes, as another thread stops the replicator and waits for the end.
+pub fn a_stop_meets_a_commit_that_is_written() {
+    let (replicator, disk) = begun(0, with_threads);
+    let other = replicator.clone();
+    let stopping = thread::spawn(move || {
+        other.stop();
+        other.stopped().wait();
+        disk.has("a")
+    });
+    let committed = replicator.commit_and_write(vec!["a"]).is_ok();
+    let was_there = stopping.join().unwrap();
+    loom::stop_exploring();
+    assert!(was_there || !committed, "it has ended and left something unwritten");
+}
+
+/// Main commits and writes, which fails. It waits for everything to be settled, which ends with that, and restarts.
+pub fn a_commit_whose_write_fails_is_written_again() {
+    let (replicator, disk) = begun(1, with_threads);
+    let ticket = replicator.commit_and_write(vec!["a"]).unwrap();
+    let flushed = replicator.flushed().wait();
+    assert!(flushed.is_err() && !disk.has("a"), "a crash takes back what was settled");
+    replicator.restart();
+    assert!(ticket.durable().wait());
+    assert!(disk.has("a"), "a crash takes back what was reported as durable");
+    loom::stop_exploring();
+}
+
 /// As [`what_is_sent_is_durable`], with tasks.
 pub fn what_a_driver_sends_is_durable() {
     let (replicator, disk) = begun(0, with_tasks);

@@ -15,7 +15,8 @@
 //! | confirmed | [`Ticket::outcome`](crate::Ticket::outcome) | upstream has it; the next process may not know yet, and learns it from the next pull |
 //!
 //! So a user interface that may show what it could lose for some milliseconds waits for nothing, and one that must not waits
-//! for `durable`. Neither waits for the network.
+//! for `durable`. Neither waits for the network. A thread that waits for each commit before it makes the next had better write
+//! it itself, with [`commit_and_write`](crate::Replicator::commit_and_write), than have it handed to the writer and back.
 //!
 //! # What a crash leaves
 //!

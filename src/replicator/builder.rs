@@ -9,14 +9,14 @@ use std::time::Duration;
 use super::choices::OnRejected;
 use super::core::{Clock, Core, Limits};
 use super::driver::{Driver, Timer};
-use super::journal::{AsyncJournal, Journal};
+use super::journal::{AnyJournal, AsyncJournal, Journal};
 use super::shutdown::Owned;
 use super::upstream::{AsyncUpstream, Upstream};
 use super::{Replicator, driver, work, writer};
 use crate::Backoff;
 use crate::log::Log;
 use crate::platform::event::Input;
-use crate::platform::{Arc, Instant, Mutex};
+use crate::platform::{Arc, Instant};
 use crate::primitives::worker::Worker;
 use crate::protocol::{Direction, Protocol, Resend, Settings};
 
@@ -127,8 +127,8 @@ impl<L: Log, U, J> Builder<L, U, J> {
         self
     }
 
-    /// Has a journal write down what happens to the log, on a thread of its own or as a part of the [`Driver`]; the log is to be
-    /// what the journal holds. Only what it has written is sent. See [surviving a crash](crate::guide::crash).
+    /// Has a journal write down what happens to the log, on a thread of its own (or one that
+    /// [wants to](Replicator::commit_and_write)) or as a part of the [`Driver`]; the log is to be what the journal holds. Only what it has written is sent. See [surviving a crash](crate::guide::crash).
     pub fn journal<K>(self, journal: K) -> Builder<L, U, K> {
         let Self { log, upstream, options, .. } = self;
         Builder { log, upstream, journal: Some(journal), options }
@@ -188,7 +188,10 @@ impl<L: Log, U, J> Builder<L, U, J> {
         let [push, pull] =
             [Direction::Push, Direction::Pull].map(|direction| thread_name(self.options.name.as_deref(), direction));
         let write = thread_name(self.options.name.as_deref(), "save");
-        let (core, upstream, journal) = self.build(Clock::Since(Instant::now()));
+        let Self { log, upstream, journal, options } = self;
+        let has_journal = journal.is_some();
+        let journal = journal.map(|journal| Box::new(journal) as Box<dyn AnyJournal<L>>);
+        let core = options.core(log, Clock::Since(Instant::now()), has_journal, journal);
         let upstream = Arc::new(upstream);
         let pusher = {
             let (core, upstream) = (Arc::clone(&core), Arc::clone(&upstream));
@@ -200,10 +203,9 @@ impl<L: Log, U, J> Builder<L, U, J> {
         };
         let stop = |_: &io::Error| drop(core.apply(Input::Stop, |state| ((), state.protocol.stop())));
         let puller = started.inspect_err(stop)?;
-        let writer = journal.map(|journal| {
-            // A worker could run again.
-            let (core, journal) = (Arc::clone(&core), Mutex::new(journal));
-            Worker::spawn(write, move |_run| writer::write(&core, &mut *journal.lock()))
+        let writer = has_journal.then(|| {
+            let core = Arc::clone(&core);
+            Worker::spawn(write, move |_run| writer::write(&core))
         });
         let writer = writer.transpose().inspect_err(stop)?;
         Ok(Replicator { core: Arc::new(Owned::new(core, [Some(pusher), Some(puller)], writer)) })
@@ -243,19 +245,26 @@ impl<L: Log, U, J> Builder<L, U, J> {
     {
         let clock =
             timer.clock().map_or_else(|| Clock::SinceForTasks(Instant::now()), |now| Clock::Timer(Box::new(now)));
-        let (core, upstream, journal) = self.build(clock);
+        let Self { log, upstream, journal, options } = self;
+        let core = options.core(log, clock, journal.is_some(), None);
         let replicator = Replicator { core: Arc::new(Owned::new(Arc::clone(&core), [None, None], None)) };
         (replicator, driver::new(core, upstream, timer, journal))
     }
+}
 
-    fn build(self, clock: Clock) -> (Arc<Core<L>>, U, Option<J>) {
-        let Self { log, upstream, journal, options } = self;
-        let Options { mut settings, name, max_unread, max_pending, max_unwritten, on_rejected, deadlines } = options;
-        settings.journal = journal.is_some().then_some(max_unwritten);
+impl Options {
+    fn core<L: Log>(
+        self,
+        log: L,
+        clock: Clock,
+        has_journal: bool,
+        journal: Option<Box<dyn AnyJournal<L>>>,
+    ) -> Arc<Core<L>> {
+        let Self { mut settings, name, max_unread, max_pending, max_unwritten, on_rejected, deadlines } = self;
+        settings.journal = has_journal.then_some(max_unwritten);
         let (lingers, max_unread, max_unwritten) = (!settings.linger.is_zero(), max_unread.get(), max_unwritten.get());
         let limits = Limits { max_unread, max_pending, max_unwritten, lingers, deadlines, on_rejected };
-        let core = Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock);
-        (Arc::new(core), upstream, journal)
+        Arc::new(Core::new(Protocol::new(log, settings), name.map(Arc::from), limits, clock, journal))
     }
 }
 

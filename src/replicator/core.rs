@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::after::AfterUnlock;
 use super::choices::OnRejected;
+use super::journal::AnyJournal;
 use super::sessions::Sessions;
 use super::ticket::Tickets;
 use super::told::{Told, only, topic};
@@ -61,6 +62,8 @@ pub(super) struct State<L: Log> {
     /// What the writer would be told, as of the last transition: it is woken if that has changed, as [`Told`] has it. All its
     /// looks are transitions.
     told_writer: Next<()>,
+    /// The journal for threads, unless it is writing, or has ended.
+    pub journal: Option<Box<dyn AnyJournal<L>>>,
     /// Since when the journal is writing.
     pub writing: Option<Time>,
     /// Since when, or since when at most, there is a change that is not durable.
@@ -157,11 +160,18 @@ pub(super) struct Call {
 }
 
 impl<L: Log> Core<L> {
-    pub(super) fn new(protocol: Protocol<L>, name: Option<Arc<str>>, limits: Limits, clock: Clock) -> Self {
+    pub(super) fn new(
+        protocol: Protocol<L>,
+        name: Option<Arc<str>>,
+        limits: Limits,
+        clock: Clock,
+        journal: Option<Box<dyn AnyJournal<L>>>,
+    ) -> Self {
         let state = State {
             tickets: Tickets::new(protocol.log().pending(), protocol.settings().journal.is_some()),
             told: Told::new(protocol.push_due(), protocol.pull_due()),
             told_writer: protocol.write_due(),
+            journal,
             writing: None,
             unwritten_since: None,
             ended: [false, false, protocol.settings().journal.is_none()],
@@ -699,7 +709,7 @@ mod tests {
             on_rejected: OnRejected::Block,
         };
         let clock = Clock::Timer(Box::new(|| Time::ZERO));
-        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, limits, clock)
+        Core::new(Protocol::new(MemoryLog::new(), Settings::default()), None, limits, clock, None)
     }
 
     /// Who is woken by this step.

@@ -29,7 +29,7 @@ use super::told::{topic, topic_of};
 use super::upstream::call::{call, contained, cut_short};
 use super::upstream::{AsyncPull, AsyncUpstream};
 use super::work::{Begun, Does, Party, Pulls, Pushes, called, nothing, page_pulled, pull_ended, push_ended};
-use super::writer::{self, Changes, wrote};
+use super::writer::{self, Write, wrote};
 use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, catch_panic, is_unwinding, probe};
@@ -422,19 +422,20 @@ fn write<L: Log, U, T: Timer, J: AsyncJournal<L>>(
     async move {
         let core = &*ends.core;
         let mut turn = Turn(0);
-        while let Some(changes) = NextCall::<L, Writes, T>::new(core, &means.timer, &mut turn).await {
-            let mut writing = Writing { core, changes };
-            let outcome = contained(|| journal.write(&writing.changes)).await;
-            let changes = std::mem::take(&mut writing.changes);
+        while let Some(write) = NextCall::<L, Writes, T>::new(core, &means.timer, &mut turn).await {
+            let mut writing = Writing { core, write };
+            let outcome = contained(|| journal.write(&writing.write.changes)).await;
+            let write = std::mem::take(&mut writing.write);
             std::mem::forget(writing);
-            writer::report(core, (changes, wrote("AsyncJournal::write", outcome)));
+            writer::report(core, (write, wrote("AsyncJournal::write", outcome)));
             if turn.is_over() {
                 // With no call in its hands.
                 pass().await;
             }
         }
         drop(catch_panic(|| drop(journal)));
-        writer::ends(core);
+        // There is none for threads.
+        drop(writer::ends(core));
         drop(catch_panic(|| drop(means)));
     }
 }
@@ -442,14 +443,14 @@ fn write<L: Log, U, T: Timer, J: AsyncJournal<L>>(
 /// A write that is going on. As it is dropped it reports that it is not known whether it was made.
 struct Writing<'a, L: Log> {
     core: &'a Core<L>,
-    changes: Changes<L>,
+    write: Write<L>,
 }
 
 impl<L: Log> Drop for Writing<'_, L> {
     fn drop(&mut self) {
         if !is_unwinding() {
             let failure = Failure::Journal { error: DROPPED.into() };
-            writer::report(self.core, (std::mem::take(&mut self.changes), Err(failure)));
+            writer::report(self.core, (std::mem::take(&mut self.write), Err(failure)));
         }
     }
 }
@@ -483,7 +484,7 @@ impl<L: Log, D: Does<L>> Looks<L> for Calls<D> {
 enum Writes {}
 
 impl<L: Log> Looks<L> for Writes {
-    type Call = Changes<L>;
+    type Call = Write<L>;
 
     const TOPIC: usize = topic::WRITER;
 

@@ -101,7 +101,7 @@ use crate::log::Log;
 use crate::platform::event::Input;
 use crate::platform::{Arc, catch_panic, probe};
 use crate::primitives::wait::{Wait, Waitable};
-use crate::protocol::{Direction, Effects, Protocol, WaitingOn};
+use crate::protocol::{Direction, Effects, Protocol, Time, WaitingOn};
 
 /// Keeps a log and an upstream together: pushes what is committed, pulls and merges what others did.
 ///
@@ -207,12 +207,33 @@ impl<L: Log> Replicator<L> {
         self.try_commit(&mut events)
     }
 
+    /// As [`commit`](Self::commit), and the calling thread has the [journal](Builder::journal) write the commit, with all that
+    /// has gathered: for a caller that then waits until it is [durable](Ticket::durable), and would do nothing else meanwhile.
+    /// It spares two threads to be woken.
+    ///
+    /// If another write is under way the commit is left to the next one, as it always is without a journal or with a
+    /// [driver](Driver). So what has become of it says the ticket; and a journal that fails is the owner's to see, whichever
+    /// thread has called it.
+    ///
+    /// Blocks for as long as the write takes, and holds no lock meanwhile that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit): nothing has been appended then. A write that has failed is none.
+    pub fn commit_and_write(&self, events: Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
+        if events.is_empty() {
+            return Err(CommitError::Empty);
+        }
+        let now = self.core.now();
+        self.admit(events.len(), Some(now), |protocol| protocol.commit(events))
+    }
+
     /// Commits these events and leaves none, or leaves them if there is no room.
     fn try_commit(&self, events: &mut Vec<L::Event>) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
         if events.is_empty() {
             return Err(CommitError::Empty);
         }
-        self.admit(events.len(), |protocol| protocol.commit(take(events)))
+        self.admit(events.len(), None, |protocol| protocol.commit(take(events)))
     }
 
     /// As [`commit`](Self::commit), for events that their author has numbered on top of the head that they saw.
@@ -224,16 +245,19 @@ impl<L: Log> Replicator<L> {
         if entries.is_empty() {
             return Err(CommitError::Empty);
         }
-        self.admit(entries.len(), |protocol| protocol.commit_numbered(entries))
+        self.admit(entries.len(), None, |protocol| protocol.commit_numbered(entries))
     }
 
+    /// With a time, the calling thread writes it, if it can.
     fn admit(
         &self,
         count: usize,
+        writes: Option<Time>,
         commit: impl FnOnce(&mut Protocol<L>) -> Result<usize, L::Error>,
     ) -> Result<Ticket<L::Position>, CommitError<L::Error>> {
         // Not moved into the step: if that does without it, it is dropped here, without the lock.
         let mut commit = Some(commit);
+        let mut write = None;
         let (admitted, panicked) = self.core.apply(Input::Commit, |state| {
             if state.protocol.is_stopped() {
                 return (Err(CommitError::Stopped), Effects::default());
@@ -258,8 +282,14 @@ impl<L: Log> Replicator<L> {
                 state.after.wakers.append(&mut wakers);
                 ticket
             });
+            if issued.is_ok() {
+                write = writes.and_then(|now| state.write_begins_here(now));
+            }
             (issued, Effects::default())
         });
+        if let Some(write) = write {
+            writer::write_here(&self.core, write);
+        }
         probe!(self.core => Answered {
             refused: match &admitted {
                 Ok(Err(CommitError::Refused(error))) => Some(error),

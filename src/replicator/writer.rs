@@ -8,12 +8,20 @@
 //!
 //! It ends when it is told to stop, and for nothing else: after both directions, once all that they have changed is written, or
 //! cannot be.
+//!
+//! # A commit that is written where it was made
+//!
+//! The journal for threads stands in the state, and a thread that begins a write takes it along, and the changes, in one step;
+//! it gives it back with the report. So the thread that writes need not be the writer. One that commits and then waits for the
+//! disk begins the write [in the step that commits](State::write_begins_here), if none is under way: the writer finds nothing that is
+//! due, and is woken at the end of the write as after each other transition, if there is something by then. To hand the commit
+//! over to the writer, and the outcome back, would take as long as two threads take to wake.
 
 use std::convert::Infallible;
 use std::task::Waker;
 
 use super::core::{Core, Role, State};
-use super::journal::Journal;
+use super::journal::AnyJournal;
 use super::told::topic;
 use crate::SharedError;
 use crate::log::{Change, Log};
@@ -26,25 +34,51 @@ use crate::protocol::{Direction, Effects, Failure, Next, Time};
 /// What a journal is to write.
 pub(super) type Changes<L> = Vec<Change<<L as Log>::Entry, <L as Log>::Position>>;
 
-/// The changes of a write, and what came of it.
-pub(super) type Written<L> = (Changes<L>, Result<(), Failure>);
+/// A write that has begun.
+pub(super) struct Write<L: Log> {
+    pub changes: Changes<L>,
+    /// What makes it; a driver has that itself.
+    journal: Option<Box<dyn AnyJournal<L>>>,
+}
+
+/// A write, and what came of it.
+pub(super) type Written<L> = (Write<L>, Result<(), Failure>);
+
+impl<L: Log> Write<L> {
+    /// Makes it, without the lock.
+    fn make(mut self) -> Written<L> {
+        let journal = self.journal.as_mut().expect("there is a journal for threads, and no other write");
+        let outcome = wrote("Journal::write", catch_panic(|| journal.write_any(&self.changes)));
+        (self, outcome)
+    }
+}
+
+impl<L: Log> Default for Write<L> {
+    fn default() -> Self {
+        Self { changes: Vec::new(), journal: None }
+    }
+}
 
 /// The writer, on a thread.
-pub(super) fn write<L: Log>(core: &Core<L>, journal: &mut impl Journal<L>) -> Result<(), Infallible> {
+pub(super) fn write<L: Log>(core: &Core<L>) -> Result<(), Infallible> {
     let mut report = None;
-    while let Some(changes) = next(core, report) {
-        let outcome = wrote("Journal::write", catch_panic(|| journal.write(&changes)));
-        report = Some((changes, outcome));
+    while let Some(write) = next(core, report) {
+        report = Some(write.make());
     }
-    ends(core);
+    drop(ends(core));
     Ok(())
 }
 
+/// Makes a write on the thread that has begun it.
+pub(super) fn write_here<L: Log>(core: &Core<L>, write: Write<L>) {
+    report(core, write.make());
+}
+
 /// Reports what came of the write before, and waits for what the next one is to write. None if there will be no other.
-fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Changes<L>> {
+fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Write<L>> {
     loop {
         match look(core, report.take(), core.now(), None) {
-            Next::Do(changes) => return Some(changes),
+            Next::Do(write) => return Some(write),
             Next::Stop => return None,
             Next::Wait { until } => {
                 let deadline = until.and_then(|time| core.instant(time));
@@ -57,7 +91,7 @@ fn next<L: Log>(core: &Core<L>, mut report: Option<Written<L>>) -> Option<Change
 }
 
 /// Looks, for a task. If there is nothing to do it leaves the waker in the queue, in the same critical section.
-pub(super) fn poll<L: Log>(core: &Core<L>, place: &mut Option<Place>, waker: &Waker) -> (Next<Changes<L>>, Time) {
+pub(super) fn poll<L: Log>(core: &Core<L>, place: &mut Option<Place>, waker: &Waker) -> (Next<Write<L>>, Time) {
     let now = core.now();
     // No waker is cloned or dropped under the lock: it is user code.
     let mut task = (place, Some(waker.clone()));
@@ -73,7 +107,7 @@ fn look<L: Log>(
     mut report: Option<Written<L>>,
     now: Time,
     mut task: Option<&mut Task<'_>>,
-) -> Next<Changes<L>> {
+) -> Next<Write<L>> {
     loop {
         let mut done = None;
         let step = |state: &mut State<L>| {
@@ -119,11 +153,13 @@ fn show<L: Log>(core: &Core<L>, panicked: FirstPanic, done: Option<Changes<L>>, 
     panicked.message();
 }
 
-/// It has been told to stop.
-pub(super) fn ends<L: Log>(core: &Core<L>) {
-    if core.look(|state| state.ends(Role::Writer)) {
+/// It has been told to stop. Returns the journal, which is to be dropped.
+pub(super) fn ends<L: Log>(core: &Core<L>) -> Option<Box<dyn AnyJournal<L>>> {
+    let (last, journal) = core.look(|state| (state.ends(Role::Writer), state.journal.take()));
+    if last {
         core.close(|_| ()).1.message();
     }
+    journal
 }
 
 /// What came of a write.
@@ -138,7 +174,7 @@ impl<L: Log> State<L> {
     /// A write has ended. What it has written is `done`: to be dropped without the lock.
     fn written(
         &mut self,
-        (changes, outcome): Written<L>,
+        (Write { changes, journal }, outcome): Written<L>,
         done: &mut Option<Changes<L>>,
         now: Time,
     ) -> Effects<L::Entry> {
@@ -147,6 +183,7 @@ impl<L: Log> State<L> {
             error: outcome.as_ref().err().map(|failure| Box::new(failure.clone()) as _),
         });
         let began = self.writing.take();
+        self.journal = journal;
         match outcome {
             Ok(()) => {
                 *done = Some(changes);
@@ -161,7 +198,7 @@ impl<L: Log> State<L> {
         }
     }
 
-    fn write_begins(&mut self, now: Time) -> Next<Changes<L>> {
+    fn write_begins(&mut self, now: Time) -> Next<Write<L>> {
         if let Next::Stop = self.write_due() {
             return Next::Stop;
         }
@@ -170,6 +207,16 @@ impl<L: Log> State<L> {
             self.writing = Some(now);
             self.tickets.writes();
         }
-        next
+        next.map(|changes| Write { changes, journal: self.journal.take() })
+    }
+
+    /// Begins what is to be written now, for the thread that has the lock. `None` if the writer has to do it, or is at it.
+    pub(super) fn write_begins_here(&mut self, now: Time) -> Option<Write<L>> {
+        // A driver has its journal itself. What the log panics with it will panic with in the writer.
+        self.journal.as_ref()?;
+        match self.catch_panic(|state| state.write_begins(now)) {
+            Ok(Next::Do(write)) => Some(write),
+            Ok(Next::Wait { .. } | Next::Stop) | Err(_) => None,
+        }
     }
 }

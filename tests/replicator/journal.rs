@@ -74,6 +74,40 @@ fn commit_is_durable_and_then_confirmed() {
 }
 
 #[test]
+fn commit_and_write_writes_on_the_calling_thread_unless_another_write_is_under_way() {
+    let (held, upstream) = (held(), upstream());
+    let (gate, waits, here) = (Latch::new(), AtomicBool::new(false), AtomicBool::new(false));
+    let shared = Arc::new((gate, waits, here));
+    let journal = Hooked(held.clone(), {
+        let (shared, caller) = (Arc::clone(&shared), std::thread::current().id());
+        move |_: &Told| {
+            let (gate, waits, here) = &*shared;
+            if std::thread::current().id() == caller {
+                here.store(true, Ordering::SeqCst);
+            } else {
+                waits.store(true, Ordering::SeqCst);
+                pass(gate);
+            }
+        }
+    });
+    let (gate, waits, here) = &*shared;
+    let replicator = quick(log(), upstream.clone()).journal(blocking(journal)).start();
+    let first = replicator.commit_and_write(vec![1]).unwrap();
+    assert_eq!(here.swap(false, Ordering::SeqCst), WRITES_HERE);
+    assert!(!WRITES_HERE || is_durable(&first));
+    let before = replicator.commit(vec![2]).unwrap();
+    eventually(|| waits.load(Ordering::SeqCst));
+    let behind = replicator.commit_and_write(vec![3]).unwrap();
+    assert_eq!(behind.durable().wait_timeout(SHORT).ready(), None);
+    gate.open();
+    assert!([&first, &before, &behind].into_iter().all(is_durable));
+    assert!(!here.load(Ordering::SeqCst));
+    replicator.flush(LONG).unwrap();
+    assert!(replicator.shutdown(LONG).is_clean());
+    assert_eq!((upstream.len(), held.recovered().cursor), (3, 3));
+}
+
+#[test]
 fn durable_is_false_at_once_without_a_journal() {
     let replicator = quick(log(), upstream()).start();
     let ticket = replicator.commit(vec![1]).unwrap();

@@ -36,6 +36,9 @@ const UNCERTAIN_IF_INTERRUPTED: bool = true;
 /// What a panic of a journal's is one in.
 const WRITES: &str = "AsyncJournal::write";
 
+/// Whether a thread that commits may write, too.
+const WRITES_HERE: bool = false;
+
 /// Runs a call on a thread of its own.
 type OnAThread = fn(Box<dyn FnOnce() + Send>);
 

@@ -36,6 +36,9 @@ const UNCERTAIN_IF_INTERRUPTED: bool = false;
 /// What a panic of a journal's is one in.
 const WRITES: &str = "Journal::write";
 
+/// Whether a thread that commits may write, too.
+const WRITES_HERE: bool = true;
+
 /// A journal that blocks.
 fn blocking<J>(journal: J) -> J {
     journal

@@ -11,6 +11,7 @@ use std::future::Future;
 pub use self::for_tasks::{ForTasks, ForTasksError};
 pub use self::for_threads::ForThreads;
 pub use self::memory::{Memory, MemoryError};
+use crate::SharedError;
 use crate::log::{Change, Log};
 
 /// A journal: it writes down what happens to a replicator's log, so that a crash does not undo it.
@@ -23,9 +24,9 @@ use crate::log::{Change, Log};
 ///   [numbers](Change::number) and perhaps with more behind them, once the owner has [restarted](crate::Replicator::restart).
 ///   A journal that may have written them looks which it has.
 ///
-/// It is called from a thread of its own, one call at a time, with all changes that have gathered since the call before: the
-/// slower it is, the more of them. It may block for as long as it likes; meanwhile nothing waits but what must be durable first.
-/// A panic is taken for an error.
+/// It is called from a thread of its own, or from one that [writes its commit](crate::Replicator::commit_and_write); one call at a
+/// time, with all changes that have gathered since the call before: the slower it is, the more of them. It may block for as long
+/// as it likes; meanwhile nothing waits but what must be durable first. A panic is taken for an error.
 ///
 /// `Infallible`, which has no value, stands for the journal of a replicator that has none.
 pub trait Journal<L: Log>: Send + 'static {
@@ -60,6 +61,17 @@ pub trait AsyncJournal<L: Log>: 'static {
     ///
     /// If they are not, or are not known to be.
     fn write(&mut self, changes: &[Change<L::Entry, L::Position>]) -> impl Future<Output = Result<(), Self::Error>>;
+}
+
+/// A [`Journal`], whichever it is.
+pub(super) trait AnyJournal<L: Log>: Send {
+    fn write_any(&mut self, changes: &[Change<L::Entry, L::Position>]) -> Result<(), SharedError>;
+}
+
+impl<L: Log, J: Journal<L>> AnyJournal<L> for J {
+    fn write_any(&mut self, changes: &[Change<L::Entry, L::Position>]) -> Result<(), SharedError> {
+        self.write(changes).map_err(SharedError::from)
+    }
 }
 
 impl<L: Log> Journal<L> for Infallible {
