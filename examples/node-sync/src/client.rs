@@ -41,9 +41,13 @@ const TABLES: &str = "
     -- As it is shown; and if something is pending of it, as it was before. Without a title it is not there.
     CREATE TABLE IF NOT EXISTS todos (todo TEXT PRIMARY KEY, title TEXT, done INTEGER, title_before TEXT,
         done_before INTEGER) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS given_up (number INTEGER PRIMARY KEY, edit TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS committed (events INTEGER NOT NULL);
-    INSERT INTO committed SELECT 0 WHERE NOT EXISTS (SELECT * FROM committed);";
+    CREATE TABLE IF NOT EXISTS given_up (number INTEGER PRIMARY KEY, edit TEXT NOT NULL);";
+
+/// The number that follows all of this client's that are not pending. Those that are ordered are so as they are numbered.
+const AFTER_SETTLED: &str = "
+    SELECT 1 + max(
+        coalesce((SELECT number FROM log WHERE client = ?1 ORDER BY seq DESC LIMIT 1), -1),
+        coalesce((SELECT max(number) FROM given_up), -1))";
 
 /// A client's file, opened.
 #[derive(Debug)]
@@ -77,7 +81,9 @@ impl Client {
         let db = journal.connection();
         db.pragma_update(None, "cache_size", CACHE).map_err(why)?;
         db.set_prepared_statement_cache_capacity(32);
-        let committed = db.query_row("SELECT events FROM committed", [], |row| row.get(0)).map_err(why)?;
+        // Not a count of its own, which each transaction would have to write.
+        let after_settled: u64 = db.query_row(AFTER_SETTLED, [client], |row| row.get(0)).map_err(why)?;
+        let committed = held.pending.last().map_or(after_settled, |last| after_settled.max(last.event.number + 1));
         let pending = held.pending.into_iter().map(|entry| entry.event);
         let log = MemoryLog::rebasing().with_pending(held.cursor, pending);
         Ok(Self { log, journal: ClientJournal { journal, trail }, committed })
@@ -170,14 +176,14 @@ impl latchwork_sqlite::Tables<ClientLog> for Tables {
 
     fn write(&mut self, transaction: &Transaction<'_>, changes: &[Change<Entry, u64>]) -> Result<(), BoxError> {
         let trail = Arc::clone(&self.trail);
-        let (mut committed, mut advanced, mut rebased) = (None, false, false);
+        let (mut committed, mut advanced, mut rebased) = (false, false, false);
         trail.time(Activity::WritingTables, || {
             let todos = &mut Todos::new(transaction)?;
             for change in changes {
                 match &change.what {
                     Changed::Committed { entries } => {
                         entries.iter().try_for_each(|entry| self.commit(todos, &entry.event))?;
-                        committed = entries.last().map(|last| last.event.number + 1).or(committed);
+                        committed = true;
                     }
                     Changed::Merged(merged) => {
                         self.merge(todos, merged)?;
@@ -188,16 +194,11 @@ impl latchwork_sqlite::Tables<ClientLog> for Tables {
                     other => return Err(BoxError::from(format!("this is not done by a client: {other:?}"))),
                 }
             }
-            if let Some(committed) = committed {
-                transaction.prepare_cached("UPDATE committed SET events = ?1")?.execute([committed])?;
-            }
             Ok(())
         })?;
-        for (happened, point) in [
-            (committed.is_some(), Point::CommitWritten),
-            (advanced, Point::AdvanceWritten),
-            (rebased, Point::RebaseWritten),
-        ] {
+        for (happened, point) in
+            [(committed, Point::CommitWritten), (advanced, Point::AdvanceWritten), (rebased, Point::RebaseWritten)]
+        {
             if happened {
                 trail.at(point);
             }

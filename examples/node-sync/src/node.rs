@@ -314,7 +314,13 @@ fn commit(
     while next < total && Instant::now() < deadline && !over.is_set() {
         let until = total.min(next + batch);
         let events = (next..until).map(|number| share.event(job, number)).collect();
-        match replicator.commit(events) {
+        // Which waits for the disk at once writes by itself.
+        let committed = if job.window == NonZeroUsize::MIN {
+            replicator.commit_and_write(events)
+        } else {
+            replicator.commit(events)
+        };
+        match committed {
             Ok(ticket) => {
                 on_their_way.push_back((ticket, until));
                 next = until;
@@ -371,12 +377,13 @@ fn follow(
         let news = |status: &Status<u64>| {
             applied != Some(status.upstream_head) || !status.decisions.is_empty() || is_done(status)
         };
-        // While it commits, a status changes with each commit: to look at all of them would take the committing thread's time.
-        let until = if all_committed.sleep(PACE).is_ok() { all_committed } else { over };
-        let status = match replicator.status_when(news).wait_or(until, Some(deadline)) {
-            Waited::Ready(Some(status)) => status,
-            Waited::Interrupted(_) if !over.is_set() => continue,
-            _ => return Ok(refusals),
+        let status = match all_committed.sleep(PACE) {
+            // While it commits, a status changes with each commit: to be woken for each would take the committing thread's time.
+            Ok(()) if Instant::now() < deadline => replicator.status(),
+            _ => match replicator.status_when(news).wait_or(over, Some(deadline)) {
+                Waited::Ready(Some(status)) => status,
+                _ => return Ok(refusals),
+            },
         };
         applied = Some(status.upstream_head);
         progress.applied.store(status.upstream_head, Ordering::Relaxed);

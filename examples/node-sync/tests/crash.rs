@@ -130,9 +130,11 @@ struct Kept {
 impl Kept {
     fn of(dir: &Path, share: &Share) -> Self {
         let db = Connection::open(client_path(dir, &share.client)).unwrap();
-        let own = "SELECT events, (SELECT count(*) FROM latchwork_pending),
+        let own = "SELECT 1 + max(coalesce((SELECT max(CAST(entry AS TEXT) ->> 0) FROM latchwork_pending), -1),
+                                  coalesce((SELECT max(number) FROM log WHERE client = ?1), -1)),
+                       (SELECT count(*) FROM latchwork_pending),
                        (SELECT CAST(entry AS TEXT) ->> 0 FROM latchwork_pending ORDER BY place LIMIT 1),
-                       (SELECT count(*) FROM log WHERE client = ?1) FROM committed";
+                       (SELECT count(*) FROM log WHERE client = ?1)";
         let own = db.query_row(own, [&share.client], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
         let (committed, pending, first_pending, confirmed) = own.unwrap();
         let upstream = Connection::open(upstream_path(dir)).unwrap();
