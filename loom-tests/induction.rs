@@ -160,6 +160,7 @@ const JOURNAL: &[KnownBug] = &[
     KnownBug::TornRebase,
     KnownBug::FailedWriteOutOfOrder,
     KnownBug::ReplacedCountsAsDurable,
+    KnownBug::WriterEndsDuringAWrite,
 ];
 
 #[test]
