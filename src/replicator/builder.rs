@@ -128,7 +128,8 @@ impl<L: Log, U, J> Builder<L, U, J> {
     }
 
     /// Has a journal write down what happens to the log, on a thread of its own (or one that
-    /// [wants to](Replicator::commit_and_write)) or as a part of the [`Driver`]; the log is to be what the journal holds. Only what it has written is sent. See [surviving a crash](crate::guide::crash).
+    /// [wants to](Replicator::commit_and_write)) or as a part of the [`Driver`]; the log is to be what the journal holds. Only
+    /// what it has written is sent. See [surviving a crash](crate::guide::crash).
     pub fn journal<K>(self, journal: K) -> Builder<L, U, K> {
         let Self { log, upstream, options, .. } = self;
         Builder { log, upstream, journal: Some(journal), options }

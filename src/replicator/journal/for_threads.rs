@@ -8,7 +8,8 @@ use super::{AsyncJournal, Journal};
 use crate::log::{Change, Log};
 
 /// An [`AsyncJournal`] as a [`Journal`], so that one over an async database is written once. Its futures run on the journal's
-/// thread, or on one that [writes its commit](crate::Replicator::commit_and_write), by a function that blocks on one: `pollster::block_on`, or a runtime's.
+/// thread, or on one that [writes its commit](crate::Replicator::commit_and_write), by a function that blocks on one:
+/// `pollster::block_on`, or a runtime's.
 ///
 /// A panic of the future's comes out of the call.
 ///
