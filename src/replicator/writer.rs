@@ -13,9 +13,9 @@
 //!
 //! The journal for threads stands in the state, and a thread that begins a write takes it along, and the changes, in one step;
 //! it gives it back with the report. So the thread that writes need not be the writer. One that commits and then waits for the
-//! disk begins the write [in the step that commits](State::write_begins_here), if none is under way: the writer finds nothing that is
-//! due, and is woken at the end of the write as after each other transition, if there is something by then. To hand the commit
-//! over to the writer, and the outcome back, would take as long as two threads take to wake.
+//! disk begins the write [in the step that commits](State::write_begins_here), if none is under way: the writer finds nothing
+//! that is due, and is woken at the end of the write as after each other transition, if there is something by then. To hand the
+//! commit over to the writer, and the outcome back, would take as long as two threads take to wake.
 
 use std::convert::Infallible;
 use std::task::Waker;

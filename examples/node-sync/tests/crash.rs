@@ -27,14 +27,15 @@ fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// More than can be done before the last kill. Every third event is of the todo that both edit.
-fn endless() -> Job {
+/// More than can be done before the last kill. Every third event is of the todo that both edit. The second client writes each
+/// commit by itself.
+fn endless(index: usize) -> Job {
     let some = |number| NonZeroUsize::new(number).unwrap();
     Job {
         todos: vec![10_000_000, 10_000_000],
         edit_every: 2,
         commit_batch: some(1),
-        window: some(10),
+        window: some([10, 1][index]),
         push_batch: some(20),
         page: some(20),
         max_pending: some(200),
@@ -61,7 +62,7 @@ impl Victim {
     }
 
     fn start_by(program: &Path, dir: &Path, index: usize, hold: Option<Hold>) -> Self {
-        let (job, dir) = (endless(), dir.to_owned());
+        let (job, dir) = (endless(index), dir.to_owned());
         let share = job.shares()[index].clone();
         let tick = Duration::from_millis(2);
         let order = Order { dir: dir.clone(), upstream: None, job, index, time_limit: LONG, tick, hold };
@@ -185,7 +186,7 @@ fn killed_clients_lose_nothing_and_apply_nothing_twice() {
     }
     let took = begun.elapsed();
     // What is left is committed and synced by clients that are not killed.
-    let job = endless();
+    let job = endless(0);
     let kept: Vec<_> = job.shares().iter().map(|share| Kept::of(dir, share)).collect();
     let todos: Vec<_> = kept.iter().map(|kept| todos_for(kept.committed, &job).to_string()).collect();
     let finished = node_sync().args(["--todos", &todos.join(",")]).output().unwrap();
@@ -233,7 +234,7 @@ fn a_client_whose_writes_fail_says_so_and_has_what_it_told_of() {
     assert!(told > 0);
     client.has_lost_nothing();
 
-    let (job, kept) = (endless(), Kept::of(dir, &client.share));
+    let (job, kept) = (endless(0), Kept::of(dir, &client.share));
     let todos = todos_for(kept.committed, &job);
     let finished = node_sync().args(["--todos", &format!("{todos},5")]).output().unwrap();
     assert!(finished.status.success(), "{}", String::from_utf8(finished.stdout).unwrap());
