@@ -179,6 +179,44 @@ fn push_of_a_batch_that_the_leader_does_not_send_at_once_is_too_large() {
     }
 }
 
+/// A log whose events weigh as much as they are long.
+struct Weighed(Log);
+
+impl Wrapper for Weighed {
+    type Log = Log;
+
+    fn inner(&self) -> &Log {
+        &self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut Log {
+        &mut self.0
+    }
+
+    fn weight(entry: &MemoryEntry<&'static str>) -> usize {
+        entry.event.len()
+    }
+}
+
+#[test]
+fn push_of_a_batch_that_weighs_more_than_the_leader_sends_at_once_is_too_large() {
+    let server = Memory::<Log>::new(0);
+    let builder = Replicator::builder(Weighed(Log::new()), Same(server.clone()));
+    let leader = builder.push_batch(count(5)).push_batch_weight(3).spawn().unwrap();
+    leader.caught_up().wait().unwrap();
+    let upstream = leader.as_upstream(count(10));
+    let outcome = push(&upstream, 0, &["aa", "bb"]).join().unwrap();
+    let Err(PushError::TooLarge { error }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(said(&error), Some(LeaderError::TooLarge { most: 5 }));
+    assert_eq!((server.len(), leader.status().pending), (0, 0));
+    push(&upstream, 0, &["aa", "b"]).join().unwrap().unwrap();
+    push(&upstream, 2, &["heavy, and alone"]).join().unwrap().unwrap();
+    // A session's replicator halves it.
+    let session = Replicator::builder(Log::new(), upstream).spawn().unwrap();
+    assert_eq!(session.commit(vec!["cc", "dd"]).unwrap().wait(), Settled::Confirmed(5));
+    assert_eq!(at(&server), ["aa", "b", "heavy, and alone", "cc", "dd"]);
+}
+
 #[test]
 fn push_of_a_batch_that_the_leaders_upstream_does_not_take_at_once_is_too_large() {
     let server = Memory::new(0);
@@ -481,8 +519,11 @@ fn push_of_a_batch_of_which_the_leaders_log_gives_up_some_is_behind() {
 /// An upstream for another log with the same entries.
 struct Same(Memory<Log>);
 
-impl Upstream<Dropping> for Same {
-    fn push(&self, batch: &Batch<Dropping>, interrupt: &Interrupt) -> Outcome {
+impl<L> Upstream<L> for Same
+where
+    L: latchwork::log::Log<Entry = MemoryEntry<&'static str>, Position = u64>,
+{
+    fn push(&self, batch: &Batch<L>, interrupt: &Interrupt) -> Outcome {
         Upstream::<Log>::push(&self.0, &Batch::new(batch.base, batch.entries.clone()), interrupt)
     }
 
