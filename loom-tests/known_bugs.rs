@@ -221,14 +221,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             replace(
                 "primitives/worker/shared.rs",
                 "Handle::clear_deadline",
-                "self.shared.wait(",
-                "let waited = self.shared.wait(",
-            ),
-            replace(
-                "primitives/worker/shared.rs",
-                "Handle::clear_deadline",
                 ".then_some(()))",
-                ".then_some(())); self.shared.state.look(|state| state.activity = Activity::Idle); waited",
+                ".then_some(())); self.shared.state.look(|state| state.activity = Activity::Idle)",
             ),
             replace(
                 "primitives/worker/shared.rs",
@@ -295,7 +289,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         source: None,
         edits: &[replace(
             "primitives/worker/shared.rs",
-            "Handle::stop",
+            "Handle::tell_to_stop",
             "interrupt(present, Cause::Stop)",
             "drop(present)",
         )],

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -869,6 +870,107 @@ mod worker {
             }));
             assert!(ended.load(Ordering::Acquire), "the body outlives its worker");
         }
+    }
+
+    /// A task waits for this worker, with a waker that panics.
+    fn await_with_a_waker_that_panics(worker: &Worker) {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                resume_unwind(Box::new("a waker panics"));
+            }
+        }
+        // It is not dropped: that would give up its place.
+        let mut wait = ManuallyDrop::new(worker.stopped());
+        assert!(poll_with(&mut *wait, &Waker::from(Arc::new(Panics))).is_pending());
+    }
+
+    #[test]
+    fn a_drop_or_a_join_waits_for_the_end_whatever_a_waker_does() {
+        let ends: [fn(Worker); 4] = [
+            drop,
+            |worker| assert_eq!(worker.join().phase, Phase::Stopped),
+            |worker| assert_eq!(worker.join_timeout(Duration::MAX).unwrap().phase, Phase::Stopped),
+            |worker| assert!(join_all([worker], Duration::MAX)[0].is_ok()),
+        ];
+        for end in ends {
+            let (worker, go_on) = held("is awaited");
+            await_with_a_waker_that_panics(&worker);
+            let handle = worker.handle().clone();
+            let ending = thread::spawn({
+                let handle = handle.clone();
+                move || {
+                    end(worker);
+                    handle.status().phase
+                }
+            });
+            until(|| handle.status().stopping);
+            go_on.open();
+            assert_eq!(ending.join().expect("it does not panic"), Phase::Stopped);
+        }
+    }
+
+    #[test]
+    fn join_timeout_waits_no_longer_and_join_all_stops_all_whatever_a_waker_does() {
+        let held = || {
+            let (worker, go_on) = held("is awaited");
+            await_with_a_waker_that_panics(&worker);
+            (worker, go_on)
+        };
+        let ((alone, end), (one, end_one), (other, end_other)) = (held(), held(), held());
+        let alone = alone.join_timeout(Duration::ZERO).expect_err("its run goes on");
+        let joined = join_all([one, other], Duration::ZERO);
+        assert!(joined.iter().all(|joined| joined.as_ref().is_err_and(|worker| worker.status().stopping)));
+        [end, end_one, end_other].iter().for_each(|end| _ = end.open());
+        assert_eq!(alone.join().phase, Phase::Stopped);
+    }
+
+    #[test]
+    fn restart_stop_and_clear_have_done_all_when_a_waker_panics() {
+        fn panics<T>(act: impl FnOnce() -> T) {
+            let panicked = catch_unwind(AssertUnwindSafe(act)).err().expect("the caller is told");
+            assert_eq!(panicked.downcast_ref(), Some(&"a waker panics"));
+        }
+        // Its runs take a while to end, so that it is seen what does not wait for that.
+        let worker = Worker::spawn("is awaited", |run: &Run| -> Outcome {
+            run.interrupt().wait();
+            thread::sleep(Duration::from_millis(5));
+            Ok(())
+        })
+        .unwrap();
+        await_with_a_waker_that_panics(&worker);
+        panics(|| worker.restart());
+        until(|| worker.status().generation == 2);
+        await_with_a_waker_that_panics(&worker);
+        panics(|| worker.clear());
+        assert_eq!(worker.status().phase, Phase::Idle, "it has not waited");
+        assert_eq!(worker.restart(), Ok(3));
+        until(|| worker.status().generation == 3);
+        await_with_a_waker_that_panics(&worker);
+        panics(|| worker.stop());
+        assert_eq!(worker.join().last_exit.unwrap().interrupted, Some(Cause::Stop));
+    }
+
+    /// A panic whose payload panics as it is dropped, and so on.
+    struct Nested(u8);
+
+    impl Drop for Nested {
+        fn drop(&mut self) {
+            if let Some(rest) = self.0.checked_sub(1) {
+                resume_unwind(Box::new(Nested(rest)));
+            }
+        }
+    }
+
+    #[test]
+    fn join_does_not_panic_with_what_is_left_of_the_panics_of_its_body() {
+        let nested = Nested(9);
+        let worker = Worker::spawn("leaves a panic", move |_: &Run| -> Outcome {
+            let _dropped_with_the_body = &nested;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(worker.join().phase, Phase::Stopped);
     }
 
     /// What a body does to its own worker, and how its run ended.

@@ -17,7 +17,10 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
 /// The message of a panic of user code, which takes its payload.
 pub(crate) fn panic_message(payload: Payload) -> String {
     let message = message(&*payload);
-    let _caught = catch_panic(move || drop(payload));
+    if let Err(thrown_by_its_drop) = catch_panic(move || drop(payload)) {
+        // It may throw as well, and so on.
+        std::mem::forget(thrown_by_its_drop);
+    }
     message
 }
 

@@ -50,6 +50,7 @@ use crate::primitives::wait::deadline;
 ///
 /// Dropping it stops the worker and **waits** for its thread, however long the present run takes to heed its interrupt.
 /// (On that thread itself, it only stops.) To wait no longer than some time, use [`join_timeout`](Self::join_timeout).
+/// Neither a drop nor a join panics, or waits for less or for longer, since the waker of a task does that is told of it.
 ///
 /// ```
 /// # if latchwork::sync::IN_MODEL { return Ok(()) }
@@ -131,7 +132,7 @@ impl Worker {
     /// If called from the worker's own body, which would wait for itself.
     #[expect(clippy::must_use_candidate, reason = "the wait is the point")]
     pub fn join(self) -> Status {
-        self.handle.stop();
+        self.stop_quietly();
         match self.join_deadline(None) {
             Ok(status) => status,
             Err(_) => unreachable!("there was no deadline"),
@@ -154,14 +155,20 @@ impl Worker {
     ///
     /// As [`join`](Self::join).
     pub fn join_timeout(self, timeout: Duration) -> Result<Status, Self> {
-        self.handle.stop();
+        self.stop_quietly();
         self.join_deadline(deadline(timeout))
     }
 
     /// Stops the worker and waits for nothing: its thread ends by itself.
     pub(crate) fn detach(mut self) {
-        self.handle.stop();
+        self.stop_quietly();
         self.thread = None;
+    }
+
+    /// Stops the worker. A waker that panics is no concern of a caller who waits, or drops.
+    fn stop_quietly(&self) {
+        let (_first, panicked) = self.handle.tell_to_stop();
+        panicked.message();
     }
 
     fn join_deadline(mut self, deadline: Option<Instant>) -> Result<Status, Self> {
@@ -191,7 +198,7 @@ impl Worker {
 pub fn join_all(workers: impl IntoIterator<Item = Worker>, timeout: Duration) -> Vec<Result<Status, Worker>> {
     let workers: Vec<_> = workers.into_iter().collect();
     for worker in &workers {
-        worker.stop();
+        worker.stop_quietly();
     }
     let deadline = deadline(timeout);
     workers.into_iter().map(|worker| worker.join_deadline(deadline)).collect()
@@ -211,7 +218,7 @@ impl Drop for Worker {
         if self.thread.is_none() || is_unwinding() {
             return;
         }
-        self.handle.stop();
+        self.stop_quietly();
         if !self.handle.shared.is_own_thread() {
             let _stopped = self.handle.shared.wait_stopped("drop", None);
             self.reap();

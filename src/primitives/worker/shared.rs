@@ -10,7 +10,7 @@ use super::policy::History;
 use super::run::{Ended, Exit, Run, run_once};
 use crate::SharedError;
 use crate::platform::event::Shown;
-use crate::platform::{Arc, Instant, catch_panic, probe, random, thread};
+use crate::platform::{Arc, Instant, probe, random, thread};
 use crate::primitives::interrupt::{Cause, Interrupt, Interrupted};
 use crate::primitives::monitor::{Monitor, Wakers};
 use crate::primitives::panics::FirstPanic;
@@ -129,6 +129,10 @@ impl Handle {
     /// # Errors
     ///
     /// [`Interrupted`] by [`Cause::Stop`], if the worker has been told to stop.
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task that waits for this worker panics; the run has been asked for by then, and all others are woken.
     pub fn restart(&self) -> Result<u64, Interrupted> {
         let (requested, wakers) = self.shared.state.change_quietly(|state| {
             if state.stopping {
@@ -143,7 +147,7 @@ impl Handle {
             (Ok((state.generation + 1, present)), 1)
         });
         let (next, present) = requested?;
-        wake_and(wakers, || interrupt(present, Cause::Restart));
+        wake_and(wakers, || interrupt(present, Cause::Restart)).resume();
         Ok(next)
     }
 
@@ -152,7 +156,8 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// If called from the worker's own body, which would wait for itself.
+    /// If called from the worker's own body, which would wait for itself. If the waker of a task that waits for this worker
+    /// panics; the run has ended by then, and all others are woken.
     pub fn clear(&self) {
         let _no_deadline = self.clear_deadline(None);
     }
@@ -176,19 +181,31 @@ impl Handle {
             }
             ((state.generation, present), 1)
         });
-        wake_and(wakers, || interrupt(present, Cause::Clear));
-        self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()))
+        let panicked = wake_and(wakers, || interrupt(present, Cause::Clear));
+        let waited = self.shared.wait(deadline, |state: &mut State| (state.ended() >= generation).then_some(()));
+        panicked.resume();
+        waited
     }
 
     /// Tells the worker to stop: the present run is interrupted, and none follows, not even one that was asked for.
     /// Returns whether it is the first to do so. Never waits.
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task that waits for this worker panics; the worker has been told by then, and all others are woken.
     pub fn stop(&self) -> bool {
+        let (first, panicked) = self.tell_to_stop();
+        panicked.resume();
+        first
+    }
+
+    /// As [`stop`](Self::stop), with the panic of a waker.
+    pub(super) fn tell_to_stop(&self) -> (bool, FirstPanic) {
         let ((first, present), wakers) = self.shared.state.change_quietly(|state| {
             let first = !std::mem::replace(&mut state.stopping, true);
             ((first, state.ask_to_end(Cause::Stop)), 1)
         });
-        wake_and(wakers, || interrupt(present, Cause::Stop));
-        first
+        (first, wake_and(wakers, || interrupt(present, Cause::Stop)))
     }
 
     /// A wait until no run is going on and none is owed, by a request or by a backoff.
@@ -400,13 +417,12 @@ impl Shared {
     }
 }
 
-/// Wakes the tasks that wait for a change, then does the rest, also after a waker that panics; then goes on with the first
-/// panic.
-fn wake_and(wakers: Wakers, rest: impl FnOnce()) {
+/// Wakes the tasks that wait for a change, then does the rest, also after a waker that panics. Returns the first panic.
+fn wake_and(wakers: Wakers, rest: impl FnOnce()) -> FirstPanic {
     let mut panicked = FirstPanic::default();
     panicked.catch(|| wake_all(wakers));
     panicked.catch(rest);
-    panicked.resume();
+    panicked
 }
 
 /// Tells a run that it is to end.
@@ -428,6 +444,8 @@ pub(super) fn work(shared: &Shared, first: Run, mut body: impl FnMut(&Run) -> Re
         let ended = run_once(&mut body, &run);
         next = shared.turn(&run, ended);
     }
-    let _caught = catch_panic(move || drop(body));
-    let _caught = catch_panic(|| shared.state.change(|state| state.activity = Activity::Stopped));
+    let mut panicked = FirstPanic::default();
+    panicked.catch(|| drop(body));
+    panicked.catch(|| shared.state.change(|state| state.activity = Activity::Stopped));
+    panicked.message();
 }
