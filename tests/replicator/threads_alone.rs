@@ -1,14 +1,15 @@
 //! What threads do and tasks do not: they are joined, have names, and hear what a call answers that has been interrupted.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use latchwork::Interrupt;
 use latchwork::log::MemoryLog;
-use latchwork::protocol::{Direction, Pull};
+use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
 use latchwork::upstream::{Batch, FatalKind, Page, PullError, PushError, Upstream};
 
 use super::*;
-use crate::upstream::Hooked;
+use crate::upstream::{Hooked, dead};
 
 #[test]
 fn dropping_it_settles_every_ticket_and_joins_its_threads() {
@@ -76,10 +77,16 @@ fn a_drop_of_the_last_clone_on_a_thread_of_its_own_waits_for_the_other_alone() {
 
 #[test]
 fn many_can_be_stopped_at_once() {
+    const MANY: usize = 20;
     let upstream = empty_upstream();
-    let slow = Hooked::new(&upstream).before_push(|_, _, interrupt| {
+    let (told, all_told) = (AtomicUsize::new(0), Latch::new());
+    // Each goes on until all have been told: they would wait for ever if one were waited for before the next is told.
+    let slow = Hooked::new(&upstream).before_push(move |_, _, interrupt| {
         interrupt.wait();
-        std::thread::sleep(SHORT);
+        if told.fetch_add(1, Ordering::SeqCst) + 1 == MANY {
+            all_told.open();
+        }
+        pass(&all_told);
         Ok(())
     });
     let slow = Arc::new(slow);
@@ -96,15 +103,14 @@ fn many_can_be_stopped_at_once() {
             self.0.pull(cursor, interrupt)
         }
     }
-    let all: Vec<_> = (0..20).map(|_| quick(State::default(), Shared(Arc::clone(&slow))).start()).collect();
+    let all: Vec<_> = (0..MANY).map(|_| quick(State::default(), Shared(Arc::clone(&slow))).start()).collect();
     for (client, replicator) in (0..).zip(&all) {
         replicator.commit(items(client, 0..1)).unwrap();
         eventually(|| replicator.status().counters.pushes == 1);
     }
-    let begun = Instant::now();
     all.iter().for_each(Replicator::stop);
     all.iter().for_each(|replicator| block_on(replicator.stopped()));
-    assert!(begun.elapsed() < 10 * SHORT, "one after the other: {:?}", begun.elapsed());
+    assert_eq!(upstream.len(), 1, "all have been told");
 }
 
 #[test]
@@ -121,7 +127,7 @@ fn a_shutdown_during_a_push_says_that_upstream_may_have_taken_it() {
     let replicator = quick(State::default(), hooked).start();
     let ticket = replicator.commit(items(1, 0..2)).unwrap();
     eventually(|| replicator.status().counters.pushes == 1);
-    let left = replicator.shutdown(SHORT);
+    let left = replicator.shutdown(10 * SHORT);
     assert!(left.uncertain && left.pending.len() == 2, "{left:?}");
     let [unfinished] = left.unfinished[..] else { panic!("the push does not heed its interrupt: {left:?}") };
     assert_eq!(unfinished.direction, Direction::Push);
@@ -197,7 +203,7 @@ fn a_shutdown_after_one_in_vain_waits_for_what_that_has_left_behind() {
     let ticket = replicator.commit(items(1, 0..2)).unwrap();
     eventually(|| replicator.status().counters.pushes == 1);
     for _ in 0..2 {
-        let left = replicator.shutdown(SHORT);
+        let left = replicator.shutdown(10 * SHORT);
         assert_eq!((left.pending.len(), left.uncertain, left.unfinished.len()), (2, true, 1), "{left:?}");
     }
     gate.open();
@@ -253,4 +259,75 @@ fn a_failure_for_the_owner_is_told_even_by_a_pull_that_was_asked_to_end() {
     eventually(|| matches!(replicator.status().pull, Pull::Failed { .. }));
     let error = replicator.status().last_error.expect("it has failed");
     assert!(error.to_string().contains("the log belongs to another upstream"), "{error}");
+}
+
+/// As it does for any log: whatever is answered, or panics, while another log is in its place.
+#[test]
+fn what_a_push_of_a_former_log_is_answered_is_not_the_present_ones() {
+    type Answer = fn() -> Result<(), PushError<<State as Log>::Position>>;
+    let answers: [Answer; 7] = [
+        || Ok(()),
+        || Err(PushError::Behind { head: None }),
+        || Err(PushError::Unavailable { retry_after: None, error: "the former's".into() }),
+        || Err(PushError::Uncertain { error: "the former's".into() }),
+        || Err(PushError::Rejected { index: 0, error: "the former's".into() }),
+        || Err(PushError::Fatal { kind: FatalKind::Other, error: "the former's".into() }),
+        || std::panic::resume_unwind(Box::new("the former's")),
+    ];
+    for answer in answers {
+        let upstream = empty_upstream();
+        let gate = Arc::new(Latch::new());
+        let held = Arc::clone(&gate);
+        let hooked = Hooked::new(&upstream).before_push(move |push, _, _| {
+            if push == 1 {
+                pass(&held);
+                return answer();
+            }
+            Ok(())
+        });
+        let replicator = quick(State::default(), hooked).start();
+        let former = replicator.commit(items(1, 0..2)).unwrap();
+        eventually(|| replicator.status().counters.pushes == 1);
+        replicator.pause(Direction::Push);
+        replicator.reset(State::default());
+        let present = replicator.commit(items(1, 2..3)).unwrap();
+        gate.open();
+        eventually(|| !matches!(replicator.status().push, Push::Sending { .. }));
+        let status = replicator.status();
+        assert_eq!((status.push, status.waiting_on), (Push::Idle, WaitingOn::Gate(Direction::Push)));
+        assert_eq!(status.last_error, None);
+        assert_eq!((former.settled(), present.settled()), (Some(Settled::Closed), None));
+        replicator.resume(Direction::Push);
+        confirmed(&present);
+    }
+}
+
+#[test]
+fn what_a_pull_of_a_former_log_ends_with_is_not_the_present_ones() {
+    let answers: [fn() -> PullError; 3] = [
+        dead,
+        || PullError::Fatal { kind: FatalKind::Other, error: "the former's".into() },
+        || std::panic::resume_unwind(Box::new("the former's")),
+    ];
+    for answer in answers {
+        let (gate, next) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+        let (held, later) = (Arc::clone(&gate), Arc::clone(&next));
+        let hooked = Hooked::new(&empty_upstream()).on_page(move |at, page, _| {
+            if at.pull == 1 {
+                pass(&held);
+                return Err(answer());
+            }
+            pass(&later);
+            Ok(page)
+        });
+        let replicator = quick(State::default(), hooked).start();
+        eventually(|| replicator.status().counters.pulls == 1);
+        replicator.reset(State::default());
+        gate.open();
+        eventually(|| replicator.status().counters.pulls == 2);
+        let status = replicator.status();
+        assert!(status.last_error.is_none() && matches!(status.pull, Pull::Pulling { .. }), "{status:?}");
+        next.open();
+        assert!(replicator.caught_up().wait_timeout(LONG).is_ready());
+    }
 }
