@@ -22,7 +22,7 @@ fn says_so(waiting_on: &WaitingOn) -> bool {
 fn shutdown_on_another_upstream_says_what_was_not_handed_over() {
     let upstream = empty_upstream();
     let (replicator, ticket) = mismatched(&upstream);
-    let left = replicator.shutdown(SHORT);
+    let left = replicator.shutdown(LONG);
     assert!(!left.is_clean() && !left.uncertain && left.unfinished.is_empty());
     assert_eq!(left.pending.iter().map(|entry| entry.event).collect::<Vec<_>>(), items(1, 0..2));
     assert_eq!(ticket.settled(), Some(Settled::Closed));

@@ -215,7 +215,7 @@ fn a_shutdown_of_a_log_whose_batch_panics_says_so_and_settles_its_tickets() {
         replicator.updates()
     };
     *for_ever.lock().unwrap() = Some(Call::Batch);
-    let left = replicator.shutdown(SHORT);
+    let left = replicator.shutdown(LONG);
     assert!(left.failure.as_ref().is_some_and(|failure| panicked(failure, "the log: armed for Batch")), "{left:?}");
     assert!(!left.is_clean() && left.pending.is_empty() && left.unfinished.is_empty(), "{left:?}");
     assert_eq!(into_log(replicator).log.pending(), 1, "it is all there");
@@ -237,7 +237,7 @@ fn a_log_that_does_not_say_what_is_pending_can_be_shut_down() {
     replicator.resume(latchwork::protocol::Direction::Push);
     upstream.append([MemoryEntry { position: 2, event: 99 }]);
     std::thread::sleep(SHORT);
-    let left = replicator.shutdown(SHORT);
+    let left = replicator.shutdown(10 * SHORT);
     assert!(left.failure.is_some() && left.unfinished.is_empty(), "{left:?}");
     assert_eq!(open.settled(), Some(Settled::Closed));
 }

@@ -24,7 +24,7 @@ fn a_shutdown_says_what_was_not_handed_over() {
     confirmed(&handed_over);
     replicator.pause(Direction::Push);
     let kept = replicator.commit(items(1, 2..4)).unwrap();
-    let left = replicator.shutdown(SHORT);
+    let left = replicator.shutdown(LONG);
     assert_eq!(left.pending.iter().map(|entry| entry.event).collect::<Vec<_>>(), items(1, 2..4));
     assert!(!left.is_clean() && !left.uncertain && left.unfinished.is_empty());
     assert!(matches!(handed_over.settled(), Some(Settled::Confirmed(_))), "it settled once");
