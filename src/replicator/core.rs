@@ -584,6 +584,13 @@ impl<L: Log> State<L> {
         errors.max_by_key(|(_, _, at)| *at)
     }
 
+    /// The latest time that a status tells of. The clock is read without the lock, and what has begun since would seem to be
+    /// waited for longer than it is: a status is not from before that.
+    pub(super) fn latest(&self, now: Time) -> Time {
+        let error = self.last_error().map(|(_, _, at)| at);
+        now.max(self.waiting_on.1).max(error.unwrap_or_default())
+    }
+
     /// Replaces the log by one with so many pending events. Returns the former.
     pub(super) fn reset(&mut self, log: L, pending: usize) -> (L, Effects<L::Entry>) {
         // The new log may panic here: nothing has changed then.

@@ -360,7 +360,7 @@ impl<L: Log> Replicator<L> {
         let now = self.core.now();
         self.core.look(|state| Unsettled {
             pending: state.protocol.log().pending(),
-            waiting_on: waiting_on_from(now, &state.protocol.waiting_on()),
+            waiting_on: waiting_on_from(state.latest(now), &state.protocol.waiting_on()),
         })
     }
 

@@ -132,6 +132,6 @@ impl<L: Log> Core<L> {
     /// How things stand, and whether they stay so.
     pub(super) fn status(&self) -> (Status<L::Position>, bool) {
         let now = self.now();
-        self.look(|state| (Status::of(state, now), state.is_closed()))
+        self.look(|state| (Status::of(state, state.latest(now)), state.is_closed()))
     }
 }

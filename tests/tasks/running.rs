@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use latchwork::journal::{AsyncJournal, Change, MemoryError, Recovered};
@@ -326,6 +327,62 @@ fn a_timer_may_have_a_clock_of_its_own() {
     replicator.pause(Direction::Push);
     drop(replicator);
     assert!(poll_once(&mut driver).is_ready());
+}
+
+/// What is done between a look at the clock and the look at how things stand. It is done once.
+type Between = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+/// A clock that a test moves, also as it has just been read.
+#[derive(Clone, Default)]
+struct Read {
+    clock: Arc<Epoch>,
+    then: Between,
+}
+
+impl Timer for Read {
+    type Sleep = std::future::Pending<()>;
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        std::future::pending()
+    }
+
+    fn clock(&self) -> Option<impl Fn() -> Duration + Send + Sync + 'static> {
+        let (clock, then) = (Arc::clone(&self.clock), Arc::clone(&self.then));
+        Some(move || {
+            let now = Duration::from_millis(clock.current());
+            let then = then.lock().unwrap().take();
+            then.into_iter().for_each(|then| then());
+            now
+        })
+    }
+}
+
+#[test]
+fn status_tells_no_longer_delay_than_there_is_although_it_begins_as_status_looks() {
+    let delay = Duration::from_secs(3600);
+    for direction in [Direction::Push, Direction::Pull] {
+        let (clock, upstream) = (Read::default(), Memory::new(0));
+        let builder = quick(upstream.clone()).backoff(Backoff::new(delay, delay).with_jitter(0.0));
+        let (replicator, driver) = builder.build_async(clock.clone());
+        match direction {
+            Direction::Push => {
+                upstream.fail_push(Fault::DisconnectBefore);
+                drop(replicator.commit(vec![1]).unwrap());
+            }
+            Direction::Pull => upstream.fail_pull(Fault::DisconnectBefore),
+        }
+        let driver = Arc::new(Mutex::new(Box::pin(driver)));
+        let (polled, passes) = (Arc::clone(&driver), Arc::clone(&clock.clock));
+        *clock.then.lock().unwrap() = Some(Box::new(move || {
+            passes.bump();
+            let mut driver = polled.lock().unwrap();
+            assert!(poll_once(&mut *driver).is_pending() && poll_once(&mut *driver).is_pending());
+        }));
+        let status = replicator.status();
+        assert_eq!(status.last_error.as_ref().map(|error| error.direction), Some(direction));
+        let waiting_on = if direction == Direction::Push { status.waiting_on } else { status.pull_waiting_on };
+        assert_eq!((status.next_try_in, waiting_on), (Some(delay), WaitingOn::Connectivity(delay)));
+    }
 }
 
 #[test]
