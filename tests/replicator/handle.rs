@@ -300,6 +300,14 @@ fn a_reset_ends_the_last_error() {
     eventually(|| replicator.status().last_error.is_some());
     replicator.reset(State::default());
     assert_eq!(replicator.status().last_error, None);
+
+    let upstream = empty_upstream();
+    upstream.fail_pull(Fault::DisconnectBefore);
+    let replicator = builder(State::default(), upstream).backoff(Backoff::new(HOUR, HOUR)).start();
+    eventually(|| replicator.status().last_error.is_some());
+    replicator.pause(Direction::Pull);
+    replicator.reset(State::default());
+    assert_eq!(replicator.status().last_error, None, "a pull's");
 }
 
 #[test]
