@@ -1,7 +1,7 @@
 //! What the handle can do besides committing.
 
 use latchwork::protocol::{Direction, Pull, Push, WaitingOn};
-use latchwork::upstream::Fault;
+use latchwork::upstream::{Fault, PushError};
 
 use super::*;
 use crate::upstream::{Hooked, dead};
@@ -80,7 +80,7 @@ fn a_reconnect_of_the_puller_cuts_the_pushers_backoff_short() {
             .before_push(|push, _, _| {
                 let error = || "the connection died".into();
                 if push == 1 {
-                    return Err(latchwork::upstream::PushError::Unavailable { retry_after: None, error: error() });
+                    return Err(PushError::Unavailable { retry_after: None, error: error() });
                 }
                 Ok(())
             })
@@ -312,10 +312,11 @@ fn a_reset_ends_the_last_error() {
 
 #[test]
 fn status_when_hears_of_a_backoff_that_ends_behind_a_gate() {
-    let upstream = empty_upstream();
     let ms = Duration::from_millis;
-    let replicator = builder(State::default(), upstream.clone()).backoff(Backoff::new(ms(40), ms(40))).start();
-    upstream.fail_push(Fault::DisconnectBefore);
+    // Upstream stays away: a push that begins before the gate is closed comes to the same.
+    let away = Hooked::new(&empty_upstream())
+        .before_push(|_, _, _| Err(PushError::Unavailable { retry_after: None, error: "away".into() }));
+    let replicator = builder(State::default(), away).backoff(Backoff::new(ms(40), ms(40))).start();
     replicator.commit(items(1, 0..1)).unwrap();
     let backs_off = replicator.status_when(|status| matches!(status.push, Push::Waiting { .. })).wait_timeout(LONG);
     assert!(backs_off.is_ready());
