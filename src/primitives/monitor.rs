@@ -223,10 +223,12 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
 impl<S: Shown, const TOPICS: usize> Locked<'_, S, TOPICS> {
     /// Wakes the threads that wait for these topics. The tasks that do are added to `wakers`: to be woken once the lock has been
     /// given up, since their wakers are user code.
-    pub(crate) fn notify(&mut self, topics: Topics, wakers: &mut Wakers) {
+    pub(crate) fn notify(&mut self, mut topics: Topics, wakers: &mut Wakers) {
         let Self { inner, monitor, .. } = self;
         probe!(Changed { monitor: monitor.inner.thing(), state: &inner.state });
-        for topic in (0..TOPICS).filter(|topic| topics & 1 << topic != 0) {
+        while topics != 0 {
+            let topic = topics.trailing_zeros() as usize;
+            topics &= topics - 1;
             monitor.inner.notify_all(inner, topic);
             if let Some(waiting) = &mut inner.waiting[topic] {
                 wakers.append(&mut waiting.take());
