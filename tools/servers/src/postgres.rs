@@ -143,6 +143,8 @@ impl Postgres {
         let mut command = self.program(PROGRAM);
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+        // In files among its data, which are removed with them.
+        command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
@@ -232,6 +234,12 @@ impl Postgres {
         }
     }
 
+    /// The shared memory that it has, or had when it was killed.
+    fn memory(&self) -> Option<String> {
+        let state = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        state.lines().nth(6)?.split_whitespace().nth(1).map(str::to_owned)
+    }
+
     fn children(&self, process: &Process) -> Vec<u32> {
         let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("`ps` can be run");
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
@@ -245,8 +253,19 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        let memory = self.memory();
         self.kill();
+        // Of a killed server the system keeps it, and no more than some thousands of them all.
+        if let Some(id) = memory {
+            _ = free(&id);
+        }
     }
+}
+
+/// Frees shared memory. Whether there was any.
+fn free(id: &str) -> bool {
+    let mut free = Command::new("ipcrm");
+    free.args(["-m", id]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Copies a directory, with its owner, in the place of another one.
@@ -298,7 +317,7 @@ fn wait_until_gone(ids: &[u32]) {
 mod tests {
     use std::net::TcpStream;
 
-    use super::Postgres;
+    use super::{Postgres, free};
     use crate::or_skip;
 
     #[test]
@@ -313,7 +332,21 @@ mod tests {
         postgres.thaw();
         postgres.stop();
         assert!(!connects(&postgres));
+        assert_eq!(postgres.memory(), None);
         postgres.stand_by().unwrap();
         assert!(connects(&postgres));
+    }
+
+    #[test]
+    fn drop_leaves_no_shared_memory() {
+        for is_killed in [false, true] {
+            let Some(mut postgres) = or_skip(Postgres::start()) else { return };
+            let memory = postgres.memory().expect("it says which it has");
+            if is_killed {
+                postgres.kill();
+            }
+            drop(postgres);
+            assert!(!free(&memory), "killed: {is_killed}");
+        }
     }
 }
