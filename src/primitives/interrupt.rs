@@ -187,7 +187,11 @@ impl Interrupt {
         self.token.set(cause)
     }
 
-    /// Whether the token is set.
+    /// Whether the token is set. The first one to look once its deadline has passed sets it.
+    ///
+    /// # Panics
+    ///
+    /// If it sets it: as [`set`](Self::set).
     #[must_use]
     #[inline]
     pub fn is_set(&self) -> bool {
@@ -204,6 +208,10 @@ impl Interrupt {
     }
 
     /// Why the token was set; `None` if it is not.
+    ///
+    /// # Panics
+    ///
+    /// As [`is_set`](Self::is_set).
     #[must_use]
     #[inline]
     pub fn cause(&self) -> Option<Cause> {
@@ -215,6 +223,10 @@ impl Interrupt {
     /// # Errors
     ///
     /// [`Interrupted`], if it is.
+    ///
+    /// # Panics
+    ///
+    /// As [`is_set`](Self::is_set).
     #[inline]
     pub fn check(&self) -> Result<(), Interrupted> {
         if self.is_set() { Err(Interrupted { cause: self.why() }) } else { Ok(()) }
