@@ -1222,7 +1222,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[begin(
             "replicator/driver.rs",
             "Writing::drop",
-            "if true { self.core.look(|state| { state.writing = None; state.protocol.written(); }); return; }",
+            "if true { self.core.look(|state| { state.writes.as_mut().unwrap().writing = None; state.protocol.written(); }); return; }",
         )],
     },
     KnownBug {

@@ -62,12 +62,8 @@ pub(super) struct State<L: Log> {
     /// What the writer would be told, as of the last transition: it is woken if that has changed, as [`Told`] has it. All its
     /// looks are transitions.
     told_writer: Next<()>,
-    /// The journal for threads, unless it is writing, or has ended.
-    pub journal: Option<Box<dyn AnyJournal<L>>>,
-    /// Since when the journal is writing.
-    pub writing: Option<Time>,
-    /// Since when, or since when at most, there is a change that is not durable.
-    pub unwritten_since: Option<Time>,
+    /// If there is a journal.
+    pub writes: Option<Box<Writes<L>>>,
     /// Since when the owner is waited for, for each kind of thing that [only the owner can end](Protocol::undecided); `None`
     /// until there is one, since there may be very many replicators.
     pub undecided: Option<Box<[Option<Time>; 6]>>,
@@ -79,19 +75,39 @@ pub(super) struct State<L: Log> {
     pub revision: u64,
     /// Whether there may be waiters for one that have found none.
     watched: bool,
-    /// The first of the commits that are waited for to settle together with all before them; the last number if none is. It
-    /// may be one whose waiter has gone.
-    awaited: u64,
     /// Whether it has come, since the waiters for commits were last woken, to be the owner who owes the next move.
     halted: bool,
     /// Which of the [parties](Role) have ended. A writer that there is none of has.
     ended: [bool; 3],
-    /// Once nothing can settle any more: the first commit that had not by then.
-    closed: Option<u64>,
+    settling: Settling,
     /// What the thread that ends the present step has to do once it has given up the lock.
     pub after: AfterUnlock,
     #[cfg(feature = "tracing")]
     pub traced: Traced,
+}
+
+/// How its changes are written.
+pub(super) struct Writes<L: Log> {
+    /// The journal for threads, unless it is writing, or has ended.
+    pub journal: Option<Box<dyn AnyJournal<L>>>,
+    /// Since when the journal is writing.
+    pub writing: Option<Time>,
+    /// Since when, or since when at most, there is a change that is not durable.
+    pub unwritten_since: Option<Time>,
+}
+
+/// Whether commits can settle.
+enum Settling {
+    /// They can. `awaited` is the first of those that are waited for to settle together with all before them, the last number if
+    /// none is; it may be one whose waiter has gone.
+    Open { awaited: u64 },
+    /// None can any more. `first` is the first one that had not by then.
+    Closed { first: u64 },
+}
+
+impl Settling {
+    /// Nothing is waited for.
+    const UNAWAITED: Self = Self::Open { awaited: u64::MAX };
 }
 
 /// What a step gives up.
@@ -167,14 +183,13 @@ impl<L: Log> Core<L> {
         clock: Clock,
         journal: Option<Box<dyn AnyJournal<L>>>,
     ) -> Self {
+        let has_journal = protocol.settings().journal.is_some();
         let state = State {
-            tickets: Tickets::new(protocol.log().pending(), protocol.settings().journal.is_some()),
+            tickets: Tickets::new(protocol.log().pending(), has_journal),
             told: Told::new(protocol.push_due(), protocol.pull_due()),
             told_writer: protocol.write_due(),
-            journal,
-            writing: None,
-            unwritten_since: None,
-            ended: [false, false, protocol.settings().journal.is_none()],
+            writes: has_journal.then(|| Box::new(Writes { journal, writing: None, unwritten_since: None })),
+            ended: [false, false, !has_journal],
             waiting_on: (protocol.waiting_on(), Time::ZERO),
             protocol,
             subscribers: Subscribers::new(limits.max_unread),
@@ -187,9 +202,8 @@ impl<L: Log> Core<L> {
             sessions: None,
             revision: 0,
             watched: false,
-            awaited: u64::MAX,
             halted: false,
-            closed: None,
+            settling: Settling::UNAWAITED,
             after: AfterUnlock::default(),
             #[cfg(feature = "tracing")]
             traced: Traced::new(name.clone()),
@@ -383,11 +397,13 @@ impl<L: Log> State<L> {
     /// Wakes those who wait for commits if one of them may have them all. Not whether a ticket was told: events that were pending
     /// from the start have none.
     fn publish_settled(&mut self) -> Topics {
-        if !self.tickets.all_settled(self.awaited) {
-            return 0;
+        match self.settling {
+            Settling::Open { awaited } if self.tickets.all_settled(awaited) => {
+                self.settling = Settling::UNAWAITED;
+                only(topic::SETTLED)
+            }
+            _ => 0,
         }
-        self.awaited = u64::MAX;
-        only(topic::SETTLED)
     }
 
     /// The thread that calls upstream in this direction need not wait for it.
@@ -483,10 +499,15 @@ impl<L: Log> State<L> {
         topics | self.changed()
     }
 
+    /// Since when the journal is writing.
+    pub(super) fn writing(&self) -> Option<Time> {
+        self.writes.as_ref()?.writing
+    }
+
     /// What the writer is to do. A driver that was dropped leaves calls behind that never end.
     pub(super) fn write_due(&self) -> Next<()> {
         match self.protocol.write_due() {
-            Next::Wait { .. } if self.writing.is_none() && self.ended[..Role::Writer as usize] == [true; 2] => {
+            Next::Wait { .. } if self.writing().is_none() && self.ended[..Role::Writer as usize] == [true; 2] => {
                 Next::Stop
             }
             due => due,
@@ -553,8 +574,10 @@ impl<L: Log> State<L> {
                 *since = undecided.map(|_| since.unwrap_or_else(&now));
             }
         }
-        let unwritten = self.protocol.unwritten() > 0;
-        self.unwritten_since = unwritten.then(|| self.unwritten_since.unwrap_or_else(&now));
+        if let Some(writes) = &mut self.writes {
+            let unwritten = self.protocol.unwritten() > 0;
+            writes.unwritten_since = unwritten.then(|| writes.unwritten_since.unwrap_or_else(&now));
+        }
         moved
     }
 
@@ -622,7 +645,9 @@ impl<L: Log> State<L> {
     }
 
     fn close(&mut self) {
-        self.closed.get_or_insert(self.tickets.first());
+        if let Settling::Open { .. } = self.settling {
+            self.settling = Settling::Closed { first: self.tickets.first() };
+        }
         self.close_tickets();
         // What the log panics with it has panicked with before.
         _ = self.attend();
@@ -654,20 +679,20 @@ impl<L: Log> State<L> {
 
     /// Whether nothing can settle any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.is_some()
+        matches!(self.settling, Settling::Closed { .. })
     }
 
     /// Whether every commit up to this number has settled (`true`), or cannot any more (`false`). `None` while it can: the
     /// caller waits for that.
     pub(super) fn flushed(&mut self, last: u64) -> Option<bool> {
-        if let Some(first) = self.closed {
-            return Some(first > last);
+        match &mut self.settling {
+            Settling::Closed { first } => Some(*first > last),
+            Settling::Open { .. } if self.tickets.all_settled(last) => Some(true),
+            Settling::Open { awaited } => {
+                *awaited = last.min(*awaited);
+                None
+            }
         }
-        let all = self.tickets.all_settled(last);
-        if !all {
-            self.awaited = self.awaited.min(last);
-        }
-        all.then_some(true)
     }
 }
 

@@ -226,7 +226,7 @@ impl<E> Shutdown<E> {
             });
         let unwritten = Unwritten {
             changes: state.protocol.unwritten(),
-            writing_for: state.writing.map(|since| now.saturating_sub(since)),
+            writing_for: state.writing().map(|since| now.saturating_sub(since)),
             failure: state.protocol.journal_failure().cloned(),
         };
         Self { pending, uncertain, unfinished: unfinished.collect(), unwritten, failure }

@@ -102,7 +102,11 @@ impl<P: Copy + Ord> Status<P> {
             push,
             pull,
             unwritten: protocol.unwritten(),
-            unwritten_for: state.unwritten_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
+            unwritten_for: state
+                .writes
+                .as_ref()
+                .and_then(|writes| writes.unwritten_since)
+                .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             decisions: state.decisions(now),
             progress: protocol.progress().since(now),
             epoch: protocol.epoch(),

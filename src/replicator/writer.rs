@@ -155,7 +155,8 @@ fn show<L: Log>(core: &Core<L>, panicked: FirstPanic, done: Option<Changes<L>>, 
 
 /// It has been told to stop. Returns the journal, which is to be dropped.
 pub(super) fn ends<L: Log>(core: &Core<L>) -> Option<Box<dyn AnyJournal<L>>> {
-    let (last, journal) = core.look(|state| (state.ends(Role::Writer), state.journal.take()));
+    let (last, journal) =
+        core.look(|state| (state.ends(Role::Writer), state.writes.as_mut().and_then(|writes| writes.journal.take())));
     if last {
         core.close(|_| ()).1.message();
     }
@@ -182,14 +183,15 @@ impl<L: Log> State<L> {
             changes: changes.len(),
             error: outcome.as_ref().err().map(|failure| Box::new(failure.clone()) as _),
         });
-        let began = self.writing.take();
-        self.journal = journal;
+        let writes = self.writes.as_mut().expect("there is a journal");
+        let began = writes.writing.take();
+        writes.journal = journal;
         match outcome {
             Ok(()) => {
                 *done = Some(changes);
                 self.protocol.written();
                 // What has come since came after that.
-                self.unwritten_since = began.or(Some(now));
+                writes.unwritten_since = began.or(Some(now));
                 let mut wakers = self.tickets.written();
                 self.after.wakers.append(&mut wakers);
                 Effects::default()
@@ -202,18 +204,18 @@ impl<L: Log> State<L> {
         if let Next::Stop = self.write_due() {
             return Next::Stop;
         }
-        let next = self.protocol.next_write(now);
-        if let Next::Do(_) = next {
-            self.writing = Some(now);
+        self.protocol.next_write(now).map(|changes| {
+            let writes = self.writes.as_mut().expect("there is a journal");
+            writes.writing = Some(now);
             self.tickets.writes();
-        }
-        next.map(|changes| Write { changes, journal: self.journal.take() })
+            Write { changes, journal: writes.journal.take() }
+        })
     }
 
     /// Begins what is to be written now, for the thread that has the lock. `None` if the writer has to do it, or is at it.
     pub(super) fn write_begins_here(&mut self, now: Time) -> Option<Write<L>> {
         // A driver has its journal itself. What the log panics with it will panic with in the writer.
-        self.journal.as_ref()?;
+        self.writes.as_ref()?.journal.as_ref()?;
         match self.catch_panic(|state| state.write_begins(now)) {
             Ok(Next::Do(write)) => Some(write),
             Ok(Next::Wait { .. } | Next::Stop) | Err(_) => None,
