@@ -480,6 +480,35 @@ fn a_log_that_is_made_of_what_the_journal_holds_knows_what_upstream_took() {
     assert_eq!((held.recovered().cursor.global, held.recovered().pending.len()), (6, 0));
 }
 
+/// 50 ms for each write, and 5,000 calls of each kind meanwhile: the 99.9th percentile is the sixth longest.
+#[test]
+#[ignore = "a measurement, on a machine with nothing else to do"]
+fn commit_and_status_take_less_than_a_millisecond_beside_a_slow_journal() {
+    const WRITE: Duration = Duration::from_millis(50);
+    let slow = Hooked(held(), |_: &Told| std::thread::sleep(WRITE));
+    let replicator = quick(log(), upstream()).journal(blocking(slow)).start();
+    let timed = |call: &dyn Fn()| {
+        let begun = Instant::now();
+        call();
+        begun.elapsed()
+    };
+    let (mut commits, mut statuses) = (Vec::new(), Vec::new());
+    for event in 0..5_000 {
+        commits.push(timed(&|| drop(replicator.commit(vec![event]).unwrap())));
+        statuses.push(timed(&|| drop(replicator.status())));
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    let counters = replicator.status().counters;
+    assert!(counters.writes > 3, "the journal has written meanwhile: {counters:?}");
+    for (what, mut took) in [("commit", commits), ("status", statuses)] {
+        took.sort_unstable();
+        let [half, most] = [500, 999].map(|per_mille| took[took.len() * per_mille / 1000]);
+        println!("{what}: {half:.1?} in the middle, {most:.1?} at the 99.9th percentile");
+        assert!(most < Duration::from_millis(1), "{what}: {most:?}");
+    }
+    assert!(replicator.shutdown(LONG).is_clean());
+}
+
 /// However long a write takes: this one ends after all the calls.
 #[test]
 fn neither_commit_nor_status_waits_for_a_slow_journal() {
