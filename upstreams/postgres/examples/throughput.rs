@@ -5,6 +5,7 @@
 //! cargo run --release -p latchwork-postgres --example throughput -- --rounds 5 --events 50000
 //! ```
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use latchwork::Replicator;
@@ -17,7 +18,8 @@ use servers::postgres::Postgres;
 const BATCH: usize = 100;
 const BYTES: usize = 100;
 
-type Log = MemoryLog<Vec<u8>>;
+/// An event is cloned each time that it is sent: that is to be cheap.
+type Log = MemoryLog<Arc<[u8]>>;
 
 struct Bytes;
 
@@ -28,11 +30,11 @@ impl Codec<Log> for Bytes {
     fn position(&self, number: u64) -> u64 {
         number
     }
-    fn entry_to_bytes(&self, entry: &MemoryEntry<Vec<u8>>) -> Vec<u8> {
-        entry.event.clone()
+    fn entry_to_bytes(&self, entry: &MemoryEntry<Arc<[u8]>>) -> Vec<u8> {
+        entry.event.to_vec()
     }
-    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<Vec<u8>>, BoxError> {
-        Ok(MemoryEntry { position, event: bytes.to_vec() })
+    fn entry_from_bytes(&self, position: u64, bytes: &[u8]) -> Result<MemoryEntry<Arc<[u8]>>, BoxError> {
+        Ok(MemoryEntry { position, event: bytes.into() })
     }
 }
 
@@ -69,7 +71,7 @@ async fn replicated(config: &Config, name: &str, identity: &str, events: usize) 
     let driver = tokio::spawn(driver);
     // Connected, as the other is.
     replicator.caught_up().await?;
-    let all: Vec<_> = (0..events).map(event).collect();
+    let all: Vec<_> = (0..events).map(|number| Arc::from(event(number))).collect();
     let begun = Instant::now();
     for batch in all.chunks(BATCH) {
         replicator.commit(batch.to_vec())?;
