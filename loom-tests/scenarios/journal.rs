@@ -14,7 +14,7 @@ use latchwork::journal::{AsyncJournal, Change, Journal, Recovered};
 use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::replicator::{Builder, CommitError};
 use latchwork::upstream::{AsyncUpstream, Batch, More, Page, PullError, PushError, Upstream};
-use latchwork::{Interrupt, Replicator, Settled};
+use latchwork::{Interrupt, Replicator, Settled, Ticket};
 use loom::sync::Mutex;
 
 type Log = MemoryLog<&'static str>;
@@ -138,8 +138,12 @@ pub fn what_is_durable_is_written() {
 
 /// The first write fails. Main waits for everything to be settled, which ends with that, and restarts.
 pub fn a_write_that_fails_is_made_again() {
+    fails_at_first(|replicator| replicator.commit(vec!["a"]).unwrap());
+}
+
+fn fails_at_first(commit: fn(&Replicator<Log>) -> Ticket<u64>) {
     let (replicator, disk) = begun(1, with_threads);
-    let ticket = replicator.commit(vec!["a"]).unwrap();
+    let ticket = commit(&replicator);
     let flushed = replicator.flushed().wait();
     assert!(flushed.is_err() && !disk.has("a"), "a crash takes back what was settled");
     replicator.restart();
@@ -188,16 +192,9 @@ pub fn a_stop_meets_a_commit_that_is_written() {
     assert!(was_there || !committed, "it has ended and left something unwritten");
 }
 
-/// Main commits and writes, which fails. It waits for everything to be settled, which ends with that, and restarts.
+/// Main commits and writes, which fails; then it does as [in the other one](a_write_that_fails_is_made_again).
 pub fn a_commit_whose_write_fails_is_written_again() {
-    let (replicator, disk) = begun(1, with_threads);
-    let ticket = replicator.commit_and_write(vec!["a"]).unwrap();
-    let flushed = replicator.flushed().wait();
-    assert!(flushed.is_err() && !disk.has("a"), "a crash takes back what was settled");
-    replicator.restart();
-    assert!(ticket.durable().wait());
-    assert!(disk.has("a"), "a crash takes back what was reported as durable");
-    loom::stop_exploring();
+    fails_at_first(|replicator| replicator.commit_and_write(vec!["a"]).unwrap());
 }
 
 /// As [`what_is_sent_is_durable`], with tasks.
