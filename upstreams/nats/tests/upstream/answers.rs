@@ -1,11 +1,11 @@
-//! What a client makes of answers that real servers give too seldom for a test. A client plays the servers of a cluster: on an
-//! account without JetStream nothing else answers.
+//! What a client makes of answers that real servers give too seldom for a test. A client plays the servers of a cluster: on a
+//! server without JetStream nothing else answers. (One that has it answers for an account that has not, too, sooner or later.)
 
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use latchwork::upstream::{FatalKind, PullError};
-use latchwork_nats::async_nats::{Client, ConnectOptions};
+use latchwork_nats::async_nats::Client;
 use latchwork_nats::{Connection, Form};
 use serde_json::{Value, json};
 use servers::nats::Nats;
@@ -16,12 +16,7 @@ use crate::common::{Numbers, Upstream, config, first_page};
 
 const STREAM: &str = "played";
 const SUBJECT: &str = "latchwork.batches.xyz";
-const ACCOUNT: &str = "accounts { PLAY: { users: [ { user: play, password: play } ] } }";
-
-async fn connect(nats: &Nats) -> Connection {
-    let options = ConnectOptions::with_user_and_password("play".to_owned(), "play".to_owned());
-    Connection::open_with(&nats.url(), options).await.unwrap()
-}
+const WITHOUT: &str = "jetstream: disabled";
 
 /// What a server says of the stream that has so many messages, knows this leader, and was last answered so long ago by these.
 fn info(last: u64, leader: Option<&str>, active: &[(&str, Duration)]) -> Value {
@@ -60,8 +55,8 @@ async fn of_pull(upstream: &Upstream, cursor: u64) -> PullError {
 
 #[tokio::test]
 async fn a_pull_hears_the_leader_behind_a_server_that_knows_none() {
-    let Some(nats) = or_skip(Nats::start_with(1, ACCOUNT)) else { return };
-    let connection = connect(&nats).await;
+    let Some(nats) = or_skip(Nats::start_with(1, WITHOUT)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
     let ago = Duration::from_millis(300);
     let knows_none = info(1, None, &[("n0", Duration::ZERO), ("n1", Duration::ZERO), ("n2", Duration::ZERO)]);
     let knows_another = info(2, Some("n0"), &[("n0", ago), ("n2", Duration::ZERO)]);
@@ -75,10 +70,10 @@ async fn a_pull_hears_the_leader_behind_a_server_that_knows_none() {
 
 #[tokio::test]
 async fn a_pull_says_who_has_answered_where_no_server_leads() {
-    let Some(nats) = or_skip(Nats::start_with(1, ACCOUNT)) else { return };
-    let connection = connect(&nats).await;
+    let Some(nats) = or_skip(Nats::start_with(1, WITHOUT)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
     let upstream = {
-        let leader = connect(&nats).await;
+        let leader = Connection::open(&nats.url()).await.unwrap();
         play(leader.client(), vec![info(3, Some("n0"), &[("n1", Duration::from_millis(300))])]).await;
         let upstream = Upstream::open(&connection, STREAM, None, Numbers).await.unwrap();
         leader.client().drain().await.unwrap();
@@ -100,8 +95,8 @@ async fn a_pull_says_who_has_answered_where_no_server_leads() {
 
 #[tokio::test]
 async fn a_pull_believes_a_leader_that_is_answered_that_the_stream_has_gone_back() {
-    let Some(nats) = or_skip(Nats::start_with(1, ACCOUNT)) else { return };
-    let connection = connect(&nats).await;
+    let Some(nats) = or_skip(Nats::start_with(1, WITHOUT)) else { return };
+    let connection = Connection::open(&nats.url()).await.unwrap();
     let ago = Duration::from_millis(300);
     play(connection.client(), vec![info(1, Some("n0"), &[("n1", ago), ("n2", Duration::from_secs(60))])]).await;
     let upstream = Upstream::open(&connection, STREAM, None, Numbers).await.unwrap();
