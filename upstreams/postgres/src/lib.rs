@@ -47,13 +47,18 @@
 //! given out. Connections lose no notifications without ending, poolers do; so a pull that is told nothing for a
 //! [while](PostgresUpstream::poll) reads all the same. It gives out an empty page if there is nothing, which
 //! [`pull_silence`](latchwork::replicator::Builder::pull_silence) takes for a sign of life: set that to a longer time, and a
-//! connection that is half open is found.
+//! connection that is half open is found. The one that tells is looked at as often.
 //!
 //! # Connections
 //!
-//! A database has two, one for pushes and one for pulls, however many of its logs are used, so that a push that waits for a lock
-//! keeps no pull waiting. Clones share them. They are made by the first call, and by the first one after they ended: there is
-//! one attempt for a call, the outcome of one that fails is unavailable, and the replicator tries again after its backoff. A call
+//! A database has two, however many of its logs are used: one pushes and is told of news, the other reads. A server that tells
+//! another connection than the one that pushes wakes a second process for each push. Clones share them.
+//!
+//! While a push waits for its answer, as for a lock, its connection is told nothing: pulls of the same database go on by reading
+//! every [while](PostgresUpstream::poll), and one that begins then has its first page after a second. (In the log of that push
+//! there are no news meanwhile: it waits for the others.)
+//!
+//! They are made by the first call, and by the first one after they ended: there is one attempt for a call, the outcome of one that fails is unavailable, and the replicator tries again after its backoff. A call
 //! that is dropped before it is answered (as by [`push_deadline`](latchwork::replicator::Builder::push_deadline)) has its
 //! connection looked at: unless an empty statement is answered within the connect timeout of the configuration, ten seconds if
 //! it has none, the connection is given up. So is one to a server that has become a standby, and one to a server that
@@ -135,9 +140,11 @@ mod session;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::future::Future;
 use std::hash::BuildHasher;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -163,6 +170,9 @@ const PAGE_BYTES: i64 = 16 << 20;
 /// How long one whose push was taken waits for those that came too late. It is longer than the replicator has such a push wait
 /// ([`contention`](latchwork::protocol::Settings::contention)).
 const GIVE_WAY: Duration = Duration::from_millis(50);
+
+/// How long a pull that begins waits for its turn to listen, behind a push. Then it reads all the same.
+const ASKED: Duration = Duration::from_secs(1);
 
 /// A database with logs. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -322,7 +332,7 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
     /// of that as it is answered, and the others a notification and a read later: without this it is first each time, for as
     /// long as it has more to send.
     async fn give_way(&self) {
-        let told = self.database.pull.told(&self.channel);
+        let told = self.database.push.told(&self.channel);
         let Some(Told { mut last, refused: Some((refused, whose)) }) = told else { return };
         let head = {
             let Turns { taken: Some(head), heeded } = &mut *self.turns() else { return };
@@ -408,7 +418,8 @@ impl<L: Log, C: Codec<L>> AsyncUpstream<L> for PostgresUpstream<L, C> {
     }
 
     fn pull(&self, cursor: L::Position) -> Pull<'_, L, C> {
-        Pull { upstream: self, cursor: self.codec.number(cursor), listening: None, caught_up: false }
+        let cursor = self.codec.number(cursor);
+        Pull { upstream: self, cursor, asking: None, listening: None, has_read: false, caught_up: false }
     }
 }
 
@@ -416,10 +427,16 @@ impl<L: Log, C: Codec<L>> AsyncUpstream<L> for PostgresUpstream<L, C> {
 pub struct Pull<'a, L, C> {
     upstream: &'a PostgresUpstream<L, C>,
     cursor: u64,
+    /// What listens, until it does: it is sent after the push that is on its way.
+    asking: Option<Asking>,
     listening: Option<Listening>,
+    /// Whether there has been a page.
+    has_read: bool,
     /// Whether a page has said that there is no more.
     caught_up: bool,
 }
+
+type Asking = Pin<Box<dyn Future<Output = Result<Listening, Error>> + Send>>;
 
 /// What a pull is told.
 struct Listening {
@@ -428,7 +445,17 @@ struct Listening {
 }
 
 impl Listening {
-    /// Waits until there is something after `cursor`, or for so long.
+    /// Begins to listen to a channel.
+    fn ask(link: &Arc<Link>, channel: &str) -> Asking {
+        let (link, channel) = (Arc::clone(link), channel.to_owned());
+        Box::pin(async move {
+            let session = link.session().await?;
+            let head = session.listen(&channel).await?;
+            Ok(Self { session, head })
+        })
+    }
+
+    /// Waits until it is told of something after `cursor`, or for so long.
     async fn news(&mut self, cursor: u64, poll: Duration) -> Result<(), Error> {
         let news = async {
             loop {
@@ -438,37 +465,48 @@ impl Listening {
                 }
             }
         };
-        let told: Result<_, watch::error::RecvError> = timeout(poll, news).await.unwrap_or(Ok(()));
+        let told: Result<_, watch::error::RecvError> = timeout(poll, news).await.unwrap_or_else(|_| {
+            // Perhaps it cannot be told anything any more.
+            self.session.look_if_idle();
+            Ok(())
+        });
         told.map_err(|_| self.session.closed())
     }
 }
 
 impl<L: Log, C: Codec<L>> Pull<'_, L, C> {
     async fn page(&mut self) -> Result<Page<L::Entry>, Error> {
-        if let Some(listening) = &mut self.listening {
-            if self.caught_up {
-                listening.news(self.cursor, self.upstream.poll).await?;
+        // A session that was there may have ended, which is found as it is used: the one that tells, and the one that reads.
+        for _ in 0..2 {
+            match self.next().await {
+                Err(Error::Closed { .. }) if !self.has_read => {}
+                page => return page,
             }
-            return self.read().await;
         }
-        match self.begin().await {
-            // A session that was there may have ended, which is found as it is used. Nothing has been given out yet.
-            Err(Error::Closed { .. }) => self.begin().await,
-            begun => begun,
-        }
+        self.next().await
     }
 
-    /// Listens, and gives out the first page.
-    async fn begin(&mut self) -> Result<Page<L::Entry>, Error> {
-        let session = self.upstream.database.pull.session().await?;
-        let head = session.listen(&self.upstream.channel).await?;
-        self.listening = Some(Listening { session, head });
-        self.read().await
-    }
-
-    async fn read(&mut self) -> Result<Page<L::Entry>, Error> {
-        let Some(Listening { session, .. }) = &self.listening else { unreachable!("it has begun") };
-        let (page, last) = self.upstream.read(session, self.cursor).await?;
+    async fn next(&mut self) -> Result<Page<L::Entry>, Error> {
+        let PostgresUpstream { database, channel, poll, .. } = self.upstream;
+        match &mut self.listening {
+            Some(listening) if self.caught_up => listening.news(self.cursor, *poll).await?,
+            Some(_) => {}
+            None => {
+                let limit = match self.has_read {
+                    false => ASKED.min(*poll),
+                    true if self.caught_up => *poll,
+                    true => Duration::ZERO,
+                };
+                let asking = self.asking.get_or_insert_with(|| Listening::ask(&database.push, channel));
+                if let Ok(asked) = timeout(limit, asking).await {
+                    self.asking = None;
+                    self.listening = Some(asked?);
+                }
+            }
+        }
+        let session = database.pull.session().await?;
+        let (page, last) = self.upstream.read(&session, self.cursor).await?;
+        self.has_read = true;
         self.cursor = last;
         self.caught_up = page.more == More::None;
         Ok(page)

@@ -6,7 +6,7 @@
 //! What one would fear is a connection that is there and says nothing, since the other end is gone or has stopped: each call on
 //! it would be dropped at its own deadline, and the next would go the same way. Calls are dropped for other reasons, too, so a
 //! call that is dropped before it was answered has its session *looked at*, by a task that outlives it: an empty statement is
-//! to be answered within the link's time limit, or the session is over.
+//! to be answered within the link's time limit, or the session is over. So has one that nothing was heard on for a while.
 //!
 //! **Nothing new is missed**: a pull is told of a channel's last number by a value that it watches, not by a message. It watches
 //! first and reads then; what is committed before the server listens is found by reading, and what is committed after it is told.
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -135,7 +135,7 @@ impl Connector {
             return Err(Error::Deposed { expected, got: timeline });
         }
         let (runtime, limit) = (Handle::current(), self.limit);
-        let [is_over, is_looked_at] = [const { AtomicBool::new(false) }; 2];
+        let ([is_over, is_looked_at], calls) = ([const { AtomicBool::new(false) }; 2], AtomicUsize::new(0));
         let listening = sync::Mutex::default();
         Ok(Session {
             client,
@@ -149,6 +149,7 @@ impl Connector {
             newest,
             is_over,
             is_looked_at,
+            calls,
         })
     }
 }
@@ -218,6 +219,8 @@ pub struct Session {
     is_over: AtomicBool,
     /// Set while a task looks whether it answers.
     is_looked_at: AtomicBool,
+    /// How many calls wait for an answer.
+    calls: AtomicUsize,
 }
 
 impl Session {
@@ -246,7 +249,8 @@ impl Session {
         self: &Arc<Self>,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
-        let unanswered = Unanswered(Some(self));
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let unanswered = Unanswered { session: self, is_answered: false };
         let answer = call.await;
         unanswered.answered();
         answer.map_err(|error| self.failed(error))
@@ -294,6 +298,13 @@ impl Session {
         }
     }
 
+    /// Sees in time whether it still answers, unless a call waits for that.
+    pub fn look_if_idle(self: &Arc<Self>) {
+        if self.calls.load(Ordering::Relaxed) == 0 {
+            self.look();
+        }
+    }
+
     /// Sees in time whether it still answers.
     fn look(self: &Arc<Self>) {
         if self.is_over() || self.is_looked_at.swap(true, Ordering::Relaxed) {
@@ -311,18 +322,22 @@ impl Session {
 }
 
 /// A statement that has been sent.
-struct Unanswered<'a>(Option<&'a Arc<Session>>);
+struct Unanswered<'a> {
+    session: &'a Arc<Session>,
+    is_answered: bool,
+}
 
 impl Unanswered<'_> {
     fn answered(mut self) {
-        self.0 = None;
+        self.is_answered = true;
     }
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some(session) = self.0 {
-            session.look();
+        self.session.calls.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_answered {
+            self.session.look();
         }
     }
 }

@@ -7,7 +7,7 @@ use latchwork::log::{MemoryEntry, MemoryLog};
 use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec, PullError, PushError};
 use latchwork_postgres::tokio_postgres::{Client, Config, NoTls};
 use latchwork_postgres::{Database, PostgresUpstream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub type Log = MemoryLog<String>;
 pub type Entry = MemoryEntry<String>;
@@ -48,6 +48,17 @@ pub async fn admin(url: &str) -> Client {
     client
 }
 
+/// Waits until a session waits for a lock.
+pub async fn blocked(admin: &Client) -> i32 {
+    let waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    loop {
+        if let Some(row) = admin.query_opt(waits, &[]).await.unwrap() {
+            return row.get(0);
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// A log of this name, made if there is none.
 pub async fn log(url: &str, name: &str) -> Upstream {
     let database = Database::new(config(url));
@@ -67,14 +78,14 @@ pub fn push<'a>(
 ) -> impl Future<Output = Result<(), PushError<u64>>> + use<'a> {
     let batch = batch(base, events);
     // Lets a test fail, and not hang.
-    async move { timeout(Duration::from_secs(20), upstream.push(&batch)).await.expect("an answer") }
+    async move { timeout(Duration::from_secs(60), upstream.push(&batch)).await.expect("an answer") }
 }
 
 /// All that follows the cursor.
 pub async fn pull(upstream: &Upstream, cursor: u64) -> Result<Vec<Entry>, PullError> {
     let (mut pull, mut entries) = (upstream.pull(cursor), Vec::new());
     loop {
-        let page = timeout(Duration::from_secs(20), pull.next_page()).await.expect("a page").unwrap()?;
+        let page = timeout(Duration::from_secs(60), pull.next_page()).await.expect("a page").unwrap()?;
         entries.extend(page.entries);
         if page.more == latchwork::upstream::More::None {
             return Ok(entries);

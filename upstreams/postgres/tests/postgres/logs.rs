@@ -14,7 +14,7 @@ use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Text, Upstream, admin, batch, config, log, pull, push, texts, word, word_of_pull};
+use crate::common::{Log, Text, Upstream, admin, batch, blocked, config, log, pull, push, texts, word, word_of_pull};
 
 /// The next page, with its texts.
 async fn page(pull: &mut Pull<'_, Log, Text>) -> (Vec<String>, More) {
@@ -35,6 +35,7 @@ async fn upstream_is_a_log_as_clients_take_it_for() {
     Box::pin(news_come_at_once(url)).await;
     news_that_are_not_told_are_found(url).await;
     Box::pin(connections_are_shared(url)).await;
+    Box::pin(pulls_go_on_beside_a_push_that_waits(url)).await;
     silent_connections_are_given_up(&server).await;
 }
 
@@ -187,6 +188,48 @@ async fn connections_are_shared(url: &str) {
     }
 }
 
+const NOTHING: [&str; 0] = [];
+
+/// A push that waits for a lock keeps no pull waiting.
+async fn pulls_go_on_beside_a_push_that_waits(url: &str) {
+    let database = Database::new(config(&format!("{url}?connect_timeout=1")));
+    let (sql, holder) = (admin(url).await, admin(url).await);
+    let mut logs: Vec<Upstream> = Vec::new();
+    for name in ["waits", "goes on", "begins"] {
+        let identity = database.create_log(name).await.unwrap();
+        logs.push(database.upstream(name, identity, Text).poll(Duration::from_millis(100)));
+    }
+    let [waits, goes_on, begins] = logs.try_into().unwrap();
+    let others = [log(url, "goes on").await, log(url, "begins").await];
+    let found = async |pull: &mut Pull<'_, Log, Text>, expected: &str| while page(pull).await.0 != [expected] {};
+    let mut pulls = [goes_on.pull(0), begins.pull(0)];
+    assert_eq!(page(&mut pulls[0]).await, (vec![], More::None));
+
+    holder.batch_execute("BEGIN; SELECT * FROM latchwork_logs WHERE name = 'waits' FOR UPDATE").await.unwrap();
+    let meanwhile = async {
+        blocked(&sql).await;
+        for (pull, other) in pulls.iter_mut().zip(&others) {
+            push(other, 0, &["one"]).await.unwrap();
+            found(pull, "one").await;
+            push(other, 1, &["two"]).await.unwrap();
+            found(pull, "two").await;
+        }
+        // Longer than a connection is given to answer that is looked at.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(1500) {
+            assert_eq!(page(&mut pulls[0]).await.0, NOTHING);
+        }
+        holder.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (pushed, ()) = tokio::join!(push(&waits, 0, &["x"]), meanwhile);
+    pushed.unwrap();
+    // Now they can be told.
+    for (pull, other) in pulls.iter_mut().zip(&others) {
+        push(other, 2, &["three"]).await.unwrap();
+        found(pull, "three").await;
+    }
+}
+
 async fn silent_connections_are_given_up(server: &Postgres) {
     let (url, sql) = (server.url(), admin(&server.url()).await);
     let upstream = log(&format!("{url}?connect_timeout=1&application_name=silent"), "silent").await;
@@ -215,18 +258,42 @@ async fn silent_connections_are_given_up(server: &Postgres) {
     }
     assert_eq!(texts(&upstream).await, ["one", "dropped", "next", "last"]);
 
-    // A pull that waits on a session is told that it was given up for another pull's sake.
+    // A pull that waits reads on another session, if its one was given up for another pull's sake.
     let upstream = upstream.poll(Duration::from_secs(600));
     let mut waits = upstream.pull(4);
     assert_eq!(page(&mut waits).await, (vec![], More::None));
-    let session = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'silent' AND query LIKE '%page%'";
-    let session: String = sql.query_one(session, &[]).await.unwrap().get(0);
-    let signal = |name| assert!(Command::new("kill").args(["-s", name, &session]).status().unwrap().success());
-    signal("STOP");
-    assert!(timeout(Duration::from_millis(100), upstream.pull(0).next_page()).await.is_err());
-    let told = timeout(Duration::from_secs(10), waits.next_page()).await.expect("it is told").unwrap();
-    assert!(matches!(told, Err(PullError::Unavailable { .. })), "{told:?}");
-    signal("CONT");
+    let of = async |what| {
+        let session = format!("SELECT pid::text FROM pg_stat_activity WHERE application_name = 'silent' AND {what}");
+        sql.query_one(&session, &[]).await.unwrap().get::<_, String>(0)
+    };
+    let signal =
+        |name, session: &str| assert!(Command::new("kill").args(["-s", name, session]).status().unwrap().success());
+    let reads = of("query LIKE '%page%'").await;
+    signal("STOP", &reads);
+    let begun = Instant::now();
+    let pulls = async || timeout(Duration::from_millis(100), upstream.pull(0).next_page()).await;
+    while pulls().await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "each pull goes the same way");
+    }
+    push(&upstream, 4, &["heard"]).await.unwrap();
+    assert_eq!(page(&mut waits).await, (vec!["heard".to_owned()], More::None));
+    signal("CONT", &reads);
+
+    // The one that tells is looked at as often as nothing was told.
+    let tells = of("query NOT LIKE '%page%'").await;
+    let upstream = upstream.poll(Duration::from_millis(100));
+    let mut waits = upstream.pull(5);
+    assert_eq!(page(&mut waits).await, (vec![], More::None));
+    signal("STOP", &tells);
+    let begun = Instant::now();
+    let told = loop {
+        match timeout(Duration::from_secs(20), waits.next_page()).await.expect("it goes on").unwrap() {
+            Ok(page) => assert!(page.entries.is_empty() && begun.elapsed() < Duration::from_secs(20)),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(told, PullError::Unavailable { .. }), "{told:?}");
+    signal("CONT", &tells);
 }
 
 /// Numbers as events, for the contract.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Text, Upstream, admin, config, log, pull, push, texts, through, word, word_of_pull};
+use crate::common::{Text, Upstream, admin, blocked, config, log, pull, push, texts, through, word, word_of_pull};
 
 /// Pushes an event and pulls all: both as words.
 async fn both(upstream: &Upstream, base: u64) -> [String; 2] {
@@ -70,17 +70,6 @@ async fn push_and_pull_are_unavailable_without_a_session() {
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(Error::TimedOut { .. }))
-}
-
-/// Waits until a session waits for a lock.
-async fn blocked(admin: &Client) -> i32 {
-    let waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    loop {
-        if let Some(row) = admin.query_opt(waits, &[]).await.unwrap() {
-            return row.get(0);
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// A push whose statement waits for the log's row, and what is done to it meanwhile.
@@ -258,7 +247,8 @@ async fn limits(url: &str, sql: &Client, upstream: &Upstream) {
     let read_only = Database::new(config(url)).upstream("todos", upstream.identity(), Text);
     assert_eq!(both(&read_only, head + 1).await, ["unavailable", "0 events"]);
     sql.batch_execute("SET default_transaction_read_only = off; ALTER DATABASE postgres RESET ALL").await.unwrap();
-    // The session that could only read has ended.
+    // The session that could only read has ended. The pull has made another one to be told on, which can only read, too.
+    assert_eq!(word(&push(&read_only, head + 1, &["again"]).await), "unavailable");
     assert_eq!(word(&push(&read_only, head + 1, &["again"]).await), "taken");
 }
 
