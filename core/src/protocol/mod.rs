@@ -271,25 +271,24 @@ impl<T> Default for Effects<T> {
 impl<T> Effects<T> {
     /// What has followed from another input, in the same step. One of the two has merged nothing.
     pub fn follow(&mut self, next: Self) {
-        let Self { merged, interrupt_push, interrupt_pull, spent: Spent { mut entries, mut errors } } = next;
+        let Self { merged, interrupt_push, interrupt_pull, spent } = next;
         self.merged = self.merged.take().or(merged);
         self.interrupt_push |= interrupt_push;
         self.interrupt_pull |= interrupt_pull;
-        self.spent.entries.append(&mut entries);
-        self.spent.errors.append(&mut errors);
+        self.spent.append(spent);
     }
 }
 
 /// Values of the user's that are to be dropped. Two of them are always equal: what is gone makes no difference.
+///
+/// Few steps have any, so they are in a box.
 #[derive(Debug, Clone)]
-pub struct Spent<T> {
-    entries: Vec<T>,
-    errors: Vec<SharedError>,
-}
+pub struct Spent<T>(Option<Box<(Vec<T>, Vec<SharedError>)>>);
 
 impl<T> Default for Spent<T> {
+    #[inline]
     fn default() -> Self {
-        Self { entries: Vec::new(), errors: Vec::new() }
+        Self(None)
     }
 }
 
@@ -307,22 +306,37 @@ impl<T> Hash for Spent<T> {
 
 impl<T> Spent<T> {
     fn entries(entries: Vec<T>) -> Self {
-        Self { entries, ..Self::default() }
+        if entries.is_empty() { Self(None) } else { Self(Some(Box::new((entries, Vec::new())))) }
+    }
+
+    fn more(&mut self, entries: impl IntoIterator<Item = T>) {
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_some() {
+            self.0.get_or_insert_default().0.extend(entries);
+        }
     }
 
     fn error(&mut self, error: Option<SharedError>) {
-        self.errors.extend(error);
+        if let Some(error) = error {
+            self.0.get_or_insert_default().1.push(error);
+        }
+    }
+
+    fn append(&mut self, more: Self) {
+        let (entries, errors) = more.into_parts();
+        self.more(entries);
+        errors.into_iter().for_each(|error| self.error(Some(error)));
     }
 
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.errors.is_empty()
+        self.0.is_none()
     }
 
     /// What they are, for a driver that drops them at different times.
     pub fn into_parts(self) -> (Vec<T>, Vec<SharedError>) {
-        (self.entries, self.errors)
+        self.0.map(|spent| *spent).unwrap_or_default()
     }
 }
 
@@ -456,7 +470,7 @@ impl<L: Log> Protocol<L> {
         if let Some(entries) = kept {
             match admitted {
                 Ok(_) => self.note(|| Changed::Committed { entries }),
-                Err(_) => self.passed.entries.extend(entries),
+                Err(_) => self.passed.more(entries),
             }
         }
         admitted
@@ -543,7 +557,7 @@ impl<L: Log> Protocol<L> {
             Push::Sending { failed, .. } => errors.extend(failed.take().and_then(|error| error.shared())),
             Push::Idle | Push::Behind { .. } | Push::Uncertain { .. } | Push::Waiting { .. } => {}
         }
-        effects.spent.errors.append(&mut errors);
+        errors.into_iter().for_each(|error| effects.spent.error(Some(error)));
         effects
     }
 

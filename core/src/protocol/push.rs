@@ -208,7 +208,7 @@ impl<L: Log> Protocol<L> {
             return Next::Wait { until: None };
         }
         if let Some(light) = self.light(&entries).filter(|light| light.get() < entries.len()) {
-            self.passed.entries.extend(entries.split_off(cut(light).get()));
+            self.passed.more(entries.split_off(cut(light).get()));
         }
         self.begun.push += 1;
         self.counters.pushes += 1;
@@ -584,7 +584,7 @@ impl<L: Log> Protocol<L> {
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
         let head = self.log.upstream_head();
         let known = entries.iter().take_while(|entry| L::position(entry) <= head).count();
-        self.passed.entries.extend(entries.drain(..known));
+        self.passed.more(entries.drain(..known));
         let Some(last) = entries.last().map(L::position) else {
             return Ok(Effects { spent: std::mem::take(&mut self.passed), ..Effects::default() });
         };
@@ -594,7 +594,7 @@ impl<L: Log> Protocol<L> {
         match merged {
             Ok(merged) => {
                 let mut effects = self.merged(merged, before, last, from, at);
-                effects.spent.entries = spent.entries;
+                effects.spent.append(spent);
                 Ok(effects)
             }
             Err(error) => Err(Refused { error: error.into(), effects: Effects { spent, ..Effects::default() } }),
@@ -625,21 +625,20 @@ impl<L: Log> Protocol<L> {
             self.shows(confirmed);
         }
         let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
-        let mut effects = Effects { merged: None, interrupt_push, ..Effects::default() };
-        self.settles(confirmed, merged.dropped(), &mut effects.spent);
+        let (mut interrupt_pull, mut spent) = (false, Spent::default());
+        self.settles(confirmed, merged.dropped(), &mut spent);
         self.note_merged(&merged, confirmed, at.now);
         if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {
-            effects.spent.error(self.unblock());
+            spent.error(self.unblock());
             match from {
                 Direction::Push => self.push_unsent(failure),
                 Direction::Pull => {
                     self.pull_failed(failure);
-                    effects.interrupt_pull = true;
+                    interrupt_pull = true;
                 }
             }
         }
-        effects.merged = Some(merged);
-        effects
+        Effects { merged: Some(merged), interrupt_push, interrupt_pull, spent }
     }
 
     /// Upstream's head has moved, and so many events are confirmed of a push without an answer, if there is one.
