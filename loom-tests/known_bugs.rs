@@ -159,7 +159,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "ChangeWakesNone",
         story: "A state under a lock changes, and wakes no waiter.",
         source: None,
-        edits: &[replace("primitives/monitor.rs", "Locked::notify", "monitor.inner.notify_all(inner, topic);", "")],
+        edits: &[replace(
+            "primitives/monitor.rs",
+            "Locked::notify_some",
+            "monitor.inner.notify_all(inner, topic);",
+            "",
+        )],
     },
     KnownBug {
         name: "BumpWakesNone",
@@ -1400,7 +1405,7 @@ pub const SYNC_POINTS: &[SyncPoint] = &[
         story: "What is pending has been rebased (or there is a stop, a reset, a pause or a request for a catch-up), and the call to upstream that this makes pointless is about to be interrupted, to be begun anew.",
         edits: &[before(
             "replicator/after.rs",
-            "AfterUnlock::run_all",
+            "AfterUnlock::run",
             "panicked.catch(|| interrupt.set(cause))",
             "crate::sync_points::SyncPoint::BeforeRestart.reach();",
         )],

@@ -223,9 +223,16 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
 impl<S: Shown, const TOPICS: usize> Locked<'_, S, TOPICS> {
     /// Wakes the threads that wait for these topics. The tasks that do are added to `wakers`: to be woken once the lock has been
     /// given up, since their wakers are user code.
-    pub(crate) fn notify(&mut self, mut topics: Topics, wakers: &mut Wakers) {
+    #[inline]
+    pub(crate) fn notify(&mut self, topics: Topics, wakers: &mut Wakers) {
+        probe!(Changed { monitor: self.monitor.inner.thing(), state: &self.inner.state });
+        if topics != 0 {
+            self.notify_some(topics, wakers);
+        }
+    }
+
+    fn notify_some(&mut self, mut topics: Topics, wakers: &mut Wakers) {
         let Self { inner, monitor, .. } = self;
-        probe!(Changed { monitor: monitor.inner.thing(), state: &inner.state });
         while topics != 0 {
             let topic = topics.trailing_zeros() as usize;
             topics &= topics - 1;

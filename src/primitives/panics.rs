@@ -44,6 +44,7 @@ impl FirstPanic {
     }
 
     /// Goes on with the first panic, if there was one.
+    #[inline]
     pub(crate) fn resume(self) {
         if let Some(payload) = self.0 {
             resume_unwind(payload);
@@ -56,6 +57,7 @@ impl FirstPanic {
     }
 
     /// What the first panic said, if there was one.
+    #[inline]
     pub(crate) fn message(self) -> Option<String> {
         self.0.map(panic_message)
     }

@@ -68,15 +68,20 @@ impl Wakers {
         Self { first: None, others: Vec::new() }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none() && self.others.is_empty()
     }
 
     /// Moves all of `more` here.
+    #[inline]
     pub(crate) fn append(&mut self, more: &mut Self) {
-        if more.is_empty() {
-            return;
+        if !more.is_empty() {
+            self.append_some(more);
         }
+    }
+
+    fn append_some(&mut self, more: &mut Self) {
         if self.is_empty() {
             std::mem::swap(self, more);
         } else {

@@ -5,7 +5,7 @@
 //! down here instead, under the lock, and a thread that gives up the lock takes it along. All of it is done, whatever
 //! panics; the first panic is told to the thread that took it along.
 
-use std::mem::needs_drop;
+use std::mem::{needs_drop, take};
 
 use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::Wakers;
@@ -73,13 +73,14 @@ impl AfterUnlock {
         self.others().events.push(Box::new(log));
     }
 
-    /// Does it. The first panic.
+    /// All of it, if there is any.
     #[inline]
-    pub(super) fn run(self) -> FirstPanic {
-        if self.wakers.is_empty() && self.others.is_none() { FirstPanic::default() } else { self.run_all() }
+    pub(super) fn take(&mut self) -> Option<Self> {
+        if self.wakers.is_empty() && self.others.is_none() { None } else { Some(take(self)) }
     }
 
-    fn run_all(self) -> FirstPanic {
+    /// Does it. The first panic.
+    pub(super) fn run(self) -> FirstPanic {
         let mut panicked = FirstPanic::default();
         let Others { interrupts, events, rest } = self.others.map(|others| *others).unwrap_or_default();
         for (interrupt, cause) in interrupts {

@@ -32,7 +32,7 @@ use crate::platform::event::Event;
 use crate::platform::event::{Input, Shown};
 use crate::platform::{Arc, Instant, catch_panic, probe};
 use crate::primitives::interrupt::{Cause, Interrupt};
-use crate::primitives::monitor::{Locked, Monitor, Topics};
+use crate::primitives::monitor::{Locked, Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message, panic_message};
 use crate::primitives::wait::deadline;
 use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
@@ -285,9 +285,13 @@ impl<L: Log> Core<L> {
     }
 
     /// Does what is left once the lock has been given up, all of it.
-    pub(super) fn finish(&self, after: AfterUnlock) -> FirstPanic {
+    #[inline]
+    pub(super) fn finish(&self, after: Option<AfterUnlock>) -> FirstPanic {
         self.state.assert_free();
-        let panicked = after.run();
+        let panicked = match after {
+            Some(after) => after.run(),
+            None => FirstPanic::default(),
+        };
         probe!(self => Unlocked);
         panicked
     }
@@ -328,18 +332,20 @@ impl<L: Log> Core<L> {
 }
 
 impl<L: Log> Locked<'_, State<L>, { topic::COUNT }> {
-    /// The lock is about to be given up: wakes who waits for these topics. What is left to do then.
+    /// The lock is about to be given up: wakes who waits for these topics. What is left to do then, if anything is.
     #[must_use = "all of it is to be done"]
-    pub(super) fn leaves(&mut self, topics: Topics) -> AfterUnlock {
-        let mut after = take(&mut self.after);
-        self.notify(topics, &mut after.wakers);
-        after
+    #[inline]
+    pub(super) fn leaves(&mut self, topics: Topics) -> Option<AfterUnlock> {
+        let mut wakers = Wakers::new();
+        self.notify(topics, &mut wakers);
+        self.after.wakers.append(&mut wakers);
+        self.after.take()
     }
 
     /// As [`leaves`](Self::leaves), of a look: if there is none to be woken it is not a step of its own.
     #[must_use = "all of it is to be done"]
-    pub(super) fn looked(&mut self, topics: Topics) -> AfterUnlock {
-        if topics == 0 { take(&mut self.after) } else { self.leaves(topics) }
+    pub(super) fn looked(&mut self, topics: Topics) -> Option<AfterUnlock> {
+        if topics == 0 { self.after.take() } else { self.leaves(topics) }
     }
 }
 

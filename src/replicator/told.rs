@@ -88,6 +88,7 @@ impl Told {
     }
 
     /// A transition has led to these signals. Who is to be woken.
+    #[inline]
     pub(crate) fn publish(&mut self, push: Next<()>, pull: Next<()>) -> Topics {
         let mut topics = 0;
         if push.wakes(self.push) {
@@ -102,6 +103,7 @@ impl Told {
 
     /// The worker of this direction has looked, and will wait for this or has something to do: then
     /// for nothing. Whether that is news.
+    #[inline]
     pub(crate) fn record_wait(&mut self, direction: Direction, told: Next<()>) -> bool {
         let before = match direction {
             Direction::Push => std::mem::replace(&mut self.push, told),

@@ -118,7 +118,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         loop {
             let mut after = state.leaves(topics);
             // Others wait for that. What can wait waits until the lock has been given up for something else.
-            if after.is_urgent() {
+            if after.as_ref().is_some_and(AfterUnlock::is_urgent) {
                 drop(state);
                 self.finish(take(&mut after));
                 state = core.state.lock();
@@ -126,10 +126,12 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
             let mut passed = false;
             let next = loop {
                 let (next, topics) = state.look(|state| self.look(state, now));
-                after.append(state.looked(topics));
+                if let Some(more) = state.looked(topics) {
+                    after.get_or_insert_default().append(more);
+                }
                 match next {
                     // It looks again: what they do may change what it was told.
-                    Next::Wait { .. } if after.is_urgent() => {
+                    Next::Wait { .. } if after.as_ref().is_some_and(AfterUnlock::is_urgent) => {
                         drop(state);
                         self.finish(take(&mut after));
                         state = core.state.lock();
@@ -246,7 +248,8 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
 
     /// Does what is left once the lock has been given up. A panic is shown as this direction's last error, and changes
     /// nothing else.
-    fn finish(&self, after: AfterUnlock) {
+    #[inline]
+    fn finish(&self, after: Option<AfterUnlock>) {
         self.show(self.core.finish(after).message());
     }
 
