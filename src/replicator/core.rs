@@ -35,7 +35,7 @@ use crate::primitives::interrupt::{Cause, Interrupt};
 use crate::primitives::monitor::{Locked, Monitor, Topics, Wakers};
 use crate::primitives::panics::{FirstPanic, message, panic_message};
 use crate::primitives::wait::deadline;
-use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Time, WaitingOn};
+use crate::protocol::{Direction, Effects, Failure, Next, Protocol, Spent, Time, WaitingOn};
 
 pub(super) struct Core<L: Log> {
     pub state: Monitor<State<L>, { topic::COUNT }>,
@@ -422,26 +422,42 @@ impl<L: Log> State<L> {
     /// # Errors
     ///
     /// If the log panicked. What it has merged has been merged.
-    pub(super) fn carry_out(&mut self, mut effects: Effects<L::Entry>) -> Result<(), String> {
-        if !effects.spent.is_empty() {
-            let (entries, errors) = take(&mut effects.spent).into_parts();
-            if !entries.is_empty() {
-                self.after.discard_events::<L::Entry>(entries);
-            }
-            if !errors.is_empty() {
-                self.after.discard(errors);
-            }
+    #[inline]
+    pub(super) fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
+        let Effects { merged, interrupt_push, interrupt_pull, spent, .. } = effects;
+        if !spent.is_empty() {
+            self.discard_spent(spent);
         }
-        let cause = if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart };
-        for (direction, interrupted) in
-            [(Direction::Push, effects.interrupt_push), (Direction::Pull, effects.interrupt_pull)]
-        {
+        for (direction, interrupted) in [(Direction::Push, interrupt_push), (Direction::Pull, interrupt_pull)] {
             if interrupted {
-                self.interrupt(direction, cause);
+                self.interrupt(direction, if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart });
             }
         }
         let gives_up = self.gives_up.take();
-        let Some(merged) = effects.merged else { return Ok(()) };
+        match merged {
+            Some(merged) => self.has_merged(merged, gives_up),
+            None => Ok(()),
+        }
+    }
+
+    fn discard_spent(&mut self, spent: Spent<L::Entry>) {
+        let (entries, errors) = spent.into_parts();
+        if !entries.is_empty() {
+            self.after.discard_events::<L::Entry>(entries);
+        }
+        if !errors.is_empty() {
+            self.after.discard(errors);
+        }
+    }
+
+    /// What follows from a merge.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    // Out of the way of the steps that merge nothing.
+    #[inline(never)]
+    fn has_merged(&mut self, merged: Merged<L::Entry>, gives_up: Option<Box<GivesUp<L::Entry>>>) -> Result<(), String> {
         let GivesUp { reason, given_up } = gives_up.map(|gives_up| *gives_up).unwrap_or_default();
         let settled = self.catch_panic(|state| {
             state.keep_for_sessions(&merged);

@@ -128,8 +128,15 @@ impl<L: Log> State<L> {
     /// # Errors
     ///
     /// If the log panicked, what it said.
+    #[inline]
     pub(super) fn attend(&mut self) -> Result<(), String> {
-        let Some(guest) = self.sessions.as_mut().and_then(|sessions| sessions.guest.take()) else { return Ok(()) };
+        match self.sessions.as_mut().and_then(|sessions| sessions.guest.take()) {
+            Some(guest) => self.attend_to(guest),
+            None => Ok(()),
+        }
+    }
+
+    fn attend_to(&mut self, guest: Guest<L::Position>) -> Result<(), String> {
         let decided = self.catch_panic(|state| state.decided(&guest));
         let Some(sessions) = &mut self.sessions else { return Ok(()) };
         match decided {
