@@ -590,8 +590,8 @@ impl<L: Log> State<L> {
                 self.after.discard(former);
             }
         }
-        let undecided = self.protocol.undecided();
-        if self.undecided.is_some() || undecided.iter().any(Option::is_some) {
+        if self.undecided.is_some() || self.protocol.is_undecided() {
+            let undecided = self.protocol.undecided();
             for (since, undecided) in self.undecided.get_or_insert_default().iter_mut().zip(undecided) {
                 *since = undecided.map(|_| since.unwrap_or_else(&now));
             }

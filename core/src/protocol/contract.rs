@@ -41,6 +41,7 @@ impl<P: Debug + Send + Sync + 'static> From<Breach<P>> for Failure {
 }
 
 /// A log that says that it has appended `told` events to the `before` that were pending.
+#[inline]
 pub(super) fn admitted(before: usize, told: usize, got: usize) -> Result<(), Failure> {
     if before.checked_add(told) == Some(got) { Ok(()) } else { Err(Breach::<()>::Commit { told, before, got }.into()) }
 }
@@ -67,6 +68,7 @@ pub(super) fn rejected(count: usize, index: usize) -> Result<(), Failure> {
 }
 
 /// A batch of a log with so many pending events.
+#[inline]
 pub(super) fn batch<T>(entries: &[T], max: NonZeroUsize, pending: usize) -> Result<(), Failure> {
     match entries.len() {
         0 => Err(Breach::<()>::EmptyBatch { pending }.into()),

@@ -78,22 +78,42 @@ pub enum Undecided<'a> {
 impl<L: Log> Protocol<L> {
     /// What only the owner can end, by its kind.
     pub fn undecided(&self) -> [Option<Undecided<'_>>; 6] {
-        let push = match &self.course.push {
-            Push::Failed { error } | Push::Sending { failed: Some(error), .. } => Some(error),
-            _ => None,
-        };
-        let pull = match &self.course.pull {
-            Pull::Failed { error } => Some(error),
-            _ => None,
-        };
         [
-            push.map(|failure| Undecided::Failed(Direction::Push, failure)),
+            self.push_failure().map(|failure| Undecided::Failed(Direction::Push, failure)),
             self.rejected().map(|(index, failure)| Undecided::Rejected(index, failure)),
-            pull.map(|failure| Undecided::Failed(Direction::Pull, failure)),
+            self.pull_failure().map(|failure| Undecided::Failed(Direction::Pull, failure)),
             self.paused.push.then_some(Undecided::Paused(Direction::Push)),
             self.paused.pull.then_some(Undecided::Paused(Direction::Pull)),
             self.journal_failure().map(Undecided::Journal),
         ]
+    }
+
+    /// Whether there is one of [these](Self::undecided).
+    #[inline]
+    pub fn is_undecided(&self) -> bool {
+        self.paused.push || self.paused.pull || self.failure().is_some()
+    }
+
+    /// The failure that the owner has to decide about, if there is one: the pusher's, or that of an event that upstream
+    /// refuses, or else the puller's, or else the journal's.
+    #[inline]
+    pub fn failure(&self) -> Option<&Failure> {
+        let rejected = || self.rejected().map(|(_, failure)| failure);
+        self.push_failure().or_else(rejected).or_else(|| self.pull_failure()).or_else(|| self.journal_failure())
+    }
+
+    fn push_failure(&self) -> Option<&Failure> {
+        match &self.course.push {
+            Push::Failed { error } | Push::Sending { failed: Some(error), .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    fn pull_failure(&self) -> Option<&Failure> {
+        match &self.course.pull {
+            Pull::Failed { error } => Some(error),
+            _ => None,
+        }
     }
 
     /// The pending event that upstream refuses for good, counted from 0, and why: those before it are sent without it.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::mem::discriminant;
 
 use super::Time;
 use super::messages::FatalKind;
@@ -152,8 +153,13 @@ impl WaitingOn {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Owner(failure), Self::Owner(other)) => failure.is_same(other),
-            (Self::Owner(_), _) | (_, Self::Owner(_)) => false,
-            _ => self == other,
+            (Self::Upstream(direction), Self::Upstream(other)) | (Self::Gate(direction), Self::Gate(other)) => {
+                direction == other
+            }
+            (Self::Clock(time), Self::Clock(other)) | (Self::Connectivity(time), Self::Connectivity(other)) => {
+                time == other
+            }
+            _ => discriminant(self) == discriminant(other),
         }
     }
 }

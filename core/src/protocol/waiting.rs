@@ -1,7 +1,6 @@
 //! Who owes the next move.
 
-use super::decisions::Undecided;
-use super::{Delay, Direction, Failure, Protocol, Pull, Push, Time, WaitingOn};
+use super::{Delay, Direction, Protocol, Pull, Push, Time, WaitingOn};
 use crate::log::Log;
 
 impl<L: Log> Protocol<L> {
@@ -65,16 +64,5 @@ impl<L: Log> Protocol<L> {
 
     fn waiting_on_journal(&self) -> WaitingOn {
         self.journal_failure().cloned().map_or(WaitingOn::Journal, WaitingOn::Owner)
-    }
-
-    /// The failure that the owner has to decide about, if there is one: the pusher's, or that of an event that upstream
-    /// refuses, or else the puller's, or else the journal's.
-    pub fn failure(&self) -> Option<&Failure> {
-        self.undecided().into_iter().flatten().find_map(|undecided| match undecided {
-            Undecided::Failed(_, failure) | Undecided::Rejected(_, failure) | Undecided::Journal(failure) => {
-                Some(failure)
-            }
-            Undecided::Paused(_) => None,
-        })
     }
 }

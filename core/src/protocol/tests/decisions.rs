@@ -1,5 +1,7 @@
 //! Events that upstream refuses for good, batches that are too large, and what the owner decides.
 
+use std::num::NonZeroUsize;
+
 use super::*;
 use crate::log::{Log as _, Merged};
 use crate::protocol::{DecisionError, Direction, Failure, Push, Spent, WaitingOn};
@@ -412,4 +414,27 @@ fn a_smaller_push_decides_no_more_of_an_earlier_one_than_it_carries() {
     let _confirmed = protocol.push_once(Ok(()), ms(100)).merged.expect("the second");
     let _confirmed = protocol.push_once(Ok(()), ms(100)).merged.expect("the third");
     assert!(!protocol.is_uncertain());
+}
+
+#[test]
+fn is_undecided_says_whether_there_is_something_that_only_the_owner_can_end() {
+    let journal = || {
+        let settings = Settings { journal: Some(NonZeroUsize::MIN), ..settings() };
+        Protocol::new(MemoryLog::new().with_pending(0, [1]), settings)
+    };
+    let failure = || Failure::Journal { error: "no".into() };
+    let cases = [
+        (live([1]), false),
+        (journal(), false),
+        (journal().then(|it| it.journal_is_astray(failure())), true),
+        (live([1]).then(|it| it.pause(Direction::Push)), true),
+        (live([1]).then(|it| it.pause(Direction::Pull)), true),
+        (live([1]).then(|it| it.push_once(fatal(), ms(0))), true),
+        (live([1]).then(|it| it.pull_failed(failure())), true),
+        (refused(1), true),
+    ];
+    for (protocol, undecided) in cases {
+        assert_eq!(protocol.is_undecided(), undecided, "{:?}", protocol.undecided());
+        assert_eq!(protocol.undecided().iter().any(Option::is_some), undecided);
+    }
 }
