@@ -249,6 +249,38 @@ pub(super) struct Tickets<P> {
 /// A commit, and what became of it.
 type Outcome<P> = (u64, Settled<P>);
 
+/// Some things, mostly one: that takes no allocation.
+struct Few<T> {
+    /// If it is the only one.
+    one: Option<T>,
+    more: Vec<T>,
+}
+
+impl<T> Few<T> {
+    fn with_capacity(count: usize) -> Self {
+        Self { one: None, more: if count > 1 { Vec::with_capacity(count) } else { Vec::new() } }
+    }
+
+    fn push(&mut self, thing: T) {
+        if self.one.is_none() && self.more.is_empty() {
+            self.one = Some(thing);
+        } else {
+            self.more.extend(self.one.take());
+            self.more.push(thing);
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        if self.more.is_empty() { self.one.as_mut_slice() } else { &mut self.more }
+    }
+}
+
+impl<T> Extend<T> for Few<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, more: I) {
+        more.into_iter().for_each(|one| self.push(one));
+    }
+}
+
 impl<P: Copy + Send + 'static> Tickets<P> {
     /// For a log with so many pending events, and a journal or none.
     pub(super) fn new(pending: usize, journal: bool) -> Self {
@@ -267,6 +299,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     }
 
     /// The next commit has so many events that are to be sent. Returns its number and its ticket.
+    #[inline]
     fn enter(&mut self, count: usize) -> (u64, Ticket<P>) {
         let number = self.first + self.open.len() as u64;
         let at = self.group(number);
@@ -291,6 +324,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     /// A commit of `count` events that are to be sent; `head` is its last event's number. With nothing to send there is
     /// nothing to wait for: it is settled. Returns its ticket, and the tasks to wake: those that wait for another commit of
     /// its group are looked for together.
+    #[inline]
     pub(super) fn issue(&mut self, count: usize, head: P) -> (Ticket<P>, Wakers) {
         let (number, ticket) = self.enter(count);
         let wakers = if count == 0 { self.settled(&[(number, Settled::Confirmed(head))]) } else { Wakers::new() };
@@ -370,20 +404,25 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         reason: Option<&SharedError>,
     ) -> Wakers {
         // All calls of the log first: if one panics nothing has changed here.
-        let mut sent = merged.confirmed().iter().filter(|entry| !log.is_local_only(entry));
-        let (mut left, mut partly) = (sent.clone().count(), None);
-        let mut settled = Vec::with_capacity(self.whole(left).count());
+        let (mut confirmed, is_sent) = (merged.confirmed().iter(), |entry: &&L::Entry| !log.is_local_only(entry));
+        let (mut left, mut partly) = (confirmed.clone().filter(is_sent).count(), None);
+        // Mostly all of them are, and each commit's last is found at once.
+        let all_sent = left == confirmed.len();
+        let mut sent = |nth| if all_sent { confirmed.nth(nth) } else { confirmed.by_ref().filter(is_sent).nth(nth) };
+        let mut settled = Few::with_capacity(self.whole(left).count());
         for (number, remaining) in (self.first..).zip(&self.open).filter(|(_, remaining)| **remaining > 0) {
             if *remaining > left {
                 partly = Some(number);
                 break;
             }
             left -= *remaining;
-            let Some(last) = sent.nth(*remaining - 1) else { break };
+            let Some(last) = sent(*remaining - 1) else { break };
             settled.push((number, Settled::Confirmed(L::position(last))));
         }
-        for (number, outcome) in &mut settled {
-            *outcome = self.lost.remove(number).unwrap_or(*outcome);
+        for (number, outcome) in settled.as_mut_slice() {
+            if !self.lost.is_empty() {
+                *outcome = self.lost.remove(number).unwrap_or(*outcome);
+            }
             *self.remaining(*number) = 0;
         }
         if let Some(number) = partly {
@@ -392,7 +431,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         // The last first: an index counts those before it.
         let lost = merged.dropped().iter().rev();
         settled.extend(lost.filter_map(|index| self.loses(*index, Settled::Rejected, reason)));
-        self.settled(&settled)
+        self.settled(settled.as_mut_slice())
     }
 
     /// How many events of this commit are not settled.
