@@ -406,7 +406,9 @@ pub(super) fn push_ended<L: Log>(
         Err(message) => return state.protocol.push_panicked(batch, Failure::Panicked { message }),
     };
     let taken = outcome.is_ok();
-    match state.protocol.push_ended(batch, outcome, random(), now) {
+    // What has been taken is followed by no delay, and leaves nothing to chance.
+    let random = if taken { 0 } else { random() };
+    match state.protocol.push_ended(batch, outcome, random, now) {
         Ok(effects) => {
             if taken && present {
                 state.went_well(Direction::Push);

@@ -2,10 +2,13 @@
 
 use super::super::{Delay, Direction, Effects, Failure, Fate, Next, Protocol, Push, Resend, Settings, WaitingOn};
 use super::{
-    behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable, uncertain,
+    Core, behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable,
+    uncertain,
 };
+use crate::Backoff;
 use crate::log::{Log as _, MemoryLog};
-use crate::protocol::{FatalKind, PullError};
+use crate::protocol::push::OVERTAKEN_MOST;
+use crate::protocol::{FatalKind, PullError, PushError};
 
 #[test]
 fn a_backoff_ends_at_its_very_instant() {
@@ -513,4 +516,35 @@ fn a_push_that_is_refused_during_a_pause_is_still_pending() {
     let _nothing = protocol.pause(Direction::Push);
     assert_eq!(protocol.answer(batch, unavailable(None), ms(0)), Effects::default());
     assert_eq!(protocol.log().pending(), 1);
+}
+
+/// A driver draws no random number for it.
+#[test]
+fn what_follows_a_push_that_was_taken_is_not_left_to_chance() {
+    // What comes while it is in flight, of which each decides something else about it.
+    let meanwhile: [fn(&mut Core, u64); 5] = [
+        |_, _| (),
+        |it, pull| drop(it.receive(pull, page(0, &[10]), ms(0))),
+        |it, pull| drop(it.receive(pull, page(0, &[1]), ms(0))),
+        |it, _| drop(it.reset(MemoryLog::new().with_pending(0, [10]))),
+        |it, _| drop(it.reset_with(MemoryLog::new().with_pending(0, [10]))),
+    ];
+    let answered = |meanwhile: fn(&mut Core, u64), outcome: fn() -> Result<(), PushError<u64>>| {
+        let jitter = Settings { backoff: Backoff::new(ms(100), ms(10_000)), ..settings() };
+        let mut protocol = Protocol::new(MemoryLog::rebasing().with_pending(0, [10]), jitter);
+        // Another one that others overtake would be followed by a delay.
+        protocol.course.overtaken = OVERTAKEN_MOST;
+        let pull = protocol.begin_pull(ms(0));
+        let batch = protocol.send(ms(0));
+        meanwhile(&mut protocol, pull);
+        [0, u64::MAX].map(|random| {
+            protocol.clone().then(|it| it.push_ended(batch.clone(), outcome(), random, ms(0)).expect("it is its own"))
+        })
+    };
+    for meanwhile in meanwhile {
+        let [one, other] = answered(meanwhile, || Ok(()));
+        assert_eq!(one, other);
+    }
+    let [one, other] = answered(meanwhile[2], || behind(None));
+    assert_ne!(one, other, "no delay is left to chance here");
 }
