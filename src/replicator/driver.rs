@@ -303,7 +303,12 @@ async fn send<L: Log, U: AsyncUpstream<L>, T: Timer>(
         std::mem::forget(sending);
         let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
         let (outcome, error) = called("AsyncUpstream::push", outcome);
-        let report = |state: &mut State<L>, now| push_ended(state, batch, replaced, outcome, error, now);
+        // Not moved into the report, which is handed on from function to function.
+        let mut ended = Some((batch, outcome, error));
+        let report = |state: &mut State<L>, now| {
+            let (batch, outcome, error) = ended.take().expect("it is reported once");
+            push_ended(state, batch, replaced, outcome, error, now)
+        };
         let (pusher, passes) = (Party::<L, Pushes>::new(core), turn.is_over());
         let mut interrupt = Some(interrupt);
         let begun = match passes {

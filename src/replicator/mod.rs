@@ -258,19 +258,19 @@ impl<L: Log> Replicator<L> {
         // Not moved into the step: if that does without it, it is dropped here, without the lock.
         let mut commit = Some(commit);
         let mut write = None;
-        let (admitted, panicked) = self.core.apply(Input::Commit, |state| {
+        let mut step = |state: &mut State<L>| {
             if state.protocol.is_stopped() {
-                return (Err(CommitError::Stopped), Effects::default());
+                return Err(CommitError::Stopped);
             }
             if let Some(max) = self.core.limits.max_pending {
                 let (pending, max) = (state.protocol.log().pending(), max.get());
                 if pending.saturating_add(count) > max {
-                    return (Err(CommitError::Full { pending, count, max }), Effects::default());
+                    return Err(CommitError::Full { pending, count, max });
                 }
             }
             if state.protocol.is_journal_full() {
                 let (unwritten, max) = (state.protocol.unwritten(), self.core.limits.max_unwritten);
-                return (Err(CommitError::Unwritten { unwritten, max }), Effects::default());
+                return Err(CommitError::Unwritten { unwritten, max });
             }
             let commit = commit.take().expect("a step is taken once");
             let admitted = commit(&mut state.protocol).map_err(|error| {
@@ -285,19 +285,24 @@ impl<L: Log> Replicator<L> {
             if issued.is_ok() {
                 write = writes.and_then(|now| state.write_begins_here(now));
             }
-            (issued, Effects::default())
-        });
+            issued
+        };
+        // Written here at once: what a step returns is handed on from function to function.
+        let mut admitted = None;
+        let (taken, panicked) =
+            self.core.apply(Input::Commit, |state| (admitted = Some(step(state)), Effects::default()));
         if let Some(write) = write {
             writer::write_here(&self.core, write);
         }
         probe!(self.core => Answered {
-            refused: match &admitted {
-                Ok(Err(CommitError::Refused(error))) => Some(error),
+            refused: match (&taken, &admitted) {
+                (Ok(()), Some(Err(CommitError::Refused(error)))) => Some(error),
                 _ => None,
             },
         });
         panicked.resume();
-        admitted.unwrap_or_else(|message| Err(CommitError::Panicked { message }))
+        taken.map_err(|message| CommitError::Panicked { message })?;
+        admitted.expect("it is admitted or not")
     }
 
     /// Every merge from now on, in order, and how the log stands before the first of them.
