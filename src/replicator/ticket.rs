@@ -590,7 +590,7 @@ impl<P: Copy + Send + 'static> Waitable for Durable<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::MemoryLog;
+    use crate::log::{MemoryEntry, MemoryLog, Wrapper};
     use std::future::Future;
     use std::pin::Pin;
     use std::task::{Context, Poll, Wake};
@@ -625,6 +625,37 @@ mod tests {
         wake_all(tickets.merged(log, &merged, None));
         let kept = log.batch(NonZeroUsize::MAX).into_iter().enumerate().filter(|(index, _)| !dropped.contains(index));
         *log = MemoryLog::new().with_pending(log.upstream_head(), kept.map(|(_, entry)| entry.event));
+    }
+
+    /// A log whose odd events are not sent.
+    struct EvenAreSent(MemoryLog<usize>);
+
+    impl Wrapper for EvenAreSent {
+        type Log = MemoryLog<usize>;
+
+        fn inner(&self) -> &MemoryLog<usize> {
+            &self.0
+        }
+
+        fn inner_mut(&mut self) -> &mut MemoryLog<usize> {
+            &mut self.0
+        }
+
+        fn is_local_only(&self, entry: &MemoryEntry<usize>) -> bool {
+            entry.event % 2 == 1
+        }
+    }
+
+    #[test]
+    fn a_commit_settles_with_its_last_event_that_is_sent_whatever_stands_between() {
+        if IN_MODEL {
+            return;
+        }
+        let (log, mut tickets, issued) = committed(&[1, 2, 1]);
+        let confirmed = MemoryLog::new().with_pending(0, 0..8).batch(NonZeroUsize::MAX);
+        let merged = Merged::Advance { new: Vec::new(), confirmed };
+        wake_all(tickets.merged(&EvenAreSent(log), &merged, None));
+        assert_eq!(settled(&issued), [1, 5, 7].map(|number| Some(Settled::Confirmed(number))));
     }
 
     const REJECTED: Option<Settled<u64>> = Some(Settled::Rejected);
