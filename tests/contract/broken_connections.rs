@@ -127,6 +127,8 @@ impl Client {
                 Ok(0) => break "the connection has ended".into(),
                 Ok(_) if byte == *b"\n" => return Ok(String::from_utf8(line).unwrap()),
                 Ok(_) => line.push(byte[0]),
+                // A read that has a time limit is not gone on with after a stop.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     if interrupt.is_set() {
                         self.is_dead.store(true, Ordering::Relaxed);
@@ -259,15 +261,20 @@ fn upstream_cut_names_the_law_that_is_broken() {
     }
 }
 
-/// Sends `sent` to a server that answers each byte with itself, through the proxy; returns what comes back.
-fn echo(proxy: &Proxy, sent: &[u8]) -> Vec<u8> {
+/// Sends `sent` to a server that answers each byte with itself, through the proxy; returns what comes back until the connection
+/// is cut, or for so long.
+fn echo(proxy: &Proxy, sent: &[u8], patience: Duration) -> Vec<u8> {
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
     let mut back = vec![0; sent.len()];
     _ = stream.write_all(sent);
     let mut got = 0;
-    while let Ok(read @ 1..) = stream.read(&mut back[got..]) {
-        got += read;
+    loop {
+        match stream.read(&mut back[got..]) {
+            Ok(read @ 1..) => got += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+        }
     }
     back.truncate(got);
     back
@@ -275,6 +282,7 @@ fn echo(proxy: &Proxy, sent: &[u8]) -> Vec<u8> {
 
 #[test]
 fn proxy_passes_on_what_it_is_told() {
+    const LONG: Duration = Duration::from_secs(20);
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let proxy = Proxy::new(listener.local_addr().unwrap()).unwrap();
     thread::spawn(move || {
@@ -283,21 +291,21 @@ fn proxy_passes_on_what_it_is_told() {
             thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
         }
     });
-    assert_eq!(echo(&proxy, b"whole"), b"whole");
+    assert_eq!(echo(&proxy, b"whole", LONG), b"whole");
     assert_eq!((proxy.passed(Way::Requests), proxy.passed(Way::Answers)), (5, 5));
     for bytes in 0..5 {
         proxy.cut_after(Way::Answers, bytes);
-        assert_eq!(echo(&proxy, b"parts").len() as u64, bytes);
+        assert_eq!(echo(&proxy, b"parts", LONG).len() as u64, bytes);
     }
     let before = proxy.passed(Way::Requests);
     proxy.cut_after(Way::Requests, 3);
-    assert!(echo(&proxy, b"parts").len() <= 3);
+    assert!(echo(&proxy, b"parts", LONG).len() <= 3);
     assert_eq!(proxy.passed(Way::Requests), before + 3);
     proxy.swallow();
-    assert_eq!(echo(&proxy, b"none"), b"");
+    assert_eq!(echo(&proxy, b"none", Duration::from_millis(100)), b"");
     proxy.heal();
     proxy.delay(Duration::from_millis(20));
     let begun = Instant::now();
-    assert_eq!(echo(&proxy, b"slow"), b"slow");
+    assert_eq!(echo(&proxy, b"slow", LONG), b"slow");
     assert!(begun.elapsed() >= Duration::from_millis(40));
 }
