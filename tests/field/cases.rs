@@ -216,15 +216,15 @@ fn a_reconnect_of_the_pull_sends_what_was_committed_offline() {
             }
         });
     let replicator = builder(Numbers::new(), upstream).backoff(delays(300, 60_000)).start();
+    let begun = Instant::now();
     let tickets: Vec<_> = (0..50).map(|event| replicator.commit(vec![event]).unwrap()).collect();
     // The pushes' delays: 0.3 s, 0.6 s, 1.2 s, 2.4 s; the next try would be at 4.5 s.
     std::thread::sleep(ms(2500));
     assert_eq!(replicator.status().pending, 50);
     assert!(matches!(replicator.status().waiting_on, WaitingOn::Connectivity(_)), "{}", replicator.status().waiting_on);
-    let since = Instant::now();
     online.store(true, Ordering::SeqCst);
     assert!(tickets.iter().all(|ticket| is_confirmed(ticket, LONG)));
-    assert!(since.elapsed() < ms(1000));
+    assert!(begun.elapsed() < ms(4500), "it was not before the next try");
     // ueberdosis/hocuspocus#825: the count of unsynced changes comes back to zero, and order holds.
     assert_eq!(replicator.status().pending, 0);
     assert_eq!(memory.entries().iter().map(|entry| entry.event).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
@@ -393,7 +393,7 @@ fn a_failure_from_before_the_restart_does_not_stop_the_pusher_after_it() {
     replicator.restart();
     eventually("it pulls again", || matches!(replicator.status().pull, Pull::Pulling { .. }));
     answer.open();
-    let done = is_confirmed(&ticket, ms(2000));
+    let done = is_confirmed(&ticket, LONG);
     assert!(done, "stopped by an answer to the token before: {}", replicator.status().waiting_on);
 }
 
@@ -435,7 +435,7 @@ fn an_uncertain_push_whose_events_have_arrived_is_not_uncertain() {
     let first = replicator.commit(vec![1]).unwrap();
     assert!(is_confirmed(&first, LONG), "the stream brings it");
     let second = replicator.commit(vec![2]).unwrap();
-    let done = is_confirmed(&second, ms(3000));
+    let done = is_confirmed(&second, LONG);
     let status = replicator.status();
     assert!(done, "the pusher {}", status.push);
 }
@@ -530,7 +530,7 @@ fn reconnect_ends_a_push_that_hangs() {
     let ticket = replicator.commit(vec![1]).unwrap();
     eventually("the first push has begun", || seen.pushes() == 1);
     replicator.reconnect();
-    assert!(is_confirmed(&ticket, ms(700)));
+    assert!(is_confirmed(&ticket, LONG));
     assert_eq!(memory.len(), 1);
 }
 
@@ -567,14 +567,27 @@ fn a_deadline_ends_a_push_and_a_pull_that_hang() {
 /// A stream that sends heartbeats is not silent, however long it lives.
 #[test]
 fn pull_silence_counts_from_the_last_page() {
+    const SILENCE: Duration = Duration::from_millis(400);
     let memory = Memory::new(0);
-    let upstream = Scripted::new(&memory).on_pull(|_, _, _, interrupt| {
-        Box::new(std::iter::from_fn(|| interrupt.sleep(ms(20)).is_ok().then(|| Ok(nothing_new()))))
+    // The last one, and the longest time between two: a machine that stands still is silent.
+    let beats = Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
+    let upstream = Scripted::new(&memory).on_pull({
+        let beats = Arc::clone(&beats);
+        move |_, _, _, interrupt| {
+            let beats = Arc::clone(&beats);
+            Box::new(std::iter::from_fn(move || {
+                interrupt.sleep(ms(20)).ok()?;
+                let (last, longest) = &mut *beats.lock().unwrap();
+                (*last, *longest) = (Instant::now(), (*longest).max(last.elapsed()));
+                Some(Ok(nothing_new()))
+            }))
+        }
     });
     let seen = upstream.seen();
-    let replicator = builder(Numbers::new(), upstream).pull_silence(ms(400)).start();
+    let replicator = builder(Numbers::new(), upstream).pull_silence(SILENCE).start();
     eventually("it has lived for long", || replicator.status().counters.pages >= 40);
-    assert_eq!(seen.pulls(), 1);
+    let (pulls, (_, longest)) = (seen.pulls(), *beats.lock().unwrap());
+    assert!(pulls == 1 || longest >= SILENCE, "{pulls} pulls, {longest:?} without a page");
 }
 
 /// matrix-rust-sdk #3539, #4389, #6843; amplify-android #976.
@@ -712,7 +725,7 @@ fn a_batch_that_is_too_large_is_split() {
     let seen = upstream.seen();
     let replicator = builder(Numbers::new(), upstream).backoff(delays(5, 50)).start();
     let ticket = replicator.commit((0..100).collect()).unwrap();
-    assert!(is_confirmed(&ticket, ms(3000)));
+    assert!(is_confirmed(&ticket, LONG));
     let sizes: Vec<_> = seen.pushes.lock().unwrap().iter().map(|(_, events)| events.len()).collect();
     assert_eq!(&sizes[..6], [100, 50, 25, 12, 6, 6]);
     assert_eq!(sizes.len(), 4 + 17, "it is remembered");
@@ -949,15 +962,15 @@ fn commits_in_quick_succession_share_a_push() {
     let upstream = Scripted::new(&memory);
     let seen = upstream.seen();
     let replicator = builder(Numbers::new(), upstream).linger(ms(50)).start();
+    let begun = Instant::now();
     for event in 0..100 {
         replicator.commit(vec![event]).unwrap();
         std::thread::sleep(ms(5));
     }
-    let since = Instant::now();
     replicator.flush(LONG).unwrap();
-    let pushes = seen.pushes();
-    assert!(pushes <= 20, "{pushes} pushes for 100 commits in half a second");
-    assert!(since.elapsed() < ms(2000));
+    let (pushes, took) = (seen.pushes(), begun.elapsed());
+    // One each 50 ms at the most, and the last one, which is flushed.
+    assert!(pushes as u128 <= took.as_millis() / 50 + 1, "{pushes} pushes for 100 commits in {took:?}");
     // A flush does not wait for more to come.
     let replicator = builder(Numbers::new(), Memory::new(0)).linger(LONG).start();
     replicator.commit(vec![1]).unwrap();
