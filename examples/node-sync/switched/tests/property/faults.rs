@@ -101,7 +101,7 @@ impl<L: Log, U: Upstream<L>> Upstream<L> for Faulty<U> {
     ) -> impl Iterator<Item = Result<Page<L::Entry>, PullError>> + 'a {
         let died = || PullError::Unavailable { retry_after: None, error: "the connection died".into() };
         let mut pages = self.upstream.pull(cursor, interrupt);
-        let (mut next, mut caught_up, mut ended) = (None, false, false);
+        let (mut next, mut caught_up, mut gave, mut ended) = (None, false, false, false);
         std::iter::from_fn(move || {
             loop {
                 if let Some(next) = next.take() {
@@ -114,9 +114,11 @@ impl<L: Log, U: Upstream<L>> Upstream<L> for Faulty<U> {
                     Ok(page) => page,
                     Err(error) => return Some(Err(error)),
                 };
-                // A pull gives out all that there was when it began; only what came later may be lost.
-                let live: &[_] = if caught_up { &[EchoLost, Ended] } else { &[] };
+                // A pull gives out all that there was when it began; only what came later may be lost, and not the first of it: a
+                // log that refuses what follows twice, with nothing applied between, has the pull fail.
+                let live: &[_] = if caught_up && gave { &[EchoLost, Ended] } else { &[] };
                 caught_up |= page.more == More::None;
+                gave |= !page.entries.is_empty();
                 let faults = [&[DiedBefore, DiedAfter, CameTwice], live].concat();
                 match self.weather.fault(&self.weather.pages, &faults) {
                     Some(EchoLost) => continue,
