@@ -157,7 +157,9 @@ fn a_pull_that_is_accepted_and_closed_at_once_backs_off() {
     let _replicator = builder(Numbers::new(), upstream).backoff(delays(10, 2000)).start();
     std::thread::sleep(ms(3000));
     let pulls = seen.pulls();
-    assert!(pulls <= 20, "{pulls} pulls in 3 s");
+    // 300 without a growing delay, and 9 with it; but a pull during which the machine stands still has lived for long, and the
+    // next delay is the shortest.
+    assert!(pulls <= 100, "{pulls} pulls in 3 s");
 }
 
 /// rocicorp/replicache#421 and #188 (retries in a tight loop), with a stream that comes and goes: the pushes' backoff
