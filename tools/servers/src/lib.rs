@@ -9,9 +9,10 @@ pub mod postgres;
 
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, id};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -138,22 +139,49 @@ impl Drop for Process {
     }
 }
 
-/// So many ports that are free on the loopback interface, from below those that the system gives to connections.
+/// So many ports that are free on the loopback interface, from below those that the system gives to connections. No other
+/// process that asks here has them as long as this one lives: not while a server starts, nor while one is killed.
 ///
 /// # Panics
 ///
 /// If there are not so many.
 pub fn free_ports(count: usize) -> Vec<u16> {
-    const FIRST: u32 = 10_000;
-    const COUNT: u32 = 20_000;
-    // Processes begin at different ones, and one process goes on where it was.
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = id().wrapping_mul(7_919);
-    let next = || FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-    let free = (0..COUNT).map(|_| next() as u16).filter(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    let ports: Vec<_> = free.take(count).collect();
-    assert_eq!(ports.len(), count, "there are not so many free ports");
-    ports
+    static OWN: Mutex<Ports> = Mutex::new(Ports { blocks: Vec::new(), left: 0..0 });
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..count).map(|_| own.next()).collect()
+}
+
+/// Blocks of ports that a process has to itself: it listens at the first one of each.
+struct Ports {
+    blocks: Vec<TcpListener>,
+    left: Range<u16>,
+}
+
+impl Ports {
+    fn next(&mut self) -> u16 {
+        loop {
+            match self.left.find(|&port| listen(port).is_some()) {
+                Some(port) => return port,
+                None => self.take_a_block(),
+            }
+        }
+    }
+
+    fn take_a_block(&mut self) {
+        const FIRST: u16 = 10_000;
+        const PORTS: u16 = 50;
+        const BLOCKS: u32 = 400;
+        let block = |number: u32| FIRST + (number % BLOCKS) as u16 * PORTS;
+        let mut blocks = (id()..id() + BLOCKS).map(block);
+        let free = blocks.find_map(|first| Some((first, listen(first)?)));
+        let (first, listener) = free.expect("there are free ports");
+        self.blocks.push(listener);
+        self.left = first + 1..first + PORTS;
+    }
+}
+
+fn listen(port: u16) -> Option<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port)).ok()
 }
 
 /// Asks again every few milliseconds until there is an answer, for so long at most.
@@ -168,10 +196,22 @@ pub fn eventually<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Opt
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
+    #[test]
+    fn free_ports_are_of_no_other_process() {
+        let new = || Ports { blocks: Vec::new(), left: 0..0 };
+        let [mut one, mut other] = [new(), new()];
+        // More than a block has, in turns.
+        let both: Vec<_> = (0..120).map(|round| if round % 2 == 0 { one.next() } else { other.next() }).collect();
+        assert_eq!(both.iter().collect::<HashSet<_>>().len(), both.len(), "{both:?}");
+    }
+
+    #[cfg(target_os = "linux")]
     #[test]
     fn freeze_returns_once_the_process_stands_still() {
         // More of them than there are processors.
