@@ -147,22 +147,30 @@ impl Nats {
     }
 
     fn wait_until_ready(&self) -> Result<(), Error> {
-        let ready = |index| {
-            if self.nodes.len() == 1 {
-                return self.ask(index, "/healthz").filter(|answer| answer["status"] == "ok").map(drop);
-            }
-            let meta = &self.ask(index, "/jsz")?["meta_cluster"];
-            let is_led = meta["leader"].as_str().is_some_and(|leader| !leader.is_empty());
-            (is_led && meta["cluster_size"] == self.nodes.len()).then_some(())
-        };
         for index in 0..self.nodes.len() {
-            eventually(SOON, || ready(index)).ok_or_else(|| {
+            eventually(SOON, || self.takes_part(index)).ok_or_else(|| {
                 let said = fs::read_to_string(self.file(index, "log")).unwrap_or_default();
                 let last = said.lines().last().unwrap_or("it says nothing").to_owned();
                 Error::Failed { program: PROGRAM, why: last }
             })?;
         }
         Ok(())
+    }
+
+    /// Whether this server is there for a stream: alone, or as the leader of the cluster says, which the server knows. Who has been
+    /// elected by some may not have heard of the others yet, and places no stream on them.
+    fn takes_part(&self, index: usize) -> Option<()> {
+        if self.nodes.len() == 1 {
+            return self.ask(index, "/healthz").filter(|answer| answer["status"] == "ok").map(drop);
+        }
+        let meta = |index| Some(self.ask(index, "/jsz")?["meta_cluster"].take());
+        let known = meta(index)?;
+        let leader = known["leader"].as_str()?;
+        let says = meta(leader.strip_prefix('n')?.parse().ok()?)?;
+        let name = format!("n{index}");
+        let is_known = |replica: &Value| replica["name"] == *name && replica["offline"] != true;
+        let is_there = leader == name || says["replicas"].as_array()?.iter().any(is_known);
+        (is_there && says["leader"] == leader && known["cluster_size"] == self.nodes.len()).then_some(())
     }
 
     /// What a server's monitoring says.
@@ -214,9 +222,14 @@ impl Nats {
     }
 
     /// The names of the streams that the first server has.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say so in time.
     pub fn streams(&self) -> Vec<String> {
         let name = |detail: Value| detail["name"].as_str().map(str::to_owned);
-        self.details(0).unwrap_or_default().into_iter().filter_map(name).collect()
+        let details = eventually(SOON, || self.details(0)).expect("the server says which streams it has");
+        details.into_iter().filter_map(name).collect()
     }
 
     /// The number of the stream's last message, as the server says that knows most.
@@ -232,14 +245,17 @@ impl Nats {
     /// If one does not in time.
     pub fn caught_up(&self, stream: &str) -> Result<(), Error> {
         let last = |index| self.stream(index, stream)?["state"]["last_seq"].as_u64();
-        // What it has then is in its place, and more comes by itself.
-        let there_is = self.messages(stream);
+        let failed = |why| Error::Failed { program: PROGRAM, why };
+        let mut there_is = 0;
         for index in (0..self.len()).filter(|&index| self.is_running(index)) {
-            let has_it = || (last(index) >= there_is).then_some(());
-            eventually(SOON, has_it).ok_or_else(|| Error::Failed {
-                program: PROGRAM,
-                why: format!("server {index} has {:?} of {there_is:?} messages", last(index)),
-            })?;
+            let silent = || failed(format!("server {index} does not say which messages it has"));
+            there_is = there_is.max(eventually(SOON, || last(index)).ok_or_else(silent)?);
+        }
+        // What it has then is in its place, and more comes by itself.
+        for index in (0..self.len()).filter(|&index| self.is_running(index)) {
+            let has_it = || last(index).filter(|&last| last >= there_is);
+            eventually(SOON, has_it)
+                .ok_or_else(|| failed(format!("server {index} has {:?} of {there_is} messages", last(index))))?;
         }
         Ok(())
     }
