@@ -17,7 +17,7 @@ use servers::or_skip;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Numbers, Upstream, Ways, config, events};
+use crate::common::{Log, Numbers, Upstream, Ways, create_on_three, events};
 
 const CLIENTS: u64 = 4;
 
@@ -49,8 +49,7 @@ impl Clients {
         for (client, url) in (0..CLIENTS).zip(urls.iter().cycle()) {
             let options = ConnectOptions::new().ping_interval(Duration::from_secs(1)).ignore_discovered_servers();
             let connection = Connection::open_with(url, options).await.unwrap();
-            let upstream =
-                Upstream::create(&connection, config(STREAM, 3), Some(Form::Batches), Numbers).await.unwrap();
+            let upstream = create_on_three(&connection, STREAM, Some(Form::Batches)).await;
             let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream)
                 .backoff(Backoff::new(Duration::from_millis(20), Duration::from_millis(500)))
                 .push_deadline(Duration::from_secs(10))

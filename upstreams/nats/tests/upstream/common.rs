@@ -52,6 +52,25 @@ pub async fn create(connection: &Connection, name: &str, form: Form) -> Upstream
     Upstream::create(connection, config(name, 1), Some(form), Numbers).await.unwrap()
 }
 
+/// A stream on three servers. While those elect a leader nothing answers, and while they find each other they have no place for
+/// it: then it is asked for again.
+pub async fn create_on_three(connection: &Connection, name: &str, form: Option<Form>) -> Upstream {
+    use latchwork_nats::Error;
+
+    let created = async {
+        loop {
+            match Upstream::create(connection, config(name, 3), form, Numbers).await {
+                Err(Error::NoAnswer { .. }) => {}
+                Err(Error::NotMade { why, .. }) if why.contains("peer offline") => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                created => return created.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), created).await.expect("the servers find each other")
+}
+
 /// A batch of these events after this one.
 pub fn batch(base: u64, events: impl IntoIterator<Item = u64>) -> Batch<Log> {
     let entries = (base + 1..).zip(events).map(|(position, event)| MemoryEntry { position, event });

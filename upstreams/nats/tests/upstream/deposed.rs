@@ -16,7 +16,7 @@ use servers::nats::Nats;
 use servers::or_skip;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Numbers, Upstream, Ways, config, events, push};
+use crate::common::{Upstream, Ways, create_on_three, events, push};
 
 const STREAM: &str = "deposed";
 
@@ -53,7 +53,7 @@ impl Told {
 async fn client_of(nats: &Nats, index: usize) -> Upstream {
     let options = ConnectOptions::new().ignore_discovered_servers().ping_interval(LIMIT);
     let connection = Connection::open_with(&format!("nats://{}", nats.address(index)), options).await.unwrap();
-    let upstream = Upstream::create(&connection, config(STREAM, 3), Some(Form::Batches), Numbers).await.unwrap();
+    let upstream = create_on_three(&connection, STREAM, Some(Form::Batches)).await;
     upstream.answer_within(Duration::from_secs(1))
 }
 

@@ -17,7 +17,7 @@ use servers::nats::Nats;
 use servers::or_skip;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Numbers, Upstream, config, create, events, first_page, name, push};
+use crate::common::{Log, Numbers, Upstream, config, create, create_on_three, events, first_page, name, push};
 
 const BOTH: [Form; 2] = [Form::Batches, Form::Envelopes];
 
@@ -158,9 +158,10 @@ async fn a_push_without_an_answer_is_uncertain_and_without_a_connection_unavaila
     for form in BOTH {
         let upstream = create(&connection, &name(), form).await;
         push(&upstream, 0, [1]).await.unwrap();
-        let upstream = upstream.answer_within(Duration::from_millis(300));
+        let hasty = upstream.answer_within(Duration::from_millis(300));
         nats.freeze(0);
-        let late = of_push(push(&upstream, 1, [2, 3]).await);
+        let late = of_push(push(&hasty, 1, [2, 3]).await);
+        let upstream = hasty.answer_within(Duration::from_secs(5));
         assert!(late.starts_with("uncertain: request timed out"), "{late}");
         nats.thaw(0);
         // It was taken all the same.
@@ -551,7 +552,7 @@ async fn a_replicator_whose_stream_was_made_anew_in_a_cluster_fails_visibly_and_
     let Some(nats) = or_skip(Nats::start(3)) else { return };
     let connection = Connection::open(&nats.url()).await.unwrap();
     let (name, context) = (name(), jetstream(&connection));
-    let upstream = Upstream::create(&connection, config(&name, 3), None, Numbers).await.unwrap();
+    let upstream = create_on_three(&connection, &name, None).await;
     let (replicator, driver) = Replicator::builder(Log::rebasing(), upstream).build_async(tokio::time::sleep);
     let driver = tokio::spawn(driver);
     let ticket = replicator.commit(vec![1, 2, 3]).unwrap();
