@@ -1,18 +1,19 @@
 //! Clients that push without a pause, and one among them that has much to send.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::protocol::Direction;
-use latchwork::upstream::{AsyncPull, AsyncUpstream};
+use latchwork::upstream::{AsyncPull, AsyncUpstream, PushError};
 use latchwork::{Replicator, Settled};
 use latchwork_postgres::Database;
 use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Text, config, log, push, word};
+use crate::common::{Log, Text, Upstream, config, log, push, word};
 
 const ROUNDS: u32 = 5;
 
@@ -27,68 +28,117 @@ fn client(url: &str, identity: &str) -> Replicator<Log> {
     replicator
 }
 
-#[tokio::test]
-async fn push_gives_way_to_another_that_was_late() {
-    const ROUNDS: u64 = 50;
-    const ENOUGH: u64 = 6;
-    let Some(server) = or_skip(Postgres::start()) else { return };
-    let [one, other] = [log(&server.url(), "todos").await, log(&server.url(), "todos").await];
-    let mut hears = one.pull(0);
-    assert!(hears.next_page().await.unwrap().unwrap().entries.is_empty());
-    let mut gave_way = 0;
-    for base in (0..2 * ROUNDS).step_by(2) {
-        if gave_way == ENOUGH {
-            return;
-        }
-        push(&one, base, &["taken"]).await.unwrap();
-        assert_eq!(word(&push(&other, base, &["late"]).await), format!("behind Some({})", base + 1));
-        // Until it has heard of that.
-        sleep(Duration::from_millis(20)).await;
-        let later = async {
-            sleep(Duration::from_millis(10)).await;
-            push(&other, base + 1, &["late"]).await
-        };
-        let (first, second) = tokio::join!(push(&one, base + 1, &["next"]), later);
-        assert!(first.is_ok() != second.is_ok(), "{first:?}, {second:?}");
-        gave_way += u64::from(second.is_ok());
-    }
-    // It may not have heard of the late one, or that one may have been slow, and not each time.
-    panic!("{gave_way} times of {ROUNDS}");
+/// A client that hears what its log's pushes tell, and can be seen to have heard it.
+struct Hears {
+    log: Upstream,
+    /// On the same session, which hears in the order of the commits.
+    other_log: Upstream,
+    teller: Upstream,
+    told: u64,
 }
 
-/// Half of these pushes wait for no other client, which would take 50 ms.
-fn are_quick(mut took: Vec<Duration>) {
-    took.sort();
-    assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
+impl Hears {
+    async fn of(url: &str) -> Self {
+        let database = Database::new(config(url));
+        let upstream = async |name| database.upstream(name, database.create_log(name).await.unwrap(), Text);
+        Self {
+            log: upstream("todos").await,
+            other_log: upstream("told").await,
+            teller: log(url, "told").await,
+            told: 0,
+        }
+    }
+
+    /// Waits until it has heard all that has been told.
+    async fn has_heard_all(&mut self) {
+        let mut pull = self.other_log.pull(self.told);
+        assert!(pull.next_page().await.unwrap().unwrap().entries.is_empty());
+        push(&self.teller, self.told, &["told"]).await.unwrap();
+        self.told += 1;
+        assert_eq!(pull.next_page().await.unwrap().unwrap().entries.len(), 1);
+    }
+}
+
+/// While this is there the clock stands still, so that who waits for a time goes on waiting, however slow the machine is.
+struct Still {
+    _ends: mpsc::Sender<()>,
+}
+
+impl Still {
+    fn new() -> Self {
+        let (ends, end) = mpsc::channel();
+        // A clock that is paused goes on as soon as each task waits, but not beside this one.
+        tokio::task::spawn_blocking(move || end.recv());
+        tokio::time::pause();
+        Self { _ends: ends }
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
+}
+
+/// What comes of a push that waits for no time.
+async fn at_once(pushed: impl Future<Output = Result<(), PushError<u64>>>) {
+    let _still = Still::new();
+    let (given_up, is_given_up) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        thread::sleep(LIMIT);
+        _ = given_up.send(());
+    });
+    tokio::select! {
+        pushed = pushed => pushed.unwrap(),
+        _ = is_given_up => panic!("it waits for another client"),
+    }
+}
+
+#[tokio::test]
+async fn push_gives_way_to_another_that_was_late() {
+    const ROUNDS: u64 = 10;
+    let Some(server) = or_skip(Postgres::start()) else { return };
+    let (mut one, other) = (Hears::of(&server.url()).await, log(&server.url(), "todos").await);
+    let mut hears = one.log.pull(0);
+    assert!(hears.next_page().await.unwrap().unwrap().entries.is_empty());
+    for base in (0..2 * ROUNDS).step_by(2) {
+        push(&one.log, base, &["taken"]).await.unwrap();
+        assert_eq!(word(&push(&other, base, &["late"]).await), format!("behind Some({})", base + 1));
+        one.has_heard_all().await;
+        let still = Still::new();
+        let later = async {
+            tokio::task::spawn_blocking(|| thread::sleep(Duration::from_millis(10))).await.unwrap();
+            let pushed = push(&other, base + 1, &["late"]).await;
+            drop(still);
+            pushed
+        };
+        let (first, second) = tokio::join!(push(&one.log, base + 1, &["next"]), later);
+        assert_eq!([word(&first), word(&second)], [format!("behind Some({})", base + 2), "taken".to_owned()]);
+    }
 }
 
 #[tokio::test]
 async fn push_gives_way_once_to_another_that_was_late_and_never_to_its_own_client() {
     const ROUNDS: u64 = 20;
     let Some(server) = or_skip(Postgres::start()) else { return };
-    let [one, other] = [log(&server.url(), "todos").await, log(&server.url(), "todos").await];
-    let mut hears = one.pull(0);
+    let (mut one, other) = (Hears::of(&server.url()).await, log(&server.url(), "todos").await);
+    let mut hears = one.log.pull(0);
     assert!(hears.next_page().await.unwrap().unwrap().entries.is_empty());
-    let timed = async |base| {
-        let begun = Instant::now();
-        push(&one, base, &["x"]).await.unwrap();
-        begun.elapsed()
-    };
-    push(&one, 0, &["x"]).await.unwrap();
+    push(&one.log, 0, &["x"]).await.unwrap();
     assert_eq!(word(&push(&other, 0, &["late"]).await), "behind Some(1)");
-    let mut took = Vec::new();
-    for base in 1..ROUNDS {
-        took.push(timed(base).await);
+    one.has_heard_all().await;
+    // This once.
+    push(&one.log, 1, &["x"]).await.unwrap();
+    for base in 2..ROUNDS {
+        at_once(push(&one.log, base, &["x"])).await;
     }
-    are_quick(took);
 
-    let mut took = Vec::new();
     for base in (ROUNDS..3 * ROUNDS).step_by(2) {
-        assert_eq!(word(&push(&one, 0, &["late"]).await), format!("behind Some({base})"));
-        push(&one, base, &["x"]).await.unwrap();
-        took.push(timed(base + 1).await);
+        assert_eq!(word(&push(&one.log, 0, &["late"]).await), format!("behind Some({base})"));
+        one.has_heard_all().await;
+        at_once(push(&one.log, base, &["x"])).await;
+        at_once(push(&one.log, base + 1, &["x"])).await;
     }
-    are_quick(took);
 }
 
 #[tokio::test(flavor = "multi_thread")]
