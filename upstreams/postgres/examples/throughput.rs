@@ -2,7 +2,7 @@
 //! batches, in turns, on a PostgreSQL of its own that writes to the disk before it answers.
 //!
 //! ```sh
-//! cargo run --release -p latchwork-postgres --example throughput -- --rounds 5 --events 50000
+//! cargo run --release -p latchwork-postgres --example throughput -- --rounds 6 --events 200000
 //! ```
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ async fn bare(config: &Config, name: &str, identity: &str, events: usize) -> Res
     let pushes = tokio::spawn(async move {
         let begun = Instant::now();
         for (base, batch) in (0_i64..).step_by(BATCH).zip(all.chunks(BATCH)) {
-            let taken = client.query(&append, &[&name, &identity, &base, &batch, &channel, &"late"]).await?;
+            let taken = client.query(&append, &[&name, &identity, &base, &batch, &channel, &"bare"]).await?;
             assert_eq!(taken.len(), 1);
         }
         Ok(begun.elapsed())
@@ -90,7 +90,7 @@ async fn main() -> Result<(), BoxError> {
         let given = words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
         given.map_or(Ok(default), |number| number.parse())
     };
-    let (rounds, events) = (option("--rounds", 5)?, option("--events", 50_000)?);
+    let (rounds, events) = (option("--rounds", 6)?, option("--events", 200_000)?);
     let server = Postgres::start_with(&[])?;
     let (config, database) = (server.url().parse::<Config>()?, Database::new(server.url().parse()?));
     let (sql, connection) = config.connect(NoTls).await?;

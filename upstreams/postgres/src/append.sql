@@ -8,4 +8,4 @@ WITH log AS (
 ), outcome AS (
     SELECT (SELECT head FROM log) AS head
 )
-SELECT head, pg_notify($5, coalesce(head::text, $6)) FROM outcome
+SELECT head, pg_notify($5, concat_ws(' ', $6::text, head)) FROM outcome

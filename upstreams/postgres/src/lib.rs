@@ -49,6 +49,8 @@
 //! [`pull_silence`](latchwork::replicator::Builder::pull_silence) takes for a sign of life: set that to a longer time, and a
 //! connection that is half open is found. The one that tells is looked at as often.
 //!
+//! What a client has pushed itself it knows: a pull reads that once there is a page of it, after 50 ms, or with what others push.
+//!
 //! # Connections
 //!
 //! A database has two, however many of its logs are used: one pushes and is told of news, the other reads. A server that tells
@@ -163,6 +165,9 @@ use self::session::{Connector, Link, Session, Told};
 /// How many bytes the events of one push may have together. PostgreSQL takes messages of up to a gigabyte, and ends the connection
 /// after a larger one; a value takes several times its size there while it is written.
 pub const MAX_PUSH_BYTES: usize = 128 << 20;
+
+/// How long a pull leaves what this client has pushed itself.
+const OWN: Duration = Duration::from_millis(50);
 
 /// A page of a pull ends with the event that brings it to so many bytes: a client has the whole page in memory.
 const PAGE_BYTES: i64 = 16 << 20;
@@ -342,7 +347,7 @@ impl<L: Log, C: Codec<L>> PostgresUpstream<L, C> {
             *head
         };
         // If none of them comes, it goes on.
-        _ = timeout(GIVE_WAY, last.wait_for(|last| *last > head)).await;
+        _ = timeout(GIVE_WAY, last.wait_for(|(last, _)| *last > head)).await;
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
@@ -441,7 +446,8 @@ type Asking = Pin<Box<dyn Future<Output = Result<Listening, Error>> + Send>>;
 /// What a pull is told.
 struct Listening {
     session: Arc<Session>,
-    head: watch::Receiver<u64>,
+    /// The last event, and who has pushed it.
+    last: watch::Receiver<(u64, i64)>,
 }
 
 impl Listening {
@@ -450,27 +456,33 @@ impl Listening {
         let (link, channel) = (Arc::clone(link), channel.to_owned());
         Box::pin(async move {
             let session = link.session().await?;
-            let head = session.listen(&channel).await?;
-            Ok(Self { session, head })
+            let last = session.listen(&channel).await?;
+            Ok(Self { session, last })
         })
     }
 
-    /// Waits until it is told of something after `cursor`, or for so long.
-    async fn news(&mut self, cursor: u64, poll: Duration) -> Result<(), Error> {
-        let news = async {
-            loop {
-                self.head.changed().await?;
-                if *self.head.borrow_and_update() > cursor {
+    /// Waits until it is told of something after `cursor`, or for so long. Of what this client has pushed it waits for a page,
+    /// or for a while: that is known here.
+    async fn news(&mut self, cursor: u64, client: i64, page: u64, poll: Duration) -> Result<(), Error> {
+        let begun = tokio::time::Instant::now();
+        let mut limit = poll;
+        loop {
+            match timeout(limit.saturating_sub(begun.elapsed()), self.last.changed()).await {
+                Ok(told) => told.map_err(|_| self.session.closed())?,
+                Err(_) => {
+                    // Perhaps it cannot be told anything any more.
+                    self.session.look_if_idle();
                     return Ok(());
                 }
             }
-        };
-        let told: Result<_, watch::error::RecvError> = timeout(poll, news).await.unwrap_or_else(|_| {
-            // Perhaps it cannot be told anything any more.
-            self.session.look_if_idle();
-            Ok(())
-        });
-        told.map_err(|_| self.session.closed())
+            let (last, whose) = *self.last.borrow_and_update();
+            if last > cursor {
+                if whose != client || last - cursor >= page {
+                    return Ok(());
+                }
+                limit = limit.min(begun.elapsed() + OWN);
+            }
+        }
     }
 }
 
@@ -487,9 +499,9 @@ impl<L: Log, C: Codec<L>> Pull<'_, L, C> {
     }
 
     async fn next(&mut self) -> Result<Page<L::Entry>, Error> {
-        let PostgresUpstream { database, channel, poll, .. } = self.upstream;
+        let PostgresUpstream { database, channel, poll, page, client, .. } = self.upstream;
         match &mut self.listening {
-            Some(listening) if self.caught_up => listening.news(self.cursor, *poll).await?,
+            Some(listening) if self.caught_up => listening.news(self.cursor, *client, page.get().into(), *poll).await?,
             Some(_) => {}
             None => {
                 let limit = match self.has_read {

@@ -37,8 +37,7 @@ use crate::{Error, schema};
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Compare and append. The update takes the lock of the log's row: one that waited for it compares with what was committed
-/// meanwhile, as `READ COMMITTED` has it. What is told is the last event, or whose push has come
-/// too late: a number that is no event's.
+/// meanwhile, as `READ COMMITTED` has it. What is told is whose push it is, and the last event unless it has come too late.
 pub const APPEND: &str = include_str!("append.sql");
 
 /// Why an append did nothing.
@@ -195,8 +194,8 @@ impl Link {
 
 /// What has been told on a channel.
 pub struct Told {
-    /// The last event.
-    pub last: watch::Receiver<u64>,
+    /// The last event, and who has pushed it.
+    pub last: watch::Receiver<(u64, i64)>,
     /// When a push has last come too late, and whose.
     pub refused: Option<(Instant, i64)>,
 }
@@ -271,8 +270,8 @@ impl Session {
         Error::Closed { why: why.unwrap_or_else(|| CLOSED.to_owned()) }
     }
 
-    /// Listens to a channel: the last number that was told there.
-    pub async fn listen(self: &Arc<Self>, channel: &str) -> Result<watch::Receiver<u64>, Error> {
+    /// Listens to a channel: the last event that was told there, and who has pushed it.
+    pub async fn listen(self: &Arc<Self>, channel: &str) -> Result<watch::Receiver<(u64, i64)>, Error> {
         let _alone = self.listening.lock().await;
         let mut statements = String::new();
         {
@@ -357,8 +356,8 @@ struct State {
 /// What is listened to on a channel.
 #[derive(Default)]
 struct Channel {
-    /// The last event.
-    last: watch::Sender<u64>,
+    /// The last event, and who has pushed it.
+    last: watch::Sender<(u64, i64)>,
     /// When it was last told that a push had come too late, and whose.
     refused: Option<(Instant, i64)>,
 }
@@ -389,11 +388,13 @@ async fn drive(mut messages: Messages, ending: Ending) {
         match message {
             Ok(AsyncMessage::Notification(told)) => {
                 let mut state = ending.0.lock();
-                let number = told.payload().parse::<i64>();
-                if let (Some(channel), Ok(number)) = (state.channels.get_mut(told.channel()), number) {
-                    match u64::try_from(number) {
-                        Ok(event) => drop(channel.last.send_replace(event)),
-                        Err(_) => channel.refused = Some((Instant::now(), number)),
+                let mut words = told.payload().splitn(2, ' ');
+                let whose = words.next().and_then(|whose| whose.parse().ok());
+                if let (Some(channel), Some(whose)) = (state.channels.get_mut(told.channel()), whose) {
+                    match words.next().map(str::parse) {
+                        Some(Ok(event)) => drop(channel.last.send_replace((event, whose))),
+                        Some(Err(_)) => {}
+                        None => channel.refused = Some((Instant::now(), whose)),
                     }
                 }
             }

@@ -1,5 +1,7 @@
 //! What the tests share: texts as events.
 
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use latchwork::contract::Proxy;
@@ -8,6 +10,9 @@ use latchwork::upstream::{AsyncPull, AsyncUpstream, Batch, BoxError, Codec, Pull
 use latchwork_postgres::tokio_postgres::{Client, Config, NoTls};
 use latchwork_postgres::{Database, PostgresUpstream};
 use tokio::time::{sleep, timeout};
+
+/// How long anything may take that is to come.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub type Log = MemoryLog<String>;
 pub type Entry = MemoryEntry<String>;
@@ -78,14 +83,14 @@ pub fn push<'a>(
 ) -> impl Future<Output = Result<(), PushError<u64>>> + use<'a> {
     let batch = batch(base, events);
     // Lets a test fail, and not hang.
-    async move { timeout(Duration::from_secs(60), upstream.push(&batch)).await.expect("an answer") }
+    async move { timeout(LIMIT, upstream.push(&batch)).await.expect("an answer") }
 }
 
 /// All that follows the cursor.
 pub async fn pull(upstream: &Upstream, cursor: u64) -> Result<Vec<Entry>, PullError> {
     let (mut pull, mut entries) = (upstream.pull(cursor), Vec::new());
     loop {
-        let page = timeout(Duration::from_secs(60), pull.next_page()).await.expect("a page").unwrap()?;
+        let page = timeout(LIMIT, pull.next_page()).await.expect("a page").unwrap()?;
         entries.extend(page.entries);
         if page.more == latchwork::upstream::More::None {
             return Ok(entries);
@@ -118,5 +123,40 @@ pub fn word_of_pull(outcome: &Result<Vec<Entry>, PullError>) -> String {
         Err(PullError::Unavailable { .. }) => "unavailable".to_owned(),
         Err(PullError::Fatal { kind, .. }) => format!("fatal {kind:?}"),
         Err(other) => panic!("an outcome that no pull has: {other}"),
+    }
+}
+
+/// While this is there the clock stands still, so that who waits for a time goes on waiting, however slow the machine is.
+pub struct Still {
+    _ends: mpsc::Sender<()>,
+}
+
+impl Still {
+    pub fn new() -> Self {
+        let (ends, end) = mpsc::channel();
+        // A clock that is paused goes on as soon as each task waits, but not beside this one.
+        tokio::task::spawn_blocking(move || end.recv());
+        tokio::time::pause();
+        Self { _ends: ends }
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
+}
+
+/// What comes of a call that waits for no time.
+pub async fn at_once<T>(call: impl Future<Output = T>) -> T {
+    let _still = Still::new();
+    let (given_up, is_given_up) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        thread::sleep(LIMIT);
+        _ = given_up.send(());
+    });
+    tokio::select! {
+        outcome = call => outcome,
+        _ = is_given_up => panic!("it waits for a time to pass"),
     }
 }

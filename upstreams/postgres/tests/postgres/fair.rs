@@ -1,24 +1,21 @@
 //! Clients that push without a pause, and one among them that has much to send.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use latchwork::protocol::Direction;
-use latchwork::upstream::{AsyncPull, AsyncUpstream, PushError};
+use latchwork::upstream::{AsyncPull, AsyncUpstream};
 use latchwork::{Replicator, Settled};
 use latchwork_postgres::Database;
 use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Text, Upstream, config, log, push, word};
+use crate::common::{LIMIT, Log, Still, Text, Upstream, at_once, config, log, push, word};
 
 const ROUNDS: u32 = 5;
-
-/// How long anything may take that is to come.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A client as they are by default.
 fn client(url: &str, identity: &str) -> Replicator<Log> {
@@ -59,41 +56,6 @@ impl Hears {
     }
 }
 
-/// While this is there the clock stands still, so that who waits for a time goes on waiting, however slow the machine is.
-struct Still {
-    _ends: mpsc::Sender<()>,
-}
-
-impl Still {
-    fn new() -> Self {
-        let (ends, end) = mpsc::channel();
-        // A clock that is paused goes on as soon as each task waits, but not beside this one.
-        tokio::task::spawn_blocking(move || end.recv());
-        tokio::time::pause();
-        Self { _ends: ends }
-    }
-}
-
-impl Drop for Still {
-    fn drop(&mut self) {
-        tokio::time::resume();
-    }
-}
-
-/// What comes of a push that waits for no time.
-async fn at_once(pushed: impl Future<Output = Result<(), PushError<u64>>>) {
-    let _still = Still::new();
-    let (given_up, is_given_up) = tokio::sync::oneshot::channel();
-    thread::spawn(move || {
-        thread::sleep(LIMIT);
-        _ = given_up.send(());
-    });
-    tokio::select! {
-        pushed = pushed => pushed.unwrap(),
-        _ = is_given_up => panic!("it waits for another client"),
-    }
-}
-
 #[tokio::test]
 async fn push_gives_way_to_another_that_was_late() {
     const ROUNDS: u64 = 10;
@@ -130,14 +92,14 @@ async fn push_gives_way_once_to_another_that_was_late_and_never_to_its_own_clien
     // This once.
     push(&one.log, 1, &["x"]).await.unwrap();
     for base in 2..ROUNDS {
-        at_once(push(&one.log, base, &["x"])).await;
+        at_once(push(&one.log, base, &["x"])).await.unwrap();
     }
 
     for base in (ROUNDS..3 * ROUNDS).step_by(2) {
         assert_eq!(word(&push(&one.log, 0, &["late"]).await), format!("behind Some({base})"));
         one.has_heard_all().await;
-        at_once(push(&one.log, base, &["x"])).await;
-        at_once(push(&one.log, base + 1, &["x"])).await;
+        at_once(push(&one.log, base, &["x"])).await.unwrap();
+        at_once(push(&one.log, base + 1, &["x"])).await.unwrap();
     }
 }
 

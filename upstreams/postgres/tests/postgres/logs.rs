@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,11 +15,13 @@ use servers::or_skip;
 use servers::postgres::Postgres;
 use tokio::time::{sleep, timeout};
 
-use crate::common::{Log, Text, Upstream, admin, batch, blocked, config, log, pull, push, texts, word, word_of_pull};
+use crate::common::{
+    LIMIT, Log, Text, Upstream, admin, at_once, batch, blocked, config, log, pull, push, texts, word, word_of_pull,
+};
 
 /// The next page, with its texts.
 async fn page(pull: &mut Pull<'_, Log, Text>) -> (Vec<String>, More) {
-    let page = timeout(Duration::from_secs(20), pull.next_page()).await.expect("a page").unwrap().unwrap();
+    let page = timeout(LIMIT, pull.next_page()).await.expect("a page").unwrap().unwrap();
     (page.entries.into_iter().map(|entry| entry.event).collect(), page.more)
 }
 
@@ -33,6 +36,7 @@ async fn upstream_is_a_log_as_clients_take_it_for() {
     pages_of_large_events_are_short(url).await;
     names_and_identities_are_any_text(url).await;
     Box::pin(news_come_at_once(url)).await;
+    Box::pin(own_events_are_read_together(url)).await;
     news_that_are_not_told_are_found(url).await;
     Box::pin(connections_are_shared(url)).await;
     Box::pin(pulls_go_on_beside_a_push_that_waits(url)).await;
@@ -143,6 +147,29 @@ async fn news_come_at_once(url: &str) {
         pushed.unwrap();
         assert_eq!(told, (vec![event], More::None));
     }
+}
+
+/// What a client has pushed itself comes by the page, with what others push, or after a while.
+async fn own_events_are_read_together(url: &str) {
+    let (own, other) = (log(url, "own").await.poll(Duration::from_secs(600)), log(url, "own").await);
+    let own = own.page(const { NonZeroU32::new(3).unwrap() });
+    let mut pull = own.pull(0);
+    assert_eq!(page(&mut pull).await, (vec![], More::None));
+    let mut base = 0;
+    for (owns, pusher, text) in [(2, &own, "own"), (1, &other, "other")] {
+        let pushes = async {
+            for (pusher, text) in std::iter::repeat_n((&own, "own"), owns).chain([(pusher, text)]) {
+                push(pusher, base, &[text]).await.unwrap();
+                base += 1;
+            }
+        };
+        let (read, ()) = at_once(Box::pin(async { tokio::join!(page(&mut pull), pushes) })).await;
+        let mut expected = vec!["own"; owns];
+        expected.push(text);
+        assert_eq!(read.0, expected);
+    }
+    push(&own, base, &["own"]).await.unwrap();
+    assert_eq!(page(&mut pull).await.0, ["own"]);
 }
 
 async fn news_that_are_not_told_are_found(url: &str) {
