@@ -971,8 +971,8 @@ fn commits_in_quick_succession_share_a_push() {
     }
     replicator.flush(LONG).unwrap();
     let (pushes, took) = (seen.pushes(), begun.elapsed());
-    // One each 50 ms at the most, and the last one, which is flushed.
-    assert!(pushes as u128 <= took.as_millis() / 50 + 1, "{pushes} pushes for 100 commits in {took:?}");
+    // Some 50 ms lie between two, less what the journal is behind as a push takes what is written, and the last one is flushed.
+    assert!(pushes as u128 <= took.as_millis() / 25 + 1, "{pushes} pushes for 100 commits in {took:?}");
     // A flush does not wait for more to come.
     let replicator = builder(Numbers::new(), Memory::new(0)).linger(LONG).start();
     replicator.commit(vec![1]).unwrap();
