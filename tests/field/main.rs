@@ -3,7 +3,7 @@
 //! it comes from.
 //!
 //! A test asserts what a user would expect, through the public interface. Those about how often upstream is called look for
-//! some seconds, at delays from 10 ms to 2 s. (Every answer for ever, in a time of its own: `tests/answers.rs`.)
+//! some seconds, at delays from 10 ms to 2 s. (Every answer for ever, in a time of its own: `tests/answers`.)
 #![cfg(not(loom))]
 #![allow(clippy::duplicate_mod, reason = "the cases are there once, and run on both drivers")]
 

@@ -15,7 +15,7 @@
 //! - where an owner, failures and lies meet: no environment has all three ([`LARGE`](super::environments::LARGE));
 //! - the end of a case, where owners resume, restart and override whatever there is;
 //! - in a world of lies, a page that begins before the cursor: it brings what a live pull had lost;
-//! - `tests/answers.rs`, which mixes an owner, failures and lies, and the fuzzed replicators (`tests/fuzz/replicator`),
+//! - `tests/answers`, which mixes an owner, failures and lies, and the fuzzed replicators (`tests/fuzz/replicator`),
 //!   which do not show their protocol. The unit tests beside the protocol put it together by hand, one input at a time.
 
 use latchwork::log::Log;

@@ -65,7 +65,7 @@
 //! between them, and finds that they are few ([`MOST_CALLS`](properties::MOST_CALLS)). Merges,
 //! commits and the owner's words come to an end in each search, so whatever upstream says, a client
 //! that goes on calling waits for time again and again. How long it waits is shown in
-//! `tests/answers.rs`, in a time of its own.
+//! `tests/answers`, in a time of its own.
 //!
 //! # What this does not show
 //!

@@ -1,12 +1,5 @@
-//! Every answer that an upstream can give, at once and for ever, in every state: calls come no faster than the backoff
-//! allows, and the party that is waited on is named rightly (I19, I1).
-//!
-//! The protocol is driven in a time of its own: a call is answered in the instant in which it begins, and if both directions
-//! wait, time goes on to where the first of them wants to look again. So three seconds of an upstream that answers at once
-//! are a few dozen steps, and all combinations of its answers, the settings, how it began and what the owner does are tried.
-//! The known bugs that make it faster are looked for by `loom-tests/answers.rs`.
-#![cfg(not(loom))]
-
+//! The protocol under an upstream that answers at once, in a time of its own: a call is answered in the instant in which it
+//! begins, and if both directions wait, time goes on to where the first of them wants to look again.
 use std::time::Duration;
 
 use latchwork::Backoff;
@@ -17,13 +10,13 @@ use latchwork::upstream::{FatalKind, More, Page, PullError, PushError};
 type Core = Protocol<MemoryLog<u64>>;
 type Entry = MemoryEntry<u64>;
 
-pub(crate) const fn ms(time: u64) -> Duration {
+pub const fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
 /// What upstream does with every push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Push {
+pub enum Push {
     Behind,
     /// Behind, and its head is the batch's base, after it, or before it.
     BehindAtBase,
@@ -38,7 +31,7 @@ pub(crate) enum Push {
 }
 
 impl Push {
-    const ALL: [Self; 12] = [
+    pub const ALL: [Self; 12] = [
         Self::Behind,
         Self::BehindAtBase,
         Self::BehindAhead,
@@ -71,7 +64,7 @@ impl Push {
 
 /// What upstream does with every pull. A page says that there is no more, unless it says something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pull {
+pub enum Pull {
     /// A page, and then nothing until it is interrupted; so do the next three.
     Stays,
     SaysNothing,
@@ -92,7 +85,7 @@ pub(crate) enum Pull {
 }
 
 impl Pull {
-    const ALL: [Self; 16] = [
+    pub const ALL: [Self; 16] = [
         Self::Stays,
         Self::SaysNothing,
         Self::SaysUnknown,
@@ -142,7 +135,7 @@ impl Pull {
 
 /// What the owner does after a second.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Owner {
+pub enum Owner {
     Nothing,
     RetriesNow,
     Overrides,
@@ -153,7 +146,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Nothing,
         Self::RetriesNow,
         Self::Overrides,
@@ -166,7 +159,7 @@ impl Owner {
 
 /// How it begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start {
+pub enum Start {
     Fresh,
     /// One push has come to this.
     After(Push),
@@ -177,7 +170,7 @@ pub(crate) enum Start {
 }
 
 impl Start {
-    const ALL: [Self; 6] = [
+    pub const ALL: [Self; 6] = [
         Self::Fresh,
         Self::After(Push::Behind),
         Self::After(Push::Unavailable),
@@ -188,14 +181,14 @@ impl Start {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Case {
-    pub(crate) pushes: [Push; 2],
-    pub(crate) pulls: [Pull; 2],
-    pub(crate) start: Start,
-    pub(crate) owner: Owner,
-    pub(crate) live: bool,
-    pub(crate) resend: Resend,
-    pub(crate) grace: Duration,
+pub struct Case {
+    pub pushes: [Push; 2],
+    pub pulls: [Pull; 2],
+    pub start: Start,
+    pub owner: Owner,
+    pub live: bool,
+    pub resend: Resend,
+    pub grace: Duration,
 }
 
 /// The log's cursor to begin with, so that there is room below.
@@ -473,7 +466,7 @@ impl Driver {
 }
 
 /// Three seconds, in which the owner does something once, with so many pushes and pulls at most.
-pub(crate) fn check(case: Case, most: [usize; 2]) -> Result<[usize; 2], String> {
+pub fn check(case: Case, most: [usize; 2]) -> Result<[usize; 2], String> {
     let mut driver = Driver::new(case);
     driver.begin();
     driver.run(ms(1000))?;
@@ -486,21 +479,7 @@ pub(crate) fn check(case: Case, most: [usize; 2]) -> Result<[usize; 2], String> 
     Ok(calls)
 }
 
-fn check_all(cases: impl IntoIterator<Item = Case>, bound: [usize; 2]) {
-    let (mut count, mut most, mut failures) = (0, [0; 2], Vec::new());
-    for case in cases {
-        count += 1;
-        match check(case, bound) {
-            Ok(calls) => most = [most[0].max(calls[0]), most[1].max(calls[1])],
-            Err(failure) => failures.push(format!("{case:?}: {failure}")),
-        }
-    }
-    println!("{count} cases: at most {} pushes and {} pulls in 3 s", most[0], most[1]);
-    let few = failures.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
-    assert!(failures.is_empty(), "{} of {count} fail:\n{few}", failures.len());
-}
-
-pub(crate) const USUAL: Case = Case {
+pub const USUAL: Case = Case {
     pushes: [Push::Behind; 2],
     pulls: [Pull::Stays; 2],
     start: Start::Fresh,
@@ -509,41 +488,3 @@ pub(crate) const USUAL: Case = Case {
     resend: Resend::AfterCatchUp,
     grace: ms(5),
 };
-
-/// All settings, for a case that says the rest.
-fn settings(case: Case) -> impl Iterator<Item = Case> {
-    let resends = [Resend::AfterCatchUp, Resend::Idempotent];
-    let graces = [ms(0), ms(5), ms(250)];
-    [true, false].into_iter().flat_map(move |live| {
-        resends.into_iter().flat_map(move |resend| graces.map(|grace| Case { live, resend, grace, ..case }))
-    })
-}
-
-/// The most pushes and pulls in the three seconds of a case.
-const MOST: [usize; 2] = [20, 20];
-
-/// One answer to all pushes, and one to all pulls.
-fn one_answer() -> impl Iterator<Item = Case> {
-    let answers = Push::ALL.into_iter().flat_map(|push| Pull::ALL.map(|pull| ([push; 2], [pull; 2])));
-    let begun = answers.flat_map(|(pushes, pulls)| Start::ALL.map(|start| Case { pushes, pulls, start, ..USUAL }));
-    begun.flat_map(|case| Owner::ALL.map(|owner| Case { owner, ..case })).flat_map(settings)
-}
-
-#[test]
-fn an_answer_for_ever_is_asked_for_no_faster_than_the_backoff_allows() {
-    check_all(one_answer(), MOST);
-}
-
-#[test]
-fn two_answers_in_turn_are_asked_for_no_faster_than_the_backoff_allows() {
-    let pairs = |of: usize| (0..of).flat_map(move |one| (0..of).map(move |other| (one, other)));
-    let pushes = pairs(Push::ALL.len()).map(|(one, other)| [Push::ALL[one], Push::ALL[other]]);
-    let cases = pushes.flat_map(|pushes| {
-        pairs(Pull::ALL.len()).flat_map(move |(one, other)| {
-            let pulls = [Pull::ALL[one], Pull::ALL[other]];
-            [true, false].map(|live| Case { pushes, pulls, live, ..USUAL })
-        })
-    });
-    // A pull has a backoff of its own, and is begun anew for a push.
-    check_all(cases, [20, 25]);
-}
