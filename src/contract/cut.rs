@@ -100,7 +100,7 @@ where
                 if let Some(expected) = expected {
                     return Err(format!("{when}: expected {expected}, got {}", told(&outcome)));
                 }
-                goes_on(&mut place, &client, &past).await.map_err(explained)?;
+                place.goes_on(&client, &past).await.map_err(explained)?;
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ where
                 let reader = reader.map_err(explained)?;
                 let wanted = if reader.error.is_some() { reader.entries.len().min(EVENTS) } else { EVENTS };
                 same(&reader.entries, &place.ordered[..wanted]).map_err(explained)?;
-                holds_again(&place, &client).await.map_err(|came| format!("{when}, and another pull begun: {came}"))?;
+                place.holds_again(&client).await.map_err(|came| format!("{when}, and another pull begun: {came}"))?;
             }
         }
         Ok(())
@@ -161,7 +161,8 @@ where
                 return Err(format!("expected {expected}, got {}", reader.end()));
             }
             drop(pull);
-            holds_again(&place, &client)
+            place
+                .holds_again(&client)
                 .await
                 .map_err(|came| format!("an open pull's connection was cut; then {came}"))?;
         }
@@ -193,7 +194,7 @@ where
             }
             let explained = |came: String| format!("what was sent was swallowed for a while; then {came}");
             place.settle(&past, &batch).await.map_err(explained)?;
-            goes_on(&mut place, &client, &past).await.map_err(explained)?;
+            place.goes_on(&client, &past).await.map_err(explained)?;
         }
         Ok(())
     }
@@ -206,43 +207,6 @@ where
         place.take(&client, 2).await?;
         place.holds(&client).await
     }
-}
-
-/// A client whose connection was cut pushes and pulls again. It may find out as it sends, once: that push is settled by another
-/// client, `past` the proxy.
-async fn goes_on<L, U, O, S, F>(place: &mut Place<'_, L, O, F>, client: &U, past: &U) -> Verdict
-where
-    L: Log<Entry: PartialEq + Debug>,
-    U: AsyncUpstream<L>,
-    O: AsyncFn() -> U,
-    S: Future,
-    F: Fn(Duration) -> S,
-{
-    let batch = place.batch(1)?;
-    match place.push_when_available(client, &batch).await? {
-        Ok(()) => place.ordered.extend(batch.entries),
-        Err(PushError::Uncertain { .. }) => {
-            place.settle(past, &batch).await?;
-            place.take(client, 1).await?;
-        }
-        outcome => {
-            return Err(format!("expected a batch that follows {:?} to be taken, got {}", batch.base, told(&outcome)));
-        }
-    }
-    holds_again(place, client).await
-}
-
-/// A client whose connection was cut pulls everything. It may find out as it begins, once.
-async fn holds_again<L, U, O, S, F>(place: &Place<'_, L, O, F>, client: &U) -> Verdict
-where
-    L: Log<Entry: PartialEq + Debug>,
-    U: AsyncUpstream<L>,
-    O: AsyncFn() -> U,
-    S: Future,
-    F: Fn(Duration) -> S,
-{
-    let first = place.pull(client, 0).await?;
-    if first.error.is_some() { place.holds(client).await } else { same(&first.entries, &place.ordered) }
 }
 
 /// Points of a call of so many bytes: all, or so many of them, and the one behind the last.

@@ -70,6 +70,33 @@ where
         settled.ok_or_else(|| format!("expected {expected}, and that is not so after {bound:?}"))?.map(drop)
     }
 
+    /// A client whose connection was cut pushes and pulls again. It may find out as it sends, once: that push is settled by
+    /// another client, `past` the proxy.
+    pub(super) async fn goes_on(&mut self, client: &U, past: &U) -> Verdict {
+        let batch = self.batch(1)?;
+        match self.push_when_available(client, &batch).await? {
+            Ok(()) => self.ordered.extend(batch.entries),
+            Err(PushError::Uncertain { .. }) => {
+                self.settle(past, &batch).await?;
+                self.take(client, 1).await?;
+            }
+            outcome => {
+                return Err(format!(
+                    "expected a batch that follows {:?} to be taken, got {}",
+                    batch.base,
+                    told(&outcome)
+                ));
+            }
+        }
+        self.holds_again(client).await
+    }
+
+    /// A client whose connection was cut pulls everything. It may find out as it begins, once.
+    pub(super) async fn holds_again(&self, client: &U) -> Verdict {
+        let first = self.pull(client, 0).await?;
+        if first.error.is_some() { self.holds(client).await } else { same(&first.entries, &self.ordered) }
+    }
+
     pub(super) async fn client(&self) -> Verdict<U> {
         self.in_time("a client to be opened", (self.open)()).await
     }
