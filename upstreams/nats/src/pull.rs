@@ -1,5 +1,8 @@
 //! A live pull: a consumer of its own from the cursor on, whose messages are to come in order and without a gap.
 //!
+//! The stream's leader says which event is the last one. The consumer may stand on another server, which has not caught up with
+//! it: that nothing follows there says something from that event on alone.
+//!
 //! It does what an ordered consumer of the client does, and makes no new one if something is missing: the pull ends, and the
 //! next begins with a look at the stream, which may be another by then or have gone back.
 
@@ -43,6 +46,8 @@ struct Live {
     subscriber: Subscriber,
     /// Which connection it was made on.
     connection: u64,
+    /// The stream's last event as it was made, by its leader.
+    head: u64,
     /// How many messages have come.
     delivered: u64,
 }
@@ -67,7 +72,8 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
             let begun = self.begin(connection).await;
             // A connection's end is told a moment after it. What was begun on one that had ended begins once more.
             let had_ended = begun.is_err() && self.upstream.connection.number() != connection;
-            let (live, head) = if had_ended { self.begin(self.upstream.connection.number()).await? } else { begun? };
+            let live = if had_ended { self.begin(self.upstream.connection.number()).await? } else { begun? };
+            let head = live.head;
             self.live = Some(live);
             if head == self.cursor {
                 self.caught_up = true;
@@ -87,7 +93,10 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
             };
             let message = message.ok_or_else(|| no_answer("a pull", "the subscription has ended"))?;
             match what_came(&mut live.delivered, &message)? {
-                Came::Event => page.more = self.take(message, &mut page.entries)?,
+                Came::Event => {
+                    let head = live.head;
+                    page.more = self.take(message, head, &mut page.entries)?;
+                }
                 Came::Stalled(subject) => {
                     // If it does not arrive the consumer falls silent.
                     let _unheard = upstream.connection.client().publish(subject, Bytes::new()).await;
@@ -106,19 +115,19 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
         Ok(page)
     }
 
-    /// Looks at the stream and makes a consumer. Returns the stream's last event, too.
-    async fn begin(&self, connection: u64) -> Result<(Live, u64), Error> {
+    /// Looks at the stream and makes a consumer.
+    async fn begin(&self, connection: u64) -> Result<Live, Error> {
         let upstream = self.upstream;
         let begin = async {
-            let Start { sequence, head } = upstream.start(self.cursor).await?;
-            Ok((upstream.consume(connection, sequence).await?, head))
+            let start = upstream.start(self.cursor).await?;
+            upstream.consume(connection, start).await
         };
         let begun = upstream.connection.while_same(connection, begin).await;
         begun.unwrap_or_else(|_| Err(upstream.lost()))
     }
 
-    /// Takes the events out of a message. Returns what follows it.
-    fn take(&mut self, message: Message, entries: &mut Vec<L::Entry>) -> Result<More, Error> {
+    /// Takes the events out of a message of a stream that has events up to `head` at least. Returns what follows it.
+    fn take(&mut self, message: Message, head: u64, entries: &mut Vec<L::Entry>) -> Result<More, Error> {
         let upstream = self.upstream;
         if *message.subject != *upstream.subject {
             return Err(Error::NotAnUpstream {
@@ -149,7 +158,7 @@ impl<'a, L: Log, C: Codec<L>> Pull<'a, L, C> {
         }
         self.cursor = self.cursor.max(last);
         upstream.note(last, sequence);
-        Ok(what_follows(upstream.form, pending, within_batch))
+        Ok(what_follows(upstream.form, pending, within_batch || self.cursor < head))
     }
 }
 
@@ -158,11 +167,11 @@ fn is_within_batch(headers: &HeaderMap) -> bool {
     headers.get(NATS_BATCH_ID).is_some() && headers.get(NATS_BATCH_COMMIT).is_none()
 }
 
-/// What follows a message, of which the consumer says that so many are pending. A batch becomes visible as a whole and is given
-/// out message by message: within one there is more, whatever is pending.
-fn what_follows(form: Form, pending: u64, within_batch: bool) -> More {
+/// What follows a message, of which the consumer says that so many are pending. There is more, whatever is pending, within a
+/// batch, which becomes visible as a whole and is given out message by message, and before the stream's last event.
+fn what_follows(form: Form, pending: u64, there_is_more: bool) -> More {
     match (pending, form) {
-        (0, _) if within_batch => More::Unknown,
+        (0, _) if there_is_more => More::Unknown,
         (0, _) => More::None,
         (pending, Form::Batches) => More::Events(pending),
         (_, Form::Envelopes) => More::Unknown,
@@ -195,7 +204,7 @@ fn what_came(delivered: &mut u64, message: &Message) -> Result<Came, Error> {
 }
 
 impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
-    async fn consume(&self, connection: u64, sequence: u64) -> Result<Live, Error> {
+    async fn consume(&self, connection: u64, Start { sequence, head }: Start) -> Result<Live, Error> {
         const WHAT: &str = "to begin a pull";
         let inbox = self.connection.client().new_inbox();
         let refused = |error| self.connection.refusal(&[&self.name]).unwrap_or(error);
@@ -216,7 +225,7 @@ impl<L: Log, C: Codec<L>> NatsUpstream<L, C> {
         };
         let made = self.connection.context.create_consumer_on_stream(config, &self.name).await;
         made.map_err(|error| refused(no_answer(WHAT, error)))?;
-        Ok(Live { subscriber, connection, delivered: 0 })
+        Ok(Live { subscriber, connection, head, delivered: 0 })
     }
 
     /// The next message of a consumer.

@@ -8,4 +8,5 @@ mod deposed;
 mod example;
 mod fair;
 mod forms;
+mod lagging;
 mod outcomes;
