@@ -101,8 +101,8 @@ impl<L: Log, U, J> Builder<L, U, J> {
     }
 
     /// Sets how long a push waits for more to be committed, unless there is enough for a batch: commits in quick succession
-    /// share a push. It counts from the moment when the pusher finds something to send; a [flush](Replicator::flush) ends it.
-    /// Not at all by default.
+    /// share a push. It counts from the moment when the pusher finds something to send; a [flush](Replicator::flush) ends it,
+    /// and a push that was not taken waits no second time. Not at all by default.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.options.settings.linger = linger;
         self

@@ -193,7 +193,8 @@ struct Course<P> {
     fits: Option<NonZeroUsize>,
     /// When the next pull is owed, if they are not live and follow each other in an interval.
     poll: Option<Time>,
-    /// Whether no push waits for more events, until one has carried all there are.
+    /// Whether no push waits for more events, until one has carried all there are: what a push has carried that was not taken
+    /// has waited before.
     in_a_hurry: bool,
     /// What pulls have told of how far this log has come. It changes nothing.
     progress: Progress<P>,

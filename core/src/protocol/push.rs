@@ -367,6 +367,7 @@ impl<L: Log> Protocol<L> {
         outcome: &Result<(), PushError<L::Position>>,
         at: Moment,
     ) -> Effects<L::Entry> {
+        self.hurry();
         match outcome {
             Err(PushError::Behind { head }) => return self.behind(call, *head, at),
             Err(PushError::Uncertain { .. }) => return self.uncertain(call, at),
@@ -399,6 +400,7 @@ impl<L: Log> Protocol<L> {
 
     /// A push has come to nothing, for others were faster.
     pub(super) fn overtaken(&mut self, at: Moment) {
+        self.hurry();
         self.course.overtaken = self.course.overtaken.saturating_add(1);
         self.try_again(at);
     }

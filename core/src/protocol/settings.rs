@@ -14,7 +14,8 @@ pub struct Settings {
     /// The most that the events of one push may [weigh](crate::log::Log::weight) together, if there is such a limit. An event
     /// that weighs more is sent alone. `None` by default.
     pub batch_weight: Option<usize>,
-    /// How long a push waits for more events than there are, unless there are enough for a batch. Zero by default.
+    /// How long a push waits for more events than there are, unless there are enough for a batch or it is tried again. Zero by
+    /// default.
     pub linger: Duration,
     /// How long a rejected push waits for news before it asks for a catch-up. 250 ms by default.
     pub grace: Duration,

@@ -12,8 +12,11 @@ fn size(size: usize) -> NonZeroUsize {
 
 /// Pushes of three, which wait 20 ms for more.
 fn lingering<const N: usize>(pending: [u64; N]) -> Core {
-    let settings = Settings { linger: ms(20), batch: size(3), ..settings() };
-    Protocol::new(MemoryLog::new().with_pending(0, pending), settings)
+    lingering_with(MemoryLog::new().with_pending(0, pending))
+}
+
+fn lingering_with(log: MemoryLog<u64>) -> Core {
+    Protocol::new(log, Settings { linger: ms(20), batch: size(3), ..settings() })
 }
 
 #[test]
@@ -73,6 +76,41 @@ fn a_hurry_lasts_until_a_push_carries_all_there_is() {
     assert_eq!(protocol.send(ms(0)).entries.len(), 3);
     let mut protocol = lingering([1, 2, 3, 4]).then(|it| it.hurry()).then(|it| it.push_once(Ok(()), ms(0)));
     assert_eq!(protocol.send(ms(0)).entries.len(), 1);
+}
+
+#[test]
+fn a_push_that_was_not_taken_does_not_wait_again() {
+    type Outcome = fn() -> PushError<u64>;
+    let outcomes: [Outcome; 3] = [
+        || PushError::Behind { head: None },
+        || PushError::Unavailable { retry_after: None, error: "away".into() },
+        || PushError::Uncertain { error: "no answer".into() },
+    ];
+    let foreign = || last_page(0, &[90]);
+    for outcome in outcomes {
+        for is_overtaken in [false, true] {
+            let log = if is_overtaken { MemoryLog::rebasing() } else { MemoryLog::new() };
+            let mut protocol = lingering_with(log.with_pending(0, [1]));
+            let pull = protocol.begin_pull(ms(0));
+            let Next::Wait { .. } = protocol.next_push(ms(0)) else { panic!("it waits for more") };
+            let batch = protocol.send(ms(20));
+            if is_overtaken {
+                let _news = protocol.receive(pull, foreign(), ms(20));
+            }
+            let _answer = protocol.push_ended(batch, Err(outcome()), 0, ms(20)).expect("the log is not asked");
+            if !is_overtaken {
+                let _news = protocol.receive(pull, foreign(), ms(20));
+            }
+            let until = match protocol.waiting_on() {
+                WaitingOn::Clock(until) | WaitingOn::Connectivity(until) => until,
+                _ => ms(20),
+            };
+            assert!(protocol.would_send(until), "{:?}, overtaken: {is_overtaken}", outcome());
+            let _confirmed = protocol.push_once(Ok(()), until);
+            assert_eq!(protocol.commit(vec![2]), Ok(1));
+            assert!(!protocol.would_send(until), "what was pending is sent");
+        }
+    }
 }
 
 #[test]
