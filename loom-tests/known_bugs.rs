@@ -642,7 +642,12 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         name: "TicketForgetsTasks",
         story: "A commit settles, and of those that wait for its ticket the threads are woken and the tasks are not.",
         source: None,
-        edits: &[replace("replicator/ticket.rs", "Tickets::settled", "wakers.append(&mut present);", "drop(present);")],
+        edits: &[replace(
+            "replicator/ticket.rs",
+            "Tickets::settled",
+            "change_quietly(wakers,",
+            "change_quietly(&mut Wakers::new(),",
+        )],
     },
     KnownBug {
         name: "SecondShutdownWaitsForNone",
@@ -1183,7 +1188,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             "replicator/writer.rs",
             "State::write_begins",
             "self.tickets.writes();",
-            "self.tickets.writes(); let mut wakers = self.tickets.written(); self.after.wakers.append(&mut wakers);",
+            "self.tickets.writes(); self.tickets.written(&mut self.after.wakers);",
         )],
     },
     KnownBug {

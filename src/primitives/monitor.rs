@@ -94,7 +94,8 @@ pub(crate) type Topics = u8;
 impl<S: Shown> Monitor<S> {
     /// Changes the state and wakes all waiters, after the lock has been given up.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut S) -> T) -> T {
-        let (result, wakers) = self.change_quietly(|state| (change(state), 1));
+        let mut wakers = Wakers::new();
+        let result = self.change_quietly(&mut wakers, |state| (change(state), 1));
         wake_all(wakers);
         result
     }
@@ -140,15 +141,13 @@ impl<S: Shown, const TOPICS: usize> Monitor<S, TOPICS> {
         look(&mut locked)
     }
 
-    /// Changes the state and wakes the threads that wait for the topics that `change` names. Returns the tasks that do: to
-    /// be woken once the lock has been given up, since their wakers are user code.
-    #[must_use = "the tasks are to be woken"]
-    pub(crate) fn change_quietly<T>(&self, change: impl FnOnce(&mut S) -> (T, Topics)) -> (T, Wakers) {
+    /// Changes the state and wakes the threads that wait for the topics that `change` names. The tasks that do are added to
+    /// `wakers`: to be woken once the lock has been given up, since their wakers are user code.
+    pub(crate) fn change_quietly<T>(&self, wakers: &mut Wakers, change: impl FnOnce(&mut S) -> (T, Topics)) -> T {
         let mut locked = self.lock();
         let (result, topics) = change(&mut locked);
-        let mut wakers = Wakers::new();
-        locked.notify(topics, &mut wakers);
-        (result, wakers)
+        locked.notify(topics, wakers);
+        result
     }
 
     /// Blocks the thread until `look` finds something or `deadline` has come. `look` is called under the lock, so what it
@@ -370,9 +369,14 @@ mod tests {
         let monitor = Monitor::<u8, 3>::new(0, "");
         let tasks = [0, 1, 2].map(|topic| task(&monitor, topic));
         let woken = || tasks.each_ref().map(|(_, woken)| woken.0.load(Ordering::Relaxed));
-        wake_all(monitor.change_quietly(|_| ((), 0b010)).1);
+        let change = |topics| {
+            let mut wakers = Wakers::new();
+            monitor.change_quietly(&mut wakers, |_| ((), topics));
+            wake_all(wakers)
+        };
+        change(0b010);
         assert_eq!(woken(), [0, 1, 0]);
-        wake_all(monitor.change_quietly(|_| ((), 0b101)).1);
+        change(0b101);
         assert_eq!(woken(), [1, 1, 1]);
     }
 

@@ -467,10 +467,10 @@ impl<L: Log> State<L> {
                 confirmed: merged.confirmed().len(),
                 dropped: merged.dropped().len(),
             });
-            state.tickets.merged(state.protocol.log(), &merged, reason.as_ref())
+            state.tickets.merged(state.protocol.log(), &merged, reason.as_ref(), &mut state.after.wakers);
         });
         self.inform(merged, given_up);
-        settled.map(|mut wakers| self.after.wakers.append(&mut wakers))?;
+        settled?;
         if let Some(Failure::Contract { .. }) = self.protocol.failure() {
             self.realign();
         }
@@ -583,8 +583,7 @@ impl<L: Log> State<L> {
             let since = now().max(self.waiting_on.1);
             let (former, _) = replace(&mut self.waiting_on, (waiting_on, since));
             self.halted = self.waiting_on.0.is_halted();
-            let mut wakers = self.tickets.halt(self.halted);
-            self.after.wakers.append(&mut wakers);
+            self.tickets.halt(self.halted, &mut self.after.wakers);
             probe!(self => Moved);
             if let WaitingOn::Owner(_) = former {
                 self.after.discard(former);
@@ -641,8 +640,7 @@ impl<L: Log> State<L> {
         // The new log may panic here: nothing has changed then.
         let replaced = self.protocol.reset(log);
         self.replaced += 1;
-        let mut wakers = self.tickets.close(pending);
-        self.after.wakers.append(&mut wakers);
+        self.tickets.close(pending, &mut self.after.wakers);
         self.subscribers.end(RecvError::Replaced, &mut self.after);
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);
@@ -673,16 +671,14 @@ impl<L: Log> State<L> {
         self.close_tickets();
         // What the log panics with it has panicked with before.
         _ = self.attend();
-        let mut wakers = self.tickets.never_written();
-        self.after.wakers.append(&mut wakers);
+        self.tickets.never_written(&mut self.after.wakers);
         self.subscribers.end(RecvError::Closed, &mut self.after);
     }
 
     /// The log has panicked in the middle of a step, or broken its contract: what has become of which commit is not known.
     fn realign(&mut self) {
         if let Ok(pending) = self.catch_panic(|state| state.protocol.log().pending()) {
-            let mut wakers = self.tickets.realign(pending);
-            self.after.wakers.append(&mut wakers);
+            self.tickets.realign(pending, &mut self.after.wakers);
         }
         if let Err(message) = self.catch_panic(|state| state.protocol.note_anew()) {
             let failure = Failure::Panicked { message: format!("the log: {message}") };
@@ -695,8 +691,7 @@ impl<L: Log> State<L> {
     /// Settles everything as closed.
     fn close_tickets(&mut self) {
         let pending = self.catch_panic(|state| state.protocol.log().pending()).unwrap_or(0);
-        let mut wakers = self.tickets.close(pending);
-        self.after.wakers.append(&mut wakers);
+        self.tickets.close(pending, &mut self.after.wakers);
     }
 
     /// Whether nothing can settle any more.
@@ -774,7 +769,7 @@ mod tests {
 
     fn commit(state: &mut Stands) {
         let count = state.protocol.commit(vec![1]).expect("it has a number");
-        let _ticket = state.tickets.issue(count, 0);
+        let _ticket = state.tickets.issue(count, 0, &mut state.after.wakers);
     }
 
     #[test]
@@ -807,20 +802,24 @@ mod tests {
         let (core, woken) = (core(), only(topic::SETTLED));
         let steps: &[(&str, Step, Topics)] = &[
             ("a commit", commit, 0),
-            ("it settles, and nothing is waited for", |state| drop(state.tickets.close(0)), 0),
+            ("it settles, and nothing is waited for", |state| state.tickets.close(0, &mut state.after.wakers), 0),
             ("another, which is waited for", wait_for_all, 0),
             ("another, which is waited for as well", wait_for_all, 0),
-            ("the first one settles", |state| drop(state.tickets.close_some(&[0])), woken),
-            ("the second one, for which none has looked again", |state| drop(state.tickets.close_some(&[0])), 0),
+            ("the first one settles", |state| close_some(state, &[0]), woken),
+            ("the second one, for which none has looked again", |state| close_some(state, &[0]), 0),
             ("three, and the last is waited for", |state| (0..3).for_each(|_| commit(state)), 0),
             ("it is waited for", |state| assert_eq!(state.flushed(state.tickets.last()), None), 0),
-            ("the first two settle", |state| drop(state.tickets.close_some(&[0, 1])), 0),
-            ("the last one settles", |state| drop(state.tickets.close_some(&[0])), woken),
+            ("the first two settle", |state| close_some(state, &[0, 1]), 0),
+            ("the last one settles", |state| close_some(state, &[0]), woken),
             ("all have settled", |state| assert_eq!(state.flushed(state.tickets.last()), Some(true)), 0),
         ];
         for (what, step, expected) in steps {
             assert_eq!(wakes(&core, *step) & woken, *expected, "{what}");
         }
+    }
+
+    fn close_some(state: &mut Stands, gone: &[usize]) {
+        state.tickets.close_some(gone, &mut state.after.wakers);
     }
 
     fn wait_for_all(state: &mut Stands) {

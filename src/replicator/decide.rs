@@ -185,8 +185,7 @@ impl<L: Log> State<L> {
         // As above, the new log may panic.
         let (former, effects) = self.protocol.reset_with(log);
         self.replaced += 1;
-        let mut wakers = self.tickets.close_some(&gone);
-        self.after.wakers.append(&mut wakers);
+        self.tickets.close_some(&gone, &mut self.after.wakers);
         self.subscribers.end(RecvError::Replaced, &mut self.after);
         self.went_well(Direction::Push);
         self.went_well(Direction::Pull);

@@ -89,8 +89,7 @@ impl<L: Log> State<L> {
         let Some(last) = batch.last().map(L::position) else { return Ok(None) };
         let admitted = self.protocol.commit_numbered(entries.take().unwrap_or_default());
         let count = admitted.map_err(|error| fatal(error.into()))?;
-        let (ticket, mut wakers) = self.tickets.issue(count, last);
-        self.after.wakers.append(&mut wakers);
+        let ticket = self.tickets.issue(count, last, &mut self.after.wakers);
         let answer = Arc::new(Mutex::new(None));
         let guest = Guest { base, last, count, confirmed: 0, ticket, answer: Arc::clone(&answer) };
         if let Some(sessions) = &mut self.sessions {

@@ -277,11 +277,8 @@ impl<L: Log> Replicator<L> {
                 probe!(state => Refused);
                 CommitError::Refused(error)
             });
-            let issued = admitted.map(|count| {
-                let (ticket, mut wakers) = state.tickets.issue(count, state.protocol.log().head());
-                state.after.wakers.append(&mut wakers);
-                ticket
-            });
+            let issued =
+                admitted.map(|count| state.tickets.issue(count, state.protocol.log().head(), &mut state.after.wakers));
             if issued.is_ok() {
                 write = writes.and_then(|now| state.write_begins_here(now));
             }

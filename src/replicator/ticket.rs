@@ -322,13 +322,15 @@ impl<P: Copy + Send + 'static> Tickets<P> {
     }
 
     /// A commit of `count` events that are to be sent; `head` is its last event's number. With nothing to send there is
-    /// nothing to wait for: it is settled. Returns its ticket, and the tasks to wake: those that wait for another commit of
-    /// its group are looked for together.
+    /// nothing to wait for: it is settled. Returns its ticket. The tasks to wake are added to `wakers`: those that wait for
+    /// another commit of its group are looked for together.
     #[inline]
-    pub(super) fn issue(&mut self, count: usize, head: P) -> (Ticket<P>, Wakers) {
+    pub(super) fn issue(&mut self, count: usize, head: P, wakers: &mut Wakers) -> Ticket<P> {
         let (number, ticket) = self.enter(count);
-        let wakers = if count == 0 { self.settled(&[(number, Settled::Confirmed(head))]) } else { Wakers::new() };
-        (ticket, wakers)
+        if count == 0 {
+            self.settled(&[(number, Settled::Confirmed(head))], wakers);
+        }
+        ticket
     }
 
     /// How many of at most so many pending events make up whole commits, from the first on; if the first alone has more, all
@@ -395,14 +397,15 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.first > number
     }
 
-    /// Settles what was merged; with the reason why some of it was given up, if it is upstream's. Returns the tasks to wake
-    /// once the lock has been given up.
+    /// Settles what was merged; with the reason why some of it was given up, if it is upstream's. The tasks to wake once the
+    /// lock has been given up are added to `wakers`.
     pub(super) fn merged<L: Log<Position = P>>(
         &mut self,
         log: &L,
         merged: &Merged<L::Entry>,
         reason: Option<&SharedError>,
-    ) -> Wakers {
+        wakers: &mut Wakers,
+    ) {
         // All calls of the log first: if one panics nothing has changed here.
         let (mut confirmed, is_sent) = (merged.confirmed().iter(), |entry: &&L::Entry| !log.is_local_only(entry));
         let (mut left, mut partly) = (confirmed.clone().filter(is_sent).count(), None);
@@ -431,7 +434,7 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         // The last first: an index counts those before it.
         let lost = merged.dropped().iter().rev();
         settled.extend(lost.filter_map(|index| self.loses(*index, Settled::Rejected, reason)));
-        self.settled(settled.as_mut_slice())
+        self.settled(settled.as_mut_slice(), wakers);
     }
 
     /// How many events of this commit are not settled.
@@ -439,11 +442,11 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         &mut self.open[(number - self.first) as usize]
     }
 
-    /// These pending events are not in the log any more that goes on with the others. Returns the tasks to wake.
-    pub(super) fn close_some(&mut self, gone: &[usize]) -> Wakers {
+    /// These pending events are not in the log any more that goes on with the others. The tasks to wake are added to `wakers`.
+    pub(super) fn close_some(&mut self, gone: &[usize], wakers: &mut Wakers) {
         let lost = gone.iter().rev();
         let closed: Vec<_> = lost.filter_map(|index| self.loses(*index, Settled::Closed, None)).collect();
-        self.settled(&closed)
+        self.settled(&closed, wakers);
     }
 
     /// The pending event at `index` is lost to its commit, which settles as this once it has no other; with what upstream said
@@ -468,13 +471,12 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         None
     }
 
-    /// These have no events left: tells their tickets. Returns the tasks to wake.
-    fn settled(&mut self, outcomes: &[Outcome<P>]) -> Wakers {
-        let mut wakers = Wakers::new();
+    /// These have no events left: tells their tickets. The tasks to wake are added to `wakers`.
+    fn settled(&mut self, outcomes: &[Outcome<P>], wakers: &mut Wakers) {
         // A group is locked, and those who wait for it woken, once for all of its commits that settle together.
         for outcomes in outcomes.chunk_by(|(one, _), (other, _)| group(*one) == group(*other)) {
             let told = &self.groups[self.group(outcomes[0].0)];
-            let ((), mut present) = told.change_quietly(|group| {
+            told.change_quietly(wakers, |group| {
                 let group = &mut group.settled;
                 if group.is_empty() {
                     group.reserve_exact(GROUP as usize);
@@ -486,7 +488,6 @@ impl<P: Copy + Send + 'static> Tickets<P> {
                 }
                 ((), 1)
             });
-            wakers.append(&mut present);
         }
         let first = group(self.first);
         while self.open.front() == Some(&0) {
@@ -497,19 +498,16 @@ impl<P: Copy + Send + 'static> Tickets<P> {
             // The next commit's group may be yet to come.
             self.groups.pop_front();
         }
-        wakers
     }
 
-    /// None settles before the owner has acted, or again one may. Returns the tasks to wake.
-    pub(super) fn halt(&mut self, halted: bool) -> Wakers {
-        let mut wakers = Wakers::new();
+    /// None settles before the owner has acted, or again one may. The tasks to wake are added to `wakers`.
+    pub(super) fn halt(&mut self, halted: bool, wakers: &mut Wakers) {
         if std::mem::replace(&mut self.halted, halted) != halted {
             for group in &self.groups {
                 let told = Topics::from(halted);
-                wakers.append(&mut group.change_quietly(|outcomes| (outcomes.halted = halted, told)).1);
+                group.change_quietly(wakers, |outcomes| (outcomes.halted = halted, told));
             }
         }
-        wakers
     }
 
     /// A write begins, of all commits there are.
@@ -518,36 +516,34 @@ impl<P: Copy + Send + 'static> Tickets<P> {
         self.unwritten.iter_mut().for_each(|unwritten| unwritten.writes(last));
     }
 
-    /// The write has succeeded. Returns the tasks to wake.
-    pub(super) fn written(&mut self) -> Wakers {
-        self.unwritten.as_mut().map(|unwritten| unwritten.written()).unwrap_or_default()
+    /// The write has succeeded. The tasks to wake are added to `wakers`.
+    pub(super) fn written(&mut self, wakers: &mut Wakers) {
+        self.unwritten.iter_mut().for_each(|unwritten| unwritten.written(wakers));
     }
 
-    /// Nothing is written any more. Returns the tasks to wake.
-    pub(super) fn never_written(&mut self) -> Wakers {
-        self.unwritten.as_mut().map(|unwritten| unwritten.close()).unwrap_or_default()
+    /// Nothing is written any more. The tasks to wake are added to `wakers`.
+    pub(super) fn never_written(&mut self, wakers: &mut Wakers) {
+        self.unwritten.iter_mut().for_each(|unwritten| unwritten.close(wakers));
     }
 
     /// The log has so many pending events, whatever it has said. Those that no commit has told of are a commit without a
-    /// ticket; if some are missing, which tickets they were of is not known, and all are settled as closed. Returns the tasks to
-    /// wake.
-    pub(super) fn realign(&mut self, pending: usize) -> Wakers {
+    /// ticket; if some are missing, which tickets they were of is not known, and all are settled as closed. The tasks to
+    /// wake are added to `wakers`.
+    pub(super) fn realign(&mut self, pending: usize, wakers: &mut Wakers) {
         let known: usize = self.open.iter().sum();
-        if pending < known {
-            return self.close(pending);
+        match pending.checked_sub(known) {
+            Some(more) => self.begin(more),
+            None => self.close(pending, wakers),
         }
-        self.begin(pending - known);
-        Wakers::new()
     }
 
-    /// Settles everything as closed, returning the tasks to wake; the log has so many pending events from now on.
-    pub(super) fn close(&mut self, pending: usize) -> Wakers {
+    /// Settles everything as closed; the log has so many pending events from now on. The tasks to wake are added to `wakers`.
+    pub(super) fn close(&mut self, pending: usize, wakers: &mut Wakers) {
         let open = (self.first..).zip(self.open.iter_mut().map(take));
         let closed: Vec<_> = open.filter(|(_, left)| *left > 0).map(|(number, _)| (number, Settled::Closed)).collect();
         self.lost.clear();
-        let wakers = self.settled(&closed);
+        self.settled(&closed, wakers);
         self.begin(pending);
-        wakers
     }
 }
 
@@ -605,10 +601,18 @@ mod tests {
         let mut head = 0;
         let issued = counts.iter().map(|count| {
             head += *count as u64;
-            tickets.issue(*count, head).0
+            tickets.issue(*count, head, &mut Wakers::new())
         });
         let issued = issued.collect();
         (log, tickets, issued)
+    }
+
+    /// Wakes those that `step` says are to be woken.
+    fn waking<T>(step: impl FnOnce(&mut Wakers) -> T) -> T {
+        let mut wakers = Wakers::new();
+        let result = step(&mut wakers);
+        wake_all(wakers);
+        result
     }
 
     fn settled(tickets: &[Ticket<u64>]) -> Vec<Option<Settled<u64>>> {
@@ -622,7 +626,7 @@ mod tests {
         log.merge(entries.clone()).expect("they follow");
         let moved = log.pending() - dropped.len();
         let merged = Merged::Rebase { new: Vec::new(), confirmed: entries, moved, dropped: dropped.to_vec() };
-        wake_all(tickets.merged(log, &merged, None));
+        waking(|wakers| tickets.merged(log, &merged, None, wakers));
         let kept = log.batch(NonZeroUsize::MAX).into_iter().enumerate().filter(|(index, _)| !dropped.contains(index));
         *log = MemoryLog::new().with_pending(log.upstream_head(), kept.map(|(_, entry)| entry.event));
     }
@@ -654,7 +658,7 @@ mod tests {
         let (log, mut tickets, issued) = committed(&[1, 2, 1]);
         let confirmed = MemoryLog::new().with_pending(0, 0..8).batch(NonZeroUsize::MAX);
         let merged = Merged::Advance { new: Vec::new(), confirmed };
-        wake_all(tickets.merged(&EvenAreSent(log), &merged, None));
+        waking(|wakers| tickets.merged(&EvenAreSent(log), &merged, None, wakers));
         assert_eq!(settled(&issued), [1, 5, 7].map(|number| Some(Settled::Confirmed(number))));
     }
 
@@ -711,9 +715,9 @@ mod tests {
             return;
         }
         let (mut log, mut tickets) = (MemoryLog::new().with_pending(0, 0..3), Tickets::new(0, false));
-        let (first, _) = tickets.issue(1, 1);
-        wake_all(tickets.realign(2));
-        let (last, _) = tickets.issue(1, 3);
+        let first = waking(|wakers| tickets.issue(1, 1, wakers));
+        waking(|wakers| tickets.realign(2, wakers));
+        let last = waking(|wakers| tickets.issue(1, 3, wakers));
         assert_eq!([1, 2].map(|index| tickets.knows_commit_of(index)), [false, true]);
         merge(&mut log, &mut tickets, 2, &[]);
         assert_eq!(settled(&[first, last]), [Some(Settled::Confirmed(1)), None]);
@@ -737,7 +741,7 @@ mod tests {
         }
         let (mut log, mut tickets, issued) = committed(&[1, 1, 1]);
         merge(&mut log, &mut tickets, 0, &[1]);
-        wake_all(tickets.close(0));
+        waking(|wakers| tickets.close(0, wakers));
         let closed = Some(Settled::Closed);
         assert_eq!(settled(&issued), [closed, REJECTED, closed]);
     }

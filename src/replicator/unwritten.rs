@@ -53,27 +53,23 @@ impl<G: AsMut<Durability> + Shown> Unwritten<G> {
         self.writing = last;
     }
 
-    /// The write has succeeded. Returns the tasks to wake.
-    pub(super) fn written(&mut self) -> Wakers {
-        let mut wakers = Wakers::new();
+    /// The write has succeeded. The tasks to wake are added to `wakers`.
+    pub(super) fn written(&mut self, wakers: &mut Wakers) {
         while let Some((number, group)) = self.groups.front() {
             let Some(after) = self.writing.checked_sub(number * GROUP) else { break };
             let places = (after + 1).min(GROUP);
-            wakers.append(&mut group.change_quietly(|group| (group.as_mut().places = places as usize, 1)).1);
+            group.change_quietly(wakers, |group| (group.as_mut().places = places as usize, 1));
             if places < GROUP {
                 break;
             }
             self.groups.pop_front();
         }
-        wakers
     }
 
-    /// None will be durable any more. Returns the tasks to wake.
-    pub(super) fn close(&mut self) -> Wakers {
-        let mut wakers = Wakers::new();
+    /// None will be durable any more. The tasks to wake are added to `wakers`.
+    pub(super) fn close(&mut self, wakers: &mut Wakers) {
         for (_, group) in self.groups.drain(..) {
-            wakers.append(&mut group.change_quietly(|group| (group.as_mut().open = false, 1)).1);
+            group.change_quietly(wakers, |group| (group.as_mut().open = false, 1));
         }
-        wakers
     }
 }

@@ -192,8 +192,7 @@ impl<L: Log> State<L> {
                 self.protocol.written();
                 // What has come since came after that.
                 writes.unwritten_since = began.or(Some(now));
-                let mut wakers = self.tickets.written();
-                self.after.wakers.append(&mut wakers);
+                self.tickets.written(&mut self.after.wakers);
                 Effects::default()
             }
             Err(failure) => self.protocol.not_written(changes, failure),

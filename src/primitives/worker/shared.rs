@@ -134,7 +134,8 @@ impl Handle {
     ///
     /// If the waker of a task that waits for this worker panics; the run has been asked for by then, and all others are woken.
     pub fn restart(&self) -> Result<u64, Interrupted> {
-        let (requested, wakers) = self.shared.state.change_quietly(|state| {
+        let mut wakers = Wakers::new();
+        let requested = self.shared.state.change_quietly(&mut wakers, |state| {
             if state.stopping {
                 return (Err(Interrupted { cause: Cause::Stop }), 0);
             }
@@ -173,7 +174,8 @@ impl Handle {
 
     fn clear_deadline(&self, deadline: Option<Instant>) -> Waited {
         self.shared.assert_other_thread("clear");
-        let ((generation, present), wakers) = self.shared.state.change_quietly(|state| {
+        let mut wakers = Wakers::new();
+        let (generation, present) = self.shared.state.change_quietly(&mut wakers, |state| {
             state.requested = false;
             let present = state.ask_to_end(Cause::Clear);
             if let Activity::BackingOff { .. } = state.activity {
@@ -201,7 +203,8 @@ impl Handle {
 
     /// As [`stop`](Self::stop), with the panic of a waker.
     pub(super) fn tell_to_stop(&self) -> (bool, FirstPanic) {
-        let ((first, present), wakers) = self.shared.state.change_quietly(|state| {
+        let mut wakers = Wakers::new();
+        let (first, present) = self.shared.state.change_quietly(&mut wakers, |state| {
             let first = !std::mem::replace(&mut state.stopping, true);
             ((first, state.ask_to_end(Cause::Stop)), 1)
         });
