@@ -1277,7 +1277,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[before(
             "protocol/push.rs",
             "Protocol::merged",
-            "self.note_merged(&merged, confirmed, at.now);",
+            "self.note_merged(merged, confirmed, at.now);",
             "self.note(|| crate::log::Changed::Committed { entries: Vec::new() });",
         )],
     },
@@ -1288,8 +1288,8 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::merged",
-            "self.note_merged(&merged, confirmed, at.now);",
-            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::Changed::Reset { pending: all }); } else { self.note_merged(&merged, confirmed, at.now); }",
+            "self.note_merged(merged, confirmed, at.now);",
+            "let all = self.all_of(&self.log).unwrap_or_default(); if merged.is_rebase() { self.note(|| crate::log::Changed::Reset { pending: Vec::new() }); self.note(|| crate::log::Changed::Reset { pending: all }); } else { self.note_merged(merged, confirmed, at.now); }",
         )],
     },
     KnownBug {

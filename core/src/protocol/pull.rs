@@ -148,18 +148,16 @@ impl<L: Log> Protocol<L> {
         }
         self.counters.pages += 1;
         let at = Moment { now, random };
-        let mut effects = match self.merge(page.entries, Direction::Pull, at) {
-            Ok(effects) => effects,
-            Err(mut refused) => {
-                self.pull_failed(Failure::Log { error: refused.error.clone() });
-                if !std::mem::replace(&mut self.course.refused, true) {
-                    self.course.pull = Pull::Idle;
-                }
-                // It need not give out any more.
-                refused.effects.interrupt_pull = true;
-                return Err(refused);
+        let mut effects = Effects::default();
+        if let Err(error) = self.merge(page.entries, Direction::Pull, at, &mut effects) {
+            self.pull_failed(Failure::Log { error: error.clone() });
+            if !std::mem::replace(&mut self.course.refused, true) {
+                self.course.pull = Pull::Idle;
             }
-        };
+            // It need not give out any more.
+            effects.interrupt_pull = true;
+            return Err(Refused { error, effects });
+        }
         if effects.merged.is_some() {
             self.course.refused = false;
             self.pull_forgets();

@@ -10,7 +10,7 @@ use super::messages::{Batch, PushError};
 use super::status::at;
 use super::{Direction, Doubt, Effects, Failure, Moment, Next, Protocol, Resend, Settings, Spent, Time};
 use crate::SharedError;
-use crate::log::{Log, Merged};
+use crate::log::Log;
 
 /// So many pushes in a row may be overtaken before the next is delayed.
 const OVERTAKEN_AT_ONCE: u32 = 4;
@@ -301,7 +301,7 @@ impl<L: Log> Protocol<L> {
         random: u64,
         now: Time,
     ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
-        let Some(mut call) = self.lands(&batch) else { return Ok(spent(batch, outcome)) };
+        let Some(call) = self.lands(&batch) else { return Ok(spent(batch, outcome)) };
         let at = Moment { now, random };
         let (outcome, asked) = match outcome.map_err(PushError::into_parts) {
             Ok(()) => (Ok(()), None),
@@ -310,12 +310,15 @@ impl<L: Log> Protocol<L> {
         if let Some(asked) = asked {
             self.not_before.push = now.saturating_add(asked);
         }
-        let failed = call.failed.take();
-        let effects = self.answered(&call, batch, outcome, at);
-        if let Some(error) = failed {
+        let mut effects = Effects::default();
+        let answered = self.answered(&call, batch, outcome, at, &mut effects);
+        if let Some(error) = call.failed {
             self.course.push = Push::Failed { error };
         }
-        effects
+        match answered {
+            Ok(()) => Ok(effects),
+            Err(error) => Err(Refused { error, effects }),
+        }
     }
 
     /// The push in flight, if this is its batch, is in flight no longer.
@@ -323,22 +326,31 @@ impl<L: Log> Protocol<L> {
         if !self.is_sending(batch) {
             return None;
         }
-        let landed = std::mem::replace(&mut self.course.push, Push::Idle);
-        let Push::Sending { ticket, count, unconfirmed, base, epoch, fate, failed } = landed else { return None };
+        let Push::Sending { ticket, count, unconfirmed, base, epoch, fate, ref mut failed } = self.course.push else {
+            return None;
+        };
+        let failed = failed.take();
+        self.course.push = Push::Idle;
         Some(Landed { ticket, count, unconfirmed, base, epoch, fate, failed })
     }
 
+    /// # Errors
+    ///
+    /// The log's.
+    // What follows is written where the caller has it: handed on as results, it would be copied by each of these functions
+    // right after it was written, for which the processor has to wait.
     fn answered(
         &mut self,
         call: &Landed<L::Position>,
         batch: Batch<L>,
         outcome: Result<(), PushError<L::Position>>,
         at: Moment,
-    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
+        effects: &mut Effects<L::Entry>,
+    ) -> Result<(), SharedError> {
         if call.fate == Fate::Open && outcome.is_ok() {
-            return self.accepted(call, batch, at);
+            return self.accepted(call, batch, at, effects);
         }
-        let mut effects = if call.ticket <= self.former.push {
+        *effects = if call.ticket <= self.former.push {
             self.former_lands()
         } else if let Err(PushError::Fatal { kind, error }) = &outcome {
             if !self.is_late(call) {
@@ -351,7 +363,7 @@ impl<L: Log> Protocol<L> {
             self.decided(call, outcome.is_ok(), at)
         };
         effects.spent = spent(batch, outcome).spent;
-        Ok(effects)
+        Ok(())
     }
 
     /// Whether this push was begun before the owner's last restart: that its events cannot be taken says nothing, for it does
@@ -475,7 +487,8 @@ impl<L: Log> Protocol<L> {
         call: &Landed<L::Position>,
         batch: Batch<L>,
         at: Moment,
-    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
+        effects: &mut Effects<L::Entry>,
+    ) -> Result<(), SharedError> {
         self.counters.accepted += 1;
         self.push_succeeded();
         // What a push before this one may have been taken with.
@@ -483,23 +496,20 @@ impl<L: Log> Protocol<L> {
         // Until the log has it.
         self.doubt(self.log.upstream_head(), call.unconfirmed);
         let merged = if self.epoch == call.epoch {
-            self.confirm(batch.entries, at)
+            self.confirm(batch.entries, at, effects)
         } else {
-            self.merge(batch.entries, Direction::Push, at)
+            self.merge(batch.entries, Direction::Push, at, effects)
         };
-        match merged {
-            Ok(effects) => {
+        match &merged {
+            Ok(()) => {
                 if !matches!(self.course.push, Push::Failed { .. }) {
                     let left = |doubt: Doubt<_>| Doubt { unconfirmed: doubt.unconfirmed - call.unconfirmed, ..doubt };
                     self.course.doubt = more.map(left);
                 }
-                Ok(effects)
             }
-            Err(refused) => {
-                self.course.push = Push::Failed { error: Failure::Log { error: refused.error.clone() } };
-                Err(refused)
-            }
+            Err(error) => self.course.push = Push::Failed { error: Failure::Log { error: error.clone() } },
         }
+        merged
     }
 
     fn behind(&mut self, call: &Landed<L::Position>, target: Option<L::Position>, at: Moment) -> Effects<L::Entry> {
@@ -578,69 +588,78 @@ impl<L: Log> Protocol<L> {
     }
 
     /// Applies entries that upstream has ordered, those that are not applied yet.
+    ///
+    /// # Errors
+    ///
+    /// The log's.
     pub(super) fn merge(
         &mut self,
         mut entries: Vec<L::Entry>,
         from: Direction,
         at: Moment,
-    ) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
+        effects: &mut Effects<L::Entry>,
+    ) -> Result<(), SharedError> {
         let head = self.log.upstream_head();
         let known = entries.iter().take_while(|entry| L::position(entry) <= head).count();
         self.passed.more(entries.drain(..known));
         let Some(last) = entries.last().map(L::position) else {
-            return Ok(Effects { spent: std::mem::take(&mut self.passed), ..Effects::default() });
+            effects.spent = std::mem::take(&mut self.passed);
+            return Ok(());
         };
         let before = self.log.pending();
         let merged = self.log.merge(entries);
-        let spent = std::mem::take(&mut self.passed);
-        match merged {
-            Ok(merged) => {
-                let mut effects = self.merged(merged, before, last, from, at);
-                effects.spent.append(spent);
-                Ok(effects)
-            }
-            Err(error) => Err(Refused { error: error.into(), effects: Effects { spent, ..Effects::default() } }),
-        }
+        effects.spent = std::mem::take(&mut self.passed);
+        effects.merged = Some(merged.map_err(SharedError::from)?);
+        self.merged(before, last, from, at, effects);
+        Ok(())
     }
 
     /// Applies the log's own batch.
-    fn confirm(&mut self, batch: Vec<L::Entry>, at: Moment) -> Result<Effects<L::Entry>, Refused<L::Entry>> {
-        let Some(last) = batch.last().map(L::position) else { return Ok(Effects::default()) };
+    ///
+    /// # Errors
+    ///
+    /// The log's.
+    fn confirm(
+        &mut self,
+        batch: Vec<L::Entry>,
+        at: Moment,
+        effects: &mut Effects<L::Entry>,
+    ) -> Result<(), SharedError> {
+        let Some(last) = batch.last().map(L::position) else { return Ok(()) };
         let before = self.log.pending();
-        match self.log.confirm(batch) {
-            Ok(merged) => Ok(self.merged(merged, before, last, Direction::Push, at)),
-            Err(error) => Err(Refused { error: error.into(), effects: Effects::default() }),
-        }
+        effects.merged = Some(self.log.confirm(batch).map_err(SharedError::from)?);
+        self.merged(before, last, Direction::Push, at, effects);
+        Ok(())
     }
 
-    /// The log had so many events pending, and says what has become of them in a merge up to `last`.
+    /// The log had so many events pending, and the effects say what has become of them in a merge up to `last`: what follows
+    /// from that is added there.
     fn merged(
         &mut self,
-        merged: Merged<L::Entry>,
         before: usize,
         last: L::Position,
         from: Direction,
         at: Moment,
-    ) -> Effects<L::Entry> {
+        effects: &mut Effects<L::Entry>,
+    ) {
+        let Effects { merged: Some(merged), interrupt_push, interrupt_pull, spent } = effects else { return };
         let confirmed = merged.confirmed().iter().filter(|entry| !self.log.is_local_only(entry)).count();
         if self.log.upstream_head() >= last {
             self.shows(confirmed);
         }
-        let interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
-        let (mut interrupt_pull, mut spent) = (false, Spent::default());
-        self.settles(confirmed, merged.dropped(), &mut spent);
-        self.note_merged(&merged, confirmed, at.now);
-        if let Err(failure) = contract::merged(&self.log, &merged, before, confirmed, last) {
+        *interrupt_push = self.advanced(merged.is_rebase(), confirmed, at);
+        self.settles(confirmed, merged.dropped(), spent);
+        self.note_merged(merged, confirmed, at.now);
+        if let Err(failure) = contract::merged(&self.log, merged, before, confirmed, last) {
             spent.error(self.unblock());
             match from {
                 Direction::Push => self.push_unsent(failure),
                 Direction::Pull => {
                     self.pull_failed(failure);
-                    interrupt_pull = true;
+                    *interrupt_pull = true;
                 }
             }
         }
-        Effects { merged: Some(merged), interrupt_push, interrupt_pull, spent }
     }
 
     /// Upstream's head has moved, and so many events are confirmed of a push without an answer, if there is one.
