@@ -585,7 +585,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             "replicator/work.rs",
             "push",
             "next = pusher.next(Input::PushEnded",
-            "if matches!(outcome, Ok(Err(PushError::Fatal { .. }))) { return Ok(()); }",
+            "if outcome.as_ref().is_err_and(|failed| matches!(failed.outcome, Ok(PushError::Fatal { .. }))) { return Ok(()); }",
         )],
     },
     KnownBug {

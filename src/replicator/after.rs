@@ -68,6 +68,14 @@ impl AfterUnlock {
         }
     }
 
+    /// As [`discard_events`](Self::discard_events), of what the caller is about to drop: if that runs no user code it stays
+    /// there.
+    pub(super) fn take_events<E>(&mut self, holder: &mut Option<impl Send + 'static>) {
+        if needs_drop::<E>() {
+            self.discard_events::<E>(holder.take());
+        }
+    }
+
     /// Has a log dropped that is not taken.
     pub(super) fn discard_log(&mut self, log: impl Send + 'static) {
         self.others().events.push(Box::new(log));

@@ -271,6 +271,11 @@ impl<L: Log> Core<L> {
         let early = matches!(self.clock, Clock::Timer(_)).then(|| clock(self));
         let now = || early.unwrap_or_else(|| clock(self));
         let mut state = self.state.lock();
+        let step = |state: &mut State<L>| {
+            let (result, mut effects) = step(state);
+            state.carry_out(&mut effects)?;
+            Ok(result)
+        };
         let (result, topics) = state.transition(input, step, |_, _| (), now);
         let after = state.leaves(topics);
         drop(state);
@@ -365,12 +370,12 @@ impl<L: Log> State<L> {
         })
     }
 
-    /// A step, what follows from it, and who is to be woken. If the log panics, `fail` is told what it said. The clock is read
-    /// if another party owes the next move then.
+    /// A step, which [carries out](Self::carry_out) what follows from it, and who is to be woken. If the log panics, `fail` is
+    /// told what it said. The clock is read if another party owes the next move then.
     pub(super) fn transition<T>(
         &mut self,
         input: Input,
-        step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
+        step: impl FnOnce(&mut Self) -> Result<T, String>,
         fail: impl FnOnce(&mut Self, &str),
         now: impl Fn() -> Time,
     ) -> (Result<T, String>, Topics) {
@@ -378,18 +383,18 @@ impl<L: Log> State<L> {
         (result, topics | self.publish(now))
     }
 
-    /// The first half of a [transition](Self::transition): a step, and what follows from it. It is to be published before the
-    /// lock is given up. Who is to be woken whatever that says.
+    /// The first half of a [transition](Self::transition): it is to be published before the lock is given up. Who is to be woken
+    /// whatever that says.
     #[allow(unused_variables, reason = "a normal build tells nothing")]
     pub(super) fn step<T>(
         &mut self,
         input: Input,
-        step: impl FnOnce(&mut Self) -> (T, Effects<L::Entry>),
+        step: impl FnOnce(&mut Self) -> Result<T, String>,
         fail: impl FnOnce(&mut Self, &str),
     ) -> (Result<T, String>, Topics) {
         probe!(self => Given(input));
-        let result = self.catch_panic(step).and_then(|(result, effects)| {
-            self.carry_out(effects)?;
+        let result = self.catch_panic(step).and_then(|result| {
+            let result = result?;
             self.attend()?;
             Ok(result)
         });
@@ -419,25 +424,24 @@ impl<L: Log> State<L> {
         }
     }
 
+    /// Does what follows from an input. What it would drop that is the user's it takes out of there.
+    ///
     /// # Errors
     ///
     /// If the log panicked. What it has merged has been merged.
     #[inline]
-    pub(super) fn carry_out(&mut self, effects: Effects<L::Entry>) -> Result<(), String> {
-        let Effects { merged, interrupt_push, interrupt_pull, spent, .. } = effects;
-        if !spent.is_empty() {
-            self.discard_spent(spent);
+    pub(super) fn carry_out(&mut self, effects: &mut Effects<L::Entry>) -> Result<(), String> {
+        if !effects.spent.is_empty() {
+            self.discard_spent(take(&mut effects.spent));
         }
-        for (direction, interrupted) in [(Direction::Push, interrupt_push), (Direction::Pull, interrupt_pull)] {
+        let interrupts = [(Direction::Push, effects.interrupt_push), (Direction::Pull, effects.interrupt_pull)];
+        for (direction, interrupted) in interrupts {
             if interrupted {
                 self.interrupt(direction, if self.protocol.is_stopped() { Cause::Stop } else { Cause::Restart });
             }
         }
         let gives_up = self.gives_up.take();
-        match merged {
-            Some(merged) => self.has_merged(merged, gives_up),
-            None => Ok(()),
-        }
+        if effects.merged.is_some() { self.has_merged(&mut effects.merged, gives_up) } else { Ok(()) }
     }
 
     fn discard_spent(&mut self, spent: Spent<L::Entry>) {
@@ -457,19 +461,24 @@ impl<L: Log> State<L> {
     /// As above.
     // Out of the way of the steps that merge nothing.
     #[inline(never)]
-    fn has_merged(&mut self, merged: Merged<L::Entry>, gives_up: Option<Box<GivesUp<L::Entry>>>) -> Result<(), String> {
+    fn has_merged(
+        &mut self,
+        merges: &mut Option<Merged<L::Entry>>,
+        gives_up: Option<Box<GivesUp<L::Entry>>>,
+    ) -> Result<(), String> {
+        let Some(merged) = merges else { return Ok(()) };
         let GivesUp { reason, given_up } = gives_up.map(|gives_up| *gives_up).unwrap_or_default();
         let settled = self.catch_panic(|state| {
-            state.keep_for_sessions(&merged);
+            state.keep_for_sessions(merged);
             probe!(state => Merged {
                 rebase: merged.is_rebase(),
                 new_and_moved: merged.new_and_moved(),
                 confirmed: merged.confirmed().len(),
                 dropped: merged.dropped().len(),
             });
-            state.tickets.merged(state.protocol.log(), &merged, reason.as_ref(), &mut state.after.wakers);
+            state.tickets.merged(state.protocol.log(), merged, reason.as_ref(), &mut state.after.wakers);
         });
-        self.inform(merged, given_up);
+        self.inform(merges, given_up);
         settled?;
         if let Some(Failure::Contract { .. }) = self.protocol.failure() {
             self.realign();
@@ -478,10 +487,15 @@ impl<L: Log> State<L> {
     }
 
     /// Sends an update to all receivers.
-    fn inform(&mut self, merged: Merged<L::Entry>, given_up: Vec<L::Entry>) {
+    fn inform(&mut self, merged: &mut Option<Merged<L::Entry>>, given_up: Vec<L::Entry>) {
         if self.subscribers.is_empty() {
-            return self.after.discard_events::<L::Entry>((merged, given_up));
+            self.after.take_events::<L::Entry>(merged);
+            if !given_up.is_empty() {
+                self.after.discard_events::<L::Entry>(given_up);
+            }
+            return;
         }
+        let Some(merged) = merged.take() else { return };
         match self.catch_panic(|state| (state.protocol.log().head(), state.protocol.log().upstream_head())) {
             Ok((head, upstream_head)) => {
                 self.subscribers.tell(Update { merged, given_up, head, upstream_head }, &mut self.after);
@@ -763,7 +777,10 @@ mod tests {
 
     /// Who is woken by this step.
     fn wakes(core: &Core<MemoryLog<u8>>, step: Step) -> Topics {
-        let step = |state: &mut Stands| (step(state), Effects::default());
+        let step = |state: &mut Stands| {
+            step(state);
+            Ok(())
+        };
         core.state.look(|state| state.transition(Input::Commit, step, |_, _| (), || Time::ZERO)).1
     }
 

@@ -137,15 +137,15 @@ impl<L: Log> State<L> {
 
     /// What the owner has chosen is to be done about an event that upstream has refused, if one stands there after a push
     /// that has brought no merge.
-    pub(super) fn decides_by_itself(&mut self, mut effects: Effects<L::Entry>) -> Effects<L::Entry> {
+    pub(super) fn decides_by_itself(&mut self, effects: &mut Effects<L::Entry>) {
         let what = match self.on_rejected {
-            OnRejected::Block => return effects,
+            OnRejected::Block => return,
             OnRejected::GiveUpEvent => GiveUp::Rejected,
             // It would take others along.
             OnRejected::GiveUpCommit
                 if self.protocol.rejected().is_some_and(|(index, _)| !self.tickets.knows_commit_of(index)) =>
             {
-                return effects;
+                return;
             }
             OnRejected::GiveUpCommit => GiveUp::CommitOfRejected,
         };
@@ -155,7 +155,6 @@ impl<L: Log> State<L> {
             self.gives_up.get_or_insert_default().given_up = given_up.unwrap_or_default();
             effects.follow(decided);
         }
-        effects
     }
 
     /// Which pending events are meant.

@@ -302,12 +302,12 @@ async fn send<L: Log, U: AsyncUpstream<L>, T: Timer>(
         let outcome = call(|| upstream.push(&batch), &interrupt, late(core, Direction::Push, timer)).await;
         std::mem::forget(sending);
         let outcome = outcome.map(|ended| ended.unwrap_or_else(|cut| Err(cut.of_push())));
-        let (outcome, error) = called("AsyncUpstream::push", outcome);
+        let outcome = called("AsyncUpstream::push", outcome);
         // Not moved into the report, which is handed on from function to function.
-        let mut ended = Some((batch, outcome, error));
+        let mut batch = Some(batch);
         let report = |state: &mut State<L>, now| {
-            let (batch, outcome, error) = ended.take().expect("it is reported once");
-            push_ended(state, batch, replaced, outcome, error, now)
+            let batch = batch.take().expect("it is reported once");
+            push_ended(state, batch, replaced, outcome, now)
         };
         let (pusher, passes) = (Party::<L, Pushes>::new(core), turn.is_over());
         let mut interrupt = Some(interrupt);
@@ -341,8 +341,8 @@ impl<L: Log> Drop for Sending<'_, L> {
         // A clone of an entry is the user's, and may panic.
         let Ok(batch) = catch_panic(|| self.batch.clone()).map_err(panic_message) else { return };
         let outcome = PushError::Uncertain { error: DROPPED.into() };
-        let (outcome, error) = called("", Ok(Err(outcome)));
-        let report = |state: &mut State<L>, now| push_ended(state, batch, self.replaced, outcome, error, now);
+        let outcome = called("", Ok(Err(outcome)));
+        let report = |state: &mut State<L>, now| push_ended(state, batch, self.replaced, outcome, now);
         Party::<L, Pushes>::new(self.core).report_at(self.core.now_or_last(), Input::PushEnded, report);
     }
 }
@@ -388,8 +388,8 @@ fn pull<L: Log, U: AsyncUpstream<L>, T: Timer>(ends: Ends<L>, means: Arc<Means<U
             };
             let outcome = pull.and_then(|pull| catch_panic(|| drop(pull))).and(outcome);
             pulling.ticket = None;
-            let (outcome, error) = called("AsyncUpstream::pull", outcome);
-            let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
+            let outcome = called("AsyncUpstream::pull", outcome);
+            let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, now);
             Party::<L, Pulls>::new(core).report(Input::PullEnded(ticket), report);
             drop(catch_panic(|| drop(interrupt)));
             if turn.is_over() {
@@ -411,8 +411,8 @@ impl<L: Log> Drop for Pulling<'_, L> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.filter(|_| !is_unwinding()) else { return };
         let outcome = PullError::Unavailable { retry_after: None, error: DROPPED.into() };
-        let (outcome, error) = called("", Ok(Err(outcome)));
-        let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, error, now);
+        let outcome = called("", Ok(Err(outcome)));
+        let report = |state: &mut State<L>, now| pull_ended(state, ticket, outcome, now);
         Party::<L, Pulls>::new(self.core).report_at(self.core.now_or_last(), Input::PullEnded(ticket), report);
     }
 }
@@ -467,9 +467,15 @@ trait Looks<L: Log> {
     /// What it waits for.
     const TOPIC: usize;
 
-    /// Looks, once its time has come if it `ticks`. If there is nothing to do it leaves the waker in the queue. What has begun,
-    /// or for what it waits; and since when.
-    fn look(core: &Core<L>, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time);
+    /// Looks, once its time has come if it `ticks`. If there is nothing to do it leaves the waker in the queue. Whether a
+    /// `call` has begun, or for what it waits; and since when.
+    fn look(
+        core: &Core<L>,
+        ticks: bool,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        call: &mut Option<Self::Call>,
+    ) -> (Next<()>, Time);
 }
 
 /// A direction.
@@ -480,8 +486,14 @@ impl<L: Log, D: Does<L>> Looks<L> for Calls<D> {
 
     const TOPIC: usize = topic_of(D::DIRECTION);
 
-    fn look(core: &Core<L>, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time) {
-        Party::<L, D>::new(core).poll(ticks, place, waker)
+    fn look(
+        core: &Core<L>,
+        ticks: bool,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        call: &mut Option<Self::Call>,
+    ) -> (Next<()>, Time) {
+        Party::<L, D>::new(core).poll(ticks, place, waker, call)
     }
 }
 
@@ -493,8 +505,15 @@ impl<L: Log> Looks<L> for Writes {
 
     const TOPIC: usize = topic::WRITER;
 
-    fn look(core: &Core<L>, _: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<Self::Call>, Time) {
-        writer::poll(core, place, waker)
+    fn look(
+        core: &Core<L>,
+        _: bool,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        call: &mut Option<Self::Call>,
+    ) -> (Next<()>, Time) {
+        let (next, now) = writer::poll(core, place, waker);
+        (next.map(|write| *call = Some(write)), now)
     }
 }
 
@@ -522,10 +541,10 @@ impl<L: Log, D: Looks<L>, T: Timer> Future for NextCall<'_, L, D, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { core, timer, turn, place, sleep, .. } = &mut *self;
-        let mut ticks = false;
+        let (mut ticks, mut call) = (false, None);
         loop {
-            let (until, now) = match D::look(core, ticks, place, context.waker()) {
-                (Next::Do(call), _) => return Poll::Ready(Some(call)),
+            let (until, now) = match D::look(core, ticks, place, context.waker(), &mut call) {
+                (Next::Do(()), _) => return Poll::Ready(call),
                 (Next::Stop, _) => return Poll::Ready(None),
                 (Next::Wait { until }, now) => (until.filter(|time| *time != Time::MAX), now),
             };

@@ -139,10 +139,10 @@ impl<L: Log> State<L> {
         let decided = self.catch_panic(|state| state.decided(&guest));
         let Some(sessions) = &mut self.sessions else { return Ok(()) };
         match decided {
-            Ok(Some((answer, effects))) => {
+            Ok(Some((answer, mut effects))) => {
                 sessions.answered += 1;
                 *guest.answer.lock() = Some(answer);
-                self.carry_out(effects)
+                self.carry_out(&mut effects)
             }
             undecided => {
                 sessions.guest = Some(guest);

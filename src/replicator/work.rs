@@ -109,7 +109,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
     fn next(
         &self,
         input: Input,
-        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+        report: impl FnOnce(&mut State<L>, Time) -> Result<(), String>,
     ) -> Option<(D::Call, Begun)> {
         let core = self.core;
         let mut now = core.now();
@@ -123,9 +123,9 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
                 self.finish(take(&mut after));
                 state = core.state.lock();
             }
-            let mut passed = false;
+            let (mut passed, mut call) = (false, None);
             let next = loop {
-                let (next, topics) = state.look(|state| self.look(state, now));
+                let (next, topics) = state.look(|state| self.look(state, &mut call, now));
                 if let Some(more) = state.looked(topics) {
                     after.get_or_insert_default().append(more);
                 }
@@ -150,7 +150,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
                 self.show(core.close(|_| ()).1.message());
             }
             match next {
-                Next::Do(call) => return Some(call),
+                Next::Do(()) => return call,
                 Next::Stop => return None,
                 Next::Wait { .. } => {}
             }
@@ -161,15 +161,21 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
     }
 
     /// Looks, for a task, once its time has come if it `ticks`. If there is nothing to do it leaves the waker in the queue, in
-    /// the same critical section. What has begun, or for what it waits; and since when.
-    pub(super) fn poll(&self, ticks: bool, place: &mut Option<Place>, waker: &Waker) -> (Next<(D::Call, Begun)>, Time) {
+    /// the same critical section. Whether a `call` has begun, or for what it waits; and since when.
+    pub(super) fn poll(
+        &self,
+        ticks: bool,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        call: &mut Option<(D::Call, Begun)>,
+    ) -> (Next<()>, Time) {
         let core = self.core;
         let now = core.now();
         // No waker is cloned or dropped under the lock: it is user code.
         let mut waker = Some(waker.clone());
         let mut state = core.state.lock();
         let ticked = ticks.then(|| self.transition(&mut state, Input::Clock, |state, now| self.tick(state, now), now));
-        let (next, topics) = state.look(|state| self.look(state, now));
+        let (next, topics) = state.look(|state| self.look(state, call, now));
         let after = match ticked {
             Some(ticked) => state.leaves(ticked | topics),
             None => state.looked(topics),
@@ -186,21 +192,31 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         (next, now)
     }
 
-    /// Begins what is to be done, or notes what is to be waited for; and who is to be woken for that.
-    fn look(&self, state: &mut State<L>, now: Time) -> (Next<(D::Call, Begun)>, Topics) {
-        let next = self.begin(state, &mut None, now);
-        let topics = state.record_wait(D::DIRECTION, told(&next), matches!(next, Next::Do(_)), now);
+    /// Begins the `call` that is to be made, or notes what is to be waited for; and who is to be woken for that.
+    fn look(&self, state: &mut State<L>, call: &mut Option<(D::Call, Begun)>, now: Time) -> (Next<()>, Topics) {
+        let next = self.begin(state, &mut None, call, now);
+        let topics = state.record_wait(D::DIRECTION, told(next), matches!(next, Next::Do(())), now);
         (next, topics)
     }
 
-    /// Begins what is to be done; with the interrupt of the call before, if that is as good as new.
+    /// Begins the `call` that is to be made; with the interrupt of the one before, if that is as good as new.
     #[inline]
-    fn begin(&self, state: &mut State<L>, former: &mut Option<Interrupt>, now: Time) -> Next<(D::Call, Begun)> {
-        let next = state.catch_panic(|state| D::begins(state, now)).unwrap_or_else(|message| {
+    fn begin(
+        &self,
+        state: &mut State<L>,
+        former: &mut Option<Interrupt>,
+        call: &mut Option<(D::Call, Begun)>,
+        now: Time,
+    ) -> Next<()> {
+        let begun = state.catch_panic(|state| {
+            D::begins(state, now).map(|what| {
+                *call = Some((what, state.begins(D::DIRECTION, former, self.core.deadline(D::DIRECTION), now)));
+            })
+        });
+        begun.unwrap_or_else(|message| {
             self.fail(state, &message, now);
             Next::Wait { until: None }
-        });
-        next.map(|what| (what, state.begins(D::DIRECTION, former, self.core.deadline(D::DIRECTION), now)))
+        })
     }
 
     /// Reports, and looks in the same critical section whether there is more to do at once: what no other party sees in
@@ -209,25 +225,27 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         &self,
         input: Input,
         interrupt: &mut Option<Interrupt>,
-        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+        report: impl FnOnce(&mut State<L>, Time) -> Result<(), String>,
     ) -> Option<(D::Call, Begun)> {
         let now = self.core.now();
+        let mut call = None;
         let mut state = self.core.state.lock();
-        let (_reported, settled) = state.step(input, |state| ((), report(state, now)), self.failing(now));
-        let next = state.look(|state| self.begin(state, interrupt, now));
-        let topics = settled | state.publish_look(D::DIRECTION, told(&next), now);
+        let (_reported, settled) = state.step(input, |state| report(state, now), self.failing(now));
+        // If none begins it is not told for what it waits, for it does not wait yet.
+        let next = state.look(|state| self.begin(state, interrupt, &mut call, now));
+        let topics = settled | state.publish_look(D::DIRECTION, told(next), now);
         let after = state.leaves(topics);
         drop(state);
         self.finish(after);
-        match next {
-            Next::Do(call) => Some(call),
-            // It is not told, for it does not wait yet.
-            Next::Wait { .. } | Next::Stop => None,
-        }
+        call
     }
 
     /// Reports without asking. Who was woken.
-    pub(super) fn report(&self, input: Input, report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>) -> Topics {
+    pub(super) fn report(
+        &self,
+        input: Input,
+        report: impl FnOnce(&mut State<L>, Time) -> Result<(), String>,
+    ) -> Topics {
         self.report_at(self.core.now(), input, report)
     }
 
@@ -236,7 +254,7 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         &self,
         now: Time,
         input: Input,
-        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+        report: impl FnOnce(&mut State<L>, Time) -> Result<(), String>,
     ) -> Topics {
         let mut state = self.core.state.lock();
         let topics = self.transition(&mut state, input, report, now);
@@ -267,8 +285,9 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
     }
 
     /// A time has come that it was told to wait for.
-    fn tick(&self, state: &mut State<L>, now: Time) -> Effects<L::Entry> {
-        D::tick(&mut state.protocol, now)
+    fn tick(&self, state: &mut State<L>, now: Time) -> Result<(), String> {
+        let mut effects = D::tick(&mut state.protocol, now);
+        state.carry_out(&mut effects)
     }
 
     /// A report under the lock. A panic of the log's is this party's failure.
@@ -276,11 +295,10 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
         &self,
         state: &mut State<L>,
         input: Input,
-        report: impl FnOnce(&mut State<L>, Time) -> Effects<L::Entry>,
+        report: impl FnOnce(&mut State<L>, Time) -> Result<(), String>,
         now: Time,
     ) -> Topics {
-        let step = |state: &mut State<L>| ((), report(state, now));
-        let (_reported, topics) = state.transition(input, step, self.failing(now), || now);
+        let (_reported, topics) = state.transition(input, |state| report(state, now), self.failing(now), || now);
         topics
     }
 
@@ -302,12 +320,8 @@ impl<L: Log, D: Does<L>> Party<'_, L, D> {
 }
 
 /// What a party is told that has looked. Having begun something, it waits for nothing: it looks again.
-fn told<T>(next: &Next<T>) -> Next<()> {
-    match *next {
-        Next::Do(_) => Next::Wait { until: None },
-        Next::Wait { until } => Next::Wait { until },
-        Next::Stop => Next::Stop,
-    }
+fn told(next: Next<()>) -> Next<()> {
+    if let Next::Do(()) = next { Next::Wait { until: None } } else { next }
 }
 
 impl<L: Log> State<L> {
@@ -347,27 +361,33 @@ impl<L: Log> State<L> {
     }
 }
 
-pub(super) fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Effects<L::Entry> {
-    Effects::default()
+pub(super) fn nothing<L: Log>(_: &mut State<L>, _: Time) -> Result<(), String> {
+    Ok(())
 }
 
-/// What came of a call, or what a panic in it said; and the error for those who look.
+/// A call that has not simply ended well.
+pub(super) struct Unsuccessful<T> {
+    /// What came of it, or what a panic in it said.
+    pub outcome: Result<T, String>,
+    /// The error for those who look.
+    error: SharedError,
+}
+
+/// What came of a call. Few fail, so that is in a box.
 #[inline]
 pub(super) fn called<T: Clone + std::error::Error + Send + Sync + 'static>(
     what: &str,
     outcome: Result<Result<(), T>, Payload>,
-) -> (Result<Result<(), T>, String>, Option<SharedError>) {
-    match outcome {
-        Ok(outcome) => {
-            let error = outcome.as_ref().err().cloned().map(SharedError::from);
-            (Ok(outcome), error)
-        }
+) -> Result<(), Box<Unsuccessful<T>>> {
+    let (outcome, error) = match outcome {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => (Ok(error.clone()), error.into()),
         Err(payload) => {
             let message = format!("{what}: {}", panic_message(payload));
-            let error = Failure::Panicked { message: message.clone() }.into();
-            (Err(message), Some(error))
+            (Err(message.clone()), Failure::Panicked { message }.into())
         }
-    }
+    };
+    Err(Box::new(Unsuccessful { outcome, error }))
 }
 
 /// The pusher.
@@ -375,8 +395,8 @@ pub(super) fn push<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
     let pusher = Party::<L, Pushes>::new(core);
     let mut next = pusher.next(Input::Pusher, nothing);
     while let Some((batch, Begun { interrupt, replaced })) = next {
-        let (outcome, error) = called("Upstream::push", catch_panic(|| upstream.push(&batch, &interrupt)));
-        next = pusher.next(Input::PushEnded, |state, now| push_ended(state, batch, replaced, outcome, error, now));
+        let outcome = called("Upstream::push", catch_panic(|| upstream.push(&batch, &interrupt)));
+        next = pusher.next(Input::PushEnded, |state, now| push_ended(state, batch, replaced, outcome, now));
         let _caught = catch_panic(|| drop(interrupt));
     }
     Ok(())
@@ -387,37 +407,43 @@ pub(super) fn push_ended<L: Log>(
     state: &mut State<L>,
     batch: Batch<L>,
     replaced: u64,
-    outcome: Result<Result<(), PushError<L::Position>>, String>,
-    error: Option<SharedError>,
+    outcome: Result<(), Box<Unsuccessful<PushError<L::Position>>>>,
     now: Time,
-) -> Effects<L::Entry> {
+) -> Result<(), String> {
     probe!(state => PushEnded {
         push: batch.ticket(),
         events: batch.entries.len(),
-        error: error.clone().map(|error| Box::new(error) as _),
+        error: outcome.as_ref().err().map(|unsuccessful| Box::new(unsuccessful.error.clone()) as _),
     });
     state.calls[Direction::Push as usize] = None;
-    let present = state.replaced == replaced;
-    if let Some(error) = error {
-        state.call_failed(Direction::Push, error, present, now);
-    }
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(message) => return state.protocol.push_panicked(batch, Failure::Panicked { message }),
+    let (present, taken) = (state.replaced == replaced, outcome.is_ok());
+    let mut ended = match outcome {
+        // What has been taken is followed by no delay, and leaves nothing to chance.
+        Ok(()) => state.protocol.push_ended(batch, Ok(()), 0, now),
+        Err(unsuccessful) => {
+            let Unsuccessful { outcome, error } = *unsuccessful;
+            state.call_failed(Direction::Push, error, present, now);
+            match outcome {
+                Ok(error) => state.protocol.push_ended(batch, Err(error), random(), now),
+                Err(message) => {
+                    let mut effects = state.protocol.push_panicked(batch, Failure::Panicked { message });
+                    return state.carry_out(&mut effects);
+                }
+            }
+        }
     };
-    let taken = outcome.is_ok();
-    // What has been taken is followed by no delay, and leaves nothing to chance.
-    let random = if taken { 0 } else { random() };
-    match state.protocol.push_ended(batch, outcome, random, now) {
+    // Where it stands: each move would be a copy of what has just been written, for which the processor has to wait.
+    match &mut ended {
         Ok(effects) => {
             if taken && present {
                 state.went_well(Direction::Push);
             }
-            state.decides_by_itself(effects)
+            state.decides_by_itself(effects);
+            state.carry_out(effects)
         }
         Err(refused) => {
-            state.went_wrong(Direction::Push, refused.error, now);
-            refused.effects
+            state.went_wrong(Direction::Push, refused.error.clone(), now);
+            state.carry_out(&mut refused.effects)
         }
     }
 }
@@ -446,8 +472,8 @@ pub(super) fn pull<L: Log, U: Upstream<L>>(core: &Core<L>, upstream: &U) -> Resu
             }
             interrupt.cause().map_or(Ok(()), |cause| Err(cut_short(cause)))
         });
-        let (outcome, error) = called("Upstream::pull", outcome);
-        next = puller.next(Input::PullEnded(ticket), |state, now| pull_ended(state, ticket, outcome, error, now));
+        let outcome = called("Upstream::pull", outcome);
+        next = puller.next(Input::PullEnded(ticket), |state, now| pull_ended(state, ticket, outcome, now));
         let _caught = catch_panic(|| drop(interrupt));
     }
     Ok(())
@@ -458,18 +484,18 @@ pub(super) fn page_pulled<L: Log>(
     ticket: u64,
     page: Page<L::Entry>,
     now: Time,
-) -> Effects<L::Entry> {
+) -> Result<(), String> {
     let present = state.protocol.is_pulling(ticket);
-    match state.protocol.page_pulled(ticket, page, random(), now) {
+    match &mut state.protocol.page_pulled(ticket, page, random(), now) {
         Ok(effects) => {
             if present {
                 state.went_well(Direction::Pull);
             }
-            effects
+            state.carry_out(effects)
         }
         Err(refused) => {
-            state.went_wrong(Direction::Pull, refused.error, now);
-            refused.effects
+            state.went_wrong(Direction::Pull, refused.error.clone(), now);
+            state.carry_out(&mut refused.effects)
         }
     }
 }
@@ -477,27 +503,33 @@ pub(super) fn page_pulled<L: Log>(
 pub(super) fn pull_ended<L: Log>(
     state: &mut State<L>,
     ticket: u64,
-    outcome: Result<Result<(), PullError>, String>,
-    error: Option<SharedError>,
+    outcome: Result<(), Box<Unsuccessful<PullError>>>,
     now: Time,
-) -> Effects<L::Entry> {
+) -> Result<(), String> {
     state.calls[Direction::Pull as usize] = None;
     let present = state.protocol.is_pulling(ticket);
-    if let Some(error) = error {
-        // It was asked to end: that it did is no news.
-        let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
-        let told = present && !(asked && matches!(outcome, Ok(Err(PullError::Unavailable { .. }))));
-        state.call_failed(Direction::Pull, error, told, now);
-    }
     let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(message) => {
-            state.protocol.pull_panicked(ticket, Failure::Panicked { message });
-            return Effects::default();
+        Ok(()) => {
+            if present {
+                state.went_well(Direction::Pull);
+            }
+            Ok(())
+        }
+        Err(unsuccessful) => {
+            let Unsuccessful { outcome, error } = *unsuccessful;
+            // It was asked to end: that it did is no news.
+            let asked = matches!(state.protocol.pull(), Pull::Pulling { ending: true, .. });
+            let told = present && !(asked && matches!(outcome, Ok(PullError::Unavailable { .. })));
+            state.call_failed(Direction::Pull, error, told, now);
+            match outcome {
+                Ok(error) => Err(error),
+                Err(message) => {
+                    state.protocol.pull_panicked(ticket, Failure::Panicked { message });
+                    return Ok(());
+                }
+            }
         }
     };
-    if present && outcome.is_ok() {
-        state.went_well(Direction::Pull);
-    }
-    state.protocol.pull_ended(ticket, outcome, random(), now)
+    let mut effects = state.protocol.pull_ended(ticket, outcome, random(), now);
+    state.carry_out(&mut effects)
 }

@@ -111,8 +111,10 @@ fn look<L: Log>(
     loop {
         let mut done = None;
         let step = |state: &mut State<L>| {
-            let effects = report.take().map(|written| state.written(written, &mut done, now)).unwrap_or_default();
-            (state.write_begins(now), effects)
+            let mut effects = report.take().map(|written| state.written(written, &mut done, now)).unwrap_or_default();
+            let next = state.write_begins(now);
+            state.carry_out(&mut effects)?;
+            Ok(next)
         };
         let mut state = core.state.lock();
         let (next, topics) = state.transition(Input::Written, step, |_, _| (), || now);
