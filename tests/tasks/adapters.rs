@@ -40,7 +40,11 @@ fn confirmed_by_threads(fault: Option<Fault>) {
     }
     let ticket = replicator.commit(vec![1]).unwrap();
     if fault == Some(Fault::Panic) {
-        replicator.status_when(|status| matches!(status.waiting_on, WaitingOn::Owner(_))).wait().unwrap();
+        // Both directions: a restart is for those that have failed by then.
+        let status = replicator.status_when(|status| {
+            matches!((&status.waiting_on, &status.pull_waiting_on), (WaitingOn::Owner(_), WaitingOn::Owner(_)))
+        });
+        status.wait().unwrap();
         replicator.restart();
     }
     assert_eq!(ticket.wait(), Settled::Confirmed(1), "{fault:?}");
