@@ -218,8 +218,9 @@ impl<L: Log> Drop for Ends<L> {
     }
 }
 
-/// How many calls or pages in a row may be over at once before other tasks get their turn.
-const MOST_AT_ONCE: u8 = 32;
+/// How many calls or pages in a row may be over at once before other tasks get their turn: as many as tokio lets a task take
+/// from its own channels and sockets. (A runtime of several threads hands the task to another one then, with all that it holds.)
+const MOST_AT_ONCE: u8 = 128;
 
 /// Counts them.
 struct Turn(u8);
