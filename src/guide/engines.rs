@@ -51,6 +51,11 @@
 //! | PostgreSQL, asynchronous standby | **takes events that are lost.** Clients that have them and reach the new server fail visibly, with *went back*, unless that has grown past them. One that has been at the new server does not go back to the old one: *unavailable* |
 //! | object stores | there is none to see: a read after a put shows it |
 //!
+//! **Who says that this was all?** A follower, a replica or a cache has no more to give long before the leader has. A page says
+//! [`More::None`](crate::upstream::More::None) of the log, and what was in doubt counts as not taken then: ask the leader for the last
+//! event as a pull begins, and say nothing of the kind before it is given out. (A consumer of NATS stands on any of the stream's
+//! servers, and the last batch reaches the others a moment after it is acknowledged.)
+//!
 //! **Has it gone back?** Compare its last event with the client's cursor as each pull begins, and with the base of a push that was
 //! refused: before it is [`WentBack`](crate::upstream::FatalKind::WentBack), and the owner decides. If the engine may answer
 //! like that for a moment, ask again before you believe it. No number tells of an engine that has gone back and grown again past

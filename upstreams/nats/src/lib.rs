@@ -74,9 +74,10 @@
 //!
 //! # What becomes of a pull
 //!
-//! Each begins with a look at the stream, and ends when a message is missing, the consumer is silent for 2.5 s or the connection
-//! ends: [`Unavailable`](latchwork::upstream::PullError::Unavailable), after which the next one begins with a look again. While
-//! there is nothing it gives out an empty page every half second, so that
+//! Each begins with a look at the stream, whose leader says which event is the last one: before that one is given out no page says
+//! that there is no more, since the consumer may stand on a server that lags. It ends when a message is missing, the consumer is
+//! silent for 2.5 s or the connection ends: [`Unavailable`](latchwork::upstream::PullError::Unavailable), after which the next
+//! one begins with a look again. While there is nothing it gives out an empty page every half second, so that
 //! [`pull_silence`](latchwork::replicator::Builder::pull_silence) may be set from one second on.
 //!
 //! | what it finds | outcome |
