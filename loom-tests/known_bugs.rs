@@ -507,7 +507,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
         edits: &[replace(
             "protocol/push.rs",
             "Protocol::push_begins",
-            "self.log.batch(most)",
+            "self.log.batch_in(most, room)",
             "self.log.batch(std::num::NonZeroUsize::MAX).into_iter().skip(self.course.rejected as usize)\
              .take(self.settings.batch.get()).collect::<Vec<_>>()",
         )],
@@ -947,7 +947,7 @@ pub const KNOWN_BUGS: &[KnownBug] = &[
             replace(
                 "protocol/push.rs",
                 "Protocol::push_begins",
-                "self.log.batch(most)",
+                "self.log.batch_in(most, room)",
                 "self.log.batch(NonZeroUsize::MAX).into_iter()\
                  .skip(usize::from(self.rejected().is_some_and(|(index, _)| index == 0))).take(most.get()).collect::<Vec<_>>()",
             ),

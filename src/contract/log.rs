@@ -135,6 +135,9 @@ impl<L: Log<Entry: PartialEq + Debug>> Logs<'_, L> {
         for most in (1..=7).filter_map(NonZeroUsize::new) {
             let first = &before.batch[..most.get().min(before.pending)];
             equal(&format!("a batch of {most} at most"), first, &*log.batch(most))?;
+            for room in [1, 8].map(Vec::with_capacity) {
+                equal(&format!("a batch of {most} at most, in a place with room"), first, &*log.batch_in(most, room))?;
+            }
         }
         before.is(&log, "after `batch`")
     }

@@ -17,7 +17,7 @@ use super::told::{only, topic, topic_of};
 use super::upstream::Upstream;
 use super::upstream::call::cut_short;
 use crate::SharedError;
-use crate::log::Log;
+use crate::log::{Log, Merged};
 use crate::platform::event::Input;
 use crate::platform::{Instant, catch_panic, probe, random, yield_now};
 use crate::primitives::interrupt::{Cause, Interrupt};
@@ -439,7 +439,12 @@ pub(super) fn push_ended<L: Log>(
                 state.went_well(Direction::Push);
             }
             state.decides_by_itself(effects);
-            state.carry_out(effects)
+            let carried_out = state.carry_out(effects);
+            // Its entries are of no use now, and dropping them runs no user code.
+            if let Some(Merged::Advance { confirmed, .. }) = effects.merged.take() {
+                state.protocol.reuse(confirmed);
+            }
+            carried_out
         }
         Err(refused) => {
             state.went_wrong(Direction::Push, refused.error.clone(), now);

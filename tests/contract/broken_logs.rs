@@ -19,6 +19,7 @@ enum Bug {
     AppendsBackwards,
     SendsTooMuch,
     SkipsTheFirst,
+    FillsTheRoom,
     ConfirmsOneLess,
     ConfirmsWithoutTheHead,
     LosesPendingInMerge,
@@ -99,6 +100,11 @@ impl Wrapper for Twin {
             Bug::SkipsTheFirst if batch.len() == 5 => batch.split_off(1),
             _ => batch,
         }
+    }
+
+    fn batch_in(&self, max: NonZeroUsize, room: Vec<Entry>) -> Vec<Entry> {
+        let fills = NonZeroUsize::new(room.capacity()).filter(|_| self.bug == Bug::FillsTheRoom);
+        Log::batch_in(&self.log, fills.unwrap_or(max), room)
     }
 
     fn confirm(&mut self, batch: Vec<Entry>) -> Result<Merged<Entry>, MemoryLogError> {
@@ -202,6 +208,7 @@ const BROKEN: &[(Bug, &[&str])] = &[
     (Bug::AppendsBackwards, &[APPEND, OTHERS, FIND, GIVE_UP, REPLACE]),
     (Bug::SendsTooMuch, &[BATCH]),
     (Bug::SkipsTheFirst, &[BATCH, CONFIRM, GIVE_UP]),
+    (Bug::FillsTheRoom, &[BATCH]),
     (Bug::ConfirmsOneLess, &[CONFIRM, OWN]),
     (Bug::ConfirmsWithoutTheHead, &[CONFIRM, OWN]),
     (Bug::LosesPendingInMerge, &[OTHERS]),

@@ -169,8 +169,12 @@ impl<E: Clone + PartialEq + Debug + Send + Sync + 'static> Log for MemoryLog<E> 
     }
 
     fn batch(&self, max: NonZeroUsize) -> Vec<MemoryEntry<E>> {
+        self.batch_in(max, Vec::new())
+    }
+
+    fn batch_in(&self, max: NonZeroUsize, mut entries: Vec<MemoryEntry<E>>) -> Vec<MemoryEntry<E>> {
         let count = max.get().min(self.pending.len());
-        let mut entries = Vec::with_capacity(count);
+        entries.reserve_exact(count);
         for events in self.pending.first(count) {
             let numbered = numbered(self.upstream_head + entries.len() as u64, events);
             entries.extend(numbered.map(|(position, event)| MemoryEntry { position, event: event.clone() }));

@@ -96,6 +96,12 @@ pub trait Log: Send + 'static {
     /// The first events to be sent, `max` at most.
     fn batch(&self, max: NonZeroUsize) -> Vec<Self::Entry>;
 
+    /// [`batch`](Self::batch), in the place of `room`: an empty vector, of which a log may use what is allocated.
+    fn batch_in(&self, max: NonZeroUsize, room: Vec<Self::Entry>) -> Vec<Self::Entry> {
+        drop(room);
+        self.batch(max)
+    }
+
     /// Applies what upstream has ordered after [`upstream_head`](Self::upstream_head): a page, or the log's own batch
     /// that was accepted.
     ///

@@ -128,6 +128,12 @@ pub trait Wrapper: Send + 'static {
         self.inner().batch(max)
     }
 
+    /// See [`Log::batch_in`]. This log's own [`batch`](Self::batch), without the room.
+    fn batch_in(&self, max: NonZeroUsize, room: Vec<Entry<Self>>) -> Vec<Entry<Self>> {
+        drop(room);
+        Wrapper::batch(self, max)
+    }
+
     /// See [`Log::merge`].
     ///
     /// # Errors
@@ -206,6 +212,10 @@ impl<W: Wrapper> Log for W {
 
     fn batch(&self, max: NonZeroUsize) -> Vec<Entry<W>> {
         Wrapper::batch(self, max)
+    }
+
+    fn batch_in(&self, max: NonZeroUsize, room: Vec<Entry<W>>) -> Vec<Entry<W>> {
+        Wrapper::batch_in(self, max, room)
     }
 
     fn merge(&mut self, page: Vec<Entry<W>>) -> Result<Merged<Entry<W>>, Error<W>> {

@@ -55,6 +55,7 @@ impl<L: Log> Protocol<L> {
             before_restart,
             ended,
             passed: _,
+            room: _,
             ref durable,
             counters: _,
         } = *self;

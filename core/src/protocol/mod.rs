@@ -141,6 +141,8 @@ pub struct Protocol<L: Log> {
     ended: u64,
     /// What a merge passed over that panicked. It leaves with the next.
     passed: Spent<L::Entry>,
+    /// For the next batch, if it is made at once: an empty vector.
+    room: Vec<L::Entry>,
     /// What the journal has written, if there is one.
     durable: Option<Box<Durable<L::Entry, L::Position>>>,
     counters: Counters,
@@ -403,6 +405,7 @@ impl<L: Log> Protocol<L> {
             before_restart: Both::default(),
             ended: 0,
             passed: Spent::default(),
+            room: Vec::new(),
             counters: Counters::default(),
         }
     }

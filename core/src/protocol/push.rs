@@ -190,6 +190,7 @@ impl<L: Log> Protocol<L> {
     /// least one.
     #[must_use = "a batch that is not reported blocks the pusher"]
     pub fn push_begins(&mut self, now: Time, cut: impl Fn(NonZeroUsize) -> NonZeroUsize) -> Next<Batch<L>> {
+        let room = std::mem::take(&mut self.room);
         let lingered = self.push_waited(now);
         match self.push_due() {
             Next::Do(()) => {}
@@ -202,7 +203,7 @@ impl<L: Log> Protocol<L> {
             return Next::Wait { until: Some(until) };
         }
         let most = cut(self.most());
-        let mut entries = self.log.batch(most);
+        let mut entries = self.log.batch_in(most, room);
         if let Err(failure) = contract::batch(&entries, most, self.log.pending()) {
             self.push_unsent(failure);
             return Next::Wait { until: None };
@@ -217,6 +218,12 @@ impl<L: Log> Protocol<L> {
         let (unconfirmed, epoch, fate) = (count, self.epoch, Fate::Open);
         self.course.push = Push::Sending { ticket, count, unconfirmed, base, epoch, fate, failed: None };
         Next::Do(Batch { base, entries, ticket })
+    }
+
+    /// Drops these entries. If a push begins next, its batch is made in their place (see [`Log::batch_in`]).
+    pub fn reuse(&mut self, mut entries: Vec<L::Entry>) {
+        entries.clear();
+        self.room = entries;
     }
 
     /// The most events that a push may carry.

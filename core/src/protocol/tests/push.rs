@@ -1,12 +1,14 @@
 //! What becomes of a push, and what ends the pusher's waits.
 
+use std::num::NonZeroUsize;
+
 use super::super::{Delay, Direction, Effects, Failure, Fate, Next, Protocol, Push, Resend, Settings, WaitingOn};
 use super::{
     Core, behind, disconnected, ends_pull, fatal, last_page, live, ms, on_request, page, settings, unavailable,
     uncertain,
 };
 use crate::Backoff;
-use crate::log::{Log as _, MemoryLog};
+use crate::log::{Log as _, MemoryEntry, MemoryLog, Merged};
 use crate::protocol::push::OVERTAKEN_MOST;
 use crate::protocol::{FatalKind, PullError, PushError};
 
@@ -16,6 +18,19 @@ fn a_backoff_ends_at_its_very_instant() {
     let _nothing = protocol.push_once(unavailable(None), ms(0));
     assert!(matches!(protocol.next_push(ms(99)), Next::Wait { until: Some(until) } if until == ms(100)));
     assert!(protocol.would_send(ms(100)));
+}
+
+#[test]
+fn a_batch_is_made_in_the_place_of_what_is_given_for_that() {
+    let log = MemoryLog::new().with_pending(0, [10, 11]);
+    let mut protocol = Protocol::new(log, Settings { batch: NonZeroUsize::MIN, ..settings() });
+    let batch = protocol.send(ms(0));
+    let confirmed = protocol.answer(batch, Ok(()), ms(0)).merged;
+    let Some(Merged::Advance { confirmed, .. }) = confirmed else { panic!("it is taken") };
+    let place = confirmed.as_ptr();
+    protocol.reuse(confirmed);
+    let entries = protocol.send(ms(0)).entries;
+    assert_eq!((entries.as_ptr(), &*entries), (place, &[MemoryEntry { position: 2, event: 11 }][..]));
 }
 
 #[test]
