@@ -90,13 +90,18 @@ pub async fn first_page(upstream: &Upstream, cursor: u64) -> Result<Page<Entry>,
 
 /// All that is there after `cursor`.
 pub async fn events(upstream: &Upstream, cursor: u64) -> Vec<u64> {
+    events_or_error(upstream, cursor).await.unwrap()
+}
+
+/// The same, unless the pull fails before it says that this was all.
+pub async fn events_or_error(upstream: &Upstream, cursor: u64) -> Result<Vec<u64>, PullError> {
     let mut pull = upstream.pull(cursor);
     let mut events = Vec::new();
     loop {
-        let page = pull.next_page().await.expect("a live pull has no end").unwrap();
+        let page = pull.next_page().await.expect("a live pull has no end")?;
         events.extend(page.entries.iter().map(|entry| entry.event));
         if page.more == latchwork::upstream::More::None {
-            return events;
+            return Ok(events);
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchwork::upstream::{AsyncPull, AsyncUpstream, More, PullError};
+use latchwork::upstream::PullError;
 use latchwork_nats::async_nats::ConnectOptions;
 use latchwork_nats::{Connection, Form};
 use servers::or_skip;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
-use crate::common::{Upstream, Ways, create_on_three, push};
+use crate::common::{Upstream, Ways, create_on_three, events_or_error, push};
 
 const STREAM: &str = "lagging";
 
@@ -27,19 +27,10 @@ const PULLS: usize = 6;
 
 /// How many events a pull has given out when it says that this was all. `None` if it fails before.
 async fn all(upstream: &Upstream) -> Option<usize> {
-    let mut pull = upstream.pull(0);
-    let mut events = 0;
-    loop {
-        match pull.next_page().await.expect("a live pull has no end") {
-            Ok(page) => {
-                events += page.entries.len();
-                if page.more == More::None {
-                    return Some(events);
-                }
-            }
-            Err(PullError::Unavailable { .. }) => return None,
-            Err(error) => panic!("{error}"),
-        }
+    match events_or_error(upstream, 0).await {
+        Ok(events) => Some(events.len()),
+        Err(PullError::Unavailable { .. }) => None,
+        Err(error) => panic!("{error}"),
     }
 }
 
