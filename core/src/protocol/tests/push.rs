@@ -34,6 +34,14 @@ fn a_batch_is_made_in_the_place_of_what_is_given_for_that() {
 }
 
 #[test]
+fn a_place_for_a_batch_is_given_up_if_no_push_begins_next() {
+    let mut protocol = live([]);
+    protocol.reuse(Vec::with_capacity(8));
+    assert!(matches!(protocol.next_push(ms(0)), Next::Wait { until: None }));
+    assert_eq!(protocol.room.capacity(), 0);
+}
+
+#[test]
 fn a_rejected_push_waits_only_for_news_that_has_not_come() {
     // Whether a page comes while the push is in flight; upstream's head, as the rejection tells it; whether to wait.
     let cases = [
